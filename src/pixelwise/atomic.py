@@ -1,0 +1,117 @@
+"""Files and folders that appear whole or not at all: temp name, flush to disk, rename.
+
+The temp name lies in the same folder, because a rename across file systems is a copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from pixelwise.errors import PixelwiseError, WriteError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temp path to write to; it takes the place of `path` when the block ends well.
+
+    The temp name keeps the suffix of `path`, starts with a dot, and is removed after an error.
+    An old file under `path` stays untouched until the new one is complete on the disk.
+
+    Raises
+    ------
+    WriteError
+        The folder is missing or read-only, the disk is full, or the block wrote nothing.
+    """
+    path = Path(path)
+    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temp
+        flush_file(temp)
+        temp.replace(path)
+        flush_folder(path.parent)
+    except PixelwiseError:
+        raise
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+    finally:
+        with suppress(OSError):
+            temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def creating_folder(path: Path) -> Iterator[Path]:
+    """Give a temp folder to fill; it takes the name `path` when the block ends well.
+
+    The block flushes what it writes (`replacing` does). After an error nothing is left.
+
+    Raises
+    ------
+    WriteError
+        `path` is a file or holds something, or its parent cannot be written.
+    """
+    path = Path(path).absolute()
+    require_free_folder(path)
+    temp = path.with_name(f".{path.name}-{token_hex(4)}.tmp")
+    try:
+        temp.mkdir(parents=True)
+        yield temp
+        flush_folder(temp)
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        temp.rename(path)
+        flush_folder(path.parent)
+    except PixelwiseError:
+        raise
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def require_free_folder(path: Path) -> None:
+    """Raise `WriteError` if `path` is a file or a folder that holds anything."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        found = "a folder that is not empty" if path.is_dir() else "a file"
+        raise WriteError(
+            f"Expected a new or empty folder to write to, found {found}: {path}. "
+            "Nothing was changed; name another folder or remove this one."
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file in UTF-8, see `replacing`."""
+    with replacing(path) as temp:
+        temp.write_text(text, encoding="utf-8")
+
+
+def flush_file(path: Path) -> None:
+    """Wait until the file's bytes are on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the folder's names are on the disk; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    """Say what could not be written, why, and what to do."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return (
+        f"Cannot write {path}: {reason}. "
+        "Check that the folder exists, that you may write to it, and that the disk has room."
+    )

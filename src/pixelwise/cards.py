@@ -1,0 +1,124 @@
+"""A model's card: what it is, what it expects and what it gives, read without torch.
+
+A model is one safetensors file. Its header is JSON: a length of eight bytes (little-endian), then
+the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pixelwise.classes import SegmentationClass
+from pixelwise.config import Config
+from pixelwise.errors import ModelFileError, ReadError
+from pixelwise.normalization import Normalization
+
+METADATA_KEY = "pixelwise"
+_LENGTH_BYTES = 8
+_MAX_HEADER_BYTES = 100_000_000
+
+
+class TrainingSummary(Config):
+    """What a model was trained on, and how it scored on the validation images."""
+
+    data: str
+    images: int
+    patches: int
+    epochs: int
+    scores: dict[str, float | None] = {}
+
+
+class Card(Config):
+    """Everything about a model but its weights.
+
+    Attributes
+    ----------
+    architecture, encoder, options
+        What `create_model` needs to build the network again.
+    in_channels : int
+        Channels of an input image.
+    classes : tuple of SegmentationClass
+        Class 0, 1, … of the labels.
+    normalization : Normalization
+    axes : str
+        Axes of the images it was trained on.
+    dtype : str
+        Stored dtype of those images, a NumPy name.
+    patch_size : (height, width) in pixels
+    training : TrainingSummary or None
+    versions : dict
+        Packages that wrote the model.
+    """
+
+    format: int = 1
+    architecture: str
+    encoder: str | None = None
+    options: dict[str, Any] = {}
+    in_channels: int
+    classes: tuple[SegmentationClass, ...]
+    normalization: Normalization
+    axes: str
+    dtype: str
+    patch_size: tuple[int, int]
+    training: TrainingSummary | None = None
+    versions: dict[str, str] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order."""
+        return tuple(item.name for item in self.classes)
+
+
+def read_card(path: str | Path) -> Card:
+    """Read a model file's card from its header, in milliseconds and without torch.
+
+    Raises
+    ------
+    ReadError
+        The file is missing or cannot be read.
+    ModelFileError
+        The file is no model of this project, is cut off, or is newer than this version.
+    """
+    path = Path(path)
+    header = _read_header(path)
+    text = header.get("__metadata__", {}).get(METADATA_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"{path} is a safetensors file, but has no pixelwise card: expected a model file "
+            "that 'pixelwise train' wrote."
+        )
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        raise ModelFileError(
+            f"The card of {path} cannot be read; it may come from a newer version: {error}"
+        ) from error
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Read the JSON header and check that all the tensors it names are in the file."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            text = file.read(length) if length <= _MAX_HEADER_BYTES else b""
+        size = path.stat().st_size
+    except OSError as error:
+        raise ReadError(f"Cannot read the model file {path}: {error.strerror}.") from error
+    try:
+        header: dict[str, Any] = json.loads(text)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path} is not a model file: expected a safetensors file that 'pixelwise train' wrote."
+        ) from error
+    expected = _LENGTH_BYTES + length + max(ends, default=0)
+    if size != expected:
+        raise ModelFileError(
+            f"The model file {path} is damaged: its header promises {expected} bytes, the file has "
+            f"{size}. Copy it again, or use another checkpoint of the run."
+        )
+    return header

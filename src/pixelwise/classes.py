@@ -1,0 +1,64 @@
+"""What a pixel can be: named, coloured classes, and the one value that is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pixelwise.errors import ConfigError
+
+VOID: Final = 255
+"""Value of an ignored pixel in a class mask: no loss and no score counts it."""
+
+MAX_CLASSES: Final = 255
+"""Class masks are uint8, and 255 is void."""
+
+# Black for background, then Okabe & Ito's colour-blind safe set (2008), then lighter ones of it.
+_PALETTE: Final = (
+    "#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7",
+    "#999999", "#f5cf8f", "#b3def6", "#80cfb9", "#8c6d1f", "#80b9d9", "#ea9f71", "#e6bcd3",
+    "#5f4b8b", "#00a6a6", "#c8553d", "#6a994e",
+)  # fmt: skip
+
+
+class SegmentationClass(BaseModel):
+    """One class: its name and the colour it is drawn in.
+
+    Attributes
+    ----------
+    name : str
+        Unique within a data set or model.
+    color : str
+        ``#rrggbb``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Colour as three values of 0 to 255."""
+        red, green, blue = bytes.fromhex(self.color[1:])
+        return red, green, blue
+
+
+def create_classes(
+    names: Sequence[str], colors: Sequence[str] | None = None
+) -> tuple[SegmentationClass, ...]:
+    """Classes 0, 1, … with these names, and colours of a colour-blind safe palette unless given.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two names, more than 255, or a name twice.
+    """
+    if not 2 <= len(names) <= MAX_CLASSES:
+        raise ConfigError(f"Expected 2 to {MAX_CLASSES} classes, got {len(names)}: {list(names)}.")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"Class names must differ, got {list(names)}.")
+    chosen = colors or [_PALETTE[i % len(_PALETTE)] for i in range(len(names))]
+    return tuple(SegmentationClass(name=n, color=c) for n, c in zip(names, chosen, strict=True))

@@ -1,0 +1,92 @@
+"""The command ``pixelwise``: every job of the engine, for people, scripts and the widgets.
+
+Exit status: 0 done, 1 failed, 2 wrong use. Results go to standard output, messages and progress to
+standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from pixelwise.cli.console import FAILED, INTERRUPTED, err, note, show_error
+from pixelwise.errors import PixelwiseError
+
+# Each command is in the module of the same room; a module is imported when its command is called,
+# so that "pixelwise --help" does not wait for torch.
+_COMMANDS = {
+    "demo": ("pixelwise.cli.demo", "Train on the shipped samples and predict others: two minutes"),
+    "inspect": ("pixelwise.cli.data", "Say what is in a data set, and what is wrong with it"),
+    "patches": ("pixelwise.cli.data", "Cut images and masks into patches"),
+    "architectures": ("pixelwise.cli.models", "List the networks and their options"),
+    "info": ("pixelwise.cli.models", "Describe a network, a model file or a run"),
+    "train": ("pixelwise.cli.train", "Train a network on a data set or by a config file"),
+    "resume": ("pixelwise.cli.train", "Go on with a training that was stopped"),
+    "stop": ("pixelwise.cli.train", "Ask a training to save and stop"),
+    "runs": ("pixelwise.cli.train", "List the trainings in a folder"),
+    "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
+    "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands, epilog="Any command: --help for its options, --debug for tracebacks.")
+@click.version_option(version("napari-pixelwise"), prog_name="pixelwise")
+def commands() -> None:
+    """Semantic segmentation: patches, six networks, training, prediction, scores."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; gives the exit status instead of ending the process."""
+    debug = "--debug" in arguments
+    try:
+        status: Any = commands.main(
+            [text for text in arguments if text != "--debug"],
+            prog_name="pixelwise",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        note("Interrupted.")
+        return INTERRUPTED
+    except (PixelwiseError, OSError) as error:
+        if debug:
+            raise
+        return show_error(error)
+    except Exception as error:  # noqa: BLE001  a user gets one message, whatever went wrong
+        if debug:
+            raise
+        err.print(
+            f"[bold red]Error:[/] unexpected {type(error).__name__}. Run the command again with "
+            "--debug and report what it prints."
+        )
+        return FAILED
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Entry point of the command."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""What the command line shows: tables, progress, and errors as one message."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.scores import SCORE_NAMES, ScoreRow, Scores
+
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line to standard output."""
+    out.print(escape(text))
+
+
+def note(text: str) -> None:
+    """Print a line to standard error: progress, and what is beside the result."""
+    err.print(escape(text), style="dim" if err.is_terminal else "")
+
+
+def write_json(value: Any) -> None:
+    """Print a value as JSON to standard output."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def create_table(title: str, columns: Sequence[str]) -> Table:
+    """Table whose first column is text and whose others are figures."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def show_scores(scores: Scores, title: str) -> None:
+    """Print scores per class and in total."""
+    table = create_table(title, ["class", *SCORE_NAMES])
+    rows = [
+        *scores.per_class().items(),
+        ("macro", scores.macro()),
+        ("micro", scores.micro()),
+        ("macro, foreground", scores.macro(foreground=True)),
+        ("micro, foreground", scores.micro(foreground=True)),
+    ]
+    for name, row in rows:
+        table.add_row(name, *_cells(row))
+    out.print(table)
+
+
+def show_error(error: PixelwiseError | OSError) -> int:
+    """Print an error to standard error; gives the exit status."""
+    err.print(f"[bold red]Error:[/] {escape(str(error))}")
+    return WRONG_USE if isinstance(error, ConfigError) else FAILED
+
+
+def is_terminal() -> bool:
+    """Whether standard error is a terminal that a progress bar can be drawn on."""
+    return sys.stderr.isatty()
+
+
+def _cells(row: ScoreRow) -> list[str]:
+    """Scores of a row, a dash where one is not defined."""
+    return ["-" if value is None else f"{value:.4f}" for value in row.to_dict().values()]

@@ -1,0 +1,110 @@
+"""Commands that apply a model: predict, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.progress import track
+
+from pixelwise.cli.console import create_table, err, note, out, say, show_scores, write_json
+from pixelwise.cli.options import config_options, given_values
+from pixelwise.config import DataConfig, PredictConfig
+from pixelwise.datasets import load_dataset
+from pixelwise.errors import PixelwiseError
+from pixelwise.events import ImagePredicted
+from pixelwise.runs import open_run
+
+if TYPE_CHECKING:
+    from pixelwise.prediction.evaluate import Evaluation
+
+Item = TypeVar("Item")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
+@config_options(PredictConfig)
+def predict(
+    model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **values: Any
+) -> None:
+    """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
+
+    Writes NAME_labels.tif for each. An image that cannot be predicted is reported at the end, and
+    the exit status is 1; the others are predicted.
+    """
+    from pixelwise.prediction.predict import Predictor, iter_predict_files
+
+    config = PredictConfig.create(**given_values(PredictConfig, values))
+    predictor = Predictor(find_model(model), config)
+    failed = []
+    for event in iter_predict_files(predictor, images, out):
+        if as_json:
+            click.echo(event.to_json())
+        elif isinstance(event, ImagePredicted):
+            say(f"{event.source}: {event.axes}, {event.seconds:.1f} s, {event.output}")
+        if not isinstance(event, ImagePredicted):
+            failed.append(event)
+    if failed:
+        lines = "\n".join(f"  {event.source}: {event.message}" for event in failed)
+        raise PixelwiseError(f"{len(failed)} images could not be predicted:\n{lines}")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "validation", "test"]),
+    default="all",
+    help="Which of the data set's own splits to score [all]",
+)
+@click.option("--per-image", is_flag=True, help="Print the scores of each image as well")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON")
+@config_options(DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"])
+@config_options(PredictConfig, skip=["probabilities"])
+def evaluate(
+    model: Path, source: Path, split: str, per_image: bool, as_json: bool, **values: Any
+) -> None:
+    """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
+    from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation
+    from pixelwise.prediction.predict import Predictor
+
+    config = PredictConfig.create(**given_values(PredictConfig, values))
+    data_values = given_values(DataConfig, values) | {"axes": config.axes}
+    data = load_dataset(DataConfig.create(path=source, **data_values))
+    data = data if split == "all" else data.select(split)
+    note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images")
+    predictor = Predictor(find_model(model), config)
+    images = dict(_track(iter_evaluate(predictor, data), len(data.samples)))
+    _show_evaluation(sum_evaluation(predictor, images), as_json=as_json, per_image=per_image)
+
+
+def find_model(path: Path) -> Path:
+    """Model file at `path`, or that of the run folder at `path`."""
+    return open_run(path).model if path.is_dir() else path
+
+
+def _track(items: Iterable[Item], total: int) -> Iterator[Item]:
+    """Items with a progress bar on a terminal."""
+    yield from track(
+        items, "evaluating", total, console=err, transient=True, disable=not err.is_terminal
+    )
+
+
+def _show_evaluation(result: Evaluation, *, as_json: bool, per_image: bool) -> None:
+    """Print an evaluation."""
+    if as_json:
+        write_json(result.to_dict())
+        return
+    if per_image:
+        table = create_table("Images", ["image", "accuracy", "dice", "iou"])
+        for name, scores in result.images.items():
+            values = scores.summary().values()
+            table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in values))
+        out.print(table)
+    show_scores(result.total, f"{len(result.images)} images, {result.total.pixels:,} pixels")

@@ -1,0 +1,98 @@
+"""How a running training is shown: a bar on a terminal, plain lines elsewhere, or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pixelwise.cli.console import err, note, say
+from pixelwise.events import (
+    EpochEnded,
+    Event,
+    ModelSaved,
+    PreviewsWritten,
+    RunEnded,
+    RunStarted,
+    StepsDone,
+    Warned,
+)
+
+_REASONS = {
+    "finished": "Finished",
+    "stopped": "Stopped; 'pixelwise resume' goes on",
+    "no_progress": "Stopped early, no more progress",
+}
+
+
+def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
+    """Iterate a training and show what it reports."""
+    if as_json:
+        for event in events:
+            click.echo(event.to_json())
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}")
+    with Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
+        bar = progress.add_task("reading data", total=None, pace="")
+        for event in events:
+            if isinstance(event, StepsDone):
+                progress.update(
+                    bar,
+                    description=f"epoch {event.epoch}",
+                    completed=event.step,
+                    total=event.steps,
+                    pace=f"loss {_number(event.train_loss)}, {event.patches_per_second:.1f} patches/s",
+                )
+            elif (line := describe(event)) is not None:
+                say(line)
+
+
+def describe(event: Event) -> str | None:
+    """One event as a line for people; None for those that need none."""
+    match event:
+        case RunStarted():
+            return _describe_start(event)
+        case EpochEnded():
+            return _describe_epoch(event)
+        case RunEnded():
+            best = "" if event.best_epoch is None else (
+                f" Best epoch {event.best_epoch}: {event.monitor} {_number(event.best_score)}."
+            )  # fmt: skip
+            return f"{_REASONS[event.reason]} after {event.seconds:.0f} s.{best} Model: {event.model}"
+        case Warned():
+            return f"Warning: {event.message}"
+        case ModelSaved(reason="kept"):
+            return f"Kept {event.path}"
+        case ModelSaved() | PreviewsWritten():
+            return None
+        case _:
+            note(event.to_json())
+            return None
+
+
+def _describe_start(event: RunStarted) -> str:
+    return "\n".join((
+        f"{'Going on with' if event.resumed else 'Training'} {event.architecture} "
+        f"({event.parameters:,} parameters), {len(event.classes)} classes: "
+        f"{', '.join(event.classes)}",
+        f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",
+        f"with {event.train_images} images in {event.train_patches} patches; validation: "
+        f"{event.validation_images} images in {event.validation_patches} patches",
+        f"normalised by {event.normalization}; run folder {event.run}",
+    ))  # fmt: skip
+
+
+def _describe_epoch(event: EpochEnded) -> str:
+    scores = ", ".join(f"{name} {_number(value)}" for name, value in event.scores.items())
+    return (
+        f"epoch {event.epoch}/{event.epochs}: loss {_number(event.train_loss)}, validation "
+        f"{_number(event.validation_loss)}, {scores}, {event.patches_per_second:.1f} patches/s, "
+        f"{event.seconds:.0f} s{', best so far' if event.best else ''}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

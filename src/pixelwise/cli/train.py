@@ -1,0 +1,149 @@
+"""Commands about trainings: train, resume, stop, runs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import yaml
+
+from pixelwise.cli.console import create_table, note, out, say, write_json
+from pixelwise.cli.options import config_options, given_values, merge
+from pixelwise.cli.progress import show_events
+from pixelwise.config import (
+    AugmentationConfig,
+    DataConfig,
+    ModelConfig,
+    PatchConfig,
+    TrainConfig,
+    TrainingConfig,
+)
+from pixelwise.errors import ConfigError
+from pixelwise.runs import RunFolder, list_runs, open_run, request_stop
+
+_SECTIONS: dict[str, type[Any]] = {
+    "data": DataConfig,
+    "patches": PatchConfig,
+    "model": ModelConfig,
+    "augmentation": AugmentationConfig,
+    "training": TrainingConfig,
+}
+_json = click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", "run", type=click.Path(path_type=Path), help="Run folder to write")
+@click.option("--dry-run", is_flag=True, help="Print the whole config as YAML and do not train")
+@_json
+@config_options(DataConfig, skip=["path"])
+@config_options(PatchConfig)
+@config_options(ModelConfig)
+@config_options(AugmentationConfig)
+@config_options(TrainingConfig)
+def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Train a network on SOURCE: a folder with images and masks, or a config in YAML.
+
+    Ctrl-C ends the step, saves and stops; 'pixelwise resume' goes on.
+    """
+    config = create_train_config(source, run, values)
+    if dry_run:
+        click.echo(config.to_yaml(), nl=False)
+        return
+    from pixelwise.training.fit import fit
+
+    with stop_on_signals(RunFolder(config.run)):
+        show_events(fit(config), as_json=as_json)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_json
+def resume(run: Path, as_json: bool) -> None:
+    """Go on with the training in the folder RUN, exactly where it was."""
+    from pixelwise.training.fit import resume as resume_training
+
+    with stop_on_signals(open_run(run)):
+        show_events(resume_training(run), as_json=as_json)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def stop(run: Path) -> None:
+    """Ask the training in the folder RUN to end its step, save and stop."""
+    request_stop(open_run(run))
+    say(f"{run} will save and stop.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON")
+def runs(folder: Path, as_json: bool) -> None:
+    """List the trainings in FOLDER."""
+    found = list_runs(folder)
+    if as_json:
+        write_json([run.to_dict() for run in found])
+        return
+    table = create_table("", ["run", "state", "network", "epoch", "best"])
+    for run in found:
+        best = "-" if run.best_score is None else f"{run.monitor} {run.best_score:.4f}"
+        table.add_row(
+            str(run.path), run.state, run.architecture, f"{run.epoch}/{run.epochs}", best
+        )
+    out.print(table)
+
+
+def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) -> TrainConfig:
+    """Config of a training: of a data folder or a YAML file, changed by the options given.
+
+    Raises
+    ------
+    ConfigError
+        A value is wrong, or there is no run folder to write.
+    """
+    given: dict[str, Any] = {
+        section: given_values(config, values) for section, config in _SECTIONS.items()
+    }
+    is_config = source.suffix.lower() in (".yaml", ".yml")
+    base: dict[str, Any] = _read_yaml(source) if is_config else {"data": {"path": source}}
+    if run is not None:
+        given["run"] = run
+    if "run" not in given and "run" not in base:
+        raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
+    return TrainConfig.create(**merge(base, given))
+
+
+@contextmanager
+def stop_on_signals(run: RunFolder) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if not run.events.exists() or run.stop_request.exists():
+            raise KeyboardInterrupt
+        note("Stopping after this step; the training is saved.")
+        request_stop(run)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a config file as a mapping, for `TrainConfig` to check."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"Cannot read the config {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"The config {path} must be a YAML mapping with 'data' and 'run'.")
+    return values
+
+

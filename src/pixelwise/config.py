@@ -1,0 +1,355 @@
+"""What a job is asked to do: frozen models that the command line, Python and the widgets share.
+
+A config round-trips through YAML, forbids unknown fields, and is checked once, when it is made.
+The descriptions and bounds of the fields are the help texts and limits of every form built from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pixelwise.architectures import find_architecture
+from pixelwise.errors import ConfigError, ReadError
+
+Edge = Literal["drop", "cover"]
+LayoutName = Literal["auto", "pairs", "monuseg", "dsb2018", "cityscapes", "camvid", "patches"]
+LossName = Literal["cross_entropy", "dice", "dice_cross_entropy", "focal", "tversky"]
+OptimizerName = Literal["adamw", "adam", "sgd"]
+ScheduleName = Literal["constant", "cosine", "cyclic", "one_cycle", "plateau"]
+NormalizationName = Literal["auto", "dataset", "imagenet", "percentile", "none"]
+PresetName = Literal["none", "flips", "light", "microscopy", "histology", "natural"]
+DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+WindowName = Literal["hann", "gaussian", "flat"]
+
+
+def _parse_size(value: Any) -> Any:
+    """Read ``256``, ``"256"`` and ``"360x480"`` as (height, width)."""
+    if isinstance(value, str):
+        sides = value.lower().replace(",", "x").split("x")
+        value = sides * 2 if len(sides) == 1 else sides
+    return (value, value) if isinstance(value, int) else value
+
+
+def _parse_mapping(value: Any) -> Any:
+    """Read ``"0=background,255=cell"`` as a mapping; leave other values as they are."""
+    if isinstance(value, str) and "=" in value:
+        return dict(item.strip().split("=", 1) for item in value.split(","))
+    if isinstance(value, dict):
+        return {str(key): name for key, name in value.items()}
+    return value
+
+
+def _parse_numbers(value: Any) -> Any:
+    """Read ``"1,2.5"`` as a tuple of numbers."""
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
+ClassMapping = Annotated[
+    Literal["auto", "instances"] | dict[str, str], BeforeValidator(_parse_mapping)
+]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_parse_numbers)]
+Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown fields, YAML both ways."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def create(cls, **values: Any) -> Self:
+        """Make a config; a wrong value raises `ConfigError` with the field's name and limits."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_describe(error, cls.__name__)) from error
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a config from YAML text.
+
+        Raises
+        ------
+        ConfigError
+            The text is no YAML mapping, or a value is wrong.
+        """
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The config is not valid YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(
+                "The config must be a YAML mapping such as 'data: {path: stage1_train}', "
+                f"got {type(values).__name__}."
+            )
+        return cls.create(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a config from a YAML file."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReadError(f"Cannot read the config {path}: {error}") from error
+        return cls.from_yaml(text)
+
+    def to_yaml(self) -> str:
+        """Write the config as YAML that `from_yaml` reads back to an equal config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _describe(error: ValidationError, model: str) -> str:
+    """Say each wrong field of a pydantic error in one line, without pydantic's own wording."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        where = ".".join(str(part) for part in detail["loc"] if not _is_branch(part)) or model
+        message = detail["msg"].removeprefix("Value error, ")
+        found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+        lines.append(f"{where}: {message}{found}")
+    return "; ".join(dict.fromkeys(lines)) + "."
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether a location part names a branch of a union and not a field."""
+    return isinstance(part, str) and ("[" in part or part in ("int", "str", "float"))
+
+
+class DataConfig(Config):
+    """Where images and masks are, and how mask values become classes."""
+
+    path: Path = Field(description="Folder with the images and masks")
+    layout: LayoutName = Field(
+        default="auto", description="How the folder is arranged; auto says what it recognised"
+    )
+    images: str | None = Field(
+        default=None, description="pairs: sub-folder of the images, found by its name if not given"
+    )
+    masks: str | None = Field(
+        default=None, description="pairs: sub-folder of the masks, or a folder elsewhere"
+    )
+    mask_suffix: str | None = Field(
+        default=None, description="pairs: what a mask's name has after the image's, e.g. _mask"
+    )
+    classes: ClassMapping = Field(
+        default="auto",
+        description="Mask value (or #rrggbb) = class name, e.g. 0=background,255=cell; "
+        "'void' as a name ignores the value; 'instances': 0 is background, all else one class",
+    )
+    void: Numbers = Field(
+        default=(), description="Mask values to ignore in every loss and score, e.g. 255"
+    )
+    sparse: bool = Field(
+        default=False, description="Sparse annotation: mask value 0 means 'not annotated'"
+    )
+    axes: str | None = Field(
+        default=None, description="Axes of the images, letters of TZCYX; from the files if not given"
+    )
+    resize: Size | None = Field(
+        default=None, description="Resize every image to this height x width, e.g. 256x256"
+    )
+    validation: Path | None = Field(
+        default=None, description="Folder with the validation images, in the same layout"
+    )
+    validation_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the images kept for validation"
+    )
+    split_seed: int = Field(default=0, ge=0, description="Seed of the random split by image")
+
+
+class PatchConfig(Config):
+    """How images are cut into patches."""
+
+    size: Size = Field(default=(256, 256), description="Patch height x width in pixels")
+    step: Size | None = Field(
+        default=None, description="Distance between patches in pixels; the patch size if not given"
+    )
+    edge: Edge = Field(
+        default="cover",
+        description="drop: leave out what does not fill a patch; cover: move the last patch back "
+        "to the border, so that every pixel is seen",
+    )
+    min_foreground: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Keep only patches with at least this share of annotated, non-background pixels",
+    )
+
+    @property
+    def step_px(self) -> tuple[int, int]:
+        """Step in pixels (height, width), the patch size where none was given."""
+        return self.step or self.size
+
+
+class ModelConfig(Config):
+    """Which network, and where its weights start from."""
+
+    name: str = Field(default="unet", description="Architecture, see 'pixelwise architectures'")
+    encoder: str | None = Field(
+        default=None, description="Encoder, e.g. mobilenet_v2; the architecture's default if not given"
+    )
+    pretrained: bool = Field(default=False, description="Start the encoder from ImageNet weights")
+    weights: Path | None = Field(
+        default=None, description="Local file with the encoder's weights, instead of a download"
+    )
+    start_from: Path | None = Field(
+        default=None, description="Model file to start from: same network and channels"
+    )
+    freeze_encoder: bool = Field(default=False, description="Train the decoder only")
+    options: Options = Field(
+        default_factory=dict, description="Options of the architecture, e.g. base_channels=16,depth=4"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        architecture = find_architecture(self.name)
+        architecture.parse_encoder(self.encoder)
+        architecture.parse_options(self.options)
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained downloads ImageNet weights, weights names a file: give one")
+        return self
+
+
+Strength = Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentationConfig(Config):
+    """Random changes to training patches; a field left empty follows the preset."""
+
+    preset: PresetName = Field(default="light", description="Named set of augmentations")
+    shift: bool | None = Field(
+        default=None, description="Cut patches at random places around the grid's, on the fly only"
+    )
+    flips: bool | None = Field(default=None, description="Mirror left-right")
+    rotate90: bool | None = Field(
+        default=None, description="Rotate by multiples of 90 degrees (180 if patches are not square)"
+    )
+    rotate: Annotated[float, Field(ge=0, le=180)] | None = Field(
+        default=None, description="Rotate by up to this many degrees"
+    )
+    scale: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="Zoom by up to this share, in and out"
+    )
+    brightness: Strength | None = Field(default=None, description="Shift by up to this many std")
+    contrast: Strength | None = Field(default=None, description="Stretch by up to this share")
+    stain: Strength | None = Field(
+        default=None, description="H&E colour jitter: change each stain by up to this share"
+    )
+    noise: Strength | None = Field(default=None, description="Gaussian noise, up to this many std")
+    blur: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        default=None, description="Gaussian blur, sigma up to this many pixels"
+    )
+
+    PRESETS: ClassVar[dict[str, dict[str, float | bool]]] = {
+        "none": {},
+        "flips": {"flips": True},
+        "light": {
+            "shift": True, "flips": True, "rotate90": True, "brightness": 0.1, "contrast": 0.1,
+        },
+        "microscopy": {
+            "shift": True, "flips": True, "rotate90": True, "rotate": 15.0, "scale": 0.2,
+            "brightness": 0.2, "contrast": 0.2, "noise": 0.05, "blur": 1.0,
+        },
+        "histology": {
+            "shift": True, "flips": True, "rotate90": True, "scale": 0.2, "brightness": 0.1, "contrast": 0.1,
+            "stain": 0.2, "blur": 0.5,
+        },
+        "natural": {
+            "shift": True, "flips": True, "rotate": 5.0, "scale": 0.2, "brightness": 0.2, "contrast": 0.2,
+        },
+    }  # fmt: skip
+
+    def strength(self, switch: str) -> float:
+        """Strength of one augmentation: the field's value, or the preset's, or 0 for off."""
+        value = getattr(self, switch)
+        return float(self.PRESETS[self.preset].get(switch, 0.0) if value is None else value)
+
+
+class TrainingConfig(Config):
+    """How the network is trained."""
+
+    epochs: int = Field(default=50, ge=1, le=100_000, description="Passes over all patches")
+    batch_size: int = Field(default=8, ge=1, le=4096, description="Patches per step")
+    loss: LossName = Field(default="dice_cross_entropy", description="Loss function")
+    class_weights: Literal["none", "balanced"] | Numbers = Field(
+        default="none", description="Weight of each class in the loss: none, balanced, or numbers"
+    )
+    optimizer: OptimizerName = Field(default="adamw", description="Optimiser")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="Highest learning rate")
+    min_learning_rate: float = Field(default=1e-6, ge=0, le=10, description="Lowest learning rate")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Weight decay")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum (SGD)")
+    schedule: ScheduleName = Field(default="cosine", description="How the learning rate changes")
+    warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs of rising rate (cosine)")
+    cycle_epochs: float = Field(default=4.0, gt=0, description="Epochs of one cycle (cyclic)")
+    plateau_epochs: int = Field(
+        default=5, ge=1, description="Epochs without progress before the rate is cut (plateau)"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="Stop after this many epochs without progress"
+    )
+    monitor: Literal["dice", "iou", "accuracy", "loss"] = Field(
+        default="dice", description="What the best model is chosen by, on the validation images"
+    )
+    normalization: NormalizationName = Field(
+        default="auto", description="How intensities are normalised; recorded in the model"
+    )
+    device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
+    precision: Precision = Field(default="auto", description="Number format of the computation")
+    seed: int = Field(default=0, ge=0, description="Seed of everything that is random")
+    deterministic: bool = Field(default=False, description="Same bits on every run, if slower")
+    keep_every: int | None = Field(
+        default=None, ge=1, description="Keep a model file every so many epochs"
+    )
+    previews: int = Field(
+        default=3, ge=0, le=64, description="Validation images shown after each epoch"
+    )
+    tensorboard: bool = Field(default=False, description="Write TensorBoard logs as well")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate {self.min_learning_rate:g} must not exceed "
+                f"learning_rate {self.learning_rate:g}"
+            )
+        return self
+
+
+class TrainConfig(Config):
+    """A whole training: data in, run folder out."""
+
+    data: DataConfig
+    run: Path = Field(description="Folder of the run; made, and refused if it holds another run")
+    patches: PatchConfig = PatchConfig()
+    model: ModelConfig = ModelConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+class PredictConfig(Config):
+    """How a trained model is applied to images of any size."""
+
+    tile: Size | None = Field(
+        default=None, description="Tile height x width in pixels; the model's patch size if not given"
+    )
+    overlap: float = Field(
+        default=0.25, ge=0, le=0.9, description="Share of a tile that it shares with the next"
+    )
+    window: WindowName = Field(default="hann", description="How overlapping tiles are blended")
+    batch_size: int = Field(default=4, ge=1, le=4096, description="Tiles per step")
+    flips: bool = Field(default=False, description="Average over mirrored copies (slower)")
+    rotations: bool = Field(default=False, description="Average over rotated copies (slower)")
+    probabilities: bool = Field(default=False, description="Give class probabilities, not labels")
+    axes: str | None = Field(
+        default=None, description="Axes of the images, letters of TZCYX; from the files if not given"
+    )
+    device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
+    precision: Precision = Field(default="auto", description="Number format of the computation")

@@ -1,0 +1,157 @@
+"""A data set: samples, classes, and how they are split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.classes import SegmentationClass
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.sample import Sample, Split
+from pixelwise.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with masks, of one set of classes.
+
+    Attributes
+    ----------
+    root : Path
+        Folder.
+    layout, reason : str
+        How the folder is arranged, and why it was read so.
+    samples : tuple of Sample
+        Sorted as the layout lists them.
+    classes : tuple of SegmentationClass
+        Index 0, 1, ... of the class masks.
+    mapping : str
+        How mask values become classes, in words.
+    in_channels : int
+        Channels of every image that a sample gives.
+    dtypes : tuple of str
+        Number formats that occur.
+    background : int or None
+        Class that does not count as foreground: 0, or None with sparse annotation.
+    problems : tuple of Problem
+        What was left out, or is worth knowing.
+    """
+
+    root: Path
+    layout: str
+    reason: str
+    samples: tuple[Sample, ...]
+    classes: tuple[SegmentationClass, ...]
+    mapping: str
+    in_channels: int
+    dtypes: tuple[str, ...]
+    background: int | None = 0
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups (source images), sorted."""
+        return tuple(sorted({sample.group for sample in self.samples}))
+
+    def select(self, split: Split) -> Dataset:
+        """Take the part that the layout gives to `split`; it may be empty."""
+        return replace(self, samples=tuple(s for s in self.samples if s.split == split))
+
+    def split(self, fraction: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Training and validation part, never with one source image on both sides.
+
+        Validation samples that the layout (or the config's validation folder) names are taken.
+        Without them, `fraction` of the training images is drawn, at least one and never all; the
+        same seed draws the same images on every machine. Test images are never used, unless there
+        are no others.
+
+        Parameters
+        ----------
+        fraction : float
+            Share of the groups to validate on, between 0 and 1.
+        seed : int
+            Seed of the draw.
+
+        Raises
+        ------
+        DataError
+            There are fewer than two source images to share out.
+        ConfigError
+            `fraction` is not between 0 and 1.
+        """
+        if not 0 < fraction < 1:
+            raise ConfigError(f"The validation fraction must lie between 0 and 1, got {fraction}.")
+        validation = self.select("validation")
+        pool = [s for s in self.samples if s.split not in ("validation", "test")]
+        if validation.samples and pool:
+            return replace(self, samples=tuple(pool)), validation
+        pool = pool or list(validation.samples) or list(self.samples)
+        held = self._draw_groups({sample.group for sample in pool}, fraction, seed=seed)
+        train = tuple(s for s in pool if s.group not in held)
+        return replace(self, samples=train), replace(
+            self, samples=tuple(s for s in pool if s.group in held)
+        )
+
+    def _draw_groups(self, groups: set[str], fraction: float, *, seed: int) -> set[str]:
+        """Draw the groups to validate on."""
+        if len(groups) < 2:
+            raise DataError(
+                f"{self.root} has {len(groups)} image to train on, and a training needs at least "
+                "two: one to learn from and one to validate on. Add an image with its mask, name "
+                "a folder of validation images (--validation), or cut the image in two files."
+            )
+        count = min(max(round(len(groups) * fraction), 1), len(groups) - 1)
+        names = sorted(groups)
+        order = np.random.default_rng(seed).permutation(len(names))
+        return {names[i] for i in order[:count]}
+
+    def require_sound(self) -> Dataset:
+        """Return the data set if nothing fatal was found.
+
+        Raises
+        ------
+        DataError
+            The message lists what must be mended.
+        """
+        fatal = [problem for problem in self.problems if problem.fatal]
+        if fatal:
+            shown = "\n  ".join(str(problem) for problem in fatal[:5])
+            more = f"\n  and {len(fatal) - 5} more" if len(fatal) > 5 else ""
+            raise DataError(
+                f"{self.root} cannot be used as it is ('pixelwise inspect' lists all "
+                f"problems):\n  {shown}{more}"
+            )
+        return self
+
+    def summary(self) -> str:
+        """Describe the data set in a few lines."""
+        channels = f"{self.in_channels} channel{'s' * (self.in_channels > 1)}"
+        pixels = f"{self._sizes()}, {channels}, {' and '.join(self.dtypes)}"
+        return "\n".join(
+            [
+                f"{self.root}",
+                f"layout: {self.layout} ({self.reason})",
+                f"images: {len(self.samples)} from {len(self.groups)} sources, {pixels}",
+                f"classes: {', '.join(c.name for c in self.classes)}",
+                f"masks: {self.mapping}",
+                f"splits: {self._splits()}",
+                *(f"note: {problem}" for problem in self.problems[:10]),
+                *([f"and {len(self.problems) - 10} more notes"] if len(self.problems) > 10 else []),
+            ]
+        )
+
+    def _sizes(self) -> str:
+        """Sizes that occur, most frequent first."""
+        sizes = Counter(sample.shape[2:] for sample in self.samples).most_common()
+        shown = ", ".join(f"{height} x {width} px" for (height, width), _ in sizes[:3])
+        return shown + (f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else "")
+
+    def _splits(self) -> str:
+        """How many samples each split has."""
+        counts = Counter(sample.split for sample in self.samples)
+        if set(counts) == {None}:
+            return "none given; validation images are drawn"
+        return ", ".join(f"{count} {split or 'not assigned'}" for split, count in counts.items())

@@ -1,0 +1,172 @@
+"""A folder of patches that this project wrote: stacks per source image, and an index.
+
+``images/<name>.tif`` and ``masks/<name>.tif`` are uncompressed TIFF stacks whose pixels lie in one
+piece, so that one patch is one read at a known place, and any viewer opens them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixelwise.classes import VOID, SegmentationClass
+from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.datasets.layouts.base import Entry, Layout, Listing
+from pixelwise.datasets.mapping import ClassMap, ClassScheme
+from pixelwise.datasets.readers import StackedImage, StackedMask, StackedPatch
+from pixelwise.datasets.sample import Split
+from pixelwise.errors import ReadError
+
+INDEX_NAME: Final = "patches.json"
+PatchAxes = Literal["YX", "YXC", "CYX"]
+
+
+class PatchSource(BaseModel):
+    """The patches of one source image.
+
+    Attributes
+    ----------
+    name, group, split
+        Of the sample they were cut from.
+    image, mask : str
+        Stacks, relative to the folder of the index.
+    dtype : str
+        Number format of the image stack.
+    positions : tuple of (plane, y, x)
+        Where each patch lay on its source image, in pixels.
+    names : tuple of str
+        Name of each patch, ``{name}-PCH{i}``; i counts the windows, kept or not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    group: str
+    split: Split | None
+    image: str
+    mask: str
+    dtype: str
+    positions: tuple[tuple[int, int, int], ...]
+    names: tuple[str, ...]
+
+
+class PatchIndex(BaseModel):
+    """Content of ``patches.json``.
+
+    Attributes
+    ----------
+    axes : str
+        Axes of one patch: YX, YXC (RGB) or CYX.
+    channels : int
+        Channels of one patch.
+    windows : PatchConfig
+        Size, step, edge and least foreground they were cut with.
+    background : int or None
+        Class that did not count as foreground.
+    mapping : str
+        How the mask values of the source became classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["pixelwise patches"] = "pixelwise patches"
+    version: Literal[1] = 1
+    classes: tuple[SegmentationClass, ...]
+    axes: PatchAxes
+    channels: int
+    windows: PatchConfig
+    background: int | None
+    mapping: str
+    sources: tuple[PatchSource, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one patch, in the order of `axes`."""
+        sizes = dict(zip("YX", self.windows.size, strict=True)) | {"C": self.channels}
+        return tuple(sizes[letter] for letter in self.axes)
+
+
+def read_index(folder: Path) -> PatchIndex:
+    """Read the index of a patch folder.
+
+    Raises
+    ------
+    ReadError
+        The index is missing, damaged, or of a newer version.
+    """
+    path = folder / INDEX_NAME
+    try:
+        return PatchIndex.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ReadError(f"Cannot read the patch index {path}: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ReadError(
+            f"{path} is no patch index of version 1: {where}: {first['msg']}. "
+            "Make the patches again with this version."
+        ) from error
+
+
+def recognise(path: Path) -> str | None:
+    """Why `path` is of this layout."""
+    return f"holds {INDEX_NAME}" if (path / INDEX_NAME).is_file() else None
+
+
+def read(config: DataConfig) -> Listing:
+    """List every patch; patches of one source image are one group."""
+    index = read_index(config.path)
+    entries: list[Entry] = []
+    for source in index.sources:
+        images = _find_patches(
+            source, config.path / source.image, shape=index.shape, axes=index.axes
+        )
+        masks = _find_patches(
+            source, config.path / source.mask, shape=index.windows.size, axes="YX"
+        )
+        entries += [
+            Entry(name, source.split, StackedImage(image), StackedMask(mask), source.group)
+            for name, image, mask in zip(source.names, images, masks, strict=True)
+        ]
+    table = (*((i, i) for i in range(len(index.classes))), (VOID, VOID))
+    words = f"class indices from the patch folder (source: {index.mapping})"
+    scheme = ClassScheme(index.classes, ClassMap(table), words, index.background)
+    return Listing(tuple(entries), (), scheme)
+
+
+def _find_patches(
+    source: PatchSource, path: Path, *, shape: tuple[int, ...], axes: str
+) -> list[StackedPatch]:
+    """Place of every patch in a stack; the stack's header must say what the index says."""
+    offset, stack_shape, dtype = _read_stack_header(path)
+    expected = (len(source.positions), *shape)
+    if stack_shape != expected or (axes != "YX" and dtype.name != source.dtype):
+        raise ReadError(
+            f"{path} holds {stack_shape} values of {dtype.name}, the index says {expected} of "
+            f"{source.dtype}. Make the patches again."
+        )
+    size = int(np.prod(shape)) * dtype.itemsize
+    return [
+        StackedPatch(path, offset + i * size, shape, axes, dtype.str)
+        for i in range(len(source.positions))
+    ]
+
+
+def _read_stack_header(path: Path) -> tuple[int, tuple[int, ...], np.dtype[np.generic]]:
+    """First byte of the pixels, shape (N, ...) and dtype of a stack."""
+    import tifffile
+
+    try:
+        stack = tifffile.memmap(path, mode="r")
+    except (OSError, ValueError, IndexError) as error:
+        raise ReadError(
+            f"{path} is missing, damaged, or was saved again with compression: {error}. "
+            "Make the patches again."
+        ) from error
+    return int(stack.offset), stack.shape, stack.dtype
+
+
+LAYOUT: Final = Layout("patches", f"{INDEX_NAME}, written by 'pixelwise patches'", recognise, read)

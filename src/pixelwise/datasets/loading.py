@@ -1,0 +1,217 @@
+"""From a folder to a `Dataset`: find the layout, read headers, settle classes and channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pixelwise.config import DataConfig
+from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.inference import infer_scheme
+from pixelwise.datasets.layouts import Entry, Found, Listing, find_layout
+from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
+from pixelwise.datasets.problems import Kind, Problem
+from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.sample import Sample
+from pixelwise.errors import ConfigError, DataError, PixelwiseError
+
+
+def load_dataset(
+    data: str | Path | DataConfig, layout: str = "auto", *, strict: bool = True, **fields: Any
+) -> Dataset:
+    """Load a folder of images and masks: headers only, pixels are read from the samples.
+
+    Parameters
+    ----------
+    data : path or DataConfig
+        Folder, or everything there is to say about it.
+    layout : str
+        How the folder is arranged; ``auto`` recognises it and says why. Only with a path.
+    strict : bool
+        Refuse a data set with broken files; otherwise leave them out and list them in `problems`.
+    **fields
+        Fields of `DataConfig`, e.g. ``classes={"0": "background", "255": "cell"}``.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be read.
+    DataError
+        Nothing was recognised, there is no pair, or files are broken (`strict`).
+    ConfigError
+        A field is wrong.
+    """
+    config = _create_config(data, layout=layout, fields=fields)
+    found = find_layout(config.path, config.layout)
+    listing = found.layout.read(config.model_copy(update={"path": found.root}))
+    listing = _name_uniquely(_add_validation(listing, config))
+    _require_entries(found, listing)
+    dataset = _build(config, found, listing=listing)
+    return dataset.require_sound() if strict else dataset
+
+
+def _create_config(
+    data: str | Path | DataConfig, *, layout: str, fields: dict[str, Any]
+) -> DataConfig:
+    """One config from what the caller gave."""
+    if not isinstance(data, DataConfig):
+        return DataConfig.create(path=data, layout=layout, **fields)
+    return DataConfig.create(**(data.model_dump() | fields)) if fields else data
+
+
+def _add_validation(listing: Listing, config: DataConfig) -> Listing:
+    """Add the images of the config's validation folder."""
+    if config.validation is None:
+        return listing
+    found = find_layout(config.validation, config.layout)
+    extra = found.layout.read(config.model_copy(update={"path": found.root}))
+    entries = tuple(replace(entry, split="validation") for entry in extra.entries)
+    if not entries:
+        raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
+    return replace(
+        listing,
+        entries=listing.entries + entries,
+        problems=listing.problems + extra.problems,
+    )
+
+
+def _require_entries(found: Found, listing: Listing) -> None:
+    """Raise if no image has a mask."""
+    if not listing.entries:
+        shown = "".join(f"\n  {problem}" for problem in listing.problems[:5])
+        raise DataError(
+            f"{found.root} ({found.layout.name}: {found.reason}) holds no image with a "
+            f"mask. An image and its mask must have the same name.{shown}"
+        )
+
+
+def _name_uniquely(listing: Listing) -> Listing:
+    """Give entries of one name a number, with a note: patches are named after them."""
+    counts: Counter[str] = Counter()
+    entries, renamed = [], []
+    for entry in listing.entries:
+        counts[entry.name] += 1
+        if (number := counts[entry.name]) > 1:
+            entry = replace(entry, name=f"{entry.name}-{number}")
+            renamed.append(entry)
+        entries.append(entry)
+    if not renamed:
+        return listing
+    message = (
+        f"{len(renamed)} images have the name of another one and got a number, "
+        f"e.g. {renamed[0].name} for {renamed[0].image.path}"
+    )
+    problem = Problem("duplicate", str(renamed[0].image.path), message)
+    return replace(listing, entries=tuple(entries), problems=(*listing.problems, problem))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """An entry whose headers were read and fit."""
+
+    entry: Entry
+    header: PlanesHeader
+
+
+def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
+    """Read headers, settle channels and classes, make the samples."""
+    checked, problems = _check_headers(listing.entries)
+    channels, channel_problems = _settle_channels(checked)
+    unfit = {problem.where for problem in channel_problems if problem.fatal}
+    checked = [c for c in checked if str(c.entry.image.path) not in unfit]
+    scheme, scheme_problems = _settle_scheme(config, listing, checked=checked)
+    samples = [
+        Sample(
+            name=c.entry.name,
+            group=c.entry.group or c.entry.name,
+            split=c.entry.split,
+            image=c.entry.image,
+            mask=c.entry.mask,
+            header=c.header,
+            class_map=scheme.class_map,
+            channels=channels,
+            resize=config.resize,
+        )
+        for c in checked
+    ]
+    return Dataset(
+        root=config.path,
+        layout=found.layout.name,
+        reason=found.reason,
+        samples=tuple(samples),
+        classes=scheme.classes,
+        mapping=scheme.words,
+        in_channels=channels,
+        dtypes=tuple(sorted({c.header.dtype for c in checked})),
+        background=scheme.background,
+        problems=(*listing.problems, *problems, *channel_problems, *scheme_problems),
+    )
+
+
+def _check_headers(entries: Sequence[Entry]) -> tuple[list[_Checked], list[Problem]]:
+    """Read all headers; an entry whose image or mask cannot work becomes a fatal problem."""
+    checked, problems = [], []
+    for entry in entries:
+        try:
+            header = entry.image.read_header()
+        except PixelwiseError as error:
+            problems.append(Problem("unreadable", str(entry.image.path), str(error), fatal=True))
+            continue
+        try:
+            entry.mask.require_match(header)
+        except PixelwiseError as error:
+            kind: Kind = "shape" if isinstance(error, DataError) else "unreadable"
+            problems.append(Problem(kind, str(entry.mask.path), str(error), fatal=True))
+            continue
+        checked.append(_Checked(entry, header))
+    return checked, problems
+
+
+def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:
+    """Channels of the data set: those of most images; grey ones among RGB are repeated."""
+    counts = Counter(c.header.shape[1] for c in checked)
+    if not counts:
+        return 1, []
+    channels = counts.most_common(1)[0][0]
+    if set(counts) >= {1, 3} and channels == 1:
+        channels = 3
+    fitting = {1, 3} if channels == 3 else {channels}
+    problems = []
+    if channels == 3 and 1 in counts:
+        message = (
+            f"{counts[1]} grey images among {counts[channels]} with {channels} channels: "
+            "their channel is repeated"
+        )
+        problems.append(Problem("note", "all images", message))
+    for c in checked:
+        if (found := c.header.shape[1]) not in fitting:
+            message = (
+                f"{c.entry.image.path} has {found} channels ({c.header.axes}), most images have "
+                f"{channels}; leave it out, or give the axes"
+            )
+            problems.append(Problem("channels", str(c.entry.image.path), message, fatal=True))
+    return channels, problems
+
+
+def _settle_scheme(
+    config: DataConfig, listing: Listing, *, checked: Sequence[_Checked]
+) -> tuple[ClassScheme, list[Problem]]:
+    """Classes as the config says, else as the layout knows, else as the masks show."""
+    if scheme := create_scheme(config):
+        return scheme, []
+    if listing.scheme:
+        if config.sparse and listing.scheme.background is not None:
+            raise ConfigError(
+                f"sparse reads 0 as 'not annotated', but in this layout it is a class "
+                f"({listing.scheme.words}): name the classes, or turn sparse off."
+            )
+        return listing.scheme.ignore(config.void), []
+    try:
+        masks = [(c.entry.mask, c.header) for c in checked]
+        return infer_scheme(masks, void=config.void, sparse=config.sparse)
+    except DataError as error:
+        problem = Problem("values", str(config.path), str(error), fatal=True)
+        return create_instance_scheme("the masks were not understood"), [problem]

@@ -1,0 +1,273 @@
+"""From the values of a mask file to classes, through one lookup table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.classes import VOID, SegmentationClass, create_classes
+from pixelwise.config import DataConfig
+from pixelwise.errors import ConfigError, DataError
+
+Array = npt.NDArray[Any]
+
+VOID_NAME: Final = "void"
+BINARY_NAMES: Final = ("background", "foreground")
+_UNKNOWN: Final = -1
+_TABLE_LIMIT: Final = 1 << 17
+_SHOWN: Final = 8
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """What each mask value stands for.
+
+    Attributes
+    ----------
+    table : tuple of (int, int)
+        Raw value and its class index (or `VOID`). A colour is one value, 0xRRGGBB.
+    rest : int or None
+        Class index (or `VOID`) of every other value; None refuses other values.
+    colors : bool
+        Raw values are colours of RGB masks.
+    """
+
+    table: tuple[tuple[int, int], ...]
+    rest: int | None = None
+    colors: bool = False
+
+    def apply(self, raw: Array) -> npt.NDArray[np.uint8]:
+        """Translate mask values into class indices.
+
+        Parameters
+        ----------
+        raw : ndarray, (N, C, Y, X)
+            Mask values as stored: C = 1, or 3 for colours (or for grey stored as RGB).
+
+        Returns
+        -------
+        ndarray of uint8, (N, Y, X)
+            Class indices, 255 where void.
+
+        Raises
+        ------
+        DataError
+            A value that stands for nothing; the message names values and pixel counts.
+        """
+        values = pack_colors(raw) if self.colors else require_integers(_take_grey(raw))
+        low, high = int(values.min()), int(values.max())
+        if high - low < _TABLE_LIMIT:
+            found = self._create_table(low, high)[values.astype(np.int64) - low]
+        else:
+            found = self._search(values)
+        if self.rest is None and (found == _UNKNOWN).any():
+            raise DataError(_describe_unknown(values[found == _UNKNOWN], self.colors))
+        return found.astype(np.uint8)
+
+    def _create_table(self, low: int, high: int) -> npt.NDArray[np.int16]:
+        """Class of every value from `low` to `high`."""
+        fill = _UNKNOWN if self.rest is None else self.rest
+        table = np.full(high - low + 1, fill, np.int16)
+        for value, index in self.table:
+            if low <= value <= high:
+                table[value - low] = index
+        return table
+
+    def _search(self, values: Array) -> npt.NDArray[np.int16]:
+        """Class of each value, by binary search: for values too far apart for a table."""
+        known = sorted(self.table)
+        keys = np.array([value for value, _ in known], np.int64)
+        at = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+        classes: npt.NDArray[np.int16] = np.array([index for _, index in known], np.int16)[at]
+        classes[keys[at] != values] = _UNKNOWN if self.rest is None else self.rest
+        return classes
+
+
+@dataclass(frozen=True)
+class ClassScheme:
+    """Classes, the map that leads to them, and how that was understood, in words.
+
+    `background` is the class that does not count as foreground; with sparse annotation there is
+    none.
+    """
+
+    classes: tuple[SegmentationClass, ...]
+    class_map: ClassMap
+    words: str
+    background: int | None = 0
+
+    def ignore(self, values: Iterable[float]) -> ClassScheme:
+        """Return the scheme with more values read as void."""
+        extra = tuple(parse_value(f"{value:g}") for value in values)
+        if not extra:
+            return self
+        kept = tuple(pair for pair in self.class_map.table if pair[0] not in extra)
+        table = kept + tuple((value, VOID) for value in extra)
+        words = f"{self.words}; {', '.join(map(str, extra))} = void"
+        return replace(self, class_map=replace(self.class_map, table=table), words=words)
+
+
+def create_scheme(config: DataConfig) -> ClassScheme | None:
+    """Scheme that the config spells out; None if the masks are to be asked (``auto``).
+
+    Raises
+    ------
+    ConfigError
+        A key is neither a number nor ``#rrggbb``, colours and numbers are mixed, or 0 is given a
+        name although it means 'not annotated'.
+    """
+    if config.classes == "auto":
+        return None
+    if config.classes == "instances":
+        if config.sparse:
+            raise ConfigError(
+                "classes='instances' reads 0 as background, sparse reads it as 'not annotated': "
+                "give one of them."
+            )
+        return create_instance_scheme("every value but 0 is an object").ignore(config.void)
+    pairs = dict(config.classes)
+    if config.sparse and pairs.setdefault("0", VOID_NAME) != VOID_NAME:
+        raise ConfigError(
+            f"With sparse annotation 0 means 'not annotated', but classes name it {pairs['0']!r}: "
+            "leave 0 out of the classes or turn sparse off."
+        )
+    scheme = create_named_scheme(pairs, "as given").ignore(config.void)
+    return replace(scheme, background=None) if config.sparse else scheme
+
+
+def create_named_scheme(
+    pairs: Mapping[str, str], reason: str, *, colors: Mapping[str, str] | None = None
+) -> ClassScheme:
+    """Scheme from ``{"0": "background", "255": "cell", "#ff0000": "void"}``-like pairs.
+
+    Values with one name are one class; classes are numbered as their names first appear.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Mask value or ``#rrggbb`` to class name; ``void`` ignores the value.
+    reason : str
+        Where the pairs come from.
+    colors : mapping, optional
+        Class name to ``#rrggbb``; a palette's colours if not given.
+
+    Raises
+    ------
+    ConfigError
+        A key is neither a number nor ``#rrggbb``, both kinds are mixed, or fewer than two names.
+    """
+    by_color = {key.startswith("#") for key in pairs}
+    if len(by_color) > 1:
+        raise ConfigError(f"classes mix colours and numbers: {', '.join(pairs)}. Use one kind.")
+    names = list(dict.fromkeys(name for name in pairs.values() if name != VOID_NAME))
+    index = {name: number for number, name in enumerate(names)} | {VOID_NAME: VOID}
+    table = tuple((parse_value(key), index[name]) for key, name in pairs.items())
+    if colors is None and by_color == {True}:
+        colors = {name: key for key, name in reversed(list(pairs.items()))}
+    classes = create_classes(names, [colors[name] for name in names] if colors else None)
+    spelled = ", ".join(k if n.endswith(k) else f"{k} = {n}" for k, n in pairs.items())
+    return ClassScheme(classes, ClassMap(table, colors=by_color == {True}), f"{reason}: {spelled}")
+
+
+def create_instance_scheme(reason: str, name: str = "object") -> ClassScheme:
+    """Scheme of instance labels and merged masks: 0 is background, every other value one class."""
+    return ClassScheme(
+        create_classes(["background", name]),
+        ClassMap(((0, 0),), rest=1),
+        f"{reason}: 0 = background, all other values = {name}",
+    )
+
+
+def parse_value(text: str) -> int:
+    """Read a mask value: ``7``, ``7.0``, ``-1``, or a colour ``#rrggbb`` as 0xRRGGBB.
+
+    Raises
+    ------
+    ConfigError
+        The text is neither.
+    """
+    try:
+        if text.startswith("#") and len(text) == 7:
+            return int(text[1:], 16)
+        if float(text).is_integer():
+            return int(float(text))
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError(f"A mask value must be a whole number or a colour #rrggbb, got {text!r}.")
+
+
+def pack_colors(raw: Array) -> npt.NDArray[np.int64]:
+    """Make one number 0xRRGGBB of each colour: (N, C, Y, X) of 0 to 255 -> (N, Y, X).
+
+    Raises
+    ------
+    DataError
+        The mask is deeper than 8 bits or has neither 1 nor 3 channels.
+    """
+    if raw.dtype != np.uint8 or raw.shape[1] not in (1, 3):
+        raise DataError(
+            f"A colour-coded mask must have 3 channels of 8 bits, found {raw.shape[1]} of "
+            f"{raw.dtype}; save it as an RGB PNG."
+        )
+    red, green, blue = np.broadcast_to(raw, (len(raw), 3, *raw.shape[2:])).transpose(1, 0, 2, 3)
+    packed: npt.NDArray[np.int64] = red.astype(np.int64) << 16
+    packed |= green.astype(np.int64) << 8
+    packed |= blue
+    return packed
+
+
+def is_grey(raw: Array) -> bool:
+    """Whether (N, C, Y, X) mask values hold one value per pixel, be it repeated over channels."""
+    return raw.shape[1] == 1 or bool((raw == raw[:, :1]).all())
+
+
+def require_integers(values: Array) -> Array:
+    """Return mask values as integers.
+
+    Raises
+    ------
+    DataError
+        Values with a fraction, or NaN.
+    """
+    if values.dtype.kind in "uib":
+        return values
+    whole = np.isfinite(values) & (values == np.round(values))
+    if not whole.all():
+        wrong = values[~whole]
+        raise DataError(
+            f"{wrong.size} pixels of the mask hold {values.dtype} values that are no whole "
+            f"numbers, e.g. {wrong.flat[0]}; save the mask with integer class values."
+        )
+    return values.astype(np.int64)
+
+
+def format_value(value: int, colors: bool) -> str:
+    """Write a raw value as a number or as ``#rrggbb``."""
+    return f"#{value:06x}" if colors else str(value)
+
+
+def _take_grey(raw: Array) -> Array:
+    """Values (N, Y, X) of a mask with one value per pixel."""
+    if not is_grey(raw):
+        raise DataError(
+            f"The mask has {raw.shape[1]} channels that differ, but the classes are given by "
+            "single values; give them by colour ('#rrggbb=name') or save the mask as grey."
+        )
+    return raw[:, 0]
+
+
+def _describe_unknown(wrong: Array, colors: bool) -> str:
+    """Name unknown values, most frequent first, with their pixel counts and the way out."""
+    values, counts = np.unique(wrong, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{format_value(int(values[i]), colors)} ({counts[i]} pixels)" for i in order[:_SHOWN]]
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    first = format_value(int(values[order[0]]), colors)
+    return (
+        f"The mask holds values that stand for no class: {', '.join(shown)}{more}. "
+        f"Give them a name (classes: {first}=name), or ignore them (classes: {first}=void)."
+    )

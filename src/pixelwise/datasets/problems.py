@@ -1,0 +1,37 @@
+"""What is wrong, or worth knowing, about a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "unpaired", "unreadable", "shape", "channels", "values", "empty", "nan", "duplicate", "note"
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding.
+
+    Attributes
+    ----------
+    kind : str
+        What sort: unpaired (image without mask or mask without image), unreadable, shape,
+        channels, values (mask values that stand for no class), empty (no class but background),
+        nan, duplicate, note.
+    where : str
+        File or folder.
+    message : str
+        What was found and what to do.
+    fatal : bool
+        Whether training on the data set must wait until this is mended.
+    """
+
+    kind: Kind
+    where: str
+    message: str
+    fatal: bool = False
+
+    def __str__(self) -> str:
+        return self.message if self.where in self.message else f"{self.where}: {self.message}"

@@ -1,0 +1,144 @@
+"""One image with its mask: what training, evaluation and patches read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.datasets.mapping import ClassMap
+from pixelwise.datasets.readers import ImageReader, MaskReader, PlanesHeader
+from pixelwise.errors import DataError
+
+Array = npt.NDArray[Any]
+Split = Literal["train", "validation", "test"]
+
+SPLIT_NAMES: Final[dict[str, Split]] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What folders call the three splits."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its mask; cheap to make, to pickle and to keep, pixels are read on request.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the data set; patches are named after it.
+    group : str
+        Samples of one group never fall on both sides of a split: planes and patches of one image.
+    split : {"train", "validation", "test"} or None
+        What the layout says; None if it does not say.
+    header : PlanesHeader
+        The image as stored: shape (N, C, Y, X), dtype, axes.
+    class_map : ClassMap
+        Leads from mask values to classes.
+    channels : int
+        Channels of the data set; a grey image among RGB ones is repeated.
+    resize : tuple of int or None
+        Height and width to resize to.
+    """
+
+    name: str
+    group: str
+    split: Split | None
+    image: ImageReader
+    mask: MaskReader
+    header: PlanesHeader
+    class_map: ClassMap
+    channels: int
+    resize: tuple[int, int] | None = None
+
+    @property
+    def image_path(self) -> Path:
+        """File of the image."""
+        return self.image.path
+
+    @property
+    def mask_path(self) -> Path:
+        """File or folder of the mask."""
+        return self.mask.path
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape (N, C, Y, X) of what `read_image` gives."""
+        planes, _, height, width = self.header.shape
+        return (planes, self.channels, *(self.resize or (height, width)))
+
+    def read_image(self) -> Array:
+        """Planes (N, C, Y, X) in the stored dtype.
+
+        Raises
+        ------
+        ReadError
+            The file is missing or damaged.
+        BudgetError
+            The image would take too much memory.
+        """
+        return self.read_image_and_notes()[0]
+
+    def read_image_and_notes(self) -> tuple[Array, tuple[str, ...]]:
+        """Planes as in `read_image`, and notes on what was left out, such as alpha."""
+        planes, notes = self.image.read()
+        if planes.shape[1] < self.channels:
+            planes = planes.repeat(self.channels, axis=1)
+        return (resize_planes(planes, self.resize) if self.resize else planes), notes
+
+    def read_mask(self) -> npt.NDArray[np.uint8]:
+        """Class indices (N, Y, X), 255 where void.
+
+        Raises
+        ------
+        ReadError
+            The file is missing or damaged.
+        DataError
+            The mask has another size than the image, or values that stand for no class.
+        """
+        raw = self.mask.read(self.header)
+        try:
+            labels = self.class_map.apply(raw)
+        except DataError as error:
+            raise DataError(f"{self.mask_path}: {error}") from error
+        return resize_labels(labels, self.resize) if self.resize else labels
+
+
+def resize_planes(planes: Array, size: tuple[int, int]) -> Array:
+    """Resize (N, C, Y, X) to `size` (height, width), in the same dtype.
+
+    Bilinear, and smoothed before it is made smaller (Pillow's filter widens with the scale), so
+    that fine structure does not alias.
+    """
+    from PIL import Image
+
+    if planes.shape[2:] == size:
+        return planes
+    resized = np.empty((*planes.shape[:2], *size), np.float32)
+    for index in np.ndindex(planes.shape[:2]):
+        plane = Image.fromarray(np.ascontiguousarray(planes[index], np.float32))
+        resized[index] = plane.resize(size[::-1], Image.Resampling.BILINEAR)
+    if planes.dtype.kind not in "ui":
+        return resized.astype(planes.dtype)
+    limits = np.iinfo(planes.dtype)
+    wide = resized.astype(np.float64)  # float32 has no 2^32 - 1
+    return wide.round().clip(limits.min, limits.max).astype(planes.dtype)
+
+
+def resize_labels(labels: Array, size: tuple[int, int]) -> Array:
+    """Resize (..., Y, X) labels to `size` (height, width) by nearest neighbour: no new values."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for new, old in zip(size, labels.shape[-2:], strict=True)
+    )
+    return labels[..., rows[:, None], columns]

@@ -1,0 +1,69 @@
+"""Every error of the project: one base class, mixed with the builtin each one stands for.
+
+A message says what was expected, what was found, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PixelwiseError(Exception):
+    """Base of all errors that are raised on purpose; the command line prints them as one message."""
+
+
+class ConfigError(PixelwiseError, ValueError):
+    """A setting has a value that cannot work, alone or together with another one."""
+
+
+class UnknownNameError(ConfigError):
+    """A choice by name that does not exist; the message lists the names that do."""
+
+
+class DataError(PixelwiseError, ValueError):
+    """The content of an image, a mask or a data set is not what the job needs."""
+
+
+class ReadError(PixelwiseError, OSError):
+    """A file or folder is missing, damaged or of an unknown kind."""
+
+
+class WriteError(PixelwiseError, OSError):
+    """A file or folder cannot be written."""
+
+
+class BudgetError(PixelwiseError, MemoryError):
+    """An image or a job would need more memory than the budget allows."""
+
+
+class ModelFileError(PixelwiseError, ValueError):
+    """A model file or checkpoint is damaged, foreign, or does not fit the job."""
+
+
+class WeightsError(PixelwiseError, RuntimeError):
+    """Pre-trained weights cannot be had or do not fit the network."""
+
+
+class MissingPackageError(PixelwiseError, ImportError):
+    """An optional package is needed for what was asked."""
+
+
+class RunError(PixelwiseError, RuntimeError):
+    """A run folder is not in the state that the job needs."""
+
+
+def require_name(kind: str, name: str, names: Iterable[str]) -> str:
+    """Return `name` if it is one of `names`; else raise with the list and the nearest names.
+
+    Raises
+    ------
+    UnknownNameError
+        `name` is not in `names`.
+    """
+    known = sorted(names)
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=3)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise UnknownNameError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")

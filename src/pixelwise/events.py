@@ -1,0 +1,171 @@
+"""What a job reports while it runs: frozen events, one JSON line each.
+
+`fit` and the prediction of folders yield them; the run folder keeps them; the command line prints
+them and a widget reads the same lines.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Scalar = float | None
+
+
+class _Event(BaseModel):
+    """Base of all events: frozen, stamped with the time (seconds since 1970, UTC)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    time: float = Field(default_factory=time.time)
+
+    def to_json(self) -> str:
+        """Write the event as one line of JSON."""
+        return self.model_dump_json()
+
+
+class RunStarted(_Event):
+    """A training begins or goes on: what it runs on, and on what."""
+
+    kind: Literal["run_started"] = "run_started"
+    run: str
+    resumed: bool
+    device: str
+    device_reason: str
+    precision: str
+    precision_reason: str
+    architecture: str
+    parameters: int
+    classes: tuple[str, ...]
+    normalization: str
+    train_images: int
+    validation_images: int
+    train_patches: int
+    validation_patches: int
+    epochs: int
+
+
+class StepsDone(_Event):
+    """Progress inside an epoch, a few times a second at most."""
+
+    kind: Literal["steps_done"] = "steps_done"
+    epoch: int
+    step: int
+    steps: int
+    train_loss: Scalar
+    learning_rate: float
+    patches_per_second: float
+    seconds_left: Scalar
+
+
+class EpochEnded(_Event):
+    """One epoch with its validation.
+
+    Losses are means over patches; `scores` are those of the validation images (macro over the
+    foreground classes for Dice and IoU), null where a score is not defined.
+    """
+
+    kind: Literal["epoch_ended"] = "epoch_ended"
+    epoch: int
+    epochs: int
+    train_loss: Scalar
+    validation_loss: Scalar
+    scores: dict[str, Scalar]
+    class_dice: dict[str, Scalar]
+    learning_rate: float
+    seconds: float
+    patches_per_second: float
+    best: bool
+
+
+class ModelSaved(_Event):
+    """A model file is complete under its name."""
+
+    kind: Literal["model_saved"] = "model_saved"
+    path: str
+    epoch: int
+    reason: Literal["best", "kept", "final"]
+
+
+class PreviewsWritten(_Event):
+    """Input, truth and prediction of the fixed validation images, after an epoch."""
+
+    kind: Literal["previews_written"] = "previews_written"
+    epoch: int
+    picture: str
+
+
+class Warned(_Event):
+    """Something the user should know that does not end the job."""
+
+    kind: Literal["warned"] = "warned"
+    message: str
+
+
+class RunEnded(_Event):
+    """The training is over, with its reason."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    reason: Literal["finished", "stopped", "no_progress"]
+    epochs_done: int
+    best_epoch: int | None
+    best_score: Scalar
+    monitor: str
+    seconds: float
+    model: str
+
+
+class RunFailed(_Event):
+    """The training ended with an error; the last checkpoint is kept."""
+
+    kind: Literal["run_failed"] = "run_failed"
+    message: str
+
+
+class ImagePredicted(_Event):
+    """One image of a prediction is done."""
+
+    kind: Literal["image_predicted"] = "image_predicted"
+    source: str
+    output: str
+    axes: str
+    shape: tuple[int, ...]
+    seconds: float
+
+
+class ImageFailed(_Event):
+    """One image of a prediction could not be predicted; the others go on."""
+
+    kind: Literal["image_failed"] = "image_failed"
+    source: str
+    message: str
+
+
+Event = (
+    RunStarted
+    | StepsDone
+    | EpochEnded
+    | ModelSaved
+    | PreviewsWritten
+    | Warned
+    | RunEnded
+    | RunFailed
+    | ImagePredicted
+    | ImageFailed
+)
+
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def parse_event(line: str) -> Event:
+    """Read one line that `to_json` wrote.
+
+    Raises
+    ------
+    ValueError
+        The line is not an event (pydantic's error says why).
+    """
+    event: Event = _ADAPTER.validate_json(line)
+    return event

@@ -1,0 +1,120 @@
+"""Writing images: whole under the final name, or not there at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.atomic import replacing
+from pixelwise.axes import parse_axes
+from pixelwise.errors import DataError, WriteError
+
+Array = npt.NDArray[Any]
+
+PICTURE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+
+
+def write_tiff(
+    path: str | Path,
+    array: Array,
+    *,
+    axes: str,
+    compression: str | None = "zlib",
+    pixel_size_um: tuple[float, float] | None = None,
+) -> None:
+    """Write a TIFF whose axes `open_image` reads back; ``.ome.tif`` names get OME metadata.
+
+    Parameters
+    ----------
+    path : path
+        The folder must exist; a file of this name is replaced once the new one is complete.
+    array : ndarray
+        One dimension per letter of `axes`; bool becomes uint8.
+    axes : str
+        Letters of ``TZCYX``; three or four 8- or 16-bit channels at the end are written as RGB(A).
+    compression : str or None
+        tifffile's name of a lossless compression.
+    pixel_size_um : tuple of float, optional
+        Height and width of a pixel in micrometres.
+
+    Raises
+    ------
+    DataError
+        `axes` do not name the dimensions of `array`.
+    WriteError
+        The folder cannot be written.
+    """
+    import tifffile
+
+    path = Path(path)
+    names = parse_axes(axes, array.ndim)
+    array = array.astype("uint8") if array.dtype == bool else array
+    color = names.endswith("YXC") and array.shape[-1] in (3, 4) and array.dtype in ("u1", "u2")
+    ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    metadata: dict[str, Any] = {"axes": names.replace("C", "S") if color else names}
+    options: dict[str, Any] = {}
+    if pixel_size_um is not None:
+        options = _describe_resolution(pixel_size_um)
+        metadata |= _describe_pixel_size(pixel_size_um) if ome else {}
+    with replacing(path) as temp:
+        tifffile.imwrite(
+            temp,
+            array,
+            ome=ome,
+            photometric="rgb" if color else "minisblack",
+            compression=compression,
+            metadata=metadata,
+            **options,
+        )
+
+
+def _describe_resolution(pixel_size_um: tuple[float, float]) -> dict[str, Any]:
+    """TIFF tags for a pixel size: pixels per centimetre in x and y."""
+    height, width = pixel_size_um
+    return {"resolution": (1e4 / width, 1e4 / height), "resolutionunit": "CENTIMETER"}
+
+
+def _describe_pixel_size(pixel_size_um: tuple[float, float]) -> dict[str, Any]:
+    """OME attributes for a pixel size."""
+    height, width = pixel_size_um
+    return {
+        "PhysicalSizeY": height,
+        "PhysicalSizeYUnit": "µm",
+        "PhysicalSizeX": width,
+        "PhysicalSizeXUnit": "µm",
+    }
+
+
+def write_picture(path: str | Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write a PNG, JPEG, BMP or WebP picture; the suffix decides on the format.
+
+    Parameters
+    ----------
+    path : path
+        The folder must exist; a file of this name is replaced once the new one is complete.
+    pixels : ndarray of uint8, (Y, X) or (Y, X, 3)
+        Grey or RGB, 0 to 255.
+
+    Raises
+    ------
+    DataError
+        `pixels` have another shape or dtype.
+    WriteError
+        The suffix is unknown, or the folder cannot be written.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,)) or pixels.ndim < 2:
+        raise DataError(
+            f"A picture must be uint8 of shape (Y, X) or (Y, X, 3), got {pixels.dtype} of shape "
+            f"{pixels.shape} for {path}; scale it first or write a TIFF."
+        )
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise WriteError(f"Cannot write a picture named {path.name}: expected one of {known}.")
+    with replacing(path) as temp:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(temp)

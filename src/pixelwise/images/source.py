@@ -1,0 +1,230 @@
+"""One protocol for image files of every format: header first, axes named, pixels on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.axes import NamedAxes, parse_axes
+from pixelwise.errors import DataError, ReadError
+from pixelwise.images.budget import require_budget
+
+Array = npt.NDArray[Any]
+Palette = Literal["color", "index"]
+"""What a palette picture gives: its colours (images) or its indices (masks)."""
+
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
+_TIFF_MARKS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its pixels before they are decoded."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: NamedAxes
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Pixels with their named axes and with notes on what was left out (alpha, further pages)."""
+
+    pixels: Array
+    axes: NamedAxes
+    notes: tuple[str, ...] = ()
+
+
+Decoder = Callable[[Path, Palette], tuple[Array, tuple[str, ...]]]
+
+
+class ImageSource(Protocol):
+    """An image whose shape, dtype and axes are known and whose pixels are read on request."""
+
+    @property
+    def path(self) -> Path:
+        """File of the image."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of every dimension, in the order of `axes`."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number format of the pixels, as stored."""
+        ...
+
+    @property
+    def axes(self) -> NamedAxes:
+        """Name of every dimension, and where the names come from."""
+        ...
+
+    def read(self) -> Array:
+        """Decode all pixels."""
+        ...
+
+    def decode(self) -> DecodedImage:
+        """Decode all pixels, with axes and notes."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An `ImageSource` over one file.
+
+    Attributes
+    ----------
+    budget_bytes : int or None
+        Memory that the pixels may take; half of the available memory if None.
+    palette : {"color", "index"}
+        What a palette picture gives.
+    decoder : callable
+        Decodes the format of this file.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: NamedAxes
+    decoder: Decoder
+    palette: Palette = "color"
+    budget_bytes: int | None = None
+
+    def read(self) -> Array:
+        """Decode all pixels: an array of `shape` and `dtype`.
+
+        Raises
+        ------
+        BudgetError
+            The pixels would take more memory than the budget.
+        ReadError
+            The file is damaged.
+        """
+        return self.decode().pixels
+
+    def decode(self) -> DecodedImage:
+        """Decode all pixels, with axes and notes; errors as in `read`."""
+        require_budget(self.path, self.shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
+        pixels, notes = self.decoder(self.path, self.palette)
+        if pixels.shape != self.shape:
+            raise ReadError(
+                f"{self.path} is damaged: its header says shape {self.shape}, "
+                f"its pixels have {pixels.shape}. Save it again or leave it out."
+            )
+        return DecodedImage(pixels, self.axes, notes)
+
+
+def open_image(
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    palette: Palette = "color",
+    budget_bytes: int | None = None,
+) -> ImageFile:
+    """Read the header of an image file: PNG, JPEG, BMP, WebP, TIFF, OME-TIFF or BigTIFF.
+
+    Parameters
+    ----------
+    path : path
+        The content decides on the format, not the name.
+    axes : str, optional
+        Axes of the image, in place of the file's own or a guess.
+    palette : {"color", "index"}
+        What a palette picture gives: RGB, or the indices themselves (class masks).
+    budget_bytes : int, optional
+        Memory the pixels may take when they are read; half of the available memory if not
+        given, or the environment variable ``PIXELWISE_MEMORY_BUDGET``.
+
+    Raises
+    ------
+    ReadError
+        The file is missing, damaged, or of another kind.
+    DataError
+        The image has no pixels, complex numbers, or not as many dimensions as `axes` letters.
+    """
+    path = Path(path)
+    module = import_module(_find_format(path))
+    header: Header = module.read_header(path, palette)
+    _require_pixels(path, header)
+    named = header.axes if axes is None else _override_axes(path, header, axes=axes)
+    return ImageFile(path, header.shape, header.dtype, named, module.decode, palette, budget_bytes)
+
+
+def read_image(
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    palette: Palette = "color",
+    budget_bytes: int | None = None,
+) -> DecodedImage:
+    """Open and decode an image file; parameters and errors as in `open_image`."""
+    source = open_image(path, axes=axes, palette=palette, budget_bytes=budget_bytes)
+    return source.decode()
+
+
+def iter_image_files(folder: Path) -> Iterator[Path]:
+    """Image files directly in `folder`, sorted by name; hidden and other files are left out.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be listed.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
+    for entry in entries:
+        hidden = entry.name.startswith(".")
+        if entry.suffix.lower() in IMAGE_SUFFIXES and not hidden and entry.is_file():
+            yield entry
+
+
+def _find_format(path: Path) -> str:
+    """Name the module that reads this file, by the file's first bytes."""
+    try:
+        with path.open("rb") as file:
+            mark = file.read(12)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReadError(f"Cannot open the image {path}: {reason}. Check the path.") from error
+    if mark.startswith(_TIFF_MARKS):
+        return "pixelwise.images.tiff"
+    if mark.startswith(_PICTURE_MARKS) or (mark[:4], mark[8:]) == (b"RIFF", b"WEBP"):
+        return "pixelwise.images.pictures"
+    found = f"starts with {mark!r}" if mark else "is empty"
+    raise ReadError(
+        f"Expected a PNG, JPEG, BMP, WebP or TIFF image, but {path} {found}. "
+        "Save the image in one of these formats."
+    )
+
+
+def _require_pixels(path: Path, header: Header) -> None:
+    """Raise if the image has no pixels, or pixels that are no real numbers."""
+    if 0 in header.shape:
+        raise DataError(
+            f"{path} has shape {header.shape}: it holds no pixels. Save it again or leave it out."
+        )
+    if header.dtype.kind not in "uif":
+        raise DataError(
+            f"{path} holds {header.dtype} values; expected integers or real numbers. "
+            "Save its magnitude or one component."
+        )
+
+
+def _override_axes(path: Path, header: Header, *, axes: str) -> NamedAxes:
+    """Return the user's axes in place of the file's."""
+    try:
+        return NamedAxes(parse_axes(axes, len(header.shape)), "as given")
+    except DataError as error:
+        raise DataError(f"{path}, shape {header.shape}, {header.axes}: {error}") from error

@@ -1,0 +1,1 @@
+"""The networks: built by name from the registry, summarised, and started from known weights."""

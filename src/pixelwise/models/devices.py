@@ -1,0 +1,103 @@
+"""Where and in which number format a network runs, with the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pixelwise.errors import ConfigError
+
+_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and a number format.
+
+    Attributes
+    ----------
+    device : torch.device
+    device_reason : str
+        Why this device, for the user.
+    precision : "fp32", "bf16" or "fp16"
+        Format of the convolutions; weights stay in fp32.
+    precision_reason : str
+    """
+
+    device: torch.device
+    device_reason: str
+    precision: str
+    precision_reason: str
+
+    @property
+    def fabric_precision(self) -> str:
+        """The format under Lightning Fabric's name."""
+        return _FABRIC_PRECISION[self.precision]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The format as a torch dtype."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            self.precision
+        ]
+
+    def autocast(self) -> torch.autocast:
+        """Context in which a forward pass runs in this format."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.precision != "fp32")
+
+    def __str__(self) -> str:
+        return f"{self.device} ({self.device_reason}), {self.precision} ({self.precision_reason})"
+
+
+def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
+    """Choose device and number format.
+
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu", "mps", "cuda" or "cuda:1".
+    precision : str
+        "auto", "fp32", "bf16" or "fp16".
+
+    Raises
+    ------
+    ConfigError
+        The device is not there, or cannot compute in that format.
+    """
+    chosen, reason = _choose_device(device)
+    number_format, why = _choose_precision(chosen, precision)
+    return Compute(chosen, reason, number_format, why)
+
+
+def _choose_device(name: str) -> tuple[torch.device, str]:
+    """The device of that name, or the best one there is."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0), torch.cuda.get_device_name(0)
+        if torch.backends.mps.is_available():
+            return torch.device("mps"), "Apple GPU"
+        return torch.device("cpu"), f"no GPU that torch {torch.__version__} can use"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"Device {name!r} is not there: torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA GPUs. Use device 'auto' or 'cpu', or install a "
+            "torch build and driver that fit the GPU."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("Device 'mps' is not there: it needs an Apple GPU. Use 'auto' or 'cpu'.")
+    return device, "asked for"
+
+
+def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
+    """The number format of that name, or the fastest safe one of the device."""
+    if name == "fp16" and device.type == "cpu":
+        raise ConfigError("Precision 'fp16' needs a GPU; use 'auto', 'fp32' or 'bf16' on a CPU.")
+    if name != "auto":
+        return name, "asked for"
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", "the GPU computes in it"
+        return "fp16", "the GPU has no bf16"
+    return "fp32", "the safe choice here"

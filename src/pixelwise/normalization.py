@@ -1,0 +1,114 @@
+"""How intensities are normalised: recorded in the model, applied alike in training and prediction.
+
+Every kind comes down to ``(image - offset) / scale`` with one offset and one scale per channel.
+"fixed" takes them from the training set (mean and standard deviation), from ImageNet, or from the
+range of the dtype; "percentile" takes them from each image, for intensities that vary between
+images.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from pixelwise.errors import ConfigError
+
+Array = npt.NDArray[Any]
+Vector = npt.NDArray[np.float32]
+
+# Deng et al. 2009, as torchvision and timm publish them, for intensities of 0 to 1.
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+# Percentiles of an image are taken from at most this many pixels per channel.
+_PERCENTILE_PIXELS = 1_000_000
+
+
+class Normalization(BaseModel):
+    """What turns stored intensities into network input.
+
+    Attributes
+    ----------
+    kind : "fixed" or "percentile"
+    source : str
+        Where it comes from, in words.
+    offset, scale : tuple of float
+        One value per channel, in stored intensities (kind "fixed").
+    low, high : float
+        Percentiles that become 0 and 1 (kind "percentile").
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["fixed", "percentile"]
+    source: str
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    low: float = Field(default=1.0, ge=0, lt=100)
+    high: float = Field(default=99.8, gt=0, le=100)
+
+    def parameters(self, image: Array) -> tuple[Vector, Vector]:
+        """Offset and scale for one image.
+
+        Parameters
+        ----------
+        image : ndarray, (C, Y, X)
+            In stored intensities; only "percentile" looks at it.
+
+        Returns
+        -------
+        offset, scale : float32 ndarray, (C,)
+        """
+        if self.kind == "fixed":
+            return np.float32(self.offset), np.float32(self.scale)
+        pixels = image.reshape(len(image), -1)
+        pixels = pixels[:, :: max(1, pixels.shape[1] // _PERCENTILE_PIXELS)].astype(np.float32)
+        low, high = np.nanpercentile(pixels, [self.low, self.high], axis=1)
+        return low.astype(np.float32), _nonzero(high - low).astype(np.float32)
+
+
+def create_fixed(mean: Array, std: Array, source: str) -> Normalization:
+    """Normalisation by the mean and standard deviation (C,) of a data set."""
+    offset, scale = mean.tolist(), _nonzero(std).tolist()
+    return Normalization(kind="fixed", source=source, offset=offset, scale=scale)
+
+
+def create_range(dtype: np.dtype[Any], channels: int) -> Normalization:
+    """Normalisation by the dtype's largest value; float images are left as they are."""
+    top = intensity_range(dtype)
+    return Normalization(
+        kind="fixed", source=f"divided by {top:g}", offset=(0.0,) * channels, scale=(top,) * channels
+    )
+
+
+def create_imagenet(dtype: np.dtype[Any], channels: int) -> Normalization:
+    """ImageNet's mean and standard deviation, scaled to the range of `dtype`.
+
+    Other channel counts than 3 repeat them in turn, as segmentation-models-pytorch does with the
+    first layer's weights.
+    """
+    top = intensity_range(dtype)
+    mean = tuple(_IMAGENET_MEAN[i % 3] * top for i in range(channels))
+    std = tuple(_IMAGENET_STD[i % 3] * top for i in range(channels))
+    return Normalization(kind="fixed", source="ImageNet mean and std", offset=mean, scale=std)
+
+
+def create_percentile() -> Normalization:
+    """Normalisation of each image by its own percentiles 1 and 99.8."""
+    return Normalization(kind="percentile", source="percentiles 1 and 99.8 of each image")
+
+
+def intensity_range(dtype: np.dtype[Any]) -> float:
+    """Largest value of an integer dtype; 1 for bool and float."""
+    if dtype.kind in "bf":
+        return 1.0
+    if dtype.kind not in "ui":
+        raise ConfigError(f"Images of dtype {dtype} cannot be normalised; expected numbers.")
+    return float(np.iinfo(dtype).max)
+
+
+def _nonzero(scale: Array) -> Array:
+    """Scale with 1 where it is 0, as in a constant channel."""
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,22 @@
+"""Patches: windows on images, and folders of them."""
+
+from __future__ import annotations
+
+from pixelwise.patches.folder import (
+    PatchFolder,
+    SourcePatches,
+    iter_make_patches,
+    make_patches,
+)
+from pixelwise.patches.windows import Window, iter_windows, require_fit, window_origins
+
+__all__ = [
+    "PatchFolder",
+    "SourcePatches",
+    "Window",
+    "iter_make_patches",
+    "iter_windows",
+    "make_patches",
+    "require_fit",
+    "window_origins",
+]

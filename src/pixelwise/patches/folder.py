@@ -1,0 +1,267 @@
+"""Folders of patches: cut from a data set, written whole, and opened again as a data set.
+
+The form on the disk is described with the layout that reads it, `datasets.layouts.patches`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.atomic import creating_folder, flush_file, flush_folder, write_text
+from pixelwise.classes import VOID, SegmentationClass
+from pixelwise.config import PatchConfig
+from pixelwise.datasets import Dataset, Sample
+from pixelwise.datasets.layouts.patches import INDEX_NAME, PatchAxes, PatchIndex, PatchSource
+from pixelwise.errors import ConfigError, DataError
+from pixelwise.patches.windows import Window, iter_windows, require_fit
+
+Array = npt.NDArray[Any]
+Cut = tuple[int, int, Window]
+"""Number of a window on its source image, plane, and window."""
+
+
+@dataclass(frozen=True)
+class SourcePatches:
+    """What became of one source image.
+
+    Attributes
+    ----------
+    name : str
+        Of the source image.
+    windows : int
+        Patches that its planes give.
+    kept : int
+        Patches written; the others have too little foreground.
+    class_pixels : tuple of int
+        Pixels of each class in the patches written.
+    void_pixels : int
+        Ignored pixels in them.
+    """
+
+    name: str
+    windows: int
+    kept: int
+    class_pixels: tuple[int, ...]
+    void_pixels: int
+
+
+@dataclass(frozen=True)
+class PatchFolder:
+    """A finished folder of patches; `load_dataset` opens its `path`."""
+
+    path: Path
+    classes: tuple[SegmentationClass, ...]
+    windows: PatchConfig
+    sources: tuple[SourcePatches, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of patches."""
+        return sum(source.kept for source in self.sources)
+
+    @property
+    def skipped(self) -> int:
+        """Number of patches left out for too little foreground."""
+        return sum(source.windows for source in self.sources) - self.count
+
+    @property
+    def class_shares(self) -> dict[str, float]:
+        """Share of each class in the annotated pixels of all patches."""
+        totals = np.array([source.class_pixels for source in self.sources]).sum(axis=0)
+        shares = totals / max(totals.sum(), 1)
+        return {c.name: float(share) for c, share in zip(self.classes, shares, strict=True)}
+
+    def summary(self) -> str:
+        """Describe the folder in a few lines."""
+        height, width = self.windows.size
+        per_source = sorted({source.kept for source in self.sources})
+        each = f"{per_source[0]}" + (f" to {per_source[-1]}" if per_source[1:] else "")
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.class_shares.items())
+        skipped = f"\n{self.skipped} left out for too little foreground" if self.skipped else ""
+        return (
+            f"{self.path}\n{self.count} patches of {height} x {width} px, {each} from each of "
+            f"{len(self.sources)} images{skipped}\npixels: {shares}"
+        )
+
+
+def make_patches(
+    data: Dataset, out: str | Path, *, workers: int | None = None, **windows: Any
+) -> PatchFolder:
+    """Cut a data set into patches and write them as a new folder.
+
+    Parameters
+    ----------
+    data : Dataset
+        Its splits, groups and classes go with the patches.
+    out : path
+        New or empty folder. It appears under its name when it is complete.
+    workers : int, optional
+        Images cut at a time; all cores if not given.
+    **windows
+        Fields of `PatchConfig`: ``size=256, step=128, edge="drop", min_foreground=0.1``.
+
+    Raises
+    ------
+    DataError
+        A patch is larger than an image, a mask does not fit, or no patch has enough foreground.
+    WriteError
+        The folder holds something or cannot be written.
+    ReadError
+        A file is damaged.
+    """
+    *_, folder = iter_make_patches(data, out, workers=workers, **windows)
+    assert isinstance(folder, PatchFolder)  # noqa: S101  for the type checker
+    return folder
+
+
+def iter_make_patches(
+    data: Dataset, out: str | Path, *, workers: int | None = None, **windows: Any
+) -> Iterator[SourcePatches | PatchFolder]:
+    """Cut like `make_patches`: yield each source image as it is done, and the folder at the end.
+
+    Closing the iterator early leaves nothing behind. Parameters and errors as in `make_patches`.
+    """
+    config = PatchConfig.create(**windows)
+    for sample in data.samples:
+        require_fit(sample.shape[2:], config.size, name=str(sample.image_path))
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}.")
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    done: list[tuple[PatchSource, SourcePatches]] = []
+    with creating_folder(Path(out)) as folder:
+        cutter = _Cutter(folder, config, data)
+        cutter.create_folders()
+        try:
+            for result in pool.map(cutter.write_source, data.samples):
+                done.append(result)
+                yield result[1]
+        finally:
+            pool.shutdown(cancel_futures=True)
+        cutter.write_index([source for source, _ in done])
+    yield PatchFolder(Path(out), data.classes, config, tuple(counted for _, counted in done))
+
+
+@dataclass(frozen=True)
+class _Cutter:
+    """Writes the stacks and the index of a data set into a folder."""
+
+    folder: Path
+    config: PatchConfig
+    data: Dataset
+
+    @property
+    def axes(self) -> PatchAxes:
+        """Axes of one patch, so that viewers show RGB as colours and other channels as a stack."""
+        if self.data.in_channels == 1:
+            return "YX"
+        rgb = self.data.in_channels == 3 and {"uint8", "uint16"}.issuperset(self.data.dtypes)
+        return "YXC" if rgb else "CYX"
+
+    def create_folders(self) -> None:
+        """Make the folders of the stacks."""
+        for name in ("images", "masks"):
+            (self.folder / name).mkdir()
+
+    def write_source(self, sample: Sample) -> tuple[PatchSource, SourcePatches]:
+        """Cut one source image and write its two stacks."""
+        planes, labels = sample.read_image(), sample.read_mask()
+        cuts = list(_iter_cuts(planes.shape, self.config))
+        kept = [cut for cut in cuts if self._has_foreground(labels, cut)]
+        names = {"image": f"images/{sample.name}.tif", "mask": f"masks/{sample.name}.tif"}
+        masks = stack_masks(labels, kept)
+        if kept:
+            _write_stack(self.folder / names["image"], self._stack_images(planes, kept), self.axes)
+            _write_stack(self.folder / names["mask"], masks, "YX")
+        counts = np.bincount(masks.ravel(), minlength=256)
+        source = PatchSource(
+            name=sample.name,
+            group=sample.group,
+            split=sample.split,
+            dtype=planes.dtype.name,
+            positions=tuple((plane, window.y, window.x) for _, plane, window in kept),
+            names=tuple(f"{sample.name}-PCH{number}" for number, _, _ in kept),
+            **names,
+        )
+        classes = tuple(counts[: len(self.data.classes)].tolist())
+        return source, SourcePatches(
+            sample.name, len(cuts), len(kept), classes, void_pixels=int(counts[VOID])
+        )
+
+    def write_index(self, sources: Sequence[PatchSource]) -> None:
+        """Write the index, after every stack is on the disk."""
+        kept = tuple(source for source in sources if source.positions)
+        if not kept:
+            raise DataError(
+                f"No patch of {self.data.root} has {self.config.min_foreground:.0%} foreground; "
+                "lower min_foreground (--min-foreground)."
+            )
+        for name in ("images", "masks"):
+            flush_folder(self.folder / name)
+        index = PatchIndex(
+            classes=self.data.classes,
+            axes=self.axes,
+            channels=self.data.in_channels,
+            windows=self.config,
+            background=self.data.background,
+            mapping=self.data.mapping,
+            sources=kept,
+        )
+        write_text(self.folder / INDEX_NAME, index.model_dump_json(indent=1))
+
+    def _has_foreground(self, labels: Array, cut: Cut) -> bool:
+        """Whether a patch has enough annotated pixels that are not background."""
+        if self.config.min_foreground == 0:
+            return True
+        _, plane, window = cut
+        mask = labels[plane, *window.slices]
+        annotated = mask != VOID
+        if self.data.background is not None:
+            annotated &= mask != self.data.background
+        return bool(annotated.mean() >= self.config.min_foreground)
+
+    def _stack_images(self, planes: Array, cuts: Sequence[Cut]) -> Array:
+        """Patches of planes (N, C, Y, X), in the axes of the folder: (K, Y, X), (K, Y, X, C), ..."""
+        if self.axes == "YX":
+            return stack_masks(planes[:, 0], cuts)
+        if self.axes == "CYX":
+            return np.stack([planes[plane, :, *window.slices] for _, plane, window in cuts])
+        last = np.moveaxis(planes, 1, -1)
+        return np.stack([last[plane, *window.slices] for _, plane, window in cuts])
+
+
+def stack_masks(labels: Array, cuts: Sequence[Cut]) -> Array:
+    """Patches (K, height, width) of labels (N, Y, X)."""
+    if not cuts:
+        return labels[:0]
+    return np.stack([labels[plane, *window.slices] for _, plane, window in cuts])
+
+
+def _iter_cuts(shape: tuple[int, ...], config: PatchConfig) -> Iterator[Cut]:
+    """Windows on every plane of (N, C, Y, X), numbered through."""
+    number = 0
+    for plane in range(shape[0]):
+        for window in iter_windows((shape[2], shape[3]), config):
+            yield number, plane, window
+            number += 1
+
+
+def _write_stack(path: Path, stack: Array, axes: str) -> None:
+    """Write (K, ...) patches as one uncompressed TIFF in one piece, and wait for the disk."""
+    import tifffile
+
+    rgb = axes == "YXC"
+    tifffile.imwrite(
+        path,
+        stack,
+        photometric="rgb" if rgb else "minisblack",
+        metadata={"axes": "ZYXS" if rgb else f"Z{axes}"},
+    )
+    flush_file(path)

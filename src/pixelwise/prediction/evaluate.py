@@ -1,0 +1,99 @@
+"""How well a model does on a data set with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelwise.classes import VOID
+from pixelwise.config import PredictConfig
+from pixelwise.datasets import Dataset, Sample
+from pixelwise.errors import DataError
+from pixelwise.models.files import Model
+from pixelwise.prediction.predict import Predictor
+from pixelwise.scores import Scores, count_confusion, create_scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a data set.
+
+    Attributes
+    ----------
+    total : Scores
+        Of one confusion matrix over all pixels of all images.
+    images : dict of str to Scores
+        Of each image.
+    """
+
+    total: Scores
+    images: dict[str, Scores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "total": self.total.to_dict(),
+            "images": {name: scores.to_dict() for name, scores in self.images.items()},
+        }
+
+
+def evaluate(model: Model | str | Path, data: Dataset, **settings: Any) -> Evaluation:
+    """Predict every image of a data set and score it against its mask; void is left out.
+
+    Parameters
+    ----------
+    model : Model or path
+    data : Dataset
+        With the model's classes, in the model's order.
+    **settings
+        Fields of `PredictConfig`.
+
+    Raises
+    ------
+    DataError
+        Classes or channels of data and model differ, or an image cannot be read.
+    """
+    predictor = Predictor(model, PredictConfig.create(**settings))
+    return sum_evaluation(predictor, dict(iter_evaluate(predictor, data)))
+
+
+def iter_evaluate(predictor: Predictor, data: Dataset) -> Iterator[tuple[str, Scores]]:
+    """Evaluate image by image: name and scores of each, as they are ready."""
+    _require_same_classes(predictor.model, data)
+    for sample in data.samples:
+        yield sample.name, _evaluate_sample(predictor, sample)
+
+
+def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluation:
+    """Evaluation of all images from that of each."""
+    names = predictor.model.card.class_names
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    for scores in images.values():
+        matrix += scores.matrix
+    return Evaluation(create_scores(matrix, names), images)
+
+
+def _evaluate_sample(predictor: Predictor, sample: Sample) -> Scores:
+    """Scores of one image, all its planes together."""
+    names = predictor.model.card.class_names
+    result = predictor.predict_planes(sample.read_image())
+    labels = result.argmax(axis=1) if predictor.config.probabilities else result
+    truth = sample.read_mask()
+    if truth[truth != VOID].size and truth[truth != VOID].max() >= len(names):
+        raise DataError(f"The mask of {sample.name} holds a class that the model does not have.")
+    return create_scores(count_confusion(truth, labels, len(names)), names)
+
+
+def _require_same_classes(model: Model, data: Dataset) -> None:
+    """Refuse to compare classes that mean different things."""
+    wanted = model.card.class_names
+    found = tuple(item.name for item in data.classes)
+    if len(wanted) != len(found):
+        raise DataError(
+            f"The model has {len(wanted)} classes ({', '.join(wanted)}), the data set {len(found)} "
+            f"({', '.join(found)}): say what its mask values mean with --classes."
+        )

@@ -1,0 +1,235 @@
+"""The run folder: everything about one training, and the interface between who trains and who looks.
+
+::
+
+    run/config.yaml         what was asked
+        events.jsonl        what happened, one JSON line each, append-only
+        checkpoints/        last.pt: all that is needed to go on; epoch-0010.safetensors: kept models
+        previews/           pictures of fixed validation images, after each epoch
+        model.safetensors   the best model so far
+        stop                exists while the run is asked to stop
+
+Whoever trains writes; everybody else reads, follows, or asks to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.atomic import write_text
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ReadError, RunError, WriteError
+from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, parse_event
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run folder.
+
+    Attributes
+    ----------
+    path : Path
+        The folder itself.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What was asked, YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def events(self) -> Path:
+        """What happened, one JSON line each."""
+        return self.path / "events.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the training state and of kept models."""
+        return self.path / "checkpoints"
+
+    @property
+    def state(self) -> Path:
+        """All that is needed to go on with the training."""
+        return self.checkpoints / "last.pt"
+
+    @property
+    def previews(self) -> Path:
+        """Folder of the preview pictures."""
+        return self.path / "previews"
+
+    @property
+    def model(self) -> Path:
+        """The best model so far."""
+        return self.path / "model.safetensors"
+
+    @property
+    def stop_request(self) -> Path:
+        """File that asks the training to stop."""
+        return self.path / "stop"
+
+    def read_config(self) -> TrainConfig:
+        """Read what was asked."""
+        return TrainConfig.read(self.config)
+
+    def append(self, event: Event) -> None:
+        """Add one event to the run's story.
+
+        Raises
+        ------
+        WriteError
+            The file cannot be written.
+        """
+        try:
+            with self.events.open("a", encoding="utf-8") as file:
+                file.write(event.to_json() + "\n")
+        except OSError as error:
+            raise WriteError(f"Cannot write {self.events}: {error.strerror}.") from error
+
+
+def require_new_run(path: Path) -> RunFolder:
+    """Give the run folder at `path` if a new run can be made there.
+
+    Raises
+    ------
+    RunError
+        The folder already holds a run or other files.
+    """
+    run = RunFolder(path)
+    if run.config.exists():
+        raise RunError(
+            f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "
+            "give another --out."
+        )
+    if run.path.is_dir() and any(run.path.iterdir()):
+        raise RunError(f"{run.path} is not empty: give a new folder as --out.")
+    return run
+
+
+def create_run(config: TrainConfig) -> RunFolder:
+    """Make the run folder of a config.
+
+    Raises
+    ------
+    RunError
+        The folder already holds a run or other files.
+    WriteError
+        The folder cannot be made.
+    """
+    run = require_new_run(config.run)
+    try:
+        for folder in (run.checkpoints, run.previews):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"Cannot make the run folder {run.path}: {error.strerror}.") from error
+    write_text(run.config, config.to_yaml())
+    return run
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Open an existing run folder.
+
+    Raises
+    ------
+    ReadError
+        There is no run at `path`.
+    """
+    run = RunFolder(Path(path))
+    if not run.config.is_file():
+        raise ReadError(f"{path} is no run folder: it has no config.yaml.")
+    return run
+
+
+def request_stop(run: RunFolder) -> None:
+    """Ask a training to end its step, save and stop; does nothing if it is not running."""
+    try:
+        run.stop_request.touch()
+    except OSError as error:
+        raise WriteError(f"Cannot write {run.stop_request}: {error.strerror}.") from error
+
+
+def iter_events(run: RunFolder) -> Iterator[Event]:
+    """Read the events written so far; a last line that is not complete yet is left out."""
+    try:
+        lines = run.events.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            return
+        try:
+            yield parse_event(line)
+        except ValueError as error:
+            raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run in a list.
+
+    Attributes
+    ----------
+    path : Path
+    state : str
+        "waiting", "training", "finished", "stopped", "no_progress" or "failed"; a run that was
+        killed still says "training".
+    architecture : str
+    epoch, epochs : int
+        Done, and asked for.
+    best_score : float or None
+        Best value of `monitor` so far.
+    monitor : str
+    """
+
+    path: Path
+    state: str
+    architecture: str
+    epoch: int
+    epochs: int
+    best_score: float | None
+    monitor: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Summary ready for JSON."""
+        return {**self.__dict__, "path": str(self.path)}
+
+
+def summarize_run(run: RunFolder) -> RunSummary:
+    """Read where a run stands."""
+    config = run.read_config()
+    state, epoch, best = "waiting", 0, None
+    for event in iter_events(run):
+        match event:
+            case RunStarted():
+                state = "training"
+            case RunEnded():
+                state = event.reason
+            case RunFailed():
+                state = "failed"
+            case EpochEnded():
+                epoch = event.epoch
+                best = _score(event, config.training.monitor) if event.best else best
+            case _:
+                pass
+    return RunSummary(
+        run.path, state, config.model.name, epoch, config.training.epochs, best,
+        config.training.monitor,
+    )  # fmt: skip
+
+
+def list_runs(folder: str | Path) -> list[RunSummary]:
+    """Summaries of the runs directly inside `folder`, or of `folder` itself, by name."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
+    candidates = [folder, *sorted(folder.iterdir())]
+    return [summarize_run(RunFolder(path)) for path in candidates if (path / "config.yaml").is_file()]
+
+
+def _score(event: EpochEnded, monitor: str) -> float | None:
+    """Value that the best model is chosen by."""
+    return event.validation_loss if monitor == "loss" else event.scores.get(monitor)

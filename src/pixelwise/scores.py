@@ -1,0 +1,194 @@
+"""All scores of a segmentation, from one confusion matrix over the whole set.
+
+Counting comes first and dividing last: a score of a set is never the mean of its batches' scores.
+Pixels that are void in the truth are not counted anywhere. A score that is not defined, such as
+the sensitivity to a class that never occurs, is NaN; it is left out of means and is null in JSON.
+
+Definitions (one class against the rest): accuracy (TP+TN)/all, sensitivity TP/(TP+FN),
+specificity TN/(TN+FP), precision TP/(TP+FP), Dice = F1 = 2TP/(2TP+FP+FN), IoU TP/(TP+FP+FN).
+Macro is the mean over classes, micro pools their counts; "foreground" leaves class 0 out. The
+accuracy over all classes is the share of pixels whose class is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.classes import VOID
+from pixelwise.errors import DataError
+
+Matrix = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.integer[Any]]
+_Counts = npt.NDArray[np.float64]
+
+
+def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
+    """Count how often each class was predicted for each true class.
+
+    Parameters
+    ----------
+    truth : integer ndarray
+        Class indices, any shape; `VOID` (255) is not counted.
+    prediction : integer ndarray
+        Class indices 0 … classes-1, same shape.
+    classes : int
+        Number of classes C.
+
+    Returns
+    -------
+    int64 ndarray, (C, C)
+        Rows are the truth, columns the prediction.
+
+    Raises
+    ------
+    DataError
+        The shapes differ, or a value that is counted is no class.
+    """
+    if truth.shape != prediction.shape:
+        raise DataError(
+            f"Truth has shape {truth.shape} and prediction {prediction.shape}: expected the same."
+        )
+    counted = truth != VOID
+    true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+    for name, values in (("Truth", true), ("Prediction", predicted)):
+        if values.size and not (0 <= values.min() and values.max() < classes):
+            raise DataError(
+                f"{name} holds values {values.min()} to {values.max()}; expected classes 0 to "
+                f"{classes - 1}, or {VOID} (void) in the truth."
+            )
+    counts = np.bincount(true * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Scores of one class, or of several taken together; each 0 to 1, or NaN where undefined."""
+
+    accuracy: float
+    sensitivity: float
+    specificity: float
+    precision: float
+    dice: float
+    iou: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Scores by name, with None for NaN."""
+        return {name: None if isnan(value) else value for name, value in asdict(self).items()}
+
+
+SCORE_NAMES = tuple(ScoreRow.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one confusion matrix.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Class names, in the matrix's order.
+    matrix : int64 ndarray, (C, C)
+        Rows are the truth, columns the prediction.
+    """
+
+    names: tuple[str, ...]
+    matrix: Matrix
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels were counted."""
+        return int(self.matrix.sum())
+
+    def per_class(self) -> dict[str, ScoreRow]:
+        """Each class against the rest."""
+        columns = _ratios(*_one_vs_rest(self.matrix))
+        return {
+            name: ScoreRow(*(float(column[i]) for column in columns))
+            for i, name in enumerate(self.names)
+        }
+
+    def macro(self, *, foreground: bool = False) -> ScoreRow:
+        """Mean over the classes, without those for which a score is not defined."""
+        rows = _ratios(*_one_vs_rest(self.matrix))
+        row = ScoreRow(*(_mean(column[int(foreground) :]) for column in rows))
+        return self._with_accuracy(row, foreground=foreground)
+
+    def micro(self, *, foreground: bool = False) -> ScoreRow:
+        """Scores of the counts pooled over the classes."""
+        pooled = [column[int(foreground) :].sum() for column in _one_vs_rest(self.matrix)]
+        row = ScoreRow(*(float(value) for value in _ratios(*pooled)))
+        return self._with_accuracy(row, foreground=foreground)
+
+    def _with_accuracy(self, row: ScoreRow, *, foreground: bool) -> ScoreRow:
+        """Over all classes, accuracy is the share of right pixels: true negatives add nothing."""
+        if foreground:
+            return row
+        accuracy = float(_divide(np.trace(self.matrix), self.matrix.sum()))
+        return ScoreRow(**{**asdict(row), "accuracy": accuracy})
+
+    def summary(self) -> dict[str, float | None]:
+        """The few scores that a training shows: accuracy, and macro Dice and IoU of foreground."""
+        front, whole = self.macro(foreground=True).to_dict(), self.macro().to_dict()
+        return {"accuracy": whole["accuracy"], "dice": front["dice"], "iou": front["iou"]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "pixels": self.pixels,
+            "classes": {name: row.to_dict() for name, row in self.per_class().items()},
+            "macro": self.macro().to_dict(),
+            "micro": self.micro().to_dict(),
+            "macro_foreground": self.macro(foreground=True).to_dict(),
+            "micro_foreground": self.micro(foreground=True).to_dict(),
+            "confusion": self.matrix.tolist(),
+        }
+
+
+def create_scores(matrix: Matrix, names: Sequence[str]) -> Scores:
+    """Scores of a confusion matrix (C, C) with one class name per row."""
+    if matrix.shape != (len(names), len(names)):
+        raise DataError(f"A matrix of shape {matrix.shape} does not fit {len(names)} class names.")
+    return Scores(tuple(names), matrix)
+
+
+def _one_vs_rest(matrix: Matrix) -> tuple[_Counts, _Counts, _Counts, _Counts]:
+    """TP, FP, FN and TN of each class."""
+    hits = np.diag(matrix).astype(np.float64)
+    false_positives = matrix.sum(axis=0) - hits
+    false_negatives = matrix.sum(axis=1) - hits
+    return (
+        hits,
+        false_positives,
+        false_negatives,
+        matrix.sum() - hits - false_positives - false_negatives,
+    )
+
+
+def _ratios(tp: Any, fp: Any, fn: Any, tn: Any) -> tuple[_Counts, ...]:
+    """Accuracy, sensitivity, specificity, precision, Dice and IoU from counts."""
+    return (
+        _divide(tp + tn, tp + fp + fn + tn),
+        _divide(tp, tp + fn),
+        _divide(tn, tn + fp),
+        _divide(tp, tp + fp),
+        _divide(2 * tp, 2 * tp + fp + fn),
+        _divide(tp, tp + fp + fn),
+    )
+
+
+def _divide(numerator: Any, denominator: Any) -> _Counts:
+    """Quotient, NaN where the denominator is zero."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(denominator == 0, np.nan, np.divide(numerator, denominator)))
+
+
+def _mean(values: _Counts) -> float:
+    """Mean of the values that are defined, NaN when none is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

@@ -1,0 +1,201 @@
+"""Random changes to a batch of patches, on its device, the same for image and mask.
+
+Whatever is random is drawn from one generator on the CPU, so that a seed means the same on every
+device. Each patch of a batch gets its own values.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from pixelwise.classes import VOID
+from pixelwise.config import AugmentationConfig
+from pixelwise.errors import ConfigError
+
+# Optical density of haematoxylin, eosin and DAB in RGB: Ruifrok & Johnston 2001.
+_STAINS = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to the patches of a training.
+
+    Attributes
+    ----------
+    config : AugmentationConfig
+    intensity_range : float
+        Largest stored intensity, for the stains.
+    """
+
+    config: AugmentationConfig
+    intensity_range: float
+
+    def require_channels(self, channels: int) -> None:
+        """Refuse a stain jitter for images that are not RGB.
+
+        Raises
+        ------
+        ConfigError
+            `stain` is on and the images do not have 3 channels.
+        """
+        if self.config.strength("stain") and channels != 3:
+            raise ConfigError(
+                f"H&E colour jitter (stain) needs RGB images, these have {channels} channels: "
+                "use another preset, or stain=0."
+            )
+
+    def change_geometry(
+        self, image: Tensor, mask: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mirror, rotate and zoom.
+
+        Parameters
+        ----------
+        image : float Tensor, (N, C, Y, X)
+        mask : uint8 Tensor, (N, Y, X)
+        generator : Generator
+
+        Returns
+        -------
+        image, mask
+            Same shapes; what comes from outside the patch is mirrored, and void in the mask.
+        """
+        strength = self.config.strength
+        if strength("flips"):
+            image, mask = flip(image, mask, generator)
+        if strength("rotate90"):
+            image, mask = rotate90(image, mask, generator)
+        if strength("rotate") or strength("scale"):
+            matrix = draw_affine(len(image), strength("rotate"), strength("scale"), generator)
+            image, mask = warp(image, mask, matrix)
+        return image, mask
+
+    def change_stains(self, image: Tensor, generator: Generator) -> Tensor:
+        """Vary the stains of RGB images (N, 3, Y, X) of stored intensities."""
+        strength = self.config.strength("stain")
+        if not strength:
+            return image
+        return jitter_stains(image / self.intensity_range, strength, generator) * (
+            self.intensity_range
+        )
+
+    def change_intensities(self, image: Tensor, generator: Generator) -> Tensor:
+        """Vary brightness, contrast, noise and blur of normalised images (N, C, Y, X)."""
+        strength, count = self.config.strength, len(image)
+        if strength("contrast"):
+            factor = 1 + _uniform(count, strength("contrast"), generator).to(image.device)
+            mean = image.mean(dim=(2, 3), keepdim=True)
+            image = (image - mean) * factor + mean
+        if strength("brightness"):
+            image = image + _uniform(count, strength("brightness"), generator).to(image.device)
+        if strength("blur"):
+            image = blur(image, _uniform(count, strength("blur"), generator).abs())
+        if strength("noise"):
+            sigma = _uniform(count, strength("noise"), generator).abs().to(image.device)
+            noise = torch.randn(image.shape, generator=generator).to(image.device)
+            image = image + sigma * noise
+        return image
+
+
+def flip(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Mirror each patch left-right with probability one half."""
+    chosen = (torch.rand(len(image), generator=generator) < 0.5).to(image.device)
+    return (
+        torch.where(chosen[:, None, None, None], image.flip(-1), image),
+        torch.where(chosen[:, None, None], mask.flip(-1), mask),
+    )
+
+
+def rotate90(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Rotate each patch by 0 to 3 quarter turns; by 0 or 2 where patches are not square."""
+    square = image.shape[-1] == image.shape[-2]
+    turns = torch.randint(4 if square else 2, (len(image),), generator=generator)
+    turns = turns if square else turns * 2
+    images = [torch.rot90(x, int(k), (-2, -1)) for x, k in zip(image, turns, strict=True)]
+    masks = [torch.rot90(x, int(k), (-2, -1)) for x, k in zip(mask, turns, strict=True)]
+    return torch.stack(images), torch.stack(masks)
+
+
+def draw_affine(count: int, degrees: float, zoom: float, generator: Generator) -> Tensor:
+    """Draw rotations of up to `degrees` and zooms of up to 1 ± `zoom`: (count, 2, 2) matrices."""
+    angle = _uniform(count, math.radians(degrees), generator).flatten()
+    factor = 1 + _uniform(count, zoom, generator).flatten()
+    cosine, sine = torch.cos(angle) / factor, torch.sin(angle) / factor
+    rows = torch.stack([cosine, -sine]), torch.stack([sine, cosine])
+    return torch.stack(rows).permute(2, 0, 1)
+
+
+def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Resample patches about their centre: images bilinearly, masks by nearest neighbour.
+
+    Parameters
+    ----------
+    image : float Tensor, (N, C, Y, X)
+    mask : uint8 Tensor, (N, Y, X)
+    matrix : Tensor, (N, 2, 2)
+        From output to input, in pixels, (x, y) order.
+    """
+    height, width = image.shape[-2:]
+    # affine_grid's coordinates run from -1 to 1 on both axes, whatever the sides' lengths.
+    aspect = torch.tensor([[1.0, height / width], [width / height, 1.0]])
+    theta = F.pad(matrix * aspect, (0, 1)).to(image.device, image.dtype)
+    grid = F.affine_grid(theta, list(image.shape), align_corners=False)
+    warped = F.grid_sample(
+        image, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    # Shifted by one, so that the zeros from outside can be told from class 0.
+    shifted = F.grid_sample(
+        mask[:, None].to(image.dtype) + 1, grid, mode="nearest", align_corners=False
+    )
+    labels = torch.where(shifted == 0, VOID, shifted - 1)[:, 0]
+    return warped, labels.to(mask.dtype)
+
+
+def blur(image: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur with one sigma (N, 1, 1, 1), in pixels, per image (N, C, Y, X)."""
+    radius = min(math.ceil(3 * float(sigma.max())), min(image.shape[-2:]) - 1)
+    if radius == 0:
+        return image
+    offsets = torch.arange(-radius, radius + 1)
+    kernel = torch.exp(-0.5 * (offsets / sigma.reshape(-1, 1).clamp_min(1e-3)) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(image.device, image.dtype)
+    count, channels, height, width = image.shape
+    kernel = kernel.repeat_interleave(channels, 0)[:, None]
+    planes = image.reshape(1, count * channels, height, width)
+    planes = F.pad(planes, [radius] * 4, mode="reflect")
+    planes = F.conv2d(planes, kernel[..., None], groups=count * channels)
+    planes = F.conv2d(planes, kernel[:, :, None], groups=count * channels)
+    return planes.reshape(image.shape)
+
+
+def jitter_stains(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Change the amount of each stain of H&E images (Tellez et al. 2018).
+
+    Parameters
+    ----------
+    image : Tensor, (N, 3, Y, X)
+        RGB of 0 to 1.
+    strength : float
+        Each stain is multiplied by up to 1 ± strength, and shifted by up to a tenth of it.
+    generator : Generator
+    """
+    stains = F.normalize(torch.tensor(_STAINS), dim=1)
+    count = len(image)
+    factor = 1 + _uniform(count * 3, strength, generator).reshape(count, 3)
+    shift = _uniform(count * 3, strength / 10, generator).reshape(count, 3)
+    # density' = ((density @ S^-1) * factor + shift) @ S, as one matrix and one vector per image
+    matrix = torch.linalg.inv(stains) @ (factor[:, :, None] * stains)
+    constant = (shift @ stains)[:, :, None, None].to(image.device, image.dtype)
+    density = -torch.log(image.clamp_min(1 / 256))
+    mixed = torch.einsum("ncyx,ncd->ndyx", density, matrix.to(image.device, image.dtype))
+    return torch.exp(-(mixed + constant)).clamp(0, 1)
+
+
+def _uniform(count: int, limit: float, generator: Generator) -> Tensor:
+    """Draw values of -limit to limit, (count, 1, 1, 1)."""
+    return (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1) * limit

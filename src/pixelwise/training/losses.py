@@ -1,0 +1,121 @@
+"""Loss functions over softmax probabilities; void pixels count in none of them.
+
+A loss takes logits (N, C, Y, X) and a class mask (N, Y, X) of uint8 with 255 = void, and gives one
+number. A batch without a single annotated pixel gives 0, with gradients of 0. The computation is
+in float32 whatever the network's precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelwise.classes import VOID
+from pixelwise.errors import require_name
+
+_FOCUS = 2.0
+_TVERSKY_FALSE_POSITIVES = 0.3
+_TINY = 1e-7
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss by name, with class weights.
+
+    Attributes
+    ----------
+    name : str
+        One of `LOSSES`.
+    weights : Tensor or None, (C,)
+        Weight of each class's pixels in cross-entropy and focal loss, and of each class's term in
+        Dice and Tversky loss.
+    """
+
+    name: str
+    weights: Tensor | None = None
+
+    def __call__(self, logits: Tensor | tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        """Loss of a batch; the mean over the heads of a network with deep supervision."""
+        if isinstance(logits, tuple):
+            return torch.stack([self(head, mask) for head in logits]).mean()
+        weights = torch.ones(logits.shape[1]) if self.weights is None else self.weights
+        return LOSSES[self.name](logits.float(), mask, weights.to(logits.device, torch.float32))
+
+
+def create_loss(name: str, weights: Tensor | None = None) -> Loss:
+    """Make a loss: cross_entropy, dice, dice_cross_entropy, focal or tversky.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such loss.
+    """
+    return Loss(require_name("loss", name, LOSSES), weights)
+
+
+def cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of -log p over annotated pixels; binary cross-entropy for two classes."""
+    log_probability, weight = _of_true_class(logits, mask, weights)
+    return -(log_probability * weight).sum() / weight.sum().clamp_min(_TINY)
+
+
+def focal(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy that looks away from easy pixels: -(1-p)^2 log p (Lin et al. 2017)."""
+    log_probability, weight = _of_true_class(logits, mask, weights)
+    hard = (1 - log_probability.exp()) ** _FOCUS
+    return -(hard * log_probability * weight).sum() / weight.sum().clamp_min(_TINY)
+
+
+def dice(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """1 - soft Dice over the batch, mean over the classes in it (Milletari et al. 2016)."""
+    return _tversky(logits, mask, weights, false_positives=0.5)
+
+
+def tversky(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Like `dice`, but a missed pixel costs more than a false one, 0.7 : 0.3 (Salehi et al. 2017)."""
+    return _tversky(logits, mask, weights, false_positives=_TVERSKY_FALSE_POSITIVES)
+
+
+def dice_cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Sum of `dice` and `cross_entropy`."""
+    return dice(logits, mask, weights) + cross_entropy(logits, mask, weights)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "dice": dice,
+    "dice_cross_entropy": dice_cross_entropy,
+    "focal": focal,
+    "tversky": tversky,
+}
+
+
+def _of_true_class(logits: Tensor, mask: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of each pixel's true class and the pixel's weight, both (N, Y, X)."""
+    truth, counted = _split_void(mask)
+    log_probability = logits.log_softmax(dim=1).gather(1, truth[:, None])[:, 0]
+    return log_probability, weights[truth] * counted
+
+
+def _tversky(logits: Tensor, mask: Tensor, weights: Tensor, *, false_positives: float) -> Tensor:
+    """1 - Tversky index, weighted mean over the classes that occur in the batch's masks."""
+    truth, counted = _split_void(mask)
+    probability = logits.softmax(dim=1) * counted[:, None]
+    expected = torch.zeros_like(probability).scatter_(
+        1, truth[:, None], counted[:, None].to(probability.dtype)
+    )
+    hits = (probability * expected).sum(dim=(0, 2, 3))
+    predicted, wanted = probability.sum(dim=(0, 2, 3)), expected.sum(dim=(0, 2, 3))
+    wrong = false_positives * (predicted - hits) + (1 - false_positives) * (wanted - hits)
+    weight = weights * (wanted > 0)
+    losses = 1 - hits / (hits + wrong).clamp_min(_TINY)
+    return (losses * weight).sum() / weight.sum().clamp_min(_TINY)
+
+
+def _split_void(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Class of each pixel as int64 (0 where void), and whether it is annotated."""
+    counted = mask != VOID
+    return torch.where(counted, mask, 0).long(), counted

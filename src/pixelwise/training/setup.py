@@ -1,0 +1,227 @@
+"""From a config to all that a training needs: data, network, loss, card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pixelwise.architectures import find_architecture
+from pixelwise.cards import Card, TrainingSummary, read_card
+from pixelwise.classes import VOID
+from pixelwise.config import PatchConfig, TrainConfig
+from pixelwise.datasets import Dataset, load_dataset
+from pixelwise.errors import ConfigError, DataError
+from pixelwise.models.devices import Compute, choose_compute
+from pixelwise.models.files import load_weights
+from pixelwise.models.network import SegmentationNetwork, freeze_encoder
+from pixelwise.models.registry import create_model
+from pixelwise.normalization import (
+    Normalization,
+    create_fixed,
+    create_imagenet,
+    create_percentile,
+    create_range,
+    intensity_range,
+)
+from pixelwise.training.augmentation import Augmentation
+from pixelwise.training.losses import Loss, create_loss
+from pixelwise.training.store import PatchStore, Plane, read_planes
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a training works with, made once from its config.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    compute : Compute
+    train, validation : PatchStore
+    train_images, validation_images : int
+        Source images of each.
+    network : SegmentationNetwork
+        On the CPU, with its first weights.
+    loss : Loss
+    augmentation : Augmentation
+    card : Card
+        Of the model to be; without scores.
+    """
+
+    config: TrainConfig
+    compute: Compute
+    train: PatchStore
+    validation: PatchStore
+    train_images: int
+    validation_images: int
+    network: SegmentationNetwork
+    loss: Loss
+    augmentation: Augmentation
+    card: Card
+
+
+def prepare(config: TrainConfig) -> Setup:
+    """Read the data and make the network; whatever cannot work is refused here, before any step."""
+    compute = choose_compute(config.training.device, config.training.precision)
+    data = load_dataset(config.data)
+    train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
+    planes = read_planes(train.samples)
+    _require_foreground(planes)
+    normalization = create_normalization(config, planes)
+    augmentation = Augmentation(config.augmentation, intensity_range(planes[0].image.dtype))
+    augmentation.require_channels(data.in_channels)
+    card = _create_card(config, data, planes, normalization)
+    patches = config.patches.model_copy(update={"size": card.patch_size})
+    train_store = PatchStore(planes, patches, normalization)
+    _require_patches(train_store, patches)
+    return Setup(
+        config=config,
+        compute=compute,
+        train=train_store,
+        validation=create_validation_store(read_planes(validation.samples), patches, normalization),
+        train_images=len({sample.group for sample in train.samples}),
+        validation_images=len({sample.group for sample in validation.samples}),
+        network=create_network(config, card),
+        loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
+        augmentation=augmentation,
+        card=card,
+    )
+
+
+def create_validation_store(
+    planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
+) -> PatchStore:
+    """Patches that cover every pixel of the validation images."""
+    whole = PatchConfig(size=patches.size, edge="cover")
+    return PatchStore(planes, whole, normalization)
+
+
+def create_network(config: TrainConfig, card: Card) -> SegmentationNetwork:
+    """Make the network with its first weights, the same for the same seed."""
+    torch.manual_seed(config.training.seed)
+    model = config.model
+    network = create_model(
+        model.name,
+        card.in_channels,
+        classes=len(card.classes),
+        encoder=model.encoder,
+        pretrained=model.weights or model.pretrained,
+        **model.options,
+    )
+    if model.start_from is not None:
+        _require_same_network(card, read_card(model.start_from), str(model.start_from))
+        load_weights(network, model.start_from)
+    if model.freeze_encoder:
+        freeze_encoder(network)
+    return network
+
+
+def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
+    """Make the normalisation that a config asks for.
+
+    "auto" is that of the model it starts from, else ImageNet's for pre-trained encoders, the
+    training images' mean and standard deviation for 8-bit images, and percentiles of each image
+    for all others.
+    """
+    name, model = config.training.normalization, config.model
+    image = planes[0].image
+    if name == "auto" and model.start_from is not None:
+        return read_card(model.start_from).normalization
+    if name == "auto":
+        eight_bit = "dataset" if image.dtype == np.uint8 else "percentile"
+        name = "imagenet" if model.pretrained or model.weights else eight_bit
+    match name:
+        case "dataset":
+            return create_fixed(*_measure(planes), "mean and std of the training images")
+        case "imagenet":
+            return create_imagenet(image.dtype, len(image))
+        case "percentile":
+            return create_percentile()
+        case _:
+            return create_range(image.dtype, len(image))
+
+
+def create_class_weights(
+    config: TrainConfig, planes: Sequence[Plane], data: Dataset
+) -> torch.Tensor | None:
+    """Weight of each class in the loss: none, inverse to its pixels ("balanced"), or as given."""
+    wanted, classes = config.training.class_weights, len(data.classes)
+    if wanted == "none":
+        return None
+    if wanted == "balanced":
+        counts = sum(np.bincount(plane.mask.ravel(), minlength=VOID + 1) for plane in planes)
+        pixels = torch.as_tensor(counts)[:classes]
+        return torch.where(pixels > 0, pixels.sum() / (classes * pixels.clamp_min(1)), 0.0)
+    if len(wanted) != classes:
+        raise ConfigError(
+            f"class_weights holds {len(wanted)} numbers, but there are {classes} classes: "
+            f"{', '.join(item.name for item in data.classes)}."
+        )
+    return torch.tensor(wanted)
+
+
+def _create_card(
+    config: TrainConfig, data: Dataset, planes: Sequence[Plane], normalization: Normalization
+) -> Card:
+    """Card of the model to be."""
+    model, image = config.model, planes[0].image
+    architecture = find_architecture(model.name)
+    size = image.shape[1:] if data.layout == "patches" else config.patches.size
+    groups = {sample.group for sample in data.samples}
+    return Card(
+        architecture=model.name,
+        encoder=architecture.parse_encoder(model.encoder),
+        options=architecture.parse_options(model.options),
+        in_channels=data.in_channels,
+        classes=data.classes,
+        normalization=normalization,
+        axes="YX" if data.in_channels == 1 else "CYX",
+        dtype=str(image.dtype),
+        patch_size=size,
+        training=TrainingSummary(
+            data=data.root.name, images=len(groups), patches=len(planes), epochs=0
+        ),
+    )
+
+
+def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) over all pixels of the planes."""
+    pixels = sum(plane.mask.size for plane in planes)
+    mean = sum(plane.image.sum(axis=(1, 2), dtype=np.float64) for plane in planes) / pixels
+    centre = mean[:, None, None]
+    square = sum(((plane.image - centre) ** 2).sum(axis=(1, 2)) for plane in planes)
+    return np.asarray(mean), np.sqrt(square / pixels)
+
+
+def _require_foreground(planes: Sequence[Plane]) -> None:
+    """Refuse data without two annotated classes: there is nothing to learn from them."""
+    present = sorted({int(v) for plane in planes for v in np.unique(plane.mask)} - {VOID})
+    if len(present) < 2:
+        found = "no annotated pixel" if not present else f"class {present[0]} only"
+        raise DataError(
+            f"The training masks hold {found}; expected at least two classes. Look at the masks "
+            "with 'pixelwise inspect', and say what their values mean with --classes."
+        )
+
+
+def _require_patches(store: PatchStore, patches: PatchConfig) -> None:
+    """Refuse a training without patches."""
+    if not len(store):
+        raise DataError(
+            f"No patch has a foreground share of {patches.min_foreground:g} or more: lower "
+            "--min-foreground."
+        )
+
+
+def _require_same_network(new: Card, old: Card, path: str) -> None:
+    """Refuse to start from the model of another network."""
+    for field in ("architecture", "encoder", "options", "in_channels"):
+        wanted, found = getattr(new, field), getattr(old, field)
+        if wanted != found:
+            raise ConfigError(f"{path} has {field} {found!r}, the new model {wanted!r}: expected the same.")
+    if len(new.classes) != len(old.classes):
+        raise ConfigError(
+            f"{path} has {len(old.classes)} classes, the data {len(new.classes)}: expected the same."
+        )

@@ -1,0 +1,220 @@
+"""Patches of a set of images, cut on the fly and kept in their stored dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pixelwise.classes import VOID
+from pixelwise.config import PatchConfig
+from pixelwise.datasets import Sample
+from pixelwise.errors import DataError
+from pixelwise.normalization import Normalization
+from pixelwise.patches.windows import Window, iter_windows, require_fit
+
+Array = npt.NDArray[Any]
+_READERS = 4
+MIN_BATCH = 2
+"""Batch normalisation over 1 x 1 maps needs two patches."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of one image with its mask.
+
+    Attributes
+    ----------
+    name : str
+        Image and, in stacks, number of the plane.
+    image : ndarray, (C, Y, X)
+        Stored dtype.
+    mask : uint8 ndarray, (Y, X)
+        Class indices, 255 = void.
+    """
+
+    name: str
+    image: Array
+    mask: Array
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches on a device.
+
+    Attributes
+    ----------
+    image : Tensor, (N, C, Y, X)
+        Stored dtype.
+    mask : uint8 Tensor, (N, Y, X)
+        Class indices, 255 = void.
+    offset, scale : float32 Tensor, (N, C, 1, 1)
+        What normalises the image.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    offset: torch.Tensor
+    scale: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Put the batch on a device."""
+        return Batch(
+            self.image.to(device), self.mask.to(device), self.offset.to(device),
+            self.scale.to(device),
+        )  # fmt: skip
+
+
+def read_planes(samples: Sequence[Sample]) -> list[Plane]:
+    """Read images and masks of samples, several at a time, in their order.
+
+    Raises
+    ------
+    DataError
+        An image holds NaN or infinite pixels, or image and mask differ in shape.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [plane for planes in pool.map(_read_sample, samples) for plane in planes]
+
+
+def _read_sample(sample: Sample) -> list[Plane]:
+    """Read one sample's planes and check them."""
+    images, masks = sample.read_image(), sample.read_mask()
+    if images.shape[:1] + images.shape[2:] != masks.shape:
+        raise DataError(
+            f"{sample.name}: the image has planes of shape {images.shape} (N, C, Y, X), its mask "
+            f"{masks.shape} (N, Y, X): expected the same N, Y and X."
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        count = int((~np.isfinite(images)).sum())
+        raise DataError(
+            f"{sample.name}: {count} pixels of the image are NaN or infinite; expected finite "
+            "intensities. Replace them, e.g. by 0, or leave the image out."
+        )
+    names = [sample.name if len(images) == 1 else f"{sample.name}[{i}]" for i in range(len(images))]
+    return [Plane(*each) for each in zip(names, images, masks, strict=True)]
+
+
+class PatchStore:
+    """Patches by number, from planes that are held in memory or mapped from a file.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        With one channel count and one dtype.
+    patches : PatchConfig
+        Size, step, edge and smallest foreground share.
+    normalization : Normalization
+    """
+
+    def __init__(
+        self, planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
+    ) -> None:
+        self.planes = planes
+        self.size = patches.size
+        self._step = patches.step_px
+        for plane in planes:
+            require_fit(_shape(plane), patches.size, name=plane.name)
+        grids = [list(iter_windows(_shape(plane), patches)) for plane in planes]
+        self._shown = [_shown_before(grid) for grid in grids]
+        self._windows = [
+            (number, window)
+            for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
+            for window in grid
+            if _has_foreground(plane.mask[window.slices], patches.min_foreground)
+        ]
+        self._norms = [normalization.parameters(plane.image) for plane in planes]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def read(self, numbers: Sequence[int], *, rng: np.random.Generator | None = None) -> Batch:
+        """Cut the patches with these numbers.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+        rng : Generator, optional
+            Moves every patch by up to half a step, inside its plane.
+        """
+        cut = [self._cut(number, rng) for number in numbers]
+        images, masks, norms = zip(*cut, strict=True)
+        offset, scale = (np.stack(values)[..., None, None] for values in zip(*norms, strict=True))
+        arrays = np.stack(images), np.stack(masks), offset, scale
+        return Batch(*(torch.from_numpy(array) for array in arrays))
+
+    def read_once(self, numbers: Sequence[int]) -> Batch:
+        """Cut patches for scoring: pixels that an earlier patch of the grid shows become void."""
+        batch = self.read(numbers)
+        for mask, number in zip(batch.mask, numbers, strict=True):
+            plane_number, window = self._windows[number]
+            rows, columns = self._shown[plane_number]
+            mask[: rows[window.y]] = VOID
+            mask[:, : columns[window.x]] = VOID
+        return batch
+
+    def _cut(self, number: int, rng: np.random.Generator | None) -> tuple[Array, Array, Any]:
+        plane_number, window = self._windows[number]
+        plane = self.planes[plane_number]
+        if rng is not None:
+            window = self._move(window, plane.mask.shape, rng)
+        area = window.slices
+        return plane.image[:, *area], plane.mask[area], self._norms[plane_number]
+
+    def _move(self, window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
+        """Window at a random place within half a step."""
+        origin = []
+        for start, size, step, length in zip(
+            (window.y, window.x), self.size, self._step, shape, strict=True
+        ):
+            shifted = start + int(rng.integers(-(step // 2), step // 2 + 1))
+            origin.append(min(max(shifted, 0), length - size))
+        return Window(*origin, *self.size)
+
+
+def iter_batch_numbers(
+    count: int, batch_size: int, *, rng: np.random.Generator | None = None
+) -> Iterator[list[int]]:
+    """Numbers of the patches of each batch.
+
+    With `rng` (training) they are shuffled and every batch is full: the last is topped up from the
+    start, and a batch never has fewer than `MIN_BATCH` patches. Without, each patch comes once.
+    """
+    order = np.arange(count) if rng is None else rng.permutation(count)
+    if rng is not None:
+        size = max(min(batch_size, count), MIN_BATCH)
+        order = np.resize(order, -(-count // size) * size)
+        batch_size = size
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size].tolist()
+
+
+def _shape(plane: Plane) -> tuple[int, int]:
+    """Height and width of a plane."""
+    height, width = plane.mask.shape
+    return height, width
+
+
+def _has_foreground(mask: Array, share: float) -> bool:
+    """Whether at least this share of a mask is annotated and no background."""
+    return share == 0 or bool(np.mean((mask != VOID) & (mask != 0)) >= share)
+
+
+def _shown_before(grid: Sequence[Window]) -> tuple[dict[int, int], dict[int, int]]:
+    """For each row origin, and each column origin, how many pixels the one before has shown."""
+    rows = {window.y: window.height for window in grid}
+    columns = {window.x: window.width for window in grid}
+    return _overlaps(rows), _overlaps(columns)
+
+
+def _overlaps(lengths: dict[int, int]) -> dict[int, int]:
+    """Overlap of each interval, given as start and length, with the one before."""
+    starts = sorted(lengths)
+    ends = [start + lengths[start] for start in starts]
+    shown = [max(0, end - start) for end, start in zip(ends, starts[1:], strict=False)]
+    return dict(zip(starts, [0, *shown], strict=True))

@@ -1,0 +1,124 @@
+"""What all tests share: slow tests on request, one screen, the real data, fixed seeds.
+
+Nothing here loads torch or Qt, so that the torch-free tests stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+REPOSITORY = Path(__file__).resolve().parents[1]
+QT_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot", "qtmodeltester"}
+
+# Set before anything is loaded; child processes inherit them.
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+os.environ.setdefault("QT_API", "pyside6")
+os.environ["PYTEST_QT_API"] = os.environ["QT_API"]  # two bindings in one process crash
+
+settings.register_profile("developer", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if IN_CI else "developer")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the long drills too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests unless asked for; mark every test that shows a window."""
+    for item in items:
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="a long drill: run with --slow"))
+        if not QT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("display")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Seed the generators, and see that a display test finds a screen before Qt starts."""
+    seed_generators(20)
+    if item.get_closest_marker("display"):
+        require_screen(item.config)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and, where it is loaded, torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  libraries under test draw from it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip on a developer's machine, fail in CI: there, what is missing is a fault."""
+    if IN_CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def require_screen(config: pytest.Config) -> None:
+    """Give this process a screen: the one it has, or a virtual one until pytest ends."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    if shutil.which("Xvfb") is None:
+        skip_or_fail("no screen: type `python .ci/system_packages.py`, which brings Xvfb")
+    display = start_xvfb(config)
+    # Qt would prefer Wayland; Mesa's software renderer draws the same pixels on every machine.
+    os.environ.pop("WAYLAND_DISPLAY", None)
+    os.environ.update(DISPLAY=display, QT_QPA_PLATFORM="xcb", LIBGL_ALWAYS_SOFTWARE="1")
+
+
+def start_xvfb(config: pytest.Config) -> str:
+    """Start an X server on a free display, to be ended with pytest; return the display's name.
+
+    The server picks the number itself (`-displayfd`), so that parallel runs never meet.
+    `setpriv` has the kernel end it even when pytest is killed.
+    """
+    reading, writing = os.pipe()
+    guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    server = subprocess.Popen(
+        [*guard, "Xvfb", "-displayfd", str(writing), "-noreset", "-screen", "0", "1600x1200x24"],
+        pass_fds=[writing],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    config.add_cleanup(lambda: end(server))
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        number = answer.readline().strip() if select.select([answer], [], [], 60)[0] else ""
+    if not number:
+        pytest.fail("Xvfb did not start: try `Xvfb -displayfd 1` by hand", pytrace=False)
+    return f":{number}"
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a child process and wait until it is gone."""
+    server.terminate()
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data: PIXELWISE_DATA, or `shared/data` beside the repository."""
+    folder = Path(os.environ.get("PIXELWISE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        skip_or_fail(f"no real data in {folder}: set PIXELWISE_DATA to the folder that has it")
+    return folder
