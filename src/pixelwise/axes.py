@@ -69,8 +69,8 @@ def parse_axes(names: str, ndim: int) -> str:
 def guess_axes(shape: tuple[int, ...]) -> NamedAxes:
     """Name the axes of an array that carries no names, and say that it is a guess.
 
-    A last dimension of 3 or 4 is read as colour, a short one before Y and X as Z; the reason says
-    that the shape was all there was to go by.
+    A last dimension of 3 or 4 is read as colour, one dimension before Y and X as Z, and of two the
+    one of up to 4 as channels; the reason says that the shape was all there was to go by.
 
     Raises
     ------
@@ -82,8 +82,11 @@ def guess_axes(shape: tuple[int, ...]) -> NamedAxes:
         raise DataError(
             f"An image of shape {shape} has {ndim} dimensions; expected 2 to {len(AXES)}."
         )
-    if ndim == 3 and shape[-1] in _COLOUR_CHANNELS and min(shape[:2]) > shape[-1]:
-        return NamedAxes("YXC", "guessed from the shape: last axis looks like colour")
+    if ndim in (3, 4) and shape[-1] in _COLOUR_CHANNELS and min(shape[-3:-1]) > shape[-1]:
+        names = "YXC" if ndim == 3 else "ZYXC"
+        return NamedAxes(names, "guessed from the shape: last axis looks like colour")
+    if ndim == 4 and shape[0] <= max(_COLOUR_CHANNELS) < shape[1]:
+        return NamedAxes("CZYX", "guessed from the shape: first axis looks like channels")
     return NamedAxes(_CANONICAL[ndim], "plain image" if ndim == 2 else "guessed from the shape")
 
 

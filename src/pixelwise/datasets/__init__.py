@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from pixelwise.datasets.dataset import Dataset
+from pixelwise.datasets.inspection import Inspection, draw_inspection, inspect_dataset
 from pixelwise.datasets.loading import load_dataset
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import Sample
 
-__all__ = ["Dataset", "Problem", "Sample", "load_dataset"]
+__all__ = [
+    "Dataset",
+    "Inspection",
+    "Problem",
+    "Sample",
+    "draw_inspection",
+    "inspect_dataset",
+    "load_dataset",
+]

@@ -22,6 +22,10 @@ _TABLE_LIMIT: Final = 1 << 17
 _SHOWN: Final = 8
 
 
+class MaskValueError(DataError):
+    """A mask holds values that stand for no class."""
+
+
 @dataclass(frozen=True)
 class ClassMap:
     """What each mask value stands for.
@@ -55,7 +59,7 @@ class ClassMap:
 
         Raises
         ------
-        DataError
+        MaskValueError
             A value that stands for nothing; the message names values and pixel counts.
         """
         values = pack_colors(raw) if self.colors else require_integers(_take_grey(raw))
@@ -65,7 +69,7 @@ class ClassMap:
         else:
             found = self._search(values)
         if self.rest is None and (found == _UNKNOWN).any():
-            raise DataError(_describe_unknown(values[found == _UNKNOWN], self.colors))
+            raise MaskValueError(_describe_unknown(values[found == _UNKNOWN], self.colors))
         return found.astype(np.uint8)
 
     def _create_table(self, low: int, high: int) -> npt.NDArray[np.int16]:
@@ -238,7 +242,7 @@ def require_integers(values: Array) -> Array:
     whole = np.isfinite(values) & (values == np.round(values))
     if not whole.all():
         wrong = values[~whole]
-        raise DataError(
+        raise MaskValueError(
             f"{wrong.size} pixels of the mask hold {values.dtype} values that are no whole "
             f"numbers, e.g. {wrong.flat[0]}; save the mask with integer class values."
         )
@@ -253,7 +257,7 @@ def format_value(value: int, colors: bool) -> str:
 def _take_grey(raw: Array) -> Array:
     """Values (N, Y, X) of a mask with one value per pixel."""
     if not is_grey(raw):
-        raise DataError(
+        raise MaskValueError(
             f"The mask has {raw.shape[1]} channels that differ, but the classes are given by "
             "single values; give them by colour ('#rrggbb=name') or save the mask as grey."
         )

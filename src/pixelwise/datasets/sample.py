@@ -110,7 +110,7 @@ class Sample:
         try:
             labels = self.class_map.apply(raw)
         except DataError as error:
-            raise DataError(f"{self.mask_path}: {error}") from error
+            raise type(error)(f"{self.mask_path}: {error}") from error
         return resize_labels(labels, self.resize) if self.resize else labels
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from pixelwise.axes import NamedAxes
-from pixelwise.errors import ReadError
+from pixelwise.errors import DataError, PixelwiseError, ReadError
 from pixelwise.images.source import Header, Palette
 
 Array = npt.NDArray[Any]
@@ -29,11 +29,10 @@ _GREY_DTYPES: Final = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
 def read_header(path: Path, palette: Palette) -> Header:
     """Shape (Y, X) or (Y, X, C) without alpha, dtype and axes of a picture."""
     with _open_picture(path) as picture:
-        deep = _is_deep(path)
         width, height = picture.size
-        mode = picture.mode
+        deep, mode = _find_deep_mode(path), picture.mode
         dtype = np.dtype("uint16" if deep or mode.startswith("I;16") else _dtype(mode))
-        if _is_grey(mode, palette):
+        if _is_grey(deep or mode, palette):
             return Header((height, width), dtype, NamedAxes("YX", "grey picture"))
         return Header((height, width, 3), dtype, NamedAxes("YXC", "colour picture"))
 
@@ -41,7 +40,7 @@ def read_header(path: Path, palette: Palette) -> Header:
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Decode a picture; alpha is dropped, with a note where it hid anything."""
     with _open_picture(path) as picture:
-        if _is_deep(path):
+        if _find_deep_mode(path):
             return _split_alpha(_decode_deep(path), ())
         notes = _describe_extras(picture)
         mode = picture.mode
@@ -62,7 +61,7 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
     try:
         with path.open("rb") as file, _find_class(file)(file, str(path)) as picture:
             yield picture
-    except ReadError:
+    except PixelwiseError:
         raise
     except _DAMAGE as error:
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
@@ -73,8 +72,11 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
 
 def _find_class(file: IO[bytes]) -> type[ImageFile.ImageFile]:
     """Pillow's class for a file, by its first bytes; the file is rewound."""
-    mark = file.read(4)
+    start = file.read(24)
     file.seek(0)
+    mark = start[:4]
+    if mark == b"\x89PNG" and bytes(4) in (start[16:20], start[20:24]):
+        raise DataError(f"{file.name} says it is 0 pixels wide or high: it holds no pixels.")
     classes: dict[bytes, type[ImageFile.ImageFile]] = {
         b"\x89PNG": PngImagePlugin.PngImageFile,
         b"RIFF": WebPImagePlugin.WebPImageFile,
@@ -84,11 +86,13 @@ def _find_class(file: IO[bytes]) -> type[ImageFile.ImageFile]:
     return classes.get(mark, JpegImagePlugin.JpegImageFile)
 
 
-def _is_deep(path: Path) -> bool:
-    """Whether this is a PNG with 16-bit colours or alpha, which Pillow would cut to 8 bits."""
+def _find_deep_mode(path: Path) -> str:
+    """Mode of a PNG with 16-bit colours or alpha, which Pillow would cut to 8 bits; else empty."""
     with path.open("rb") as file:
         start = file.read(26)
-    return start.startswith(b"\x89PNG") and start[24] == 16 and start[25] in (2, 4, 6)
+    if not start.startswith(b"\x89PNG") or start[24] != 16:
+        return ""
+    return {2: "RGB", 4: "LA", 6: "RGBA"}.get(start[25], "")
 
 
 def _decode_deep(path: Path) -> Array:

@@ -166,10 +166,10 @@ def read_image(
     axes: str | None = None,
     palette: Palette = "color",
     budget_bytes: int | None = None,
-) -> DecodedImage:
-    """Open and decode an image file; parameters and errors as in `open_image`."""
+) -> tuple[Array, NamedAxes]:
+    """Pixels and axes of an image file; parameters and errors as in `open_image`."""
     source = open_image(path, axes=axes, palette=palette, budget_bytes=budget_bytes)
-    return source.decode()
+    return source.read(), source.axes
 
 
 def iter_image_files(folder: Path) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from pixelwise.axes import AXES, NamedAxes, guess_axes
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, PixelwiseError, ReadError
 from pixelwise.images.source import Header, Palette
 
 Array = npt.NDArray[Any]
@@ -22,7 +24,13 @@ _DAMAGE: Final = (
     OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
     ZeroDivisionError, NotImplementedError, RuntimeError, struct.error,
 )  # fmt: skip
+_LIBTIFF: Final = (5, 8, 32773, 32946)
+"""LZW, deflate, PackBits."""
 _ALPHA: Final = (1, 2)
+_DAMAGE_WORDS: Final = (
+    "corrupted", "invalid offset", "failed to reshape", "zeroed", "missing", "not match",
+    "incompletely", "out of range", "circular",
+)  # fmt: skip
 _KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
 
 
@@ -42,7 +50,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Decode the first series; alpha is dropped, with a note where it hid anything."""
     with _open_series(path) as series:
         _require_whole(path, series)
-        pixels: Array = series.asarray()
+        pixels: Array = _decode_strips(path, series) if _is_plain(series) else series.asarray()
         notes: tuple[str, ...] = ()
         if len(series.keyframe.parent.series) > 1:
             notes = (f"holds {len(series.keyframe.parent.series)} series, the first was read",)
@@ -58,9 +66,12 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 def _open_series(path: Path) -> Iterator[Any]:
     """First series of a TIFF file; whatever tifffile raises becomes a `ReadError`."""
     try:
-        with tifffile.TiffFile(path) as tiff:
-            yield tiff.series[0]
-    except (ReadError, DataError):
+        with _LISTENER.listening() as heard, tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            _require_sound(series, heard)
+            yield series
+            _require_sound(series, heard)
+    except PixelwiseError:
         raise
     except _DAMAGE as error:
         raise ReadError(
@@ -69,9 +80,57 @@ def _open_series(path: Path) -> Iterator[Any]:
         ) from error
 
 
+class _Listener(logging.Filter):
+    """Hears what tifffile only logs: pages that are missing, and zeros in their place.
+
+    One listener is on tifffile's logger for good; it keeps apart what each thread does, and lets
+    pass what is logged while nobody listens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._local = threading.local()
+
+    @contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """Give the messages of this thread, which grow while the block runs."""
+        heard: list[str] = []
+        self._local.heard = heard
+        try:
+            yield heard
+        finally:
+            self._local.heard = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a message for the thread that listens; let it pass if none does."""
+        heard: list[str] | None = getattr(self._local, "heard", None)
+        if heard is None:
+            return True
+        heard.append(record.getMessage())
+        return False
+
+
+_LISTENER: Final = _Listener()
+logging.getLogger("tifffile").addFilter(_LISTENER)
+
+
+def _require_sound(series: Any, heard: list[str]) -> None:
+    """Raise if there is no image, or if tifffile complained of damage."""
+    if not {"Y", "X"} <= set(series.axes):
+        raise ValueError("it holds no image")
+    for message in heard:
+        if any(word in message for word in _DAMAGE_WORDS):
+            raise ValueError(message)
+
+
 def _require_whole(path: Path, series: Any) -> None:
     """Raise if strips or tiles lie beyond the end of the file, which decoders may fill with 0."""
     size = path.stat().st_size
+    if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
+        raise ReadError(
+            f"{path} is cut off: its pixels take {series.nbytes} bytes, the file has {size}. "
+            "Copy or save it again."
+        )
     for page in series.pages:
         if page is None or page.parent.filehandle.path != str(path.absolute()):
             continue
@@ -81,6 +140,29 @@ def _require_whole(path: Path, series: Any) -> None:
                 f"{path} is cut off: its pixels should end at byte {max(ends)}, "
                 f"the file has {size}. Copy or save it again."
             )
+
+
+def _is_plain(series: Any) -> bool:
+    """Whether libtiff can decode the series: one page of 8- or 16-bit grey or RGB, lossless."""
+    page = series.keyframe
+    return (
+        len(series.pages) == 1
+        and page.compression in _LIBTIFF
+        and page.photometric in (1, 2)
+        and page.planarconfig == 1
+        and (page.bitspersample, series.dtype.name) in ((8, "uint8"), (16, "uint16"))
+        and page.index == 0
+    )
+
+
+def _decode_strips(path: Path, series: Any) -> Array:
+    """Decode with libtiff: four times as fast where strips are short, and free of the GIL."""
+    import imagecodecs
+
+    pixels: Array = imagecodecs.tiff_decode(path.read_bytes(), index=0)
+    if pixels.shape != series.shape or pixels.dtype.name != series.dtype.name:
+        raise ValueError(f"libtiff found shape {pixels.shape} of {pixels.dtype}")
+    return pixels
 
 
 def _has_colormap(series: Any, palette: Palette) -> bool:

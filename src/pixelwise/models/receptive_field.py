@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.segnet import Unpool
 
-LARGEST_PX = 2048
+SIZES_PX = (256, 512, 1024, 2048, 4096)
 
 
 class _SeesEverything(Exception):  # noqa: N818 - no error: the answer
@@ -26,51 +26,47 @@ def measure_receptive_field(network: SegmentationNetwork) -> int | None:
 
     The network is made linear: convolutions average, maxima become means, unpooling fills its
     window, activations and normalisations do nothing. Then the input pixels that one output
-    pixel depends on are those with a gradient, and rounding hides none: all terms are positive.
-    The field depends on where in the network's grid of `stride` pixels the output pixel lies;
-    the largest is returned. The network's weights take no part and are not changed.
+    pixel depends on are those with a gradient; all terms are positive, so none cancel. It is
+    made one-dimensional too, so that a column one pixel wide is enough and costs next to nothing.
 
-    Fields above 1900 pixels count as the whole image.
-
-    Complexity: some passes over a strip of a few hundred pixels, none over an image.
+    The field depends on where in the network's grid of `stride` pixels the output pixel lies:
+    the largest is returned. Attention counts as the whole image, and so do fields that do not
+    fit into 4096 pixels. The network's weights take no part; it may be on the meta device.
     """
-    size_px = 256
-    was_training = network.training
+    if any(hasattr(layer, "num_heads") for layer in network.modules()):
+        return None
+    was_training, threads = network.training, torch.get_num_threads()
     network.eval()
+    torch.set_num_threads(1)  # the tensors are so small that waking threads takes ten times longer
     try:
-        while size_px <= LARGEST_PX:
-            field_px = _measure_in_strip(network, size_px)
-            if field_px is not None:
-                return field_px
-            size_px *= 2
+        fields = (_measure_in_column(network, size_px) for size_px in SIZES_PX)
+        return next((field_px for field_px in fields if field_px is not None), None)
     except _SeesEverything:
-        pass
+        return None
     finally:
+        torch.set_num_threads(threads)
         network.train(was_training)
-    return None
 
 
-def _measure_in_strip(network: SegmentationNetwork, size_px: int) -> int | None:
-    """Measure in a strip of `size_px` rows; None if the field reaches an end of the strip."""
-    width = -(-network.smallest_px // network.stride) * network.stride
-    strip = torch.ones(1, network.in_channels, size_px, width, dtype=torch.float64)
-    strip.requires_grad_()
+def _measure_in_column(network: SegmentationNetwork, size_px: int) -> int | None:
+    """Measure in a column of `size_px` rows; None if the field reaches one of its ends."""
+    column = torch.ones(1, network.in_channels, size_px, 1, dtype=torch.float64)
+    column.requires_grad_()
     with _filled_unpooling(network), _Linear():
-        logits = network.logits(strip)
-    column = logits[0, 0, :, width // 2]
+        logits = network.logits(column)
     middle = size_px // 2
     largest = 0
     for row in range(middle, middle + network.stride):
-        first, last = _find_extent(column[row], strip)
+        first, last = _find_extent(torch.as_tensor(logits)[0, 0, row, 0], column)
         if first == 0 or last == size_px - 1:
             return None
         largest = max(largest, last - first + 1)
     return largest
 
 
-def _find_extent(output: torch.Tensor, strip: torch.Tensor) -> tuple[int, int]:
-    """Return the first and last row of the strip (1, C, Y, X) that a scalar depends on."""
-    (gradient,) = torch.autograd.grad(output, strip, retain_graph=True)
+def _find_extent(output: torch.Tensor, column: torch.Tensor) -> tuple[int, int]:
+    """Return the first and last row of the column (1, C, Y, 1) that a scalar depends on."""
+    (gradient,) = torch.autograd.grad(output, column, retain_graph=True)
     rows = gradient.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     return int(rows[0]), int(rows[-1])
 
@@ -79,7 +75,7 @@ def _find_extent(output: torch.Tensor, strip: torch.Tensor) -> tuple[int, int]:
 def _filled_unpooling(network: nn.Module) -> Iterator[None]:
     """Let every unpooling of the network fill its whole window for a while."""
     hooks = [
-        layer.register_forward_hook(lambda _, args, __: F.interpolate(args[0], scale_factor=2))
+        layer.register_forward_hook(lambda _, args, __: F.interpolate(args[0], scale_factor=(2, 1)))
         for layer in network.modules()
         if isinstance(layer, Unpool)
     ]
@@ -91,7 +87,7 @@ def _filled_unpooling(network: nn.Module) -> Iterator[None]:
 
 
 class _Linear(TorchFunctionMode):
-    """While active, torch's functions are replaced by linear ones of the same reach."""
+    """While active, torch's functions are linear, reach as far as before, and keep to Y."""
 
     def __torch_function__(
         self,
@@ -104,12 +100,14 @@ class _Linear(TorchFunctionMode):
         return rule(*args, **(kwargs or {}))
 
 
-def _keep(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    return values
+def _along_y(value: Any, other: int) -> Any:
+    """Return the setting (Y, X) with `other` for X; a word such as "same" stays."""
+    if isinstance(value, str):
+        return value
+    return (value[0] if isinstance(value, tuple | list) else value, other)
 
 
-def _stop(*_: Any, **__: Any) -> None:
-    raise _SeesEverything
+_GEOMETRY = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
 
 
 def _convolve(*args: Any, **named: Any) -> torch.Tensor:
@@ -126,28 +124,32 @@ def _convolve_transposed(*args: Any, **named: Any) -> torch.Tensor:
     return found.repeat(1, given["weight"].shape[1] * given.get("groups", 1), 1, 1)
 
 
-def _average(given: dict[str, Any]) -> dict[str, Any]:
+def _average(given: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a convolution's arguments into those of an average over channels and taps."""
-    image, taps = given["input"], given["weight"].shape[2:]
-    kernel = image.new_full((1, 1, *taps), 1 / taps.numel())
+    image, taps = given["input"], given["weight"].shape[2]
     geometry = {
-        name: value
-        for name, value in given.items()
-        if name in ("stride", "padding", "output_padding", "dilation")
+        name: _along_y(given[name], other) for name, other in _GEOMETRY.items() if name in given
     }
+    kernel = image.new_full((1, 1, taps, 1), 1 / taps)
     return {"input": image.mean(dim=1, keepdim=True), "weight": kernel, **geometry}
 
 
 def _apply_linear(values: torch.Tensor, weight: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     mean = values.mean(dim=-1, keepdim=True)
-    return mean.expand(*values.shape[:-1], weight.shape[0])
+    return mean.repeat(*(1 for _ in values.shape[:-1]), weight.shape[0])
 
 
 def _pool(values: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
-    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    names = ("kernel_size", "stride", "padding")
     given = dict(zip(names, args, strict=False)) | named
-    wanted = ("kernel_size", "stride", "padding", "ceil_mode")
-    return F.avg_pool2d(values, **{name: given[name] for name in wanted if name in given})
+    kernel = given["kernel_size"]
+    return F.avg_pool2d(
+        values,
+        _along_y(kernel, 1),
+        stride=_along_y(given.get("stride") or kernel, 1),
+        padding=_along_y(given.get("padding", 0), 0),
+        ceil_mode=given.get("ceil_mode", False),
+    )
 
 
 def _pool_with_indices(
@@ -155,6 +157,21 @@ def _pool_with_indices(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     pooled = _pool(values, *args, **named)
     return pooled, torch.zeros_like(pooled, dtype=torch.int64)
+
+
+def _interpolate(values: torch.Tensor, size: Any = None, *args: Any, **named: Any) -> torch.Tensor:
+    factor = args[0] if args else named.pop("scale_factor", None)
+    return F.interpolate(
+        values,
+        size=None if size is None else _along_y(size, 1),
+        scale_factor=None if factor is None else _along_y(factor, 1),
+        mode=named.get("mode", "nearest"),
+        align_corners=named.get("align_corners"),
+    )
+
+
+def _pad(values: torch.Tensor, amounts: Any, *args: Any, **named: Any) -> torch.Tensor:
+    return F.pad(values, (0, 0, *amounts[2:]), *args, **named)
 
 
 def _take_mean(values: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
@@ -165,10 +182,12 @@ def _take_mean(values: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
     return torch.mean(values, *args, **named)
 
 
-def _pool_adaptively(values: torch.Tensor, output_size: Any, **_: Any) -> torch.Tensor:
-    if output_size in (1, (1, 1), [1, 1]):
-        raise _SeesEverything
-    return F.adaptive_avg_pool2d(values, output_size)
+def _keep(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return values
+
+
+def _stop(*_: Any, **__: Any) -> None:
+    raise _SeesEverything
 
 
 # By name, so that a function, a method and torch's own kernel are one.
@@ -177,13 +196,14 @@ _RULES: dict[str, Callable[..., Any]] = {
     "conv_transpose2d": _convolve_transposed,
     "linear": _apply_linear,
     "max_pool2d": _pool,
+    "avg_pool2d": _pool,
     "max_pool2d_with_indices": _pool_with_indices,
+    "interpolate": _interpolate,
+    "pad": _pad,
     "mean": _take_mean,
-    "adaptive_avg_pool2d": _pool_adaptively,
-    **dict.fromkeys(
-        ("group_norm", "instance_norm", "softmax", "scaled_dot_product_attention"), _stop
-    ),
     **dict.fromkeys(("batch_norm", "layer_norm", "dropout", "log_softmax"), _keep),
     **dict.fromkeys(("relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "gelu"), _keep),
     **dict.fromkeys(("silu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh"), _keep),
+    **dict.fromkeys(("group_norm", "instance_norm"), _stop),
+    **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d", "softmax"), _stop),
 }

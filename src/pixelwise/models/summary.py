@@ -130,9 +130,9 @@ def _trace(
     calls: dict[str, int] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     network.eval()
-    with _observed(network, calls, shapes=shapes), FlopCounterMode(display=False) as counter:
-        with torch.no_grad():
-            network(_create_batch(network, 1, input_size))
+    counter = FlopCounterMode(display=False)
+    with _observed(network, calls, shapes=shapes), counter, torch.no_grad():
+        network(_create_batch(network, 1, input_size))
     modules = dict(network.named_modules())
     layers = (
         Layer(
@@ -174,13 +174,12 @@ def _count_saved_bytes(
     network: SegmentationNetwork, input_size: tuple[int, int], *, batch_size: int
 ) -> int:
     """Count the bytes that one training pass keeps for its gradients, each memory once."""
-    own = {StorageWeakRef(p.untyped_storage()).cdata for p in network.parameters()}
+    own = {_address(parameter) for parameter in network.parameters()}
     saved: dict[int, torch.Tensor] = {}  # kept alive, so that no two share an address
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
-        address = StorageWeakRef(tensor.untyped_storage()).cdata
-        if address not in own:
-            saved.setdefault(address, tensor)
+        if _address(tensor) not in own:
+            saved.setdefault(_address(tensor), tensor)
         return tensor
 
     network.train()
@@ -188,3 +187,8 @@ def _count_saved_bytes(
         outputs = network(_create_batch(network, batch_size, input_size))
     del outputs
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Return what tells one memory from another, also on the meta device, where data has none."""
+    return int(StorageWeakRef(tensor.untyped_storage()).cdata)  # type: ignore[no-untyped-call]

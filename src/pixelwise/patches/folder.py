@@ -228,7 +228,7 @@ class _Cutter:
         return bool(annotated.mean() >= self.config.min_foreground)
 
     def _stack_images(self, planes: Array, cuts: Sequence[Cut]) -> Array:
-        """Patches of planes (N, C, Y, X), in the axes of the folder: (K, Y, X), (K, Y, X, C), ..."""
+        """Patches (K, ...) of planes (N, C, Y, X), in the axes of the folder."""
         if self.axes == "YX":
             return stack_masks(planes[:, 0], cuts)
         if self.axes == "CYX":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def _read_state(path: Path) -> dict[str, Any]:
             "run folder and train again."
         )
     try:
+        if not zipfile.is_zipfile(path):  # torch would take it for a file of its old, unsafe format
+            raise ValueError("no zip archive")  # noqa: TRY301  one message for all damage
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise ModelFileError(

@@ -27,6 +27,7 @@ from pixelwise.training.optimizers import PLATEAU_FACTOR
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper, Validation
+from pixelwise.training.tensorboard import iter_logged
 
 _REPORT_SECONDS = 0.5
 
@@ -54,7 +55,7 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     require_new_run(config.run)
     stepper = Stepper(prepare(config))
     run = create_run(config)
-    yield from _record(run, Training(stepper, run, Progress()).iter_events(resumed=False))
+    yield from _record(run, Training(stepper, run, Progress()), resumed=False)
 
 
 def resume(path: str | Path) -> Iterator[Event]:
@@ -86,11 +87,14 @@ def resume(path: str | Path) -> Iterator[Event]:
             f"--start-from {run.model}."
         )
     run.stop_request.unlink(missing_ok=True)
-    yield from _record(run, Training(stepper, run, progress).iter_events(resumed=True))
+    yield from _record(run, Training(stepper, run, progress), resumed=True)
 
 
-def _record(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
+def _record(run: RunFolder, training: Training, *, resumed: bool) -> Iterator[Event]:
     """Write each event into the run folder before giving it on; an error becomes the last one."""
+    events = training.iter_events(resumed=resumed)
+    if training.stepper.config.tensorboard:
+        events = iter_logged(events, run.path / "tensorboard")
     try:
         for event in events:
             run.append(event)

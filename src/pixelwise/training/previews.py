@@ -7,17 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from pixelwise.events import PreviewsWritten
-from pixelwise.figures import draw_previews
-from pixelwise.images import write_tiff
+from pixelwise.figures import overlay, to_rgb8
+from pixelwise.images import write_picture, write_tiff
 from pixelwise.runs import RunFolder
 from pixelwise.training.stepper import Stepper
 
 
 class PreviewSet:
-    """A few validation patches, spread over the validation images; those with most classes.
+    """A few validation patches, spread evenly over all of them.
 
     Writes ``image-0.tif`` and ``truth-0.tif`` once, ``prediction-0.tif`` after every epoch (a
-    viewer can update it in place), and a picture of every epoch.
+    viewer can update it in place), and a picture of every epoch: input, truth and prediction side
+    by side, a row for each image.
 
     Parameters
     ----------
@@ -31,8 +32,13 @@ class PreviewSet:
         if not self._numbers:
             return
         batch = stepper.setup.validation.read(self._numbers)
-        self._images, self._truths = list(batch.image.numpy()), list(batch.mask.numpy())
-        for number, (image, truth) in enumerate(zip(self._images, self._truths, strict=True)):
+        pairs = list(zip(batch.image.numpy(), batch.mask.numpy(), strict=True))
+        self._images = [to_rgb8(image) for image, _ in pairs]
+        self._truths = [
+            overlay(image, truth, stepper.setup.card.classes)
+            for image, (_, truth) in zip(self._images, pairs, strict=True)
+        ]
+        for number, (image, truth) in enumerate(pairs):
             write_tiff(run.previews / f"image-{number}.tif", image, axes="CYX")
             write_tiff(run.previews / f"truth-{number}.tif", truth, axes="YX")
 
@@ -44,8 +50,12 @@ class PreviewSet:
         for number, prediction in enumerate(labels):
             write_tiff(self._run.previews / f"prediction-{number}.tif", prediction, axes="YX")
         picture = self._run.previews / f"epoch-{epoch:04d}.png"
-        rows = list(zip(self._images, self._truths, labels, strict=True))
-        draw_previews(rows, self._stepper.setup.card.classes, picture)
+        classes = self._stepper.setup.card.classes
+        rows = [
+            np.hstack([image, truth, overlay(image, prediction, classes)])
+            for image, truth, prediction in zip(self._images, self._truths, labels, strict=True)
+        ]
+        write_picture(picture, np.vstack(rows))
         yield PreviewsWritten(epoch=epoch, picture=str(picture))
 
 

@@ -8,6 +8,8 @@ stay there until somebody reads them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,12 +91,12 @@ class Stepper:
         store, classes = self.setup.validation, len(self.setup.card.classes)
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
-        self.network.eval()
-        for numbers in iter_batch_numbers(len(store), self.config.batch_size):
-            batch = store.read_once(numbers).to(self.fabric.device)
-            logits = self.network(_normalize(batch))
-            loss_sum += self.setup.loss(logits, batch.mask) * len(numbers)
-            counts += _count_confusion(batch.mask, logits)
+        with self._evaluating():
+            for numbers in iter_batch_numbers(len(store), self.config.batch_size):
+                batch = store.read_once(numbers).to(self.fabric.device)
+                logits = self.network(_normalize(batch))
+                loss_sum += self.setup.loss(logits, batch.mask) * len(numbers)
+                counts += _count_confusion(batch.mask, logits)
         loss = float(loss_sum) / len(store)
         matrix = counts.reshape(classes, classes).cpu().numpy()
         names = self.setup.card.class_names
@@ -103,9 +105,18 @@ class Stepper:
     @torch.inference_mode()
     def predict(self, store: PatchStore, numbers: list[int]) -> list[np.ndarray]:
         """Labels (Y, X) of a few patches."""
-        self.network.eval()
-        logits = self.network(_normalize(store.read(numbers).to(self.fabric.device)))
+        with self._evaluating():
+            logits = self.network(_normalize(store.read(numbers).to(self.fabric.device)))
         return list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Batch normalisation and dropout as in prediction; back to training afterwards."""
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train()
 
     def _augment(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
         """Cast, augment and normalise a training batch on the device."""

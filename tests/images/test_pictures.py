@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.errors import ReadError
+from pixelwise.images import open_image
+
+RNG = np.random.default_rng(5)
+GREY = RNG.integers(0, 256, (11, 13), np.uint8)
+RGB = RNG.integers(0, 256, (11, 13, 3), np.uint8)
+DEEP = RNG.integers(0, 65536, (11, 13), np.uint16)
+INDEX = RNG.integers(0, 5, (11, 13), np.uint8)
+COLORS = RNG.integers(0, 256, (5, 3), np.uint8)
+
+
+def palette_picture() -> Image.Image:
+    picture = Image.new("P", (13, 11))
+    picture.putdata(INDEX.ravel().tolist())
+    picture.putpalette(COLORS.ravel().tolist())
+    return picture
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp"])
+@pytest.mark.parametrize(("pixels", "axes"), [(GREY, "YX"), (RGB, "YXC")], ids=["grey", "rgb"])
+def test_lossless_round_trip(tmp_path: Path, suffix: str, pixels: np.ndarray, axes: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(pixels).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    source = open_image(path)
+    if suffix == "webp" and pixels is GREY:
+        pixels, axes = np.repeat(GREY[..., None], 3, axis=2), "YXC"  # WebP has no grey
+    assert source.shape == pixels.shape
+    assert source.axes.names == axes
+    assert source.dtype == np.uint8
+    assert np.array_equal(source.read(), pixels)
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("L", (11, 13)), ("RGB", (11, 13, 3))])
+def test_jpeg(tmp_path: Path, mode: str, shape: tuple[int, ...]) -> None:
+    smooth = np.linspace(0, 255, 11 * 13).reshape(11, 13).astype(np.uint8)
+    Image.fromarray(smooth).convert(mode).save(tmp_path / "a.jpg", quality=95)
+    source = open_image(tmp_path / "a.jpg")
+    assert source.shape == shape
+    assert np.abs(source.read().reshape(11, 13, -1)[..., 0].astype(int) - smooth).max() < 16
+
+
+def test_cmyk_jpeg_becomes_rgb(tmp_path: Path) -> None:
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.jpg")
+    source = open_image(tmp_path / "a.jpg")
+    assert source.read().shape == source.shape == (11, 13, 3)
+
+
+def test_16_bit_grey(tmp_path: Path) -> None:
+    Image.fromarray(DEEP).save(tmp_path / "a.png")
+    source = open_image(tmp_path / "a.png")
+    assert source.dtype == np.uint16
+    assert np.array_equal(source.read(), DEEP)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bit_colours_keep_all_bits(tmp_path: Path, channels: int) -> None:
+    pixels = RNG.integers(0, 65536, (11, 13, channels), np.uint16)
+    if channels != 3:
+        pixels[..., -1] = 65535
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    source = open_image(tmp_path / "a.png")
+    expected = pixels[..., 0] if channels == 2 else pixels[..., :3]
+    assert source.dtype == np.uint16
+    assert source.shape == expected.shape
+    assert np.array_equal(source.read(), expected)
+
+
+def test_palette_gives_colours_or_indices(tmp_path: Path) -> None:
+    palette_picture().save(tmp_path / "a.png")
+    colors = open_image(tmp_path / "a.png")
+    assert (colors.shape, colors.axes.names) == ((11, 13, 3), "YXC")
+    assert np.array_equal(colors.read(), COLORS[INDEX])
+    indices = open_image(tmp_path / "a.png", palette="index")
+    assert (indices.shape, indices.axes.names) == ((11, 13), "YX")
+    assert np.array_equal(indices.read(), INDEX)
+
+
+def test_palette_with_transparency_is_noted(tmp_path: Path) -> None:
+    palette_picture().save(tmp_path / "a.png", transparency=2)
+    image = open_image(tmp_path / "a.png").decode()
+    assert np.array_equal(image.pixels, COLORS[INDEX])
+    assert "transparent" in image.notes[0]
+
+
+def test_one_bit(tmp_path: Path) -> None:
+    Image.fromarray(INDEX > 2).save(tmp_path / "a.png")
+    source = open_image(tmp_path / "a.png")
+    assert source.dtype == np.uint8
+    assert np.array_equal(source.read(), INDEX > 2)
+    assert source.read().dtype == np.uint8
+
+
+@pytest.mark.parametrize("opaque", [True, False], ids=["opaque", "see-through"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_dropped(tmp_path: Path, mode: str, opaque: bool) -> None:
+    alpha = np.full(GREY.shape, 255, np.uint8) if opaque else GREY
+    color = RGB if mode == "RGBA" else GREY[..., None]
+    Image.fromarray(np.concatenate([color, alpha[..., None]], 2), mode).save(tmp_path / "a.png")
+    source = open_image(tmp_path / "a.png")
+    image = source.decode()
+    assert np.array_equal(image.pixels, color.squeeze())
+    assert source.shape == image.pixels.shape
+    assert bool(image.notes) is not opaque
+
+
+def test_further_frames_are_noted(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(
+        tmp_path / "a.webp",
+        save_all=True,
+        append_images=[Image.fromarray(RGB[::-1])],
+        lossless=True,
+    )
+    assert open_image(tmp_path / "a.webp").decode().notes == ("holds 2 frames, the first was read",)
+
+
+def test_orientation_is_noted_not_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
+    image = open_image(tmp_path / "a.jpg").decode()
+    assert image.pixels.shape == RGB.shape
+    assert "orientation" in image.notes[0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
+def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = RNG.integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ReadError, match=r"a\..* is damaged or cut off: .*leave it out") as caught:
+        open_image(path).read()
+    assert isinstance(caught.value, OSError)
+
+
+def test_real_pictures(data_dir: Path) -> None:
+    nuclei = next((data_dir / "dsb2018" / "stage1_train").glob("*/images/*.png"))
+    image = open_image(nuclei).decode()
+    assert image.pixels.shape[2] == 3
+    assert image.notes == ()  # alpha is 255 everywhere
+    cells = open_image(data_dir / "wbc_dataset1" / "images" / "001.bmp")
+    assert (cells.shape, cells.axes.names) == ((120, 120, 3), "YXC")

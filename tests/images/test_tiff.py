@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from pixelwise.errors import DataError, ReadError
+from pixelwise.images import open_image
+from pixelwise.images.tiff import name_axes
+
+RNG = np.random.default_rng(7)
+
+
+def pixels(shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+    values = RNG.integers(0, 120, shape)
+    return (values + 0.5 if dtype.startswith("f") else values).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_dtypes_and_byte_orders(tmp_path: Path, dtype: str, byteorder: str) -> None:
+    expected = pixels((12, 17), dtype)
+    tifffile.imwrite(tmp_path / "a.tif", expected, byteorder=byteorder)
+    source = open_image(tmp_path / "a.tif")
+    found = source.read()
+    assert source.dtype == found.dtype == np.dtype(dtype)
+    assert found.dtype.isnative
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "packbits", "zlib", "zstd", "jpeg"])
+@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3)], ids=["grey", "rgb"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_compressions_match_tifffile(
+    tmp_path: Path, compression: str | None, shape: tuple[int, ...], dtype: str
+) -> None:
+    if compression == "jpeg" and dtype != "uint8":
+        pytest.skip("JPEG has 8 bits")
+    path = tmp_path / "a.tif"
+    options = {"predictor": True} if compression in ("lzw", "zlib") else {}
+    array = np.sort(pixels(shape, dtype), axis=0)
+    tifffile.imwrite(path, array, compression=compression, rowsperstrip=2, **options)
+    assert np.array_equal(open_image(path).read(), tifffile.imread(path))
+
+
+def test_tiles(tmp_path: Path) -> None:
+    expected = pixels((70, 90, 3), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", expected, tile=(32, 32), compression="zlib")
+    assert np.array_equal(open_image(tmp_path / "a.tif").read(), expected)
+
+
+def test_bigtiff(tmp_path: Path) -> None:
+    expected = pixels((20, 30))
+    tifffile.imwrite(tmp_path / "a.tif", expected, bigtiff=True, compression="lzw")
+    assert np.array_equal(open_image(tmp_path / "a.tif").read(), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "names", "reason"),
+    [
+        ((9, 8), {}, "YX", "plain image"),
+        ((9, 8, 3), {"photometric": "rgb"}, "YXC", "colour pixels"),
+        ((3, 9, 8), {"photometric": "rgb", "planarconfig": "separate"}, "CYX", "colour pixels"),
+        ((5, 9, 8), {"photometric": "minisblack"}, "ZYX", "guessed from the shape"),
+        ((2, 5, 9, 8), {"photometric": "minisblack"}, "CZYX", "guessed from the shape"),
+        ((6, 9, 8, 3), {"photometric": "rgb"}, "ZYXC", "pages guessed to be Z"),
+        ((4, 9, 8), {"metadata": {"axes": "CYX"}, "photometric": "minisblack"}, "CYX", "metadata"),
+        ((4, 5, 9, 8), {"metadata": {"axes": "TCYX"}, "imagej": True}, "TCYX", "ImageJ metadata"),
+        ((4, 2, 9, 8), {"metadata": {"axes": "ZCYX"}, "ome": True}, "ZCYX", "OME metadata"),
+    ],
+    ids=["grey", "rgb", "planar", "stack", "5d-guess", "rgb-stack", "shaped", "imagej", "ome"],
+)
+def test_axes(
+    tmp_path: Path, shape: tuple[int, ...], options: dict[str, object], names: str, reason: str
+) -> None:
+    expected = pixels(shape, "uint8")
+    path = tmp_path / ("a.ome.tif" if "ome" in options else "a.tif")
+    tifffile.imwrite(path, expected, **options)
+    source = open_image(path)
+    assert source.axes.names == names
+    assert reason in str(source.axes)
+    assert np.array_equal(source.read(), expected)
+
+
+def test_pages_without_metadata_are_a_guess(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pixels((5, 9, 8)):
+            writer.write(page, metadata=None)
+    assert "ZYX (guessed" in str(open_image(tmp_path / "a.tif").axes)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("opaque", [True, False], ids=["opaque", "see-through"])
+def test_alpha_is_dropped(tmp_path: Path, planar: str, opaque: bool) -> None:
+    array = pixels((9, 8, 4))
+    if opaque:
+        array[..., 3] = 255
+    stored = array if planar == "contig" else np.moveaxis(array, -1, 0)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar,
+        extrasamples=["unassalpha"],
+    )  # fmt: skip
+    source = open_image(tmp_path / "a.tif")
+    image = source.decode()
+    found = image.pixels if planar == "contig" else np.moveaxis(image.pixels, 0, -1)
+    assert source.shape == image.pixels.shape
+    assert np.array_equal(found, array[..., :3])
+    assert bool(image.notes) is not opaque
+
+
+def test_four_channels_without_alpha_stay(tmp_path: Path) -> None:
+    array = pixels((9, 8, 4))
+    tifffile.imwrite(
+        tmp_path / "a.tif", array, photometric="minisblack", planarconfig="contig",
+        extrasamples=["unspecified"] * 3,
+    )  # fmt: skip
+    source = open_image(tmp_path / "a.tif")
+    assert (source.shape, source.axes.names) == ((9, 8, 4), "YXC")
+
+
+def test_palette(tmp_path: Path) -> None:
+    indices = pixels((9, 8))
+    colors = RNG.integers(0, 65536, (3, 256), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=colors)
+    source = open_image(tmp_path / "a.tif")
+    assert (source.shape, source.dtype) == ((9, 8, 3), np.uint8)
+    assert np.array_equal(source.read(), (colors >> 8).T[indices])
+    assert np.array_equal(open_image(tmp_path / "a.tif", palette="index").read(), indices)
+
+
+def test_one_bit(tmp_path: Path) -> None:
+    mask = pixels((9, 8)) > 60
+    tifffile.imwrite(tmp_path / "a.tif", mask)
+    source = open_image(tmp_path / "a.tif")
+    assert source.dtype == np.uint8
+    assert np.array_equal(source.read(), mask)
+
+
+def test_further_series_are_noted(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(pixels((9, 8)))
+        writer.write(pixels((4, 4), "uint16"))
+    image = open_image(tmp_path / "a.tif").decode()
+    assert image.pixels.shape == (9, 8)
+    assert image.notes == ("holds 2 series, the first was read",)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits"])
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.97])
+def test_truncated(tmp_path: Path, compression: str | None, pages: int, share: float) -> None:
+    path = tmp_path / "a.tif"
+    noise = RNG.integers(0, 256, (pages, 64, 64), np.uint8)
+    tifffile.imwrite(path, noise, compression=compression, rowsperstrip=8, photometric="minisblack")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ReadError, match=r"a\.tif is (cut off|damaged)"):
+        open_image(path).read()
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib"])
+def test_damaged_strips(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), compression=compression)
+    with tifffile.TiffFile(path) as tiff:
+        start, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[start : start + count] = b"\xff" * count
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match=r"a\.tif is damaged"):
+        open_image(path).read()
+
+
+def test_colour_samples_beside_channels_are_refused() -> None:
+    with pytest.raises(DataError, match="save it with one channel axis"):
+        name_axes("CYXS", (2, 9, 8, 3), kind="ome")
+
+
+def test_too_many_dimensions_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 2, 2, 2, 4, 4), np.uint8))
+    with pytest.raises(DataError, match="6 dimensions"):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "shape", "dtype"),
+    [
+        ("plantseg_3d/1135_raw_ZYX.tif", "ZYX (guessed", (100, 100, 100), "uint8"),
+        ("plantseg_multichannel_3d/rgb_3D_c_raw.tif", "CZYX (guessed", (2, 75, 75, 75), "uint16"),
+        ("plantseg_multichannel_3d/rgb_3D_0.tiff", "ZYX (ImageJ", (75, 75, 75), "uint16"),
+        ("stardist_samples/img3d.tif", "ZYX (guessed", (31, 61, 57), "uint16"),
+        ("sstem_vnc/images/00.tif", "YX (plain", (1024, 1024), "uint8"),
+    ],
+    ids=lambda value: value.split("/")[0] if isinstance(value, str) and "/" in value else None,
+)
+def test_real_stacks(
+    data_dir: Path, name: str, axes: str, shape: tuple[int, ...], dtype: str
+) -> None:
+    source = open_image(data_dir / name)
+    assert f"read as {axes}" in str(source.axes)
+    assert (source.shape, source.dtype) == (shape, dtype)
+    assert np.array_equal(source.read(), tifffile.imread(data_dir / name))
+
+
+def test_real_tissue(data_dir: Path) -> None:
+    folder = data_dir / "monuseg2018" / "MoNuSegTrainingData" / "Tissue_Images"
+    for path in sorted(folder.glob("*.tif"))[:6]:
+        source = open_image(path)
+        assert (source.shape, source.axes.names) == ((1000, 1000, 3), "YXC")
+        assert np.array_equal(source.read(), tifffile.imread(path))

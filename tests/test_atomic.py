@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pixelwise.atomic import replacing, write_text
+from pixelwise.errors import DataError, WriteError
+
+
+def test_writes_and_leaves_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "ä")
+    write_text(tmp_path / "a.txt", "b")
+    assert (tmp_path / "a.txt").read_text() == "b"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(DataError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise DataError("broken")
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match=r"no-folder.+folder exists"):
+        write_text(tmp_path / "no-folder" / "a.txt", "x")
+
+
+def test_a_full_disk_is_a_write_error(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with pytest.raises(WriteError, match="No space left"), replacing(target):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())

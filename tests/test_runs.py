@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ReadError, RunError, WriteError
+from pixelwise.events import EpochEnded, RunEnded, Warned
+from pixelwise.runs import (
+    RunFolder,
+    create_run,
+    iter_events,
+    list_runs,
+    open_run,
+    request_stop,
+    require_new_run,
+    summarize_run,
+)
+from tests.test_events import EVENTS
+
+
+def config_of(run: Path) -> TrainConfig:
+    return TrainConfig.create(data={"path": "images"}, run=run)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return create_run(config_of(tmp_path / "run"))
+
+
+def test_keeps_what_was_asked(run: RunFolder) -> None:
+    assert open_run(run.path).read_config() == config_of(run.path)
+
+
+def test_events_are_read_in_their_order(run: RunFolder) -> None:
+    for event in EVENTS.values():
+        run.append(event)
+    assert list(iter_events(run)) == list(EVENTS.values())
+
+
+def test_a_line_being_written_is_left_out(run: RunFolder) -> None:
+    run.append(Warned(message="first"))
+    with run.events.open("a") as file:
+        file.write('{"kind": "war')
+    assert [event.message for event in iter_events(run)] == ["first"]
+
+
+def test_a_broken_line_is_named(run: RunFolder) -> None:
+    run.events.write_text("no event\n")
+    with pytest.raises(ReadError, match="Line 1"):
+        list(iter_events(run))
+
+
+def test_a_second_run_in_the_folder_is_refused(run: RunFolder) -> None:
+    with pytest.raises(RunError, match="pixelwise resume"):
+        create_run(config_of(run.path))
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(RunError, match="not empty"):
+        require_new_run(tmp_path)
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="Cannot make the run folder"):
+        create_run(config_of(tmp_path / "file" / "run"))
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match=r"no config\.yaml"):
+        open_run(tmp_path)
+
+
+def test_a_stop_is_a_file(run: RunFolder) -> None:
+    request_stop(run)
+    assert run.stop_request.exists()
+
+
+def test_summary_follows_the_events(run: RunFolder) -> None:
+    assert summarize_run(run).state == "waiting"
+    run.append(EVENTS["run_started"])
+    assert summarize_run(run).state == "training"
+    ended = EVENTS["epoch_ended"]
+    assert isinstance(ended, EpochEnded)
+    run.append(ended.model_copy(update={"scores": {"dice": 0.7}}))
+    run.append(ended.model_copy(update={"scores": {"dice": 0.6}, "epoch": 2, "best": False}))
+    summary = summarize_run(run)
+    assert (summary.epoch, summary.best_score) == (2, 0.7)
+    stopped = EVENTS["run_ended"]
+    assert isinstance(stopped, RunEnded)
+    run.append(stopped)
+    assert [found.state for found in list_runs(run.path.parent)] == ["stopped"]
+    run.append(EVENTS["run_failed"])
+    assert list_runs(run.path)[0].state == "failed"
+
+
+def test_listing_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no folder"):
+        list_runs(tmp_path / "none")

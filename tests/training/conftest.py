@@ -1,0 +1,57 @@
+"""A data set that trains in a second: bright discs on a dark, noisy ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pixelwise.config import TrainConfig
+from pixelwise.images import write_picture
+
+
+def write_discs(folder: Path, *, images: int = 6, size: int = 64, void: bool = False) -> Path:
+    """Write `pairs` of RGB images and masks of 0, 255 (and 128, in the border, for void)."""
+    rng = np.random.default_rng(7)
+    rows, columns = np.mgrid[:size, :size]
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number in range(images):
+        y, x = rng.uniform(size * 0.3, size * 0.7, 2)
+        distance = np.hypot(rows - y, columns - x)
+        disc = distance < size * 0.25
+        image = rng.normal(60, 15, (size, size, 3)) + 120 * disc[..., None]
+        mask = np.where(disc, 255, 0)
+        if void:
+            mask[np.abs(distance - size * 0.25) < 2] = 128
+        write_picture(folder / "images" / f"{number}.png", image.clip(0, 255).astype(np.uint8))
+        write_mask(folder / "masks" / f"{number}.png", mask.astype(np.uint8))
+    return folder
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    from PIL import Image
+
+    Image.fromarray(mask).save(path)
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_discs(tmp_path_factory.mktemp("discs"))
+
+
+def create_config(path: Path, run: Path, /, **sections: Any) -> TrainConfig:
+    """Config of a tiny training; each section's fields override the defaults here."""
+    base: dict[str, dict[str, Any]] = {
+        "data": {"path": path, "validation_fraction": 0.34},
+        "patches": {"size": 64},
+        "model": {"name": "unet", "options": {"base_channels": 4, "depth": 2}},
+        "augmentation": {"preset": "light"},
+        "training": {
+            "epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "device": "cpu", "previews": 1,
+        },
+    }  # fmt: skip
+    merged = {name: values | sections.get(name, {}) for name, values in base.items()}
+    return TrainConfig.create(run=run, **merged)

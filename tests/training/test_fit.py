@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pixelwise.cards import read_card
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ConfigError, DataError, ModelFileError, RunError
+from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted
+from pixelwise.images import read_image
+from pixelwise.models.files import load_model
+from pixelwise.runs import RunFolder, iter_events, request_stop
+from pixelwise.training import fit as fit_module
+from pixelwise.training.fit import fit, resume
+from tests.training.conftest import create_config, write_discs
+
+
+def finish(events: Iterator[Event]) -> RunEnded:
+    last = list(events)[-1]
+    assert isinstance(last, RunEnded)
+    return last
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(RunFolder(path).state, weights_only=True)["network"]
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_learns_discs_and_leaves_a_complete_run_folder(discs: Path, tmp_path: Path) -> None:
+    config = create_config(discs, tmp_path / "run", training={"epochs": 25, "keep_every": 10})
+    events = list(fit(config))
+    run = RunFolder(tmp_path / "run")
+    assert isinstance(events[0], RunStarted)
+    ended = events[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.reason == "finished"
+    assert ended.best_score is not None
+    assert ended.best_score > 0.9
+    assert list(iter_events(run)) == events
+    assert run.read_config() == config
+    kept = [path.name for path in sorted(run.checkpoints.iterdir())]
+    assert kept == ["epoch-0010.safetensors", "epoch-0020.safetensors", "last.pt"]
+    prediction, axes = read_image(run.previews / "prediction-0.tif")
+    truth, _ = read_image(run.previews / "truth-0.tif")
+    assert axes.names == "YX"
+    assert np.mean(prediction == truth) > 0.9
+    assert (run.previews / "epoch-0025.png").stat().st_size > 1000
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_the_best_model_is_the_one_kept(discs: Path, tmp_path: Path) -> None:
+    events = list(fit(create_config(discs, tmp_path / "run", training={"epochs": 6})))
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    best = max(epochs, key=lambda event: event.scores["dice"] or 0)
+    card = read_card(tmp_path / "run" / "model.safetensors")
+    assert card.training is not None
+    assert card.training.epochs == best.epoch
+    assert card.training.scores == best.scores
+    saved = [event.epoch for event in events if isinstance(event, ModelSaved)]
+    assert saved == [event.epoch for event in epochs if event.best]
+
+
+def test_same_seed_same_bits_other_seed_other_bits(discs: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        sections = {"training": {"seed": seed, "epochs": 1}, "augmentation": {"preset": "microscopy"}}
+        finish(fit(create_config(discs, tmp_path / name, **sections)))
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not torch.equal(*(weights(tmp_path / n)["head.weight"] for n in "ac"))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+@pytest.mark.parametrize("steps", [1, 3], ids=["in the first epoch", "in the second"])
+def test_stopped_and_resumed_equals_uninterrupted(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str, steps: int
+) -> None:
+    options = {"base_channels": 4, "depth": 2, "dropout": 0.2}
+    sections = {
+        "training": {"schedule": schedule, "epochs": 3, "plateau_epochs": 1},
+        "model": {"options": options},
+        "augmentation": {"preset": "microscopy"},
+    }
+    finish(fit(create_config(discs, tmp_path / "straight", **sections)))
+    run = RunFolder(tmp_path / "stopped")
+    train, done = fit_module.Stepper.train, []
+
+    def train_and_ask(self: fit_module.Stepper, *args: object, **kwargs: object) -> torch.Tensor:
+        done.append(1)
+        if len(done) == steps:
+            request_stop(run)
+        return train(self, *args, **kwargs)
+
+    monkeypatch.setattr(fit_module.Stepper, "train", train_and_ask)
+    ended = finish(fit(create_config(discs, run.path, **sections)))
+    assert (ended.reason, len(done)) == ("stopped", steps)
+    assert run.model.exists()
+    assert not run.stop_request.exists()
+    assert finish(resume(run.path)).epochs_done == 3
+    assert_same(weights(tmp_path / "straight"), weights(run.path))
+    losses = [
+        [event.train_loss for event in iter_events(RunFolder(tmp_path / name))
+         if isinstance(event, EpochEnded)]
+        for name in ("straight", "stopped")
+    ]  # fmt: skip
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_a_closed_generator_can_be_resumed(discs: Path, tmp_path: Path) -> None:
+    events = fit(create_config(discs, tmp_path / "run"))
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    assert finish(resume(tmp_path / "run")).epochs_done == 2
+
+
+def test_early_stopping(discs: Path, tmp_path: Path) -> None:
+    sections = {"training": {"epochs": 50, "patience": 2, "learning_rate": 1e-9,
+                             "min_learning_rate": 0, "monitor": "loss"}}  # fmt: skip
+    ended = finish(fit(create_config(discs, tmp_path / "run", **sections)))
+    assert ended.reason == "no_progress"
+    assert ended.epochs_done < 50
+
+
+def test_a_finished_run_is_not_resumed(discs: Path, tmp_path: Path) -> None:
+    finish(fit(create_config(discs, tmp_path / "run", training={"epochs": 1})))
+    with pytest.raises(RunError, match="--start-from"):
+        list(resume(tmp_path / "run"))
+
+
+def test_a_new_run_starts_from_a_model(discs: Path, tmp_path: Path) -> None:
+    finish(fit(create_config(discs, tmp_path / "a", training={"epochs": 3})))
+    start = tmp_path / "a" / "model.safetensors"
+    sections = {"training": {"epochs": 1, "learning_rate": 1e-9, "min_learning_rate": 0}}
+    finish(fit(create_config(discs, tmp_path / "b", model={"start_from": start}, **sections)))
+    name = "head.weight"
+    first, second = load_file(start), load_file(tmp_path / "b" / "model.safetensors")
+    torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=0)
+    sections = {"model": {"start_from": start, "options": {"base_channels": 8, "depth": 2}}}
+    with pytest.raises(ConfigError, match="options"):
+        next(fit(create_config(discs, tmp_path / "c", **sections)))
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_frozen_encoder_stays_as_it_was(discs: Path, tmp_path: Path) -> None:
+    sections = {"model": {"encoder": "resnet18", "options": {}, "freeze_encoder": True}}
+    config = create_config(discs, tmp_path / "run", training={"epochs": 1}, **sections)
+    before = {
+        name: tensor.clone()
+        for name, tensor in fit_module.prepare(config).network.state_dict().items()
+    }
+    finish(fit(config))
+    after = weights(tmp_path / "run")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert "encoder" not in changed
+    assert "decoder" in changed
+
+
+@pytest.mark.parametrize("name", ["dice", "iou", "accuracy", "loss"])
+def test_every_monitor_chooses_a_best_epoch(discs: Path, tmp_path: Path, name: str) -> None:
+    ended = finish(fit(create_config(discs, tmp_path / "run", training={"monitor": name})))
+    assert ended.best_epoch is not None
+
+
+def test_an_error_in_the_loop_is_the_last_event(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the cable is out")
+
+    monkeypatch.setattr(fit_module.Stepper, "validate", fail)
+    with pytest.raises(RuntimeError, match="cable"):
+        list(fit(create_config(discs, tmp_path / "run")))
+    last = list(iter_events(RunFolder(tmp_path / "run")))[-1]
+    assert isinstance(last, RunFailed)
+    assert "cable" in last.message
+
+
+def test_tensorboard_logs_are_written(discs: Path, tmp_path: Path) -> None:
+    finish(fit(create_config(discs, tmp_path / "run", training={"tensorboard": True})))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    logs.Reload()
+    assert [point.step for point in logs.Scalars("loss/train")] == [1, 2]
+    assert "scores/dice" in logs.Tags()["scalars"]
+
+
+def test_void_pixels_teach_nothing_and_score_nothing(tmp_path: Path) -> None:
+    data = write_discs(tmp_path / "data", void=True)
+    classes = {"0": "background", "255": "disc", "128": "void"}
+    sections = {"data": {"classes": classes}, "training": {"epochs": 12}}
+    ended = finish(fit(create_config(data, tmp_path / "run", **sections)))
+    assert load_model(tmp_path / "run" / "model.safetensors").network.classes == 2
+    assert (ended.best_score or 0) > 0.9
+
+
+def config_error(discs: Path, run: Path, **sections: object) -> TrainConfig:
+    return create_config(discs, run, **sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "error", "message"),
+    [
+        ({"patches": {"size": 128}}, DataError, r"larger than .+ 64 x 64"),
+        ({"training": {"class_weights": (1, 2, 3)}}, ConfigError, "3 numbers.+2 classes"),
+        ({"patches": {"min_foreground": 0.99}}, DataError, "min-foreground"),
+        ({"model": {"start_from": Path("README.md")}}, ModelFileError, "not a model file"),
+        ({"training": {"device": "cuda:7"}}, ConfigError, "'auto' or 'cpu'"),
+        ({"training": {"precision": "fp16"}}, ConfigError, "needs a GPU"),
+    ],
+    ids=["large patch", "weights", "no patch", "no model", "no gpu", "precision"],
+)
+def test_refuses_before_anything_is_written(
+    discs: Path, tmp_path: Path, sections: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        next(fit(create_config(discs, tmp_path / "run", **sections)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_background_is_refused(tmp_path: Path) -> None:
+    data = write_discs(tmp_path / "data")
+    from tests.training.conftest import write_mask
+
+    for path in (data / "masks").iterdir():
+        write_mask(path, np.zeros((64, 64), np.uint8))
+    classes = {"0": "background", "255": "disc"}
+    with pytest.raises(DataError, match="at least two classes"):
+        next(fit(create_config(data, tmp_path / "run", data={"classes": classes})))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixelwise.classes import VOID
+from pixelwise.config import PatchConfig
+from pixelwise.datasets import load_dataset
+from pixelwise.errors import DataError
+from pixelwise.images import write_tiff
+from pixelwise.normalization import create_percentile, create_range
+from pixelwise.training.store import MIN_BATCH, PatchStore, Plane, iter_batch_numbers, read_planes
+
+
+def plane(height: int = 40, width: int = 50, dtype: type = np.uint8) -> Plane:
+    numbers = np.arange(height * width).reshape(height, width) % 251
+    return Plane("p", numbers[None].astype(dtype), (numbers % 3).astype(np.uint8))
+
+
+def store(*planes: Plane, **patches: object) -> PatchStore:
+    config = PatchConfig.create(**({"size": 16} | patches))
+    return PatchStore(planes, config, create_range(planes[0].image.dtype, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32], ids=["u1", "u2", "f4"])
+def test_patches_keep_their_dtype_and_pixels(dtype: type) -> None:
+    one = plane(dtype=dtype)
+    batch = store(one).read([0, 5])
+    assert batch.image.numpy().dtype == dtype
+    np.testing.assert_array_equal(batch.image[0].numpy(), one.image[:, :16, :16])
+    np.testing.assert_array_equal(batch.mask[1].numpy(), one.mask[16:32, 16:32])
+    assert batch.image.float().shape == (2, 1, 16, 16)
+
+
+@given(st.integers(16, 45), st.integers(16, 45), st.sampled_from([8, 12, 16]))
+def test_read_once_counts_every_pixel_once(height: int, width: int, step: int) -> None:
+    one = plane(height, width)
+    patches = store(one, step=step)
+    counted = sum(
+        np.bincount(mask[mask != VOID].numpy(), minlength=3)
+        for number in range(len(patches))
+        for mask in patches.read_once([number]).mask
+    )
+    np.testing.assert_array_equal(counted, np.bincount(one.mask.ravel(), minlength=3))
+
+
+def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
+    one = plane()
+    patches = store(one)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(30):
+        batch = patches.read([0, len(patches) - 1], rng=rng)
+        assert torch.equal((batch.image[:, 0] % 251 % 3).to(torch.uint8), batch.mask)
+        seen.add(int(batch.image[0, 0, 0, 0]))
+    assert len(seen) > 5
+
+
+def test_percentiles_are_those_of_the_whole_image() -> None:
+    dark, bright = plane(), Plane("b", plane().image // 2 + 100, plane().mask)
+    patches = PatchStore([dark, bright], PatchConfig.create(size=16), create_percentile())
+    first, last = patches.read([0]), patches.read([len(patches) - 1])
+    assert float(first.offset) == pytest.approx(np.percentile(dark.image, 1), abs=0.5)
+    assert float(last.offset) == pytest.approx(np.percentile(bright.image, 1), abs=0.5)
+
+
+def test_foreground_share_leaves_patches_out() -> None:
+    empty = Plane("e", plane().image, np.zeros((40, 50), np.uint8))
+    void = Plane("v", plane().image, np.full((40, 50), VOID, np.uint8))
+    assert len(store(plane(), empty, void)) == 3 * len(store(plane()))
+    assert len(store(plane(), empty, void, min_foreground=0.5)) == len(store(plane()))
+
+
+def test_a_patch_larger_than_an_image_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"larger than p.+40 x 50.+--size"):
+        store(plane(), size=48)
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_training_batches_are_full_and_show_every_patch(count: int, size: int) -> None:
+    batches = list(iter_batch_numbers(count, size, rng=np.random.default_rng(0)))
+    lengths = {len(batch) for batch in batches}
+    assert lengths == {max(MIN_BATCH, min(size, count))}
+    shown = [number for batch in batches for number in batch]
+    assert set(shown) == set(range(count))
+    assert len(shown) - count < max(lengths)
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_validation_batches_show_every_patch_once(count: int, size: int) -> None:
+    shown = [number for batch in iter_batch_numbers(count, size) for number in batch]
+    assert shown == list(range(count))
+
+
+def write_pair(folder: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    for name, array in (("images", image), ("masks", mask)):
+        (folder / name).mkdir(exist_ok=True)
+        write_tiff(folder / name / "a.tif", array, axes="YX")
+        write_tiff(folder / name / "b.tif", array, axes="YX")
+
+
+def test_nan_pixels_are_refused_by_name(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    image[3, :4] = np.nan
+    write_pair(tmp_path, image, (image > 0.5).astype(np.uint8))
+    with pytest.raises(DataError, match=r"a: 4 pixels .+ NaN"):
+        read_planes(load_dataset(tmp_path).samples)
