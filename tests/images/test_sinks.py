@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,14 +88,12 @@ def test_wrong_axes(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.png"])
-def test_a_missing_folder(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "nowhere" / name
+@pytest.mark.parametrize(
+    "write", [write_picture, partial(write_tiff, axes="YX")], ids=["picture", "tiff"]
+)
+def test_a_missing_folder(tmp_path: Path, write: Callable[[Path, np.ndarray], None]) -> None:
     with pytest.raises(WriteError, match=r"nowhere.*Check that the folder exists"):
-        if name == "a.png":
-            write_picture(path, np.zeros((4, 4), np.uint8))
-        else:
-            write_tiff(path, np.zeros((4, 4), np.uint8), axes="YX")
+        write(tmp_path / "nowhere" / "a.png", np.zeros((4, 4), np.uint8))
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_what_is_no_image_is_named_with_its_reason(
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="Is a directory|Permission denied"):
+    with pytest.raises(ReadError, match=r"Is a directory|Permission denied"):
         open_image(tmp_path)
 
 

@@ -5,32 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixelwise.samples import load_samples
 from pixelwise.samples.napari_data import nuclei
 
 
-def test_each_sample_is_an_image_and_its_mask() -> None:
+def test_images_and_masks_alternate_and_the_first_pair_is_visible() -> None:
     layers = nuclei()
-    assert [kind for _, _, kind in layers] == ["image", "labels"] * len(load_samples())
-    assert [options["visible"] for _, options, _ in layers[:4]] == [True, True, False, False]
+    assert [kind for _, _, kind in layers] == ["image", "labels"] * 4
+    assert [options["visible"] for _, options, _ in layers] == [True] * 2 + [False] * 6
+
+
+def test_masks_lie_over_their_images() -> None:
+    layers = nuclei()
+    for (image, shown, _), (mask, over, _) in zip(layers[::2], layers[1::2], strict=True):
+        assert over["name"] == f"{shown['name']} mask"
+        assert mask.shape == image.shape[:2]
+        assert set(np.unique(mask)) == {0, 1}
 
 
 @pytest.mark.display
-def test_napari_opens_the_sample(make_napari_viewer) -> None:
+def test_napari_opens_and_draws_the_sample(make_napari_viewer) -> None:
     viewer = make_napari_viewer(show=True)
     viewer.open_sample("napari-pixelwise", "nuclei")
-    first = load_samples()[0]
-    image, mask = viewer.layers[first.name], viewer.layers[f"{first.name} mask"]
-    assert (image._type_string, mask._type_string) == ("image", "labels")
-    assert image.rgb
-    np.testing.assert_array_equal(image.data, first.image)
-    np.testing.assert_array_equal(mask.data, first.mask)
-    assert len(viewer.layers) == 2 * len(load_samples())
-
-
-@pytest.mark.display
-def test_the_first_sample_is_drawn(make_napari_viewer) -> None:
-    viewer = make_napari_viewer(show=True)
-    viewer.open_sample("napari-pixelwise", "nuclei")
+    assert len(viewer.layers) == len(nuclei())
+    for layer, (data, options, kind) in zip(viewer.layers, nuclei(), strict=True):
+        assert (layer.name, layer._type_string) == (options["name"], kind)
+        np.testing.assert_array_equal(layer.data, data)
     picture = viewer.screenshot(canvas_only=True, flash=False)
-    assert len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 10
+    assert len(np.unique(picture[..., :3].reshape(-1, 3), axis=0)) > 100

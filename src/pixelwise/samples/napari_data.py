@@ -1,28 +1,30 @@
-"""The shipped samples as napari's layers, for its menu of sample data.
+"""Some of the shipped samples as napari's layers, for its menu of sample data.
 
 napari finds `nuclei` through the manifest and makes the layers itself: nothing of it is imported.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from pixelwise.samples import load_samples
 
-LayerData: TypeAlias = tuple[NDArray[np.uint8], dict[str, Any], str]
+LayerData: TypeAlias = tuple[npt.NDArray[np.uint8], dict[str, Any], str]
+
+_SHOWN: Final = 4  # enough to train and to validate; all of them would be a list of 64 layers
 
 
 def nuclei() -> list[LayerData]:
-    """Return each sample as an image (Y, X, C) and its mask (Y, X); only the first pair shows.
+    """Return four images (Y, X, C) and their masks (Y, X) as layers; only the first pair is visible.
 
-    A mask lies over its image and bears its name, so that the two can be told to belong together.
+    A mask follows its image and bears its name, so that the two can be told to belong together.
     """
     layers: list[LayerData] = []
-    for index, sample in enumerate(load_samples()):
-        shown = {"visible": index == 0}
-        layers.append((sample.image, {"name": sample.name, "rgb": True, **shown}, "image"))
-        layers.append((sample.mask, {"name": f"{sample.name} mask", **shown}, "labels"))
+    for index, sample in enumerate(load_samples()[:_SHOWN]):
+        name, shown = f"nuclei {sample.name}", {"visible": index == 0}
+        layers.append((sample.image, {"name": name, "rgb": True, **shown}, "image"))
+        layers.append((sample.mask, {"name": f"{name} mask", **shown}, "labels"))
     return layers

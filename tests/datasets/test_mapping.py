@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pixelwise.classes import VOID
+from pixelwise.config import DataConfig
+from pixelwise.datasets.mapping import (
+    ClassMap,
+    MaskValueError,
+    create_instance_scheme,
+    create_named_scheme,
+    create_scheme,
+    is_grey,
+    pack_colors,
+    parse_value,
+)
+from pixelwise.errors import ConfigError, DataError
+
+
+def config(**fields: object) -> DataConfig:
+    return DataConfig.create(path="data", **fields)
+
+
+def planes(values: object, dtype: str = "uint8") -> np.ndarray:
+    return np.array(values, dtype)[None, None]
+
+
+@given(
+    raw=hnp.arrays(
+        st.sampled_from(["u1", "u2", "i4", "u4"]), (2, 1, 4, 5), elements=st.integers(0, 250)
+    ),
+    table=st.dictionaries(st.integers(0, 250), st.integers(0, 9), max_size=40),
+    far=st.booleans(),
+)
+def test_apply_is_a_lookup(raw: np.ndarray, table: dict[int, int], far: bool) -> None:
+    if far and raw.dtype.itemsize == 4:  # leaves the lookup table for the binary search
+        raw[0, 0, 0, 0] = 2_000_000_000
+    found = ClassMap(tuple(table.items()), rest=VOID).apply(raw)
+    expected = [table.get(int(value), VOID) for value in raw.ravel()]
+    assert found.dtype == np.uint8
+    assert found.ravel().tolist() == expected
+
+
+def test_unknown_values_are_counted() -> None:
+    raw = planes([[0, 7, 7], [255, 7, 9]])
+    with pytest.raises(MaskValueError, match=r"7 \(3 pixels\), 9 \(1 pixels\)\. .*7=name.*7=void"):
+        ClassMap(((0, 0), (255, 1))).apply(raw)
+
+
+def test_unknown_values_far_apart() -> None:
+    raw = planes([[0, 70_000, 4_000_000_000]], "uint32")
+    with pytest.raises(MaskValueError, match=r"70000 \(1 pixels\), 4000000000 \(1 pixels\)"):
+        ClassMap(((0, 0),)).apply(raw)
+
+
+def test_negative_values() -> None:
+    assert ClassMap(((-1, VOID), (0, 0), (3, 1))).apply(planes([[-1, 0, 3]], "int16")).tolist() == [
+        [[VOID, 0, 1]]
+    ]
+
+
+def test_whole_floats_count_and_others_do_not() -> None:
+    class_map = ClassMap(((0, 0), (1, 1)))
+    assert class_map.apply(planes([[0.0, 1.0]], "float32")).tolist() == [[[0, 1]]]
+    with pytest.raises(DataError, match=r"2 pixels .* float32 .* e\.g\. 0\.5"):
+        class_map.apply(planes([[0.5, np.nan, 1.0]], "float32"))
+
+
+def test_grey_repeated_over_channels() -> None:
+    raw = np.repeat(planes([[0, 1], [1, 0]]), 3, axis=1)
+    assert is_grey(raw)
+    assert ClassMap(((0, 0), (1, 1))).apply(raw).tolist() == [[[0, 1], [1, 0]]]
+
+
+def test_colours_for_a_map_of_values_are_refused() -> None:
+    raw = np.zeros((1, 3, 2, 2), np.uint8)
+    raw[:, 0] = 255
+    with pytest.raises(DataError, match=r"channels that differ.*#rrggbb=name"):
+        ClassMap(((0, 0),)).apply(raw)
+
+
+def test_pack_colors() -> None:
+    raw = np.array([0x12, 0xAB, 0xFF], np.uint8).reshape(1, 3, 1, 1)
+    assert pack_colors(raw).item() == 0x12ABFF
+    assert pack_colors(np.full((1, 1, 1, 1), 0x10, np.uint8)).item() == 0x101010
+    with pytest.raises(DataError, match="3 channels of 8 bits"):
+        pack_colors(raw.astype(np.uint16))
+
+
+def test_names_are_numbered_as_they_appear_and_merge() -> None:
+    scheme = create_named_scheme({"5": "b", "0": "a", "7": "b", "9": "void"}, "as given")
+    assert [item.name for item in scheme.classes] == ["b", "a"]
+    assert scheme.class_map.apply(planes([[5, 0, 7, 9]])).tolist() == [[[0, 1, 0, VOID]]]
+    assert scheme.words == "as given: 5 = b, 0 = a, 7 = b, 9 = void"
+
+
+def test_colours_as_keys_colour_their_classes() -> None:
+    scheme = create_scheme(config(classes="#000000=background,#FF0000=cell,#00ff00=void"))
+    assert scheme is not None
+    assert [item.color for item in scheme.classes] == ["#000000", "#FF0000"]
+    raw = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8).T.reshape(1, 3, 1, 3)
+    assert scheme.class_map.apply(raw).tolist() == [[[0, 1, VOID]]]
+
+
+def test_auto_asks_the_masks() -> None:
+    assert create_scheme(config()) is None
+
+
+def test_instances_and_void() -> None:
+    scheme = create_scheme(config(classes="instances", void="65535"))
+    assert scheme is not None
+    raw = planes([[0, 1, 4000, 65535]], "uint16")
+    assert scheme.class_map.apply(raw).tolist() == [[[0, 1, 1, VOID]]]
+    assert "65535 = void" in scheme.words
+
+
+def test_sparse_frees_zero() -> None:
+    scheme = create_scheme(config(classes="1=background,2=cell", sparse=True))
+    assert scheme is not None
+    assert scheme.background is None
+    assert scheme.class_map.apply(planes([[0, 1, 2]])).tolist() == [[[VOID, 0, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"classes": "0=a,#ffffff=b"}, "mix colours and numbers"),
+        ({"classes": "0=a,x=b"}, "whole number or a colour"),
+        ({"classes": "0=a,1.5=b"}, "whole number or a colour"),
+        ({"classes": "0=a,inf=b"}, "whole number or a colour"),
+        ({"classes": "#12345=a,#000000=b"}, "whole number or a colour"),
+        ({"classes": "0=a,1=a"}, "2 to 255 classes, got 1"),
+        ({"classes": "0=a,1=b", "sparse": True}, "0 means 'not annotated', but classes name it 'a'"),
+        ({"classes": "instances", "sparse": True}, "give one of them"),
+        ({"classes": "0=a,1=b", "void": (0.5,)}, "whole number"),
+    ],
+)
+def test_settings_that_cannot_work(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_scheme(config(**fields))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("7", 7), ("-1", -1), ("7.0", 7), ("#00ff10", 0x00FF10), ("1e2", 100)]
+)
+def test_parse_value(text: str, value: int) -> None:
+    assert parse_value(text) == value
+
+
+def test_ignore_overrides_a_class() -> None:
+    scheme = create_instance_scheme("merged").ignore((3.0,))
+    assert scheme.class_map.apply(planes([[0, 3, 4]])).tolist() == [[[0, VOID, 1]]]
+    assert create_instance_scheme("merged").ignore(()) == create_instance_scheme("merged")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.inferers import sliding_window_inference
+
+from pixelwise.config import PredictConfig
+from pixelwise.models.devices import choose_compute
+from pixelwise.models.files import Model
+from pixelwise.prediction.bands import TilePredictor
+from pixelwise.prediction.geometry import blend_window
+from tests.prediction.conftest import create_stack
+
+
+def predict(model: Model, image: np.ndarray, **settings: Any) -> np.ndarray:
+    config = PredictConfig.create(device="cpu", **settings)
+    tiles = TilePredictor(model, config, choose_compute("cpu"))
+    bands = list(tiles.iter_bands(image))
+    starts = np.cumsum([0, *(band.probabilities.shape[1] for band in bands)])
+    assert [band.y for band in bands] == starts[:-1].tolist()
+    return torch.cat([band.probabilities for band in bands], dim=1).numpy()
+
+
+def whole(model: Model, image: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return model.network(torch.from_numpy(image)[None]).softmax(dim=1)[0].numpy()
+
+
+def noise(height: int, width: int, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(channels, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (150, 201), (65, 300)], ids=str)
+@pytest.mark.parametrize("layers", [1, 4], ids=["field 3", "field 9"])
+def test_tiled_equals_whole_where_the_field_fits_in_the_overlap(
+    shape: tuple[int, int], layers: int
+) -> None:
+    model, image = create_stack(layers), noise(*shape)
+    tiled = predict(model, image, tile=48, overlap=0.34)  # 16 px: 4 lack context on each side
+    np.testing.assert_allclose(tiled, whole(model, image), atol=1e-5)
+
+
+def test_tiled_differs_where_the_field_does_not_fit() -> None:
+    model, image = create_stack(10), noise(150, 150)
+    tiled = predict(model, image, tile=48, overlap=0.1)
+    assert np.abs(tiled - whole(model, image)).max() > 1e-3
+
+
+@settings(max_examples=25)
+@given(
+    height=st.integers(1, 140),
+    width=st.integers(1, 140),
+    overlap=st.floats(0, 0.9),
+    window=st.sampled_from(["hann", "gaussian", "flat"]),
+    batch_size=st.sampled_from([1, 3, 8]),
+)
+def test_any_size_gives_probabilities_of_that_size(
+    height: int, width: int, overlap: float, window: str, batch_size: int
+) -> None:
+    model, image = create_stack(2), noise(height, width)
+    options = {"tile": 40, "overlap": overlap, "window": window}
+    result = predict(model, image, batch_size=batch_size, **options)
+    assert result.shape == (3, height, width)
+    np.testing.assert_allclose(result.sum(axis=0), 1, atol=1e-4)
+    np.testing.assert_allclose(result, predict(model, image, batch_size=2, **options), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("window", "overlap"),
+    [("flat", 0.25), ("flat", 0.625), ("gaussian", 0.25), ("gaussian", 0.75)],
+)
+def test_agrees_with_monai(window: str, overlap: float) -> None:
+    model, image = create_stack(8), noise(160, 192)
+    weights = torch.from_numpy(blend_window(64, 16, window))
+    with torch.inference_mode():
+        expected = sliding_window_inference(
+            torch.from_numpy(image)[None],
+            (64, 64),
+            sw_batch_size=4,
+            predictor=lambda tiles: model.network(tiles).softmax(dim=1),
+            overlap=overlap,
+            roi_weight_map=weights[:, None] * weights,
+        )[0].numpy()
+    result = predict(model, image, tile=64, overlap=overlap, window=window)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+def test_a_network_with_a_stride_sees_one_phase(create_unet: Any) -> None:
+    model = create_unet(up="transposed")  # align_corners, of "bilinear", depends on the tile's size
+    image = np.random.default_rng(0).integers(0, 255, (1, 200, 170)).astype(np.uint8)
+    offset, scale = model.card.normalization.parameters(image)
+    normalised = (image.astype(np.float32) - offset[0]) / scale[0]
+    tiled = predict(model, image, tile=128, overlap=0.75)
+    np.testing.assert_allclose(tiled, whole(model, normalised), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, 1), ({"flips": True}, 4), ({"rotations": True}, 4), ({"flips": True, "rotations": True}, 8)],
+    ids=["none", "flips", "rotations", "both"],
+)
+def test_averaging_makes_prediction_equivariant(options: dict[str, bool], count: int) -> None:
+    model, image = create_stack(4), noise(64, 64)
+    compute = choose_compute("cpu")
+    tiles = TilePredictor(model, PredictConfig.create(**options), compute)
+    assert len(tiles._turns) == count
+    assert len(set(tiles._turns)) == count
+    result = predict(model, image, tile=64, **options)
+    if "rotations" in options:
+        turned = predict(model, np.rot90(image, axes=(1, 2)).copy(), tile=64, **options)
+        np.testing.assert_allclose(turned, np.rot90(result, axes=(1, 2)), atol=1e-5)
+    if "flips" in options:
+        mirrored = predict(model, image[:, :, ::-1].copy(), tile=64, **options)
+        np.testing.assert_allclose(mirrored, result[:, :, ::-1], atol=1e-5)
+    if count == 1:
+        mirrored = predict(model, image[:, :, ::-1].copy(), tile=64)
+        assert np.abs(mirrored - result[:, :, ::-1]).max() > 1e-3

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from pixelwise.errors import ConfigError, DataError, ReadError
+from pixelwise.events import ImageFailed, ImagePredicted
+from pixelwise.images import write_picture, write_tiff
+from pixelwise.models.files import Model, save_model
+from pixelwise.prediction.predict import Predictor, iter_predict_files, name_outputs, predict
+
+Create = Callable[..., Model]
+
+
+def picture(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "channels"),
+    [
+        ("YX", (70, 80), 1),
+        ("YXC", (70, 80, 3), 3),
+        ("CYX", (2, 70, 80), 2),
+        ("ZYX", (3, 40, 50), 1),
+        ("TCYX", (2, 3, 40, 50), 3),
+        ("TZYX", (2, 3, 40, 50), 1),
+        ("TZCYX", (2, 2, 3, 40, 50), 3),
+        ("ZTYXC", (2, 3, 40, 50, 2), 2),
+        ("XY", (40, 50), 1),
+    ],
+)
+def test_labels_keep_the_axes_but_channels(
+    create_unet: Create, axes: str, shape: tuple[int, ...], channels: int
+) -> None:
+    model, image = create_unet(channels), picture(*shape)
+    labels = predict(model, image, axes=axes)
+    expected = tuple(n for n, letter in zip(shape, axes, strict=True) if letter != "C")
+    assert labels.shape == expected
+    assert labels.dtype == np.uint8
+    plane = np.moveaxis(image, axes.index("C"), -1) if "C" in axes else image
+    first = plane[(0,) * (plane.ndim - 2 - ("C" in axes))]
+    if axes != "XY":
+        alone = predict(model, first, axes="YXC" if "C" in axes else "YX")
+        np.testing.assert_array_equal(labels[(0,) * (labels.ndim - 2)], alone)
+    else:
+        np.testing.assert_array_equal(labels.T, predict(model, image.T, axes="YX"))
+
+
+def test_probabilities_have_a_class_axis_and_give_the_labels(create_unet: Create) -> None:
+    model, image = create_unet(), picture(3, 50, 60)
+    probabilities = predict(model, image, axes="ZYX", probabilities=True)
+    assert probabilities.shape == (3, 3, 50, 60)
+    assert probabilities.dtype == np.float32
+    labels = predict(model, image, axes="ZYX")
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), labels)
+
+
+def test_grey_is_repeated_for_a_model_of_rgb(create_unet: Create) -> None:
+    model, image = create_unet(3), picture(50, 60)
+    repeated = np.repeat(image[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(
+        predict(model, image, axes="YX"), predict(model, repeated, axes="YXC")
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "axes", "message"),
+    [
+        (picture(4, 50, 60), "CYX", "4 channels, the model takes 1.+--axes"),
+        (np.full((40, 40), np.nan, np.float32), "YX", "1600 NaN"),
+        (np.zeros((0, 40), np.uint8), "YX", "no pixels"),
+        (np.zeros((40, 40), complex), "YX", "complex"),
+        (picture(40, 40), "ZYX", "name 3 dimensions"),
+        (picture(40), None, "1 dimensions"),
+    ],
+    ids=["channels", "nan", "empty", "complex", "axes", "one dimension"],
+)
+def test_refuses(create_unet: Create, image: np.ndarray, axes: str | None, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        predict(create_unet(), image, axes=axes)
+
+
+def test_an_unknown_setting_is_named(create_unet: Create) -> None:
+    with pytest.raises(ConfigError, match="tyle"):
+        predict(create_unet(), picture(40, 40), tyle=64)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_picture(folder / "b.png", picture(40, 50, 3))
+    write_tiff(folder / "a.tif", picture(2, 40, 50), axes="ZYX")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_folders_are_predicted_and_what_fails_is_said(
+    create_unet: Create, images: Path, tmp_path: Path
+) -> None:
+    (images / "broken.tif").write_bytes((images / "a.tif").read_bytes()[:300])
+    predictor = Predictor(create_unet(3))
+    events = list(iter_predict_files(predictor, [images], tmp_path / "out"))
+    by_name = {Path(event.source).name: event for event in events}
+    assert by_name.keys() == {"a.tif", "b.png", "broken.tif"}
+    assert isinstance(by_name["broken.tif"], ImageFailed)
+    done = by_name["a.tif"]
+    assert isinstance(done, ImagePredicted)
+    assert "ZYX" in done.axes
+    with tifffile.TiffFile(done.output) as file:
+        assert file.series[0].shape == (2, 40, 50)
+        assert file.series[0].axes == "ZYX"
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"a_labels.tif", "b_labels.tif"}
+
+
+def test_a_model_file_and_its_model_give_the_same(
+    create_unet: Create, images: Path, tmp_path: Path
+) -> None:
+    model, path = create_unet(3), tmp_path / "m.safetensors"
+    save_model(path, model.network.state_dict(), model.card)
+    out = tmp_path / "labels.tif"
+    labels = predict(path, images / "b.png", out=out)
+    np.testing.assert_array_equal(labels, predict(model, images / "b.png"))
+    np.testing.assert_array_equal(labels, tifffile.imread(out))
+
+
+def test_images_of_one_stem_get_different_names() -> None:
+    sources = [Path("x/a.png"), Path("x/a.tif"), Path("x/b.png")]
+    names = [path.name for path in name_outputs(sources, Path("o"), "labels")]
+    assert names == ["a.png_labels.tif", "a.tif_labels.tif", "b_labels.tif"]
+    with pytest.raises(DataError, match="called a"):
+        name_outputs([Path("x/a.png"), Path("y/a.png")], Path("o"), "labels")
+
+
+def test_missing_and_empty_sources_are_named(create_unet: Create, tmp_path: Path) -> None:
+    predictor = Predictor(create_unet())
+    with pytest.raises(ReadError, match=r"none\.png"):
+        list(iter_predict_files(predictor, [tmp_path / "none.png"], tmp_path / "out"))
+    with pytest.raises(ReadError, match="no image"):
+        list(iter_predict_files(predictor, [tmp_path], tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
