@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -83,20 +84,16 @@ def test_lists_of_integers_are_read(levels: list[int], separator: str) -> None:
         ("unet", "dropout", 1.5, "a number from 0 to 0.9"),
         ("unet", "up", "cubic", "one of bilinear, nearest, transposed"),
         ("unetplusplus", "deep_supervision", "perhaps", "true or false"),
-        ("ddunet", "dilated_encoder", (5,), "integers, such as 3\\+4, from 1 to 4"),
-        ("ddunet", "dilated_encoder", "deep", "integers, such as 3\\+4, from 1 to 4"),
+        ("ddunet", "dilated_encoder", (5,), "integers, such as 3+4, from 1 to 4"),
+        ("ddunet", "dilated_encoder", "deep", "integers, such as 3+4, from 1 to 4"),
         ("deeplabv3", "output_stride", 32, "one of 8, 16"),
     ],
 )
 def test_wrong_values_are_refused_with_what_is_expected(
     architecture: str, option: str, value: object, expected: str
 ) -> None:
-    with pytest.raises(
-        ConfigError,
-        match=f"{option!r} must be {expected}; got {value!r}".replace("(", r"\(").replace(
-            ")", r"\)"
-        ),
-    ):
+    message = f"{option!r} must be {expected}; got {value!r}."
+    with pytest.raises(ConfigError, match=re.escape(message)):
         find_architecture(architecture).parse_options({option: value})
 
 
@@ -122,5 +119,5 @@ def test_encoders_are_given_where_they_belong() -> None:
     assert find_architecture("unetplusplus").parse_encoder(None) == "efficientnet-b4"
     assert find_architecture("fpn").parse_encoder("resnet50") == "resnet50"
     assert not find_architecture("segnet").takes_encoder
-    with pytest.raises(ConfigError, match="SegNet .* own encoder.*unet"):
+    with pytest.raises(ConfigError, match=r"SegNet .* own encoder.*unet"):
         find_architecture("segnet").parse_encoder("resnet50")

@@ -63,7 +63,9 @@ def test_constant_images_stay_finite(value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "normal", [create_percentile(), create_range(np.dtype(np.uint8), 3)], ids=["percentile", "range"]
+    "normal",
+    [create_percentile(), create_range(np.dtype(np.uint8), 3)],
+    ids=["percentile", "range"],
 )
 def test_round_trips_through_json(normal: Normalization) -> None:
     assert Normalization.model_validate_json(normal.model_dump_json()) == normal

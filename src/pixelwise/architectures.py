@@ -73,11 +73,10 @@ class Option:
 
     def _convert(self, value: object) -> OptionValue:
         several = isinstance(self.default, tuple)
-        if several and isinstance(value, str):
-            value = re.split(r"[\s,+]+", value.strip())
         kind: Any = tuple[int, ...] if several else type(self.default)
+        items = re.findall(r"[^\s,+]+", value) if several and isinstance(value, str) else value
         try:
-            converted: OptionValue = TypeAdapter(kind).validate_python(value)
+            converted: OptionValue = TypeAdapter(kind).validate_python(items)
         except ValidationError:
             raise self._refusal(value) from None
         return converted

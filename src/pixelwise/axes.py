@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from pixelwise.errors import DataError
@@ -103,7 +102,7 @@ def to_planes(array: Array, axes: str) -> Array:
     Returns
     -------
     ndarray, (N, C, Y, X)
-        N = T × Z in that order; C = 1 where the array has no channel axis. Same dtype.
+        N = T * Z in that order; C = 1 where the array has no channel axis. Same dtype.
     """
     names = parse_axes(axes, array.ndim)
     order = [names.index(letter) for letter in AXES if letter in names]

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pixelwise.classes import SegmentationClass
 from pixelwise.config import Config
@@ -29,7 +29,7 @@ class TrainingSummary(Config):
     images: int
     patches: int
     epochs: int
-    scores: dict[str, float | None] = {}
+    scores: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Card(Config):
@@ -57,7 +57,7 @@ class Card(Config):
     format: int = 1
     architecture: str
     encoder: str | None = None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     in_channels: int
     classes: tuple[SegmentationClass, ...]
     normalization: Normalization
@@ -65,7 +65,7 @@ class Card(Config):
     dtype: str
     patch_size: tuple[int, int]
     training: TrainingSummary | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:

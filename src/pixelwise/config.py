@@ -149,7 +149,8 @@ class DataConfig(Config):
         default=False, description="Sparse annotation: mask value 0 means 'not annotated'"
     )
     axes: str | None = Field(
-        default=None, description="Axes of the images, letters of TZCYX; from the files if not given"
+        default=None,
+        description="Axes of the images, letters of TZCYX; from the files if not given",
     )
     resize: Size | None = Field(
         default=None, description="Resize every image to this height x width, e.g. 256x256"
@@ -179,7 +180,7 @@ class PatchConfig(Config):
         default=0.0,
         ge=0,
         le=1,
-        description="Keep only patches with at least this share of annotated, non-background pixels",
+        description="Keep only patches with at least this share of annotated foreground",
     )
 
     @property
@@ -193,7 +194,8 @@ class ModelConfig(Config):
 
     name: str = Field(default="unet", description="Architecture, see 'pixelwise architectures'")
     encoder: str | None = Field(
-        default=None, description="Encoder, e.g. mobilenet_v2; the architecture's default if not given"
+        default=None,
+        description="Encoder, e.g. mobilenet_v2; the architecture's default if not given",
     )
     pretrained: bool = Field(default=False, description="Start the encoder from ImageNet weights")
     weights: Path | None = Field(
@@ -204,7 +206,8 @@ class ModelConfig(Config):
     )
     freeze_encoder: bool = Field(default=False, description="Train the decoder only")
     options: Options = Field(
-        default_factory=dict, description="Options of the architecture, e.g. base_channels=16,depth=4"
+        default_factory=dict,
+        description="Options of the architecture, e.g. base_channels=16,depth=4",
     )
 
     @model_validator(mode="after")
@@ -213,7 +216,9 @@ class ModelConfig(Config):
         architecture.parse_encoder(self.encoder)
         architecture.parse_options(self.options)
         if self.pretrained and self.weights is not None:
-            raise ValueError("pretrained downloads ImageNet weights, weights names a file: give one")
+            raise ValueError(
+                "pretrained downloads ImageNet weights, weights names a file: give one"
+            )
         return self
 
 
@@ -229,7 +234,8 @@ class AugmentationConfig(Config):
     )
     flips: bool | None = Field(default=None, description="Mirror left-right")
     rotate90: bool | None = Field(
-        default=None, description="Rotate by multiples of 90 degrees (180 if patches are not square)"
+        default=None,
+        description="Rotate by multiples of 90 degrees (180 if patches are not square)",
     )
     rotate: Annotated[float, Field(ge=0, le=180)] | None = Field(
         default=None, description="Rotate by up to this many degrees"
@@ -258,11 +264,12 @@ class AugmentationConfig(Config):
             "brightness": 0.2, "contrast": 0.2, "noise": 0.05, "blur": 1.0,
         },
         "histology": {
-            "shift": True, "flips": True, "rotate90": True, "scale": 0.2, "brightness": 0.1, "contrast": 0.1,
-            "stain": 0.2, "blur": 0.5,
+            "shift": True, "flips": True, "rotate90": True, "scale": 0.2,
+            "brightness": 0.1, "contrast": 0.1, "stain": 0.2, "blur": 0.5,
         },
         "natural": {
-            "shift": True, "flips": True, "rotate": 5.0, "scale": 0.2, "brightness": 0.2, "contrast": 0.2,
+            "shift": True, "flips": True, "rotate": 5.0, "scale": 0.2,
+            "brightness": 0.2, "contrast": 0.2,
         },
     }  # fmt: skip
 
@@ -338,7 +345,8 @@ class PredictConfig(Config):
     """How a trained model is applied to images of any size."""
 
     tile: Size | None = Field(
-        default=None, description="Tile height x width in pixels; the model's patch size if not given"
+        default=None,
+        description="Tile height x width in pixels; the model's patch size if not given",
     )
     overlap: float = Field(
         default=0.25, ge=0, le=0.9, description="Share of a tile that it shares with the next"
@@ -349,7 +357,8 @@ class PredictConfig(Config):
     rotations: bool = Field(default=False, description="Average over rotated copies (slower)")
     probabilities: bool = Field(default=False, description="Give class probabilities, not labels")
     axes: str | None = Field(
-        default=None, description="Axes of the images, letters of TZCYX; from the files if not given"
+        default=None,
+        description="Axes of the images, letters of TZCYX; from the files if not given",
     )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 
 class PixelwiseError(Exception):
-    """Base of all errors that are raised on purpose; the command line prints them as one message."""
+    """Base of all errors that are raised on purpose; the command line prints one message."""
 
 
 class ConfigError(PixelwiseError, ValueError):

@@ -62,7 +62,7 @@ class Normalization(BaseModel):
         offset, scale : float32 ndarray, (C,)
         """
         if self.kind == "fixed":
-            return np.float32(self.offset), np.float32(self.scale)
+            return np.array(self.offset, np.float32), np.array(self.scale, np.float32)
         pixels = image.reshape(len(image), -1)
         pixels = pixels[:, :: max(1, pixels.shape[1] // _PERCENTILE_PIXELS)].astype(np.float32)
         low, high = np.nanpercentile(pixels, [self.low, self.high], axis=1)
@@ -79,7 +79,10 @@ def create_range(dtype: np.dtype[Any], channels: int) -> Normalization:
     """Normalisation by the dtype's largest value; float images are left as they are."""
     top = intensity_range(dtype)
     return Normalization(
-        kind="fixed", source=f"divided by {top:g}", offset=(0.0,) * channels, scale=(top,) * channels
+        kind="fixed",
+        source=f"divided by {top:g}",
+        offset=(0.0,) * channels,
+        scale=(top,) * channels,
     )
 
 

@@ -1,10 +1,10 @@
-"""The run folder: everything about one training, and the interface between who trains and who looks.
+"""The run folder: all about one training, and the interface of who trains and who looks.
 
 ::
 
     run/config.yaml         what was asked
         events.jsonl        what happened, one JSON line each, append-only
-        checkpoints/        last.pt: all that is needed to go on; epoch-0010.safetensors: kept models
+        checkpoints/        last.pt: all it takes to go on; epoch-0010.safetensors: kept models
         previews/           pictures of fixed validation images, after each epoch
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
@@ -227,7 +227,9 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     if not folder.is_dir():
         raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
     candidates = [folder, *sorted(folder.iterdir())]
-    return [summarize_run(RunFolder(path)) for path in candidates if (path / "config.yaml").is_file()]
+    return [
+        summarize_run(RunFolder(path)) for path in candidates if (path / "config.yaml").is_file()
+    ]
 
 
 def _score(event: EpochEnded, monitor: str) -> float | None:

@@ -57,7 +57,7 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
     counted = truth != VOID
     true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
     for name, values in (("Truth", true), ("Prediction", predicted)):
-        if values.size and not (0 <= values.min() and values.max() < classes):
+        if values.size and not (values.min() >= 0 and values.max() < classes):
             raise DataError(
                 f"{name} holds values {values.min()} to {values.max()}; expected classes 0 to "
                 f"{classes - 1}, or {VOID} (void) in the truth."
@@ -133,7 +133,7 @@ class Scores:
         return ScoreRow(**{**asdict(row), "accuracy": accuracy})
 
     def summary(self) -> dict[str, float | None]:
-        """The few scores that a training shows: accuracy, and macro Dice and IoU of foreground."""
+        """Give the scores that a training shows: accuracy, and macro Dice and IoU of foreground."""
         front, whole = self.macro(foreground=True).to_dict(), self.macro().to_dict()
         return {"accuracy": whole["accuracy"], "dice": front["dice"], "iou": front["iou"]}
 

@@ -33,7 +33,7 @@ def planes(values: object, dtype: str = "uint8") -> np.ndarray:
     raw=hnp.arrays(
         st.sampled_from(["u1", "u2", "i4", "u4"]), (2, 1, 4, 5), elements=st.integers(0, 250)
     ),
-    table=st.dictionaries(st.integers(0, 250), st.integers(0, 9), max_size=40),
+    table=st.dictionaries(st.integers(0, 250), st.integers(0, 9), min_size=1, max_size=40),
     far=st.booleans(),
 )
 def test_apply_is_a_lookup(raw: np.ndarray, table: dict[int, int], far: bool) -> None:
@@ -134,7 +134,10 @@ def test_sparse_frees_zero() -> None:
         ({"classes": "0=a,inf=b"}, "whole number or a colour"),
         ({"classes": "#12345=a,#000000=b"}, "whole number or a colour"),
         ({"classes": "0=a,1=a"}, "2 to 255 classes, got 1"),
-        ({"classes": "0=a,1=b", "sparse": True}, "0 means 'not annotated', but classes name it 'a'"),
+        (
+            {"classes": "0=a,1=b", "sparse": True},
+            "0 means 'not annotated', but classes name it 'a'",
+        ),
         ({"classes": "instances", "sparse": True}, "give one of them"),
         ({"classes": "0=a,1=b", "void": (0.5,)}, "whole number"),
     ],

@@ -73,7 +73,7 @@ def test_wrong_channels_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("size", [(31, 64), (64, 31), (1, 1)], ids=str)
 def test_small_images_are_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(DataError, match="32 x 32 pixels or larger, got .* larger patches"):
+    with pytest.raises(DataError, match=r"32 x 32 pixels or larger, got .* larger patches"):
         Pointwise()(torch.zeros(1, 2, *size))
 
 

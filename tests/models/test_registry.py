@@ -60,7 +60,7 @@ SIZES = [
 ]
 
 SMALL = {"base_channels": 2}
-LIGHT = {"encoder": "resnet18"}
+LIGHT = {"encoder": "mobilenet_v2"}
 SMALL_CASES = [
     Case("unet", {**SMALL}),
     Case("unet", {**SMALL, "depth": 5, "up": "nearest"}),
@@ -81,7 +81,7 @@ ENCODER_CASES = [
     Case("deeplabv3", {"output_stride": 16}),
     Case("deeplabv3plus"),
     *(Case(name) for name in ("fpn", "pspnet", "linknet", "pan", "segformer")),
-    Case("manet", LIGHT),
+    Case("manet", {"encoder": "mobilenet_v2"}),
     Case("upernet", {"decoder_channels": 32}),
 ]
 SLOW_CASES = [
@@ -94,8 +94,12 @@ SLOW_CASES = [
 ]
 IMAGE_SIZES = [(256, 256), (128, 128), (211, 173)]
 EVERY_IMAGE = list(product(IMAGE_SIZES, (1, 3, 5)))
-# Each size and each number of channels once.
+# Each size and each number of channels once for the principal networks, and in turn for others.
 SOME_IMAGES = list(zip(IMAGE_SIZES, (3, 1, 5), strict=True))
+SOME_CASES = [
+    *((case, *image) for case in ENCODER_CASES[:7] for image in SOME_IMAGES),
+    *((case, *SOME_IMAGES[i % 3]) for i, case in enumerate(ENCODER_CASES[7:])),
+]
 
 
 def count(network: nn.Module) -> int:
@@ -136,8 +140,7 @@ def test_small_networks_take_any_image(case: Case, image: tuple[int, int], chann
     check(case, image, channels)
 
 
-@pytest.mark.parametrize(("image", "channels"), SOME_IMAGES, ids=str)
-@pytest.mark.parametrize("case", ENCODER_CASES, ids=str)
+@pytest.mark.parametrize(("case", "image", "channels"), SOME_CASES, ids=str)
 def test_networks_with_encoders_take_any_image(
     case: Case, image: tuple[int, int], channels: int
 ) -> None:
@@ -232,7 +235,8 @@ def test_described_options_are_the_networks(name: str, form: type) -> None:
 @pytest.mark.parametrize("architecture", list_architectures(), ids=lambda a: a.name)
 def test_everything_described_can_be_built(architecture: Any) -> None:
     for encoder in (None, *architecture.encoders[:2]):
-        with torch.device("meta"):
+        # The mix transformer computes with numbers when it is made.
+        with torch.device("cpu" if architecture.name == "segformer" else "meta"):
             network = create_model(architecture.name, classes=4, encoder=encoder)
         assert (network.in_channels, network.classes) == (3, 4)
 
@@ -243,7 +247,7 @@ def test_text_options_are_read() -> None:
 
 
 def test_the_plain_options_have_no_meaning_with_an_encoder() -> None:
-    with pytest.raises(ConfigError, match="'depth' belongs to the plain U-Net.*'resnet18'"):
+    with pytest.raises(ConfigError, match=r"'depth' belongs to the plain U-Net.*'resnet18'"):
         create_model("unet", encoder="resnet18", depth=3)
     create_model("unet", encoder="resnet18", depth=4)  # its default changes nothing
 

@@ -56,10 +56,9 @@ CASES = [
     ("ddunet", {"base_channels": 4}),
     ("deeplabv3plus", {}),
 ]
-EVERY_CASE = pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 
 
-@EVERY_CASE
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_memory_is_what_torch_keeps(name: str, options: dict[str, object]) -> None:
     network = create_model(name, **options)
     own = {parameter.data_ptr() for parameter in network.parameters()}
@@ -79,21 +78,18 @@ def test_memory_is_what_torch_keeps(name: str, options: dict[str, object]) -> No
     assert found == pytest.approx(expected, rel=0.02)
 
 
-@EVERY_CASE
+@pytest.mark.parametrize(("name", "options"), CASES[::3], ids=str)
 def test_memory_grows_with_the_batch(name: str, options: dict[str, object]) -> None:
-    with torch.device("meta"):
-        network = create_model(name, **options)
-    small, large = (summarize(network, (64, 64), batch_size=n).activation_bytes for n in (2, 8))
-    assert 3 * small < large <= 4 * small
+    network = create_model(name, **options)
+    small, large = (summarize(network, (64, 64), batch_size=n) for n in (2, 8))
+    assert small.multiply_adds == large.multiply_adds
+    assert 3 * small.activation_bytes < large.activation_bytes <= 4 * small.activation_bytes
 
 
-@EVERY_CASE
+@pytest.mark.parametrize(("name", "options"), CASES[::3], ids=str)
 def test_layers_add_up(name: str, options: dict[str, object]) -> None:
-    with torch.device("meta"):
-        network = create_model(name, **options)
-    summary = summarize(network, (64, 64))
-    assert sum(layer.parameters for layer in summary.layers) <= summary.parameters
-    assert summary.multiply_adds > 0
+    summary = summarize(create_model(name, **options), (64, 64))
+    assert sum(layer.parameters for layer in summary.layers) == summary.parameters
     assert len({layer.name for layer in summary.layers}) == len(summary.layers)
 
 

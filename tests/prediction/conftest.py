@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,7 @@ class Stack(SegmentationNetwork):
         super().__init__(in_channels, classes, stride=stride)
         width = [in_channels, *[4] * (layers - 1), classes]
         self.encoder = torch.nn.Sequential(
-            *[torch.nn.Conv2d(a, b, 3, padding=1) for a, b in zip(width, width[1:], strict=False)]
+            *[torch.nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(width)]
         )
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:

@@ -101,7 +101,12 @@ def test_a_network_with_a_stride_sees_one_phase(create_unet: Any) -> None:
 
 @pytest.mark.parametrize(
     ("options", "count"),
-    [({}, 1), ({"flips": True}, 4), ({"rotations": True}, 4), ({"flips": True, "rotations": True}, 8)],
+    [
+        ({}, 1),
+        ({"flips": True}, 4),
+        ({"rotations": True}, 4),
+        ({"flips": True, "rotations": True}, 8),
+    ],
     ids=["none", "flips", "rotations", "both"],
 )
 def test_averaging_makes_prediction_equivariant(options: dict[str, bool], count: int) -> None:

@@ -41,7 +41,9 @@ def test_going_on_equals_never_having_stopped(path: Path) -> None:
     assert load_state(path, resumed, optimizer) == PROGRESS
     train(straight, its_optimizer)
     train(resumed, optimizer)
-    for ours, theirs in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
+    for ours, theirs in zip(
+        resumed.state_dict().values(), straight.state_dict().values(), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 

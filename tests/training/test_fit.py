@@ -71,7 +71,10 @@ def test_the_best_model_is_the_one_kept(discs: Path, tmp_path: Path) -> None:
 
 def test_same_seed_same_bits_other_seed_other_bits(discs: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        sections = {"training": {"seed": seed, "epochs": 1}, "augmentation": {"preset": "microscopy"}}
+        sections = {
+            "training": {"seed": seed, "epochs": 1},
+            "augmentation": {"preset": "microscopy"},
+        }
         finish(fit(create_config(discs, tmp_path / name, **sections)))
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not torch.equal(*(weights(tmp_path / n)["head.weight"] for n in "ac"))

@@ -65,7 +65,9 @@ def test_plateau_follows_its_factor_down_to_the_lowest() -> None:
     schedule = Schedule(
         TrainingConfig(schedule="plateau", learning_rate=1e-2, min_learning_rate=1e-4), STEPS
     )
-    assert [schedule.rate(5, factor=f) for f in (1, 0.1, 0.001)] == pytest.approx([1e-2, 1e-3, 1e-4])
+    assert [schedule.rate(5, factor=f) for f in (1, 0.1, 0.001)] == pytest.approx(
+        [1e-2, 1e-3, 1e-4]
+    )
 
 
 @pytest.mark.parametrize("name", get_args(OptimizerName))

@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return show_error(error)
-    except Exception as error:  # noqa: BLE001  a user gets one message, whatever went wrong
+    except Exception as error:
         if debug:
             raise
         err.print(

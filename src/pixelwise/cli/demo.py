@@ -44,8 +44,8 @@ def demo(out: Path, epochs: int, as_json: bool) -> None:
     _train(run, epochs)
     test = load_dataset(samples_path()).select("test")
     scores = _predict(run, test, out)
-    epochs = [event for event in iter_events(run) if isinstance(event, EpochEnded)]
-    draw_losses(epochs, out / "loss.png")
+    ended = [event for event in iter_events(run) if isinstance(event, EpochEnded)]
+    draw_losses(ended, out / "loss.png")
     write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2))
     if as_json:
         write_json(scores.to_dict())
@@ -71,7 +71,9 @@ def create_demo_config(run: Path, epochs: int) -> TrainConfig:
 def _choose_run(out: Path) -> RunFolder:
     """Run folder of the demo, refused if it was made before."""
     if (out / "run").exists():
-        raise ConfigError(f"{out} holds a demo already: delete it, or give another folder by --out.")
+        raise ConfigError(
+            f"{out} holds a demo already: delete it, or give another folder by --out."
+        )
     return require_new_run(out / "run")
 
 

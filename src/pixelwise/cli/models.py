@@ -97,7 +97,10 @@ def _show_card(path: Path, card: Card, *, as_json: bool) -> None:
         return
     options = ", ".join(f"{name}={value}" for name, value in card.options.items())
     say(f"{path}: {card.architecture}{f' with {card.encoder}' if card.encoder else ''} ({options})")
-    say(f"input: {card.in_channels} channels, {card.dtype}, normalised by {card.normalization.source}")
+    say(
+        f"input: {card.in_channels} channels, {card.dtype}, normalised by "
+        f"{card.normalization.source}"
+    )
     say(f"classes: {', '.join(f'{i} = {c.name}' for i, c in enumerate(card.classes))}")
     say(f"patch size: {card.patch_size[0]} x {card.patch_size[1]} px")
     if card.training is not None:
@@ -128,9 +131,9 @@ def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) 
         return
     if values["layers"]:
         _show_layers(summary)
-    field = summary.receptive_field
+    field = summary.receptive_field_px
     say(f"{model.name} on patches of {size[0]} x {size[1]} px, {values['batch_size']} per step")
-    say(f"parameters: {summary.parameters:,} ({summary.trainable:,} trainable)")
+    say(f"parameters: {summary.parameters:,} ({summary.trainable_parameters:,} trainable)")
     say(f"multiply-adds per patch: {summary.multiply_adds / 1e9:.2f} G")
     say(f"activation memory of a training step: {summary.activation_bytes / 2**20:.0f} MiB")
     say(f"receptive field: {'the whole image' if field is None else f'{field} px'}")

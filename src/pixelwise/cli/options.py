@@ -90,7 +90,7 @@ def _plain_type(annotation: Any) -> Any:
 
 
 def _metavar(kind: Any) -> str:
-    """What a value looks like, for the help."""
+    """Show what a value looks like, for the help."""
     names = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
     if get_origin(kind) is tuple:
         return "N|HxW" if get_args(kind)[-1] is not Ellipsis else "X,X"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from rich.progress import track
@@ -12,7 +12,7 @@ from rich.progress import track
 from pixelwise.cli.console import create_table, err, note, out, say, show_scores, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import DataConfig, PredictConfig
-from pixelwise.datasets import load_dataset
+from pixelwise.datasets import Split, load_dataset
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import ImagePredicted
 from pixelwise.runs import open_run
@@ -29,9 +29,7 @@ Item = TypeVar("Item")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
-def predict(
-    model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **values: Any
-) -> None:
+def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **values: Any) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
     Writes NAME_labels.tif for each. An image that cannot be predicted is reported at the end, and
@@ -65,7 +63,9 @@ def predict(
 )
 @click.option("--per-image", is_flag=True, help="Print the scores of each image as well")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
-@config_options(DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"])
+@config_options(
+    DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
+)
 @config_options(PredictConfig, skip=["probabilities"])
 def evaluate(
     model: Path, source: Path, split: str, per_image: bool, as_json: bool, **values: Any
@@ -77,7 +77,7 @@ def evaluate(
     config = PredictConfig.create(**given_values(PredictConfig, values))
     data_values = given_values(DataConfig, values) | {"axes": config.axes}
     data = load_dataset(DataConfig.create(path=source, **data_values))
-    data = data if split == "all" else data.select(split)
+    data = data if split == "all" else data.select(cast("Split", split))
     note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images")
     predictor = Predictor(find_model(model), config)
     images = dict(_track(iter_evaluate(predictor, data), len(data.samples)))

@@ -44,7 +44,8 @@ def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
                     description=f"epoch {event.epoch}",
                     completed=event.step,
                     total=event.steps,
-                    pace=f"loss {_number(event.train_loss)}, {event.patches_per_second:.1f} patches/s",
+                    pace=f"loss {_number(event.train_loss)}, "
+                    f"{event.patches_per_second:.1f} patches/s",
                 )
             elif (line := describe(event)) is not None:
                 say(line)
@@ -61,7 +62,9 @@ def describe(event: Event) -> str | None:
             best = "" if event.best_epoch is None else (
                 f" Best epoch {event.best_epoch}: {event.monitor} {_number(event.best_score)}."
             )  # fmt: skip
-            return f"{_REASONS[event.reason]} after {event.seconds:.0f} s.{best} Model: {event.model}"
+            return (
+                f"{_REASONS[event.reason]} after {event.seconds:.0f} s.{best} Model: {event.model}"
+            )
         case Warned():
             return f"Warning: {event.message}"
         case ModelSaved(reason="kept"):
@@ -75,12 +78,12 @@ def describe(event: Event) -> str | None:
 
 def _describe_start(event: RunStarted) -> str:
     return "\n".join((
-        f"{'Going on with' if event.resumed else 'Training'} {event.architecture} "
+        (f"{'Going on with' if event.resumed else 'Training'} {event.architecture} "
         f"({event.parameters:,} parameters), {len(event.classes)} classes: "
-        f"{', '.join(event.classes)}",
+        f"{', '.join(event.classes)}"),
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",
-        f"with {event.train_images} images in {event.train_patches} patches; validation: "
-        f"{event.validation_images} images in {event.validation_patches} patches",
+        (f"with {event.train_images} images in {event.train_patches} patches; validation: "
+        f"{event.validation_images} images in {event.validation_patches} patches"),
         f"normalised by {event.normalization}; run folder {event.run}",
     ))  # fmt: skip
 

@@ -92,9 +92,7 @@ def runs(folder: Path, as_json: bool) -> None:
     table = create_table("", ["run", "state", "network", "epoch", "best"])
     for run in found:
         best = "-" if run.best_score is None else f"{run.monitor} {run.best_score:.4f}"
-        table.add_row(
-            str(run.path), run.state, run.architecture, f"{run.epoch}/{run.epochs}", best
-        )
+        table.add_row(str(run.path), run.state, run.architecture, f"{run.epoch}/{run.epochs}", best)
     out.print(table)
 
 
@@ -122,7 +120,7 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
 def stop_on_signals(run: RunFolder) -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
         if not run.events.exists() or run.stop_request.exists():
             raise KeyboardInterrupt
         note("Stopping after this step; the training is saved.")
@@ -145,5 +143,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"The config {path} must be a YAML mapping with 'data' and 'run'.")
     return values
-
-

@@ -6,13 +6,14 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inspection import Inspection, draw_inspection, inspect_dataset
 from pixelwise.datasets.loading import load_dataset
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.sample import Sample
+from pixelwise.datasets.sample import Sample, Split
 
 __all__ = [
     "Dataset",
     "Inspection",
     "Problem",
     "Sample",
+    "Split",
     "draw_inspection",
     "inspect_dataset",
     "load_dataset",

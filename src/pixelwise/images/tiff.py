@@ -160,9 +160,9 @@ def _decode_strips(path: Path, series: Any) -> Array:
     import imagecodecs
 
     pixels: Array = imagecodecs.tiff_decode(path.read_bytes(), index=0)
-    if pixels.shape != series.shape or pixels.dtype.name != series.dtype.name:
+    if pixels.shape != series.keyframe.shape or pixels.dtype.name != series.dtype.name:
         raise ValueError(f"libtiff found shape {pixels.shape} of {pixels.dtype}")
-    return pixels
+    return pixels.reshape(series.shape)
 
 
 def _has_colormap(series: Any, palette: Palette) -> bool:

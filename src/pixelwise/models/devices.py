@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from pixelwise.errors import ConfigError
 
-_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+FabricPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+_FABRIC_PRECISION: dict[str, FabricPrecision] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Compute:
     precision_reason: str
 
     @property
-    def fabric_precision(self) -> str:
+    def fabric_precision(self) -> FabricPrecision:
         """The format under Lightning Fabric's name."""
         return _FABRIC_PRECISION[self.precision]
 
@@ -71,7 +78,7 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
 
 
 def _choose_device(name: str) -> tuple[torch.device, str]:
-    """The device of that name, or the best one there is."""
+    """Choose the device of that name, or the best one there is."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0), torch.cuda.get_device_name(0)
@@ -91,7 +98,7 @@ def _choose_device(name: str) -> tuple[torch.device, str]:
 
 
 def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
-    """The number format of that name, or the fastest safe one of the device."""
+    """Choose the number format of that name, or the fastest safe one of the device."""
     if name == "fp16" and device.type == "cpu":
         raise ConfigError("Precision 'fp16' needs a GPU; use 'auto', 'fp32' or 'bf16' on a CPU.")
     if name != "auto":

@@ -58,7 +58,7 @@ def _measure_in_column(network: SegmentationNetwork, size_px: int) -> int | None
     largest = 0
     for row in range(middle, middle + network.stride):
         first, last = _find_extent(torch.as_tensor(logits)[0, 0, row, 0], column)
-        if first == 0 or last == size_px - 1:
+        if first < network.stride or last >= size_px - network.stride:
             return None
         largest = max(largest, last - first + 1)
     return largest
@@ -107,7 +107,7 @@ def _along_y(value: Any, other: int) -> Any:
     return (value[0] if isinstance(value, tuple | list) else value, other)
 
 
-_GEOMETRY = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
+_GEOMETRY = {"stride": 1, "padding": 0, "output_padding": 0}
 
 
 def _convolve(*args: Any, **named: Any) -> torch.Tensor:
@@ -125,8 +125,12 @@ def _convolve_transposed(*args: Any, **named: Any) -> torch.Tensor:
 
 
 def _average(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a convolution's arguments into those of an average over channels and taps."""
-    image, taps = given["input"], given["weight"].shape[2]
+    """Turn a convolution's arguments into those of an average over channels and taps.
+
+    Dilated kernels get taps in between: gaps could hide that the field reaches the column's end.
+    """
+    image = given["input"]
+    taps = 1 + (given["weight"].shape[2] - 1) * _along_y(given.get("dilation", 1), 1)[0]
     geometry = {
         name: _along_y(given[name], other) for name, other in _GEOMETRY.items() if name in given
     }

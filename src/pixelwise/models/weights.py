@@ -174,7 +174,10 @@ def _from_hub(repository: str, revision: str) -> Download:
 
 
 def _from_timm(name: str) -> Download:
-    settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # there is no such set of weights
+        settings = None
     if settings is not None and settings.hf_hub_id:
         return _from_hub(settings.hf_hub_id, "main")
     if settings is not None and settings.url:

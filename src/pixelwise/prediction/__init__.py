@@ -1,0 +1,1 @@
+"""Prediction: tiles, bands and blending; labels of arrays, files and folders; evaluation."""

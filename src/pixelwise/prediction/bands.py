@@ -54,7 +54,9 @@ class TilePredictor:
         self.card = model.card
         self.config = config
         self.compute = compute
-        self._network = model.network.to(compute.device, memory_format=torch.channels_last).eval()
+        self._network = (
+            model.network.to(compute.device).to(memory_format=torch.channels_last).eval()
+        )
         self._turns = _list_turns(config)
 
     def plan(self, length: int, side: int) -> TileAxis:
@@ -121,7 +123,7 @@ class TilePredictor:
         return total / len(self._turns)
 
     def _pad(self, image: Array, rows: TileAxis, columns: TileAxis) -> Tensor:
-        """Normalise a plane and fill it up to the grid by mirroring, as the networks themselves do."""
+        """Normalise a plane and fill it up to the grid by mirroring, as networks do."""
         offset, scale = (
             torch.from_numpy(values)[:, None, None].to(self.compute.device)
             for values in self.card.normalization.parameters(image)

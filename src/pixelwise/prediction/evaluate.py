@@ -69,7 +69,7 @@ def iter_evaluate(predictor: Predictor, data: Dataset) -> Iterator[tuple[str, Sc
 
 
 def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluation:
-    """Evaluation of all images from that of each."""
+    """Sum the confusion matrices of all images."""
     names = predictor.model.card.class_names
     matrix = np.zeros((len(names), len(names)), np.int64)
     for scores in images.values():

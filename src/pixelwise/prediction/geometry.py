@@ -76,9 +76,7 @@ def plan_axis(
     step = max(_round_up(int(tile * (1 - overlap)), stride), stride)
     origins = tuple(sorted({*range(0, padded - tile, step), padded - tile}))
     windows = [
-        blend_window(
-            tile, tile - step, window, first=origin == 0, last=origin == padded - tile
-        )
+        blend_window(tile, tile - step, window, first=origin == 0, last=origin == padded - tile)
         for origin in origins
     ]
     total = np.zeros(padded, np.float32)
@@ -104,7 +102,7 @@ def blend_window(
     if window == "gaussian":
         distance = np.arange(tile) - (tile - 1) / 2
         values = np.exp(-0.5 * (distance / (_GAUSSIAN_SIGMA * tile)) ** 2)
-        return np.maximum(values, _GAUSSIAN_FLOOR).astype(np.float32)
+        return np.asarray(np.maximum(values, _GAUSSIAN_FLOOR), np.float32)
     margin = overlap_px // 4
     ramp_length = overlap_px - 2 * margin
     ramp = np.sin(np.pi / 2 * (np.arange(ramp_length) + 0.5) / max(ramp_length, 1)) ** 2

@@ -18,7 +18,7 @@ _SHOWN: Final = 4  # enough to train and to validate; all of them would be a lis
 
 
 def nuclei() -> list[LayerData]:
-    """Return four images (Y, X, C) and their masks (Y, X) as layers; only the first pair is visible.
+    """Return four images (Y, X, C) and their masks (Y, X) as layers; only the first pair shows.
 
     A mask follows its image and bears its name, so that the two can be told to belong together.
     """

@@ -1,0 +1,1 @@
+"""Training: the loop, batches, augmentation, losses, schedules and checkpoints."""

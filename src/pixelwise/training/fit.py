@@ -14,7 +14,6 @@ from pixelwise.events import (
     EpochEnded,
     Event,
     ModelSaved,
-    PreviewsWritten,
     RunEnded,
     RunFailed,
     RunStarted,
@@ -243,9 +242,7 @@ class Training:
 
     def _save_state(self) -> None:
         stepper = self.stepper
-        save_state(
-            self.run.state, stepper.setup.network, stepper.optimizer, progress=self.progress
-        )
+        save_state(self.run.state, stepper.setup.network, stepper.optimizer, progress=self.progress)
 
     def _save_model(
         self,

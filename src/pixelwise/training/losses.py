@@ -75,7 +75,7 @@ def dice(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
 
 
 def tversky(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """Like `dice`, but a missed pixel costs more than a false one, 0.7 : 0.3 (Salehi et al. 2017)."""
+    """Like `dice`, but a missed pixel costs more than a false one, 7 : 3 (Salehi et al. 2017)."""
     return _tversky(logits, mask, weights, false_positives=_TVERSKY_FALSE_POSITIVES)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -28,7 +29,11 @@ def create_optimizer(
     UnknownNameError
         There is no such optimiser.
     """
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    common: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "fused": True,
+    }
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     match require_name("optimizer", config.optimizer, ("adamw", "adam", "sgd")):
         case "adamw":
@@ -64,7 +69,7 @@ class Schedule:
         return SCHEDULES[self.config.schedule](epoch, self.config)
 
 
-def constant(epoch: float, config: TrainingConfig) -> float:
+def constant(_epoch: float, config: TrainingConfig) -> float:
     """Rate that never changes."""
     return config.learning_rate
 

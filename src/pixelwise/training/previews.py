@@ -61,4 +61,4 @@ class PreviewSet:
 
 def _choose(count: int, wanted: int) -> list[int]:
     """Numbers of up to `wanted` patches, evenly spread over `count`."""
-    return np.linspace(0, count - 1, min(wanted, count)).round().astype(int).tolist()
+    return [int(x) for x in np.linspace(0, count - 1, min(wanted, count)).round()]

@@ -125,7 +125,8 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
     training images' mean and standard deviation for 8-bit images, and percentiles of each image
     for all others.
     """
-    name, model = config.training.normalization, config.model
+    name: str = config.training.normalization
+    model = config.model
     image = planes[0].image
     if name == "auto" and model.start_from is not None:
         return read_card(model.start_from).normalization
@@ -220,8 +221,10 @@ def _require_same_network(new: Card, old: Card, path: str) -> None:
     for field in ("architecture", "encoder", "options", "in_channels"):
         wanted, found = getattr(new, field), getattr(old, field)
         if wanted != found:
-            raise ConfigError(f"{path} has {field} {found!r}, the new model {wanted!r}: expected the same.")
+            raise ConfigError(
+                f"{path} has {field} {found!r}, the new model {wanted!r}: expected the same."
+            )
     if len(new.classes) != len(old.classes):
         raise ConfigError(
-            f"{path} has {len(old.classes)} classes, the data {len(new.classes)}: expected the same."
+            f"{path} has {len(old.classes)} classes, the data {len(new.classes)}: expected as many."
         )

@@ -76,7 +76,9 @@ class Stepper:
         generator = torch.Generator().manual_seed(int(rng.integers(_SEEDS)))
         torch.manual_seed(int(rng.integers(_SEEDS)))  # for dropout
         shift = self.setup.augmentation.config.strength("shift")
-        image, mask = self._augment(self.setup.train.read(numbers, rng=rng if shift else None), generator)
+        image, mask = self._augment(
+            self.setup.train.read(numbers, rng=rng if shift else None), generator
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(epoch, step, factor=factor)
         self.optimizer.zero_grad(set_to_none=True)

@@ -174,7 +174,7 @@ class PatchStore:
         ):
             shifted = start + int(rng.integers(-(step // 2), step // 2 + 1))
             origin.append(min(max(shifted, 0), length - size))
-        return Window(*origin, *self.size)
+        return Window(y=origin[0], x=origin[1], height=self.size[0], width=self.size[1])
 
 
 def iter_batch_numbers(

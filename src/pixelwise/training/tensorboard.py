@@ -32,7 +32,7 @@ def iter_logged(events: Iterator[Event], folder: Path) -> Iterator[Event]:
 
 
 def _name_figures(event: EpochEnded) -> Iterator[tuple[str, float]]:
-    """Figures of an epoch under their names in TensorBoard; those that are not defined are left out."""
+    """Figures of an epoch that are defined, under their names in TensorBoard."""
     figures = {
         "loss/train": event.train_loss,
         "loss/validation": event.validation_loss,

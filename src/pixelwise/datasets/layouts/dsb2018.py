@@ -12,6 +12,7 @@ from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders
 from pixelwise.datasets.mapping import create_instance_scheme
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, MergedMask
+from pixelwise.datasets.sample import SPLIT_NAMES
 from pixelwise.images import iter_image_files
 
 _TRIED: Final = 5
@@ -20,6 +21,8 @@ _TRIED: Final = 5
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout: the first sub-folders hold an image of their own name."""
     for folder in islice(iter_folders(path), _TRIED):
+        if folder.name.lower() in SPLIT_NAMES:
+            return None
         image = next(_iter_images(folder), None)
         if image and image.stem == folder.name and (folder / "masks").is_dir():
             return f"sub-folders such as {folder.name}/ hold images/ and masks/ of one image each"

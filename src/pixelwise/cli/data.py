@@ -1,0 +1,86 @@
+"""Commands about data sets: inspect, patches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import track
+
+from pixelwise.cli.console import FAILED, err, say, write_json
+from pixelwise.cli.options import config_options, given_values
+from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
+from pixelwise.patches import PatchFolder, iter_make_patches
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
+_data_options = config_options(DataConfig, skip=["path", "validation_fraction", "split_seed"])
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw images with their masks and the class histogram: PNG, SVG or PDF",
+)
+@_json
+@_data_options
+def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> int:
+    """Say what is in the data set SOURCE: images, classes, and every problem found.
+
+    The exit status is 1 when something is broken.
+    """
+    data = _load(source, values, strict=False)
+    inspection = inspect_dataset(data)
+    if as_json:
+        write_json(inspection.to_dict())
+    else:
+        say(inspection.text())
+    if figure is not None:
+        draw_inspection(inspection, data, path=figure)
+        if not as_json:
+            say(f"drawn: {figure}")
+    return 0 if inspection.sound else FAILED
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
+@_json
+@config_options(PatchConfig)
+@_data_options
+def patches(source: Path, out: Path, as_json: bool, **values: Any) -> None:
+    """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself."""
+    windows = PatchConfig.create(**given_values(PatchConfig, values))
+    data = _load(source, values, strict=True)
+    events = iter_make_patches(data, out, **windows.model_dump())
+    shown = track(
+        events, "cutting", len(data.samples) + 1, console=err, transient=True,
+        disable=not err.is_terminal,
+    )  # fmt: skip
+    *_, folder = shown
+    if isinstance(folder, PatchFolder):
+        _show_folder(folder, as_json=as_json)
+
+
+def _load(source: Path, values: dict[str, Any], *, strict: bool) -> Dataset:
+    """Load the data set that a command's options name."""
+    config = DataConfig.create(path=source, **given_values(DataConfig, values))
+    return load_dataset(config, strict=strict)
+
+
+def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:
+    """Print what was cut."""
+    if not as_json:
+        say(folder.summary())
+        return
+    write_json({
+        "path": str(folder.path),
+        "patches": folder.count,
+        "skipped": folder.skipped,
+        "class_shares": folder.class_shares,
+        "sources": [asdict(source) for source in folder.sources],
+    })  # fmt: skip

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixelwise.axes import (
+    AXES,
+    NamedAxes,
+    from_planes,
+    guess_axes,
+    label_axes,
+    parse_axes,
+    planes_shape,
+    to_planes,
+)
+from pixelwise.errors import DataError
+
+NAMES = st.permutations(AXES).flatmap(
+    lambda letters: st.sets(st.sampled_from("TZC")).map(
+        lambda extra: "".join(letter for letter in letters if letter in {*extra, "Y", "X"})
+    )
+)
+SIZES = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 6}
+
+
+def array(names: str) -> np.ndarray:
+    shape = tuple(SIZES[letter] for letter in names)
+    return np.arange(np.prod(shape)).reshape(shape)
+
+
+@given(names=NAMES)
+def test_planes_come_back(names: str) -> None:
+    before = array(names)
+    planes = to_planes(before, names)
+    assert planes.shape == planes_shape(names, before.shape)
+    assert np.array_equal(from_planes(planes, names, before.shape), before)
+
+
+@given(names=NAMES)
+def test_labels_come_back_without_channels(names: str) -> None:
+    image = array(names)
+    plain = label_axes(names)
+    shape = tuple(SIZES[letter] for letter in plain)
+    labels = to_planes(image, names)[:, 0]
+    restored = from_planes(labels, plain, shape)
+    expected = image.take(0, axis=names.index("C")) if "C" in names else image
+    assert np.array_equal(restored, expected)
+
+
+def test_planes_run_over_time_then_depth() -> None:
+    image = array("ZTCYX")
+    planes = to_planes(image, "ZTCYX")
+    assert np.array_equal(planes[1], image[1, 0])
+    assert np.array_equal(planes[SIZES["Z"]], image[0, 1])
+
+
+def test_new_channel_counts_are_taken() -> None:
+    probabilities = np.zeros((3, 7, 5, 6))
+    assert from_planes(probabilities, "ZCYX", (3, 1, 5, 6)).shape == (3, 7, 5, 6)
+
+
+def test_planes_that_do_not_fit() -> None:
+    with pytest.raises(DataError, match="do not fit axes YX"):
+        from_planes(np.zeros((2, 5, 6)), "YX", (5, 6))
+
+
+@pytest.mark.parametrize(
+    ("names", "ndim", "message"),
+    [
+        ("YXQ", 3, "hold Q"),
+        ("YYX", 3, "each letter once"),
+        ("ZC", 2, "must hold Y and X"),
+        ("", 0, "must hold Y and X"),
+        ("ZYX", 2, "name 3 dimensions, but the image has 2"),
+    ],
+)
+def test_wrong_axes(names: str, ndim: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_axes(names, ndim)
+
+
+def test_axes_are_tidied() -> None:
+    assert parse_axes(" zyx ", 3) == "ZYX"
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ((9, 8), "YX"),
+        ((9, 8, 3), "YXC"),
+        ((9, 8, 4), "YXC"),
+        ((9, 8, 5), "ZYX"),
+        ((3, 3, 3), "ZYX"),
+        ((3, 9, 8), "ZYX"),
+        ((2, 30, 9, 8), "CZYX"),
+        ((30, 2, 9, 8), "ZCYX"),
+        ((30, 20, 9, 8), "ZCYX"),
+        ((2, 3, 9, 8), "ZCYX"),
+        ((30, 9, 8, 3), "ZYXC"),
+        ((5, 4, 3, 9, 8), "TZCYX"),
+    ],
+)
+def test_guesses_say_that_they_are(shape: tuple[int, ...], names: str) -> None:
+    found = guess_axes(shape)
+    assert found.names == names
+    assert ("guessed" in found.reason) is (len(shape) > 2)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (1, 2, 3, 4, 5, 6)])
+def test_no_guess(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"expected 2 to 5"):
+        guess_axes(shape)
+
+
+def test_said_in_words() -> None:
+    assert str(NamedAxes("ZCYX", "OME metadata")) == "read as ZCYX (OME metadata)"
