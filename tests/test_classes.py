@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from pydantic import ValidationError
 
@@ -20,7 +22,7 @@ def test_given_colours() -> None:
 
 def test_neighbours_differ_even_with_many_classes() -> None:
     colors = [item.color for item in create_classes([str(i) for i in range(MAX_CLASSES)])]
-    assert all(a != b for a, b in zip(colors, colors[1:], strict=False))
+    assert all(a != b for a, b in pairwise(colors))
 
 
 @pytest.mark.parametrize("count", [0, 1, VOID + 1])

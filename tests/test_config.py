@@ -54,7 +54,7 @@ def test_yaml_comes_back(
         data=DataConfig(path=path, classes=classes, resize=resize, void=void),
         run=Path("run"),
         patches=PatchConfig(size=size, step=step, min_foreground=foreground),
-        model=ModelConfig(options={"depth": 4, "norm": None}),
+        model=ModelConfig(options={"depth": 4}),
     )
     assert TrainConfig.from_yaml(config.to_yaml()) == config
 

@@ -89,9 +89,7 @@ def test_outlines() -> None:
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_overview(tmp_path: Path, count: int) -> None:
     panels = [Panel(f"image {i}", GREY, np.eye(8, 9, dtype=np.uint8)) for i in range(count)]
-    draw_overview(
-        panels, CLASSES, shares=[0.5, 0.5, 0.0], title="nuclei", path=tmp_path / "a.png"
-    )
+    draw_overview(panels, CLASSES, shares=[0.5, 0.5, 0.0], title="nuclei", path=tmp_path / "a.png")
     assert open_image(tmp_path / "a.png").read().std() > 5
     with pytest.raises(WriteError, match="nowhere"):
         draw_overview(

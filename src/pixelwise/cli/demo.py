@@ -23,6 +23,8 @@ from pixelwise.runs import RunFolder, iter_events, require_new_run
 from pixelwise.samples import samples_path
 from pixelwise.scores import Scores
 
+_CLASSES = {"0": "background", "255": "nucleus"}
+
 
 @click.command()
 @click.option(
@@ -42,7 +44,7 @@ def demo(out: Path, epochs: int, as_json: bool) -> None:
     run = _choose_run(out)
     note(f"The samples are in {samples_path()}; the demo writes {out}.")
     _train(run, epochs)
-    test = load_dataset(samples_path()).select("test")
+    test = load_dataset(samples_path(), classes=_CLASSES).select("test")
     scores = _predict(run, test, out)
     ended = [event for event in iter_events(run) if isinstance(event, EpochEnded)]
     draw_losses(ended, out / "loss.png")
@@ -60,7 +62,7 @@ def demo(out: Path, epochs: int, as_json: bool) -> None:
 def create_demo_config(run: Path, epochs: int) -> TrainConfig:
     """Config of the demo's training: a U-Net small enough for two CPU cores."""
     return TrainConfig.create(
-        data={"path": samples_path()},
+        data={"path": samples_path(), "classes": _CLASSES},
         run=run,
         patches={"size": 256},
         model={"name": "unet", "options": {"base_channels": 12, "depth": 4}},

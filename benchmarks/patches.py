@@ -1,0 +1,169 @@
+"""How fast patches are cut: this project against what people do by hand.
+
+    python benchmarks/patches.py ../shared/data/monuseg2018 [--out benchmarks/results/patches.txt]
+
+All cut the same 256-pixel patches every 128 pixels (1080 from MoNuSeg's 30 images) from the same
+files, with their masks, onto the same disk. By hand: read image and mask, cut with scikit-image's
+`view_as_windows` or with `patchify`, and write each patch as a file of its own (TIFF or PNG).
+Pixels are compared. Each round runs all methods in turn; PNG, which takes longest, only once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage
+from patchify import patchify
+from skimage.io import imread, imsave
+from skimage.util import view_as_windows
+
+from pixelwise.datasets import Dataset, load_dataset
+from pixelwise.patches import make_patches
+
+SIZE, STEP = 256, 128
+Array = np.ndarray[Any, Any]
+Cut = Callable[[Array], Array]
+
+
+def cut_with_scikit_image(image: Array) -> Array:
+    """Patches (K, Y, X[, C]) as System A cuts them."""
+    window = (SIZE, SIZE, *image.shape[2:])
+    return view_as_windows(image, window, STEP).reshape(-1, *window)
+
+
+def cut_with_patchify(image: Array) -> Array:
+    """Patches (K, Y, X[, C]) by the patchify package."""
+    window = (SIZE, SIZE, *image.shape[2:])
+    return patchify(image, window, STEP).reshape(-1, *window)
+
+
+def write_each(cut: Cut, suffix: str, data: Dataset, out: Path) -> None:
+    """Write every patch as a file of its own."""
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True)
+    for sample in data.samples:
+        for folder, path in (("images", sample.image_path), ("masks", sample.mask_path)):
+            for number, patch in enumerate(cut(imread(path))):
+                name = out / folder / f"{sample.name}-PCH{number}{suffix}"
+                imsave(name, patch, check_contrast=False)
+
+
+def write_stacks(data: Dataset, out: Path) -> None:
+    """Write a folder of patches as this project does."""
+    make_patches(data, out, size=SIZE, step=STEP, edge="drop")
+
+
+def iter_by_hand(out: Path, suffix: str) -> Iterator[tuple[str, Array, Array]]:
+    """Name, image and mask of every patch that was written by hand."""
+    for path in sorted((out / "images").glob(f"*{suffix}")):
+        yield path.stem, imread(path), imread(out / "masks" / path.name)
+
+
+def require_same_pixels(stacks: Path, by_hand: Path, suffix: str) -> int:
+    """Compare every patch of both ways; return how many there are."""
+    ours = {sample.name: sample for sample in load_dataset(stacks).samples}
+    for name, image, mask in iter_by_hand(by_hand, suffix):
+        sample = ours.pop(name)
+        assert np.array_equal(np.moveaxis(sample.read_image()[0], 0, -1), image), name
+        assert np.array_equal(sample.read_mask()[0], mask), name
+    assert not ours
+    return len(load_dataset(stacks).samples)
+
+
+def measure(job: Callable[[Dataset, Path], None], data: Dataset, out: Path) -> float:
+    """Seconds of one job into an empty folder, from files to files."""
+    shutil.rmtree(out, ignore_errors=True)
+    os.sync()
+    started = time.perf_counter()
+    job(data, out)
+    return time.perf_counter() - started
+
+
+def run(root: Path, work: Path, *, rounds: int) -> str:
+    """Measure all methods and write the table."""
+    data = load_dataset(root)
+    once = {
+        "view_as_windows + imsave, PNG": (partial(write_each, cut_with_scikit_image, ".png"), 1),
+        "patchify + imsave, PNG": (partial(write_each, cut_with_patchify, ".png"), 1),
+    }
+    often = {
+        "pixelwise": (write_stacks, rounds),
+        "view_as_windows + imsave, TIFF": (partial(write_each, cut_with_scikit_image, ".tif"), rounds),
+        "patchify + imsave, TIFF": (partial(write_each, cut_with_patchify, ".tif"), rounds),
+    }  # fmt: skip
+    write_stacks(data, work / "warm-up")  # imports, and files into the system's cache
+    seconds: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for name, (job, times) in (often | once).items():
+            if number < times:
+                taken = measure(job, data, work / name.replace(" ", ""))
+                seconds.setdefault(name, []).append(taken)
+    count = 0
+    for name, suffix in ((name, ".png" if name.endswith("PNG") else ".tif") for name in seconds):
+        if name != "pixelwise":
+            count = require_same_pixels(work / "pixelwise", work / name.replace(" ", ""), suffix)
+    return describe(seconds, count=count, rounds=rounds)
+
+
+def describe(seconds: dict[str, list[float]], *, count: int, rounds: int) -> str:
+    """Write the table, with ratios of the rounds' medians, and the machine."""
+    ours = statistics.median(seconds["pixelwise"])
+    lines = [
+        f"{count} patches of {SIZE} px every {STEP} px, image and mask; pixels are identical.",
+        f"{machine()}",
+        f"Median of {rounds} rounds (PNG: one), seconds from files to files; load average at the "
+        f"end {os.getloadavg()[0]:.1f}.",
+        "",
+        f"{'method':32} {'seconds':>8} {'patches/s':>10} {'pixelwise is':>13}   all rounds",
+    ]
+    for name, taken in seconds.items():
+        middle = statistics.median(taken)
+        each = " ".join(f"{value:.2f}" for value in taken)
+        lines.append(
+            f"{name:32} {middle:8.2f} {count / middle:10.0f} {middle / ours:12.1f}x   {each}"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores, system and versions."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = models[0].partition(":")[2].strip() if models else cpu
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"scikit-image {skimage.__version__}"
+    )
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        text = run(args.data, Path(work), rounds=args.rounds)
+    print(text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pixelwise.samples import samples_path
+from tests.training.conftest import write_discs
+
+
+def test_inspect_says_and_draws(pixelwise: Callable, tmp_path: Path) -> None:
+    figure = tmp_path / "figure.png"
+    result = pixelwise("inspect", samples_path(), "--figure", figure)
+    assert result.status == 0, result.err
+    assert "32" in result.out
+    assert figure.stat().st_size > 10_000
+    found = json.loads(pixelwise("inspect", samples_path(), "--json").out)
+    assert found["images"] == 32
+
+
+def test_inspect_ends_with_1_when_something_is_broken(
+    pixelwise: Callable, tmp_path: Path
+) -> None:
+    data = write_discs(tmp_path / "data")
+    image = data / "images" / "0.png"
+    image.write_bytes(image.read_bytes()[:100])
+    (data / "masks" / "1.png").unlink()
+    result = pixelwise("inspect", data)
+    assert result.status == 1
+    assert "0.png" in result.out
+    assert "1.png" in result.out
+
+
+def test_patches_of_the_published_system(
+    pixelwise: Callable, tmp_path: Path, data_dir: Path
+) -> None:
+    options = ["--size", 256, "--step", 128, "--edge", "drop", "--json"]
+    result = pixelwise("patches", data_dir / "monuseg2018", "--out", tmp_path / "p", *options)
+    assert result.status == 0, result.err
+    found = json.loads(result.out)
+    assert found["patches"] == 1080
+    assert {source["kept"] for source in found["sources"]} == {36}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [("missing", 1, "missing"), ("empty", 1, "empty")],
+)
+def test_bad_folders(
+    pixelwise: Callable, tmp_path: Path, name: str, status: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for command in (["inspect"], ["patches", "--out", tmp_path / "out"]):
+        result = pixelwise(command[0], tmp_path / name, *command[1:])
+        assert result.status == status
+        assert message in result.err
+        assert "Traceback" not in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_patch_larger_than_the_images(pixelwise: Callable, tmp_path: Path) -> None:
+    data = write_discs(tmp_path / "data")
+    result = pixelwise("patches", data, "--out", tmp_path / "out", "--size", 512)
+    assert result.status == 1
+    assert "--size 64" in result.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from pixelwise.classes import create_classes
+from pixelwise.images import write_picture
+from pixelwise.models.files import create_network, save_model
+from pixelwise.samples import samples_path
+from tests.prediction.conftest import create_card
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    classes = create_classes(["background", "foreground"])
+    card = create_card(3, 2, dtype="uint8").model_copy(update={"classes": classes})
+    path = tmp_path / "m.safetensors"
+    save_model(path, create_network(card).state_dict(), card)
+    return path
+
+
+def test_predict_writes_labels(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    folder = samples_path() / "test" / "images"
+    result = pixelwise("predict", model, folder, "--out", tmp_path / "out", "--tile", 128)
+    assert result.status == 0, result.err
+    assert "read as YXC" in result.out
+    outputs = sorted((tmp_path / "out").iterdir())
+    assert len(outputs) == 8
+    assert tifffile.imread(outputs[0]).dtype == np.uint8
+
+
+def test_predict_reports_what_failed(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    write_picture(images / "good.png", np.zeros((40, 40, 3), np.uint8))
+    (images / "bad.png").write_bytes(b"nothing")
+    result = pixelwise("predict", model, images, "--out", tmp_path / "out")
+    assert result.status == 1
+    assert "1 images could not be predicted" in result.err
+    assert "bad.png" in result.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_labels.tif"]
+
+
+def test_evaluate_scores_per_image_and_in_total(pixelwise: Callable, model: Path) -> None:
+    result = pixelwise("evaluate", model, samples_path(), "--split", "test", "--json")
+    assert result.status == 0, result.err
+    found = json.loads(result.out)
+    assert len(found["images"]) == 8
+    total = np.array(found["total"]["confusion"])
+    each = [np.array(image["confusion"]) for image in found["images"].values()]
+    np.testing.assert_array_equal(total, sum(each))
+    text = pixelwise("evaluate", model, samples_path(), "--split", "test", "--per-image").out
+    assert "macro, foreground" in text
+    assert all(name in text for name in found["images"])
+
+
+def test_a_model_cut_in_half(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    model.write_bytes(model.read_bytes()[:-5000])
+    image = samples_path() / "test"
+    result = pixelwise("predict", model, image, "--out", tmp_path / "out")
+    assert result.status == 1
+    assert "damaged" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_classes_are_refused(pixelwise: Callable, model: Path) -> None:
+    classes = "0=a,255=b,7=c"
+    result = pixelwise("evaluate", model, samples_path(), "--classes", classes)
+    assert result.status == 1
+    assert "2 classes" in result.err

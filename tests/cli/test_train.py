@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pixelwise.config import TrainConfig
+from pixelwise.events import EpochEnded, RunEnded, parse_event
+from pixelwise.runs import RunFolder, iter_events
+from tests.training.conftest import discs  # noqa: F401  a fixture
+
+SMALL = (
+    "--size", 64, "--options", "base_channels=4,depth=2", "--batch-size", 2, "--device", "cpu",
+    "--validation-fraction", 0.34, "--previews", 0,
+)  # fmt: skip
+
+
+def test_trains_and_lists_and_describes(
+    pixelwise: Callable, discs: Path, tmp_path: Path  # noqa: F811
+) -> None:
+    run = tmp_path / "runs" / "a"
+    result = pixelwise("train", discs, "--out", run, "--epochs", 2, "--lr", 0.01, *SMALL)
+    assert result.status == 0, result.err
+    assert "epoch 2/2: loss" in result.out
+    assert "no GPU" in result.out or "asked for" in result.out
+    listed = json.loads(pixelwise("runs", tmp_path / "runs", "--json").out)
+    assert [(each["state"], each["epoch"]) for each in listed] == [("finished", 2)]
+    assert "finished, epoch 2 of 2" in pixelwise("info", run).out
+    card = json.loads(pixelwise("info", run / "model.safetensors", "--json").out)
+    assert card["architecture"] == "unet"
+    assert card["options"]["base_channels"] == 4
+    again = pixelwise("train", discs, "--out", run, *SMALL)
+    assert again.status == 1
+    assert "pixelwise resume" in again.err
+
+
+def test_json_lines_are_the_events(pixelwise: Callable, discs: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    result = pixelwise("train", discs, "--out", run, "--epochs", 1, "--json", *SMALL)
+    assert result.status == 0, result.err
+    assert [parse_event(line) for line in result.out.splitlines()] == list(
+        iter_events(RunFolder(run))
+    )
+
+
+def test_options_change_a_config_file(pixelwise: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {path: images, void: [7]}\nrun: r\ntraining: {epochs: 3, seed: 5}\n")
+    result = pixelwise("train", path, "--epochs", 9, "--classes", "0=bg,255=cell", "--dry-run")
+    config = TrainConfig.from_yaml(result.out)
+    assert (config.training.epochs, config.training.seed) == (9, 5)
+    assert config.data.void == (7,)
+    assert config.data.classes == {"0": "bg", "255": "cell"}
+
+
+EVERY_OPTION = {
+    "layout": "pairs", "images": "i", "masks": "m", "mask_suffix": "_m", "classes": "instances",
+    "void": "1,2", "axes": "YX", "resize": "64x32", "validation": "v",
+    "validation_fraction": 0.5, "split_seed": 4, "size": "96", "step": "48", "edge": "drop",
+    "min_foreground": 0.1, "model": "segnet", "weights": "w", "start_from": "s",
+    "augment": "none", "rotate": 10, "scale": 0.1, "brightness": 0.1, "contrast": 0.1,
+    "stain": 0.1, "noise": 0.1, "blur": 1, "epochs": 3, "batch_size": 3, "loss": "focal",
+    "class_weights": "1,2", "optimizer": "sgd", "learning_rate": 0.1,
+    "min_learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.5, "schedule": "cyclic",
+    "warmup_epochs": 2, "cycle_epochs": 2, "plateau_epochs": 2, "patience": 2, "monitor": "iou",
+    "normalization": "percentile", "device": "cpu", "precision": "bf16", "seed": 3,
+    "keep_every": 2, "previews": 1,
+}  # fmt: skip
+EVERY_SWITCH = ["sparse", "freeze_encoder", "flips", "rotate90", "shift", "deterministic",
+                "tensorboard"]  # fmt: skip
+
+
+def test_every_option_reaches_the_config(pixelwise: Callable) -> None:
+    options = [text for k, v in EVERY_OPTION.items() for text in (f"--{k.replace('_', '-')}", v)]
+    switches = [f"--{name.replace('_', '-')}" for name in EVERY_SWITCH]
+    result = pixelwise("train", "d", "--out", "r", "--dry-run", *options, *switches)
+    assert result.status == 0, result.err
+    config = TrainConfig.from_yaml(result.out)
+    default = TrainConfig.create(data={"path": "d"}, run="r")
+    sections = ["data", "patches", "model", "augmentation", "training"]
+    unchanged = {
+        f"{section}.{field}"
+        for section in sections
+        for field, value in getattr(config, section).model_dump().items()
+        if value == getattr(default, section).model_dump()[field]
+    }
+    # the encoder and options belong to other networks than segnet; pretrained excludes weights
+    assert unchanged == {"data.path", "model.encoder", "model.options", "model.pretrained"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "unnet"], "Did you mean 'unet'"),
+        (["--options", "with=3"], "no option 'with'"),
+        (["--lr", "fast"], "learning_rate"),
+        (["--loss", "hinge"], "hinge"),
+        (["--size", "0"], "greater than or equal to 1"),
+        (["--min-learning-rate", "0.1"], "must not exceed"),
+        (["--pretrained", "--weights", "w"], "give one"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_use_ends_with_2_and_says_why(
+    pixelwise: Callable, arguments: list[str], message: str
+) -> None:
+    result = pixelwise("train", "data", "--out", "run", *arguments)
+    assert result.status == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert not Path("run").exists()
+
+
+def test_no_run_folder_is_wrong_use(pixelwise: Callable) -> None:
+    result = pixelwise("train", "data")
+    assert result.status == 2
+    assert "--out runs/" in result.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")
+def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = RunFolder(tmp_path / "run")
+    command = [sys.executable, "-m", "pixelwise"]
+    options = ["--out", run.path, "--epochs", "400", *SMALL]
+    child = subprocess.Popen([str(x) for x in [*command, "train", discs, *options]])
+    try:
+        deadline = time.monotonic() + 120
+        while not any(isinstance(event, EpochEnded) for event in iter_events(run)):
+            assert time.monotonic() < deadline
+            assert child.poll() is None
+            time.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+    finally:
+        child.kill()
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunEnded)
+    assert last.reason == "stopped"
+    text = run.config.read_text().replace("epochs: 400", f"epochs: {last.epochs_done + 1}")
+    run.config.write_text(text)
+    assert subprocess.run([*command, "resume", str(run.path)], check=True).returncode == 0
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunEnded)
+    assert last.reason == "finished"
+
+
+def test_stop_asks_by_a_file(pixelwise: Callable, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    assert pixelwise("stop", tmp_path).status == 0
+    assert RunFolder(tmp_path).stop_request.exists()
+    assert pixelwise("stop", tmp_path / "none").status == 1
