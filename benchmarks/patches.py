@@ -34,6 +34,7 @@ from pixelwise.patches import make_patches
 SIZE, STEP = 256, 128
 Array = np.ndarray[Any, Any]
 Cut = Callable[[Array], Array]
+Job = Callable[[Dataset, Path], None]
 
 
 def cut_with_scikit_image(image: Array) -> Array:
@@ -48,7 +49,17 @@ def cut_with_patchify(image: Array) -> Array:
     return patchify(image, window, STEP).reshape(-1, *window)
 
 
-def write_each(cut: Cut, suffix: str, data: Dataset, out: Path) -> None:
+def by_scikit_image(suffix: str) -> Job:
+    """Cut with scikit-image and write files of this kind."""
+    return partial(write_each, cut=cut_with_scikit_image, suffix=suffix)
+
+
+def by_patchify(suffix: str) -> Job:
+    """Cut with patchify and write files of this kind."""
+    return partial(write_each, cut=cut_with_patchify, suffix=suffix)
+
+
+def write_each(data: Dataset, out: Path, *, cut: Cut, suffix: str) -> None:
     """Write every patch as a file of its own."""
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True)
@@ -70,7 +81,7 @@ def iter_by_hand(out: Path, suffix: str) -> Iterator[tuple[str, Array, Array]]:
         yield path.stem, imread(path), imread(out / "masks" / path.name)
 
 
-def require_same_pixels(stacks: Path, by_hand: Path, suffix: str) -> int:
+def require_same_pixels(stacks: Path, by_hand: Path, *, suffix: str) -> int:
     """Compare every patch of both ways; return how many there are."""
     ours = {sample.name: sample for sample in load_dataset(stacks).samples}
     for name, image, mask in iter_by_hand(by_hand, suffix):
@@ -81,7 +92,7 @@ def require_same_pixels(stacks: Path, by_hand: Path, suffix: str) -> int:
     return len(load_dataset(stacks).samples)
 
 
-def measure(job: Callable[[Dataset, Path], None], data: Dataset, out: Path) -> float:
+def measure(job: Job, data: Dataset, *, out: Path) -> float:
     """Seconds of one job into an empty folder, from files to files."""
     shutil.rmtree(out, ignore_errors=True)
     os.sync()
@@ -94,25 +105,27 @@ def run(root: Path, work: Path, *, rounds: int) -> str:
     """Measure all methods and write the table."""
     data = load_dataset(root)
     once = {
-        "view_as_windows + imsave, PNG": (partial(write_each, cut_with_scikit_image, ".png"), 1),
-        "patchify + imsave, PNG": (partial(write_each, cut_with_patchify, ".png"), 1),
+        "view_as_windows + imsave, PNG": (by_scikit_image(".png"), 1),
+        "patchify + imsave, PNG": (by_patchify(".png"), 1),
     }
     often = {
         "pixelwise": (write_stacks, rounds),
-        "view_as_windows + imsave, TIFF": (partial(write_each, cut_with_scikit_image, ".tif"), rounds),
-        "patchify + imsave, TIFF": (partial(write_each, cut_with_patchify, ".tif"), rounds),
-    }  # fmt: skip
+        "view_as_windows + imsave, TIFF": (by_scikit_image(".tif"), rounds),
+        "patchify + imsave, TIFF": (by_patchify(".tif"), rounds),
+    }
     write_stacks(data, work / "warm-up")  # imports, and files into the system's cache
     seconds: dict[str, list[float]] = {}
     for number in range(rounds):
         for name, (job, times) in (often | once).items():
             if number < times:
-                taken = measure(job, data, work / name.replace(" ", ""))
+                taken = measure(job, data, out=work / name.replace(" ", ""))
                 seconds.setdefault(name, []).append(taken)
     count = 0
     for name, suffix in ((name, ".png" if name.endswith("PNG") else ".tif") for name in seconds):
         if name != "pixelwise":
-            count = require_same_pixels(work / "pixelwise", work / name.replace(" ", ""), suffix)
+            count = require_same_pixels(
+                work / "pixelwise", work / name.replace(" ", ""), suffix=suffix
+            )
     return describe(seconds, count=count, rounds=rounds)
 
 
@@ -122,8 +135,7 @@ def describe(seconds: dict[str, list[float]], *, count: int, rounds: int) -> str
     lines = [
         f"{count} patches of {SIZE} px every {STEP} px, image and mask; pixels are identical.",
         f"{machine()}",
-        f"Median of {rounds} rounds (PNG: one), seconds from files to files; load average at the "
-        f"end {os.getloadavg()[0]:.1f}.",
+        f"Median of {rounds} rounds (PNG: one), from files to files; load {os.getloadavg()[0]:.1f}.",
         "",
         f"{'method':32} {'seconds':>8} {'patches/s':>10} {'pixelwise is':>13}   all rounds",
     ]

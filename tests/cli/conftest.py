@@ -9,6 +9,9 @@ import pytest
 
 from pixelwise.cli import console
 from pixelwise.cli import run as run_command
+from tests.training.conftest import discs
+
+__all__ = ["discs"]
 
 
 @dataclass(frozen=True)

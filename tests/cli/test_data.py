@@ -20,9 +20,7 @@ def test_inspect_says_and_draws(pixelwise: Callable, tmp_path: Path) -> None:
     assert found["images"] == 32
 
 
-def test_inspect_ends_with_1_when_something_is_broken(
-    pixelwise: Callable, tmp_path: Path
-) -> None:
+def test_inspect_ends_with_1_when_something_is_broken(pixelwise: Callable, tmp_path: Path) -> None:
     data = write_discs(tmp_path / "data")
     image = data / "images" / "0.png"
     image.write_bytes(image.read_bytes()[:100])

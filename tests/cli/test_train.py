@@ -14,7 +14,6 @@ import pytest
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded, RunEnded, parse_event
 from pixelwise.runs import RunFolder, iter_events
-from tests.training.conftest import discs  # noqa: F401  a fixture
 
 SMALL = (
     "--size", 64, "--options", "base_channels=4,depth=2", "--batch-size", 2, "--device", "cpu",
@@ -23,7 +22,9 @@ SMALL = (
 
 
 def test_trains_and_lists_and_describes(
-    pixelwise: Callable, discs: Path, tmp_path: Path  # noqa: F811
+    pixelwise: Callable,
+    discs: Path,
+    tmp_path: Path,
 ) -> None:
     run = tmp_path / "runs" / "a"
     result = pixelwise("train", discs, "--out", run, "--epochs", 2, "--lr", 0.01, *SMALL)
@@ -41,7 +42,7 @@ def test_trains_and_lists_and_describes(
     assert "pixelwise resume" in again.err
 
 
-def test_json_lines_are_the_events(pixelwise: Callable, discs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_json_lines_are_the_events(pixelwise: Callable, discs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = pixelwise("train", discs, "--out", run, "--epochs", 1, "--json", *SMALL)
     assert result.status == 0, result.err
@@ -125,7 +126,7 @@ def test_no_run_folder_is_wrong_use(pixelwise: Callable) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")
-def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     command = [sys.executable, "-m", "pixelwise"]
     options = ["--out", run.path, "--epochs", "400", *SMALL]

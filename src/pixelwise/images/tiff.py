@@ -68,7 +68,6 @@ def _open_series(path: Path) -> Iterator[Any]:
     try:
         with _LISTENER.listening() as heard, tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
-            _require_sound(series, heard)
             yield series
             _require_sound(series, heard)
     except PixelwiseError:

@@ -1,0 +1,95 @@
+"""Every network can learn: four real patches by heart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.classes import VOID
+from pixelwise.models.registry import create_model
+from pixelwise.samples import load_samples
+from pixelwise.scores import count_confusion, create_scores
+from pixelwise.training.losses import LOSSES, create_loss
+
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"base_channels": 8, "depth": 3},
+    "unet, transposed": {"base_channels": 8, "depth": 3, "up": "transposed", "dropout": 0.05},
+    "unet, mobilenet_v2": {"encoder": "mobilenet_v2"},
+    "unet, mobilenet_v2, transposed": {"encoder": "mobilenet_v2", "up": "transposed"},
+    "unetplusplus": {"encoder": "resnet18"},
+    "unetplusplus, deep supervision": {"encoder": "resnet18", "deep_supervision": True},
+    "segnet": {"base_channels": 16},
+    "deeplabv3": {"encoder": "mobilenet_v2", "decoder_channels": 64, "dropout": 0.0},
+    "r2unet": {"base_channels": 8, "depth": 3},
+    "r2unet, as published": {"base_channels": 8, "depth": 3, "norm": None, "skip": "add"},
+    "ddunet": {"base_channels": 8},
+}
+FULL: dict[str, dict[str, Any]] = {
+    name: {} for name in ("unet", "unetplusplus", "segnet", "deeplabv3", "r2unet", "ddunet")
+}
+
+
+def load_patches(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Four patches with nuclei, normalised one by one: (4, 3, Y, X) float and (4, Y, X) uint8."""
+    images, masks = [], []
+    for sample in load_samples():
+        mask = sample.mask[64 : 64 + size, 64 : 64 + size]
+        if 0.1 < mask.mean() < 0.6 and len(images) < 4:
+            image = sample.image[64 : 64 + size, 64 : 64 + size].astype(np.float32)
+            images.append(((image - image.mean()) / image.std()).transpose(2, 0, 1))
+            masks.append(mask)
+    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks))
+
+
+def overfit(network: torch.nn.Module, loss_name: str, mask: torch.Tensor, *, steps: int) -> float:
+    """Train on the four patches until foreground Dice is 0.95; give the Dice of the last look."""
+    image, truth = load_patches()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    loss, dice = create_loss(loss_name), 0.0
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss(network(image), mask).backward()
+        optimizer.step()
+        if step % 10 == 9:
+            dice = score(network, image, truth)
+        if dice >= 0.95:
+            break
+    return dice
+
+
+def score(network: torch.nn.Module, image: torch.Tensor, truth: torch.Tensor) -> float:
+    """Foreground Dice, batch normalisation as in training: the patches are all there is."""
+    with torch.no_grad():
+        logits = network(image)
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    matrix = count_confusion(truth.numpy(), logits.argmax(dim=1).numpy(), 2)
+    return create_scores(matrix, ["background", "nucleus"]).per_class()["nucleus"].dice
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_network_learns_four_patches_by_heart(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_model(name.split(",")[0], **SMALL[name])
+    assert overfit(network, "dice_cross_entropy", load_patches()[1], steps=300) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FULL)
+def test_every_network_of_full_width_learns_four_patches_by_heart(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_model(name, **FULL[name])
+    assert overfit(network, "dice_cross_entropy", load_patches()[1], steps=300) >= 0.95
+
+
+@pytest.mark.parametrize("void", [False, True], ids=["dense", "void"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_teaches_four_patches(loss: str, void: bool) -> None:
+    torch.manual_seed(0)
+    network = create_model("unet", base_channels=8, depth=3)
+    mask = load_patches()[1].clone()
+    if void:  # a tenth of the pixels is enough, where the others are left out
+        mask[torch.rand(mask.shape) > 0.1] = VOID
+    assert overfit(network, loss, mask, steps=300) >= (0.85 if void else 0.95)
