@@ -135,7 +135,7 @@ def describe(seconds: dict[str, list[float]], *, count: int, rounds: int) -> str
     lines = [
         f"{count} patches of {SIZE} px every {STEP} px, image and mask; pixels are identical.",
         f"{machine()}",
-        f"Median of {rounds} rounds (PNG: one), from files to files; load {os.getloadavg()[0]:.1f}.",
+        f"Median of {rounds} rounds (PNG: one), file to file; load {os.getloadavg()[0]:.1f}.",
         "",
         f"{'method':32} {'seconds':>8} {'patches/s':>10} {'pixelwise is':>13}   all rounds",
     ]

@@ -65,7 +65,7 @@ def test_two_channels_are_magenta_and_green() -> None:
 def test_overlay_tints_areas_and_leaves_background() -> None:
     labels = np.zeros((8, 9), np.uint8)
     labels[:, 4:] = 1
-    shown = overlay(GREY, labels, CLASSES, alpha=0.4)
+    shown = overlay(GREY, labels, classes=CLASSES, alpha=0.4)
     assert shown[4, 0].tolist() == [100, 100, 100]
     assert shown[4, 8].tolist() == [162, 60, 60]
     assert shown[4, 4].tolist() == [224, 20, 20]  # outline: twice as strong
@@ -73,7 +73,7 @@ def test_overlay_tints_areas_and_leaves_background() -> None:
 
 
 def test_void_is_striped() -> None:
-    shown = overlay(GREY, np.full((8, 9), VOID, np.uint8), CLASSES)
+    shown = overlay(GREY, np.full((8, 9), VOID, np.uint8), classes=CLASSES)
     assert set(np.unique(shown)) == {100, 162}
 
 

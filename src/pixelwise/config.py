@@ -132,7 +132,9 @@ class DataConfig(Config):
         default=None, description="pairs: sub-folder of the images, found by its name if not given"
     )
     masks: str | None = Field(
-        default=None, description="pairs: sub-folder of the masks, or a folder elsewhere"
+        default=None,
+        description="pairs: sub-folder of the masks, or a folder elsewhere; monuseg: also that of "
+        "the XML annotations, to draw masks from polygons",
     )
     mask_suffix: str | None = Field(
         default=None, description="pairs: what a mask's name has after the image's, e.g. _mask"

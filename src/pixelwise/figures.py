@@ -79,7 +79,7 @@ def to_rgb8(planes: Array) -> Rgb8:
 
 
 def overlay(
-    image: Rgb8, labels: Array, classes: Sequence[SegmentationClass], *, alpha: float = 0.4
+    image: Rgb8, labels: Array, *, classes: Sequence[SegmentationClass], alpha: float = 0.4
 ) -> Rgb8:
     """Paint labels over an image: tinted areas with firm outlines, void in white stripes.
 
@@ -169,7 +169,7 @@ def draw_overview(
         grid = top.subplots(2, len(panels), squeeze=False)
         for column, panel in zip(grid.T, panels, strict=True):
             _show(column[0], panel.image, title=panel.title)
-            _show(column[1], overlay(panel.image, panel.labels, classes))
+            _show(column[1], overlay(panel.image, panel.labels, classes=classes))
     draw_class_shares(bottom.subplots(), classes, shares=shares)
     save_figure(figure, path)
 
@@ -216,8 +216,8 @@ def draw_comparison(
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for axes, (panel, prediction) in zip(grid, rows, strict=True):
         _show(axes[0], panel.image, title=panel.title)
-        _show(axes[1], overlay(panel.image, panel.labels, classes), title="truth")
-        _show(axes[2], overlay(panel.image, prediction, classes), title="prediction")
+        _show(axes[1], overlay(panel.image, panel.labels, classes=classes), title="truth")
+        _show(axes[2], overlay(panel.image, prediction, classes=classes), title="prediction")
     painted = [item for item in classes if item.color != _UNPAINTED]
     handles = [Patch(facecolor=item.color, label=item.name) for item in painted]
     figure.legend(

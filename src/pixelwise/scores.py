@@ -107,7 +107,7 @@ class Scores:
 
     def per_class(self) -> dict[str, ScoreRow]:
         """Each class against the rest."""
-        columns = _ratios(*_one_vs_rest(self.matrix))
+        columns = _ratios(_one_vs_rest(self.matrix))
         return {
             name: ScoreRow(*(float(column[i]) for column in columns))
             for i, name in enumerate(self.names)
@@ -115,14 +115,14 @@ class Scores:
 
     def macro(self, *, foreground: bool = False) -> ScoreRow:
         """Mean over the classes, without those for which a score is not defined."""
-        rows = _ratios(*_one_vs_rest(self.matrix))
+        rows = _ratios(_one_vs_rest(self.matrix))
         row = ScoreRow(*(_mean(column[int(foreground) :]) for column in rows))
         return self._with_accuracy(row, foreground=foreground)
 
     def micro(self, *, foreground: bool = False) -> ScoreRow:
         """Scores of the counts pooled over the classes."""
-        pooled = [column[int(foreground) :].sum() for column in _one_vs_rest(self.matrix)]
-        row = ScoreRow(*(float(value) for value in _ratios(*pooled)))
+        tp, fp, fn, tn = (c[int(foreground) :].sum() for c in _one_vs_rest(self.matrix))
+        row = ScoreRow(*(float(value) for value in _ratios((tp, fp, fn, tn))))
         return self._with_accuracy(row, foreground=foreground)
 
     def _with_accuracy(self, row: ScoreRow, *, foreground: bool) -> ScoreRow:
@@ -170,8 +170,9 @@ def _one_vs_rest(matrix: Matrix) -> tuple[_Counts, _Counts, _Counts, _Counts]:
     )
 
 
-def _ratios(tp: Any, fp: Any, fn: Any, tn: Any) -> tuple[_Counts, ...]:
-    """Accuracy, sensitivity, specificity, precision, Dice and IoU from counts."""
+def _ratios(counts: tuple[Any, Any, Any, Any]) -> tuple[_Counts, ...]:
+    """Accuracy, sensitivity, specificity, precision, Dice and IoU from TP, FP, FN and TN."""
+    tp, fp, fn, tn = counts
     return (
         _divide(tp + tn, tp + fp + fn + tn),
         _divide(tp, tp + fn),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -147,16 +148,36 @@ def test_further_series_are_noted(tmp_path: Path) -> None:
     assert image.notes == ("holds 2 series, the first was read",)
 
 
-@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits"])
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits", "jpeg"])
 @pytest.mark.parametrize("pages", [1, 3])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.97])
-def test_truncated(tmp_path: Path, compression: str | None, pages: int, share: float) -> None:
+@pytest.mark.parametrize("metadata", [{}, None], ids=["shaped", "bare"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.95])
+def test_truncated(
+    tmp_path: Path, compression: str, pages: int, metadata: dict[str, str] | None, share: float
+) -> None:
     path = tmp_path / "a.tif"
     noise = RNG.integers(0, 256, (pages, 64, 64), np.uint8)
-    tifffile.imwrite(path, noise, compression=compression, rowsperstrip=8, photometric="minisblack")
+    options = {"photometric": "minisblack", "metadata": metadata, "rowsperstrip": 8}
+    tifffile.imwrite(path, noise, compression=compression, **options)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(ReadError, match=r"a\.tif is (cut off|damaged)"):
         open_image(path).read()
+
+
+def test_missing_planes_are_not_zeros(tmp_path: Path) -> None:
+    """OME metadata that promises more planes than there are: tifffile would fill in zeros."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pixels((3, 9, 8)), ome=True, photometric="minisblack")
+    path.write_bytes(path.read_bytes().replace(b'SizeC="3"', b'SizeC="5"'))
+    with pytest.raises(ReadError, match=r"out of range|missing|zeroed"):
+        open_image(path).read()
+
+
+def test_other_users_of_tifffile_still_hear_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("tifffile").warning("odd tag")
+    assert "odd tag" in caplog.text
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib"])
@@ -209,3 +230,11 @@ def test_real_tissue(data_dir: Path) -> None:
         source = open_image(path)
         assert (source.shape, source.axes.names) == ((1000, 1000, 3), "YXC")
         assert np.array_equal(source.read(), tifffile.imread(path))
+
+
+def test_no_pixels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels((4, 5)), metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages[0].tags["ImageWidth"].overwrite(0)
+    with pytest.raises(DataError, match=r"shape \(4, 0\): it holds no pixels"):
+        open_image(tmp_path / "a.tif")

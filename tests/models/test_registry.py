@@ -100,6 +100,10 @@ SOME_CASES = [
     *((case, *image) for case in ENCODER_CASES[:7] for image in SOME_IMAGES),
     *((case, *SOME_IMAGES[i % 3]) for i, case in enumerate(ENCODER_CASES[7:])),
 ]
+LONG_CASES = [
+    *((case, *image) for case in SLOW_CASES for image in SOME_IMAGES),
+    *((case, *image) for case in ENCODER_CASES for image in EVERY_IMAGE),
+]
 
 
 def count(network: nn.Module) -> int:
@@ -148,8 +152,7 @@ def test_networks_with_encoders_take_any_image(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("image", "channels"), EVERY_IMAGE, ids=str)
-@pytest.mark.parametrize("case", [*SLOW_CASES, *ENCODER_CASES], ids=str)
+@pytest.mark.parametrize(("case", "image", "channels"), LONG_CASES, ids=str)
 def test_full_networks_take_any_image(case: Case, image: tuple[int, int], channels: int) -> None:
     check(case, image, channels)
 

@@ -53,6 +53,16 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(network(image), network(image))
 
 
+def test_dropout_follows_every_pooling_and_every_concatenation() -> None:
+    network = UNet(1, 2, form=UNetForm(4, 3, dropout=0.05))
+    dropped: list[int] = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.register_forward_hook(lambda _, __, output: dropped.append(output.shape[1]))
+    network(torch.randn(2, 1, 32, 32))
+    assert dropped == [4, 8, 16, 32 + 16, 16 + 8, 8 + 4]
+
+
 def test_an_unknown_way_up_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="bilinear, nearest, transposed"):
         create_up("bicubic", 2, out_channels=1)

@@ -82,7 +82,7 @@ def test_warp_by_a_quarter_turn_equals_rot90(size: tuple[int, int]) -> None:
 
 def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
     image, mask = batch(20, (64, 64))
-    matrix = draw_affine(20, 40, 0.3, seeded())
+    matrix = draw_affine(20, seeded(), degrees=40, zoom=0.3)
     moved, labels = warp(image, mask, matrix)
     inside = labels != VOID
     agree = ((moved[:, 0] > 0).to(torch.uint8) == labels)[inside].float().mean()
@@ -94,7 +94,7 @@ def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
 def test_warp_leaves_void_void() -> None:
     image, _ = batch()
     void = torch.full((6, 32, 32), VOID, dtype=torch.uint8)
-    assert (warp(image, void, draw_affine(6, 30, 0.2, seeded()))[1] == VOID).all()
+    assert (warp(image, void, draw_affine(6, seeded(), degrees=30, zoom=0.2))[1] == VOID).all()
 
 
 def test_zoom_in_shows_no_outside() -> None:

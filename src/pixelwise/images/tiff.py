@@ -28,9 +28,9 @@ _LIBTIFF: Final = (5, 8, 32773, 32946)
 """LZW, deflate, PackBits."""
 _ALPHA: Final = (1, 2)
 _DAMAGE_WORDS: Final = (
-    "corrupted", "invalid offset", "failed to reshape", "zeroed", "missing", "not match",
-    "incompletely", "out of range", "circular",
-)  # fmt: skip
+    *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
+    *("zeroed", "missing", "not match", "incompletely", "out of range"),
+)
 _KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
 
 
@@ -68,6 +68,7 @@ def _open_series(path: Path) -> Iterator[Any]:
     try:
         with _LISTENER.listening() as heard, tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
+            _require_sound(series, heard)
             yield series
             _require_sound(series, heard)
     except PixelwiseError:
@@ -125,11 +126,6 @@ def _require_sound(series: Any, heard: list[str]) -> None:
 def _require_whole(path: Path, series: Any) -> None:
     """Raise if strips or tiles lie beyond the end of the file, which decoders may fill with 0."""
     size = path.stat().st_size
-    if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
-        raise ReadError(
-            f"{path} is cut off: its pixels take {series.nbytes} bytes, the file has {size}. "
-            "Copy or save it again."
-        )
     for page in series.pages:
         if page is None or page.parent.filehandle.path != str(path.absolute()):
             continue

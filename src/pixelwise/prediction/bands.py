@@ -90,13 +90,13 @@ class TilePredictor:
         )
         for number, top in enumerate(rows.origins):
             strip = padded[:, top : top + rows.tile]
-            self._blend(strip, buffer, columns, torch.from_numpy(rows.weights[number]))
+            self._blend(strip, buffer, columns, weights=torch.from_numpy(rows.weights[number]))
             count = rows.finished(number) - top
             yield Band(top, buffer[:, :count, : columns.length].clone())
             buffer = buffer.roll(-count, dims=1)
             buffer[:, rows.tile - count :] = 0
 
-    def _blend(self, strip: Tensor, buffer: Tensor, columns: TileAxis, weights: Tensor) -> None:
+    def _blend(self, strip: Tensor, buffer: Tensor, columns: TileAxis, *, weights: Tensor) -> None:
         """Add one row of tiles to the buffer, a batch at a time."""
         size = self.config.batch_size
         for first in range(0, len(columns.origins), size):

@@ -71,7 +71,9 @@ class Augmentation:
         if strength("rotate90"):
             image, mask = rotate90(image, mask, generator)
         if strength("rotate") or strength("scale"):
-            matrix = draw_affine(len(image), strength("rotate"), strength("scale"), generator)
+            matrix = draw_affine(
+                len(image), generator, degrees=strength("rotate"), zoom=strength("scale")
+            )
             image, mask = warp(image, mask, matrix)
         return image, mask
 
@@ -121,7 +123,7 @@ def rotate90(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor,
     return torch.stack(images), torch.stack(masks)
 
 
-def draw_affine(count: int, degrees: float, zoom: float, generator: Generator) -> Tensor:
+def draw_affine(count: int, generator: Generator, *, degrees: float, zoom: float) -> Tensor:
     """Draw rotations of up to `degrees` and zooms of up to 1 ± `zoom`: (count, 2, 2) matrices."""
     angle = _uniform(count, math.radians(degrees), generator).flatten()
     factor = 1 + _uniform(count, zoom, generator).flatten()

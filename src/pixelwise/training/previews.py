@@ -35,7 +35,7 @@ class PreviewSet:
         pairs = list(zip(batch.image.numpy(), batch.mask.numpy(), strict=True))
         self._images = [to_rgb8(image) for image, _ in pairs]
         self._truths = [
-            overlay(image, truth, stepper.setup.card.classes)
+            overlay(image, truth, classes=stepper.setup.card.classes)
             for image, (_, truth) in zip(self._images, pairs, strict=True)
         ]
         for number, (image, truth) in enumerate(pairs):
@@ -52,7 +52,7 @@ class PreviewSet:
         picture = self._run.previews / f"epoch-{epoch:04d}.png"
         classes = self._stepper.setup.card.classes
         rows = [
-            np.hstack([image, truth, overlay(image, prediction, classes)])
+            np.hstack([image, truth, overlay(image, prediction, classes=classes)])
             for image, truth, prediction in zip(self._images, self._truths, labels, strict=True)
         ]
         write_picture(picture, np.vstack(rows))

@@ -72,7 +72,7 @@ def prepare(config: TrainConfig) -> Setup:
     normalization = create_normalization(config, planes)
     augmentation = Augmentation(config.augmentation, intensity_range(planes[0].image.dtype))
     augmentation.require_channels(data.in_channels)
-    card = _create_card(config, data, planes, normalization)
+    card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
     train_store = PatchStore(planes, patches, normalization)
     _require_patches(train_store, patches)
@@ -164,7 +164,7 @@ def create_class_weights(
 
 
 def _create_card(
-    config: TrainConfig, data: Dataset, planes: Sequence[Plane], normalization: Normalization
+    config: TrainConfig, data: Dataset, planes: Sequence[Plane], *, normalization: Normalization
 ) -> Card:
     """Card of the model to be."""
     model, image = config.model, planes[0].image
