@@ -60,7 +60,7 @@ MEDIAN_FUNCTION = 10
 NINETIETH_PERCENTILE = 25
 MOST_ARGUMENTS = 6
 # The guide's figure is two. Three are allowed because this field has triples with one order that
-# everybody knows: (logits, mask, weights), (truth, prediction, classes), (path, network, optimizer).
+# everybody knows, such as (logits, mask, weights) and (truth, prediction, classes).
 MOST_POSITIONAL = 3
 POSITIONAL_BY_PROTOCOL = {"backward", "forward", "setup_context"}  # torch calls them that way
 
