@@ -23,8 +23,8 @@ TEST_IMAGES = 60
 SEED = 0
 TRAIN_OPTIONS = (
     "--model", "unet", "--encoder", "mobilenet_v2", "--size", "256", "--step", "512",
-    "--edge", "drop", "--epochs", "14", "--batch-size", "8", "--learning-rate", "2e-3",
-    "--validation-fraction", "0.05",
+    "--edge", "drop", "--epochs", "12", "--batch-size", "8", "--learning-rate", "2e-3",
+    "--validation-fraction", "0.05", "--normalization", "percentile",
 )  # fmt: skip
 
 

@@ -232,7 +232,8 @@ class AugmentationConfig(Config):
 
     preset: PresetName = Field(default="light", description="Named set of augmentations")
     shift: bool | None = Field(
-        default=None, description="Cut patches at random places around the grid's, on the fly only"
+        default=None,
+        description="Cut patches at random places that cover the image, on the fly only",
     )
     flips: bool | None = Field(default=None, description="Mirror left-right")
     rotate90: bool | None = Field(

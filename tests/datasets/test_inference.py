@@ -135,6 +135,35 @@ def test_nothing_annotated() -> None:
         infer_scheme([(speckle(0), HEADER)], sparse=True)
 
 
+@pytest.mark.parametrize("mask", [speckle(7), colored((1, 2, 3), (1, 2, 3), (1, 2, 3), (9, 9, 8))])
+def test_too_few_classes(mask: Held) -> None:
+    with pytest.raises(DataError, match=r"do not show what the classes are.*got 1"):
+        infer_scheme([(mask, HEADER)], void=(0x090908,))
+
+
+def test_beside_empty_masks_either_foreground_may_come() -> None:
+    scheme, _ = infer_scheme([(speckle(0), HEADER)])
+    assert scheme.class_map.apply(np.array([0, 1, 255], np.uint8).reshape(1, 1, 1, 3)).tolist() == [
+        [[0, 1, 1]]
+    ]
+
+
+def test_void_does_not_hide_instances() -> None:
+    masks = [blobs(1, 2, 3), blobs(1, 2)]
+    for mask in masks:
+        mask.raw[0, 0, ::2, 30:] = 200  # many pieces
+    scheme, _ = infer_scheme([(mask, HEADER) for mask in masks], void=(200.0,))
+    assert "read as instances" in scheme.words
+    assert set(np.unique(scheme.class_map.apply(masks[0].raw))) == {0, 1, VOID}
+
+
+def test_sparse_colours() -> None:
+    mask = colored((0, 0, 0), (255, 0, 0), (0, 255, 0))
+    scheme, _ = infer_scheme([(mask, HEADER)], sparse=True)
+    assert {item.name for item in scheme.classes} == {"#ff0000", "#00ff00"}
+    assert scheme.background is None
+
+
 def test_broken_masks_are_problems_and_the_rest_decides() -> None:
     broken = Broken(np.zeros(1))
     scheme, problems = infer_scheme([(broken, HEADER), (speckle(0, 1), HEADER)])

@@ -105,6 +105,15 @@ def test_equal_notes_become_one(tmp_path: Path) -> None:
     assert "transparent" in found.problems[0].message
 
 
+def test_long_lists_are_cut(tmp_path: Path) -> None:
+    add(tmp_path, "a", HALF)
+    for number in range(25):
+        write_picture(tmp_path / "images" / f"lone{number}.png", np.zeros((4, 5), np.uint8))
+    found = inspect(tmp_path)
+    assert len(found.problems) == 25
+    assert found.text().endswith("and 5 more")
+
+
 def test_drawing(tmp_path: Path) -> None:
     for name in "abc":
         add(tmp_path / "data", name, HALF)

@@ -56,6 +56,14 @@ def test_padding_mirrors_at_the_bottom_and_the_right() -> None:
     ]
 
 
+@pytest.mark.parametrize("stride", [1, 16, 32, 64])
+def test_mirroring_always_has_enough_pixels(stride: int) -> None:
+    network = Pointwise(stride=stride)
+    size = network.smallest_px
+    assert size == max(32, stride)
+    assert network(torch.zeros(1, 2, size, size + 1)).shape == (1, 2, size, size + 1)
+
+
 def test_several_heads_are_all_cropped() -> None:
     network = Pointwise()
     network.logits = lambda image: (image, 2 * image)  # type: ignore[method-assign]

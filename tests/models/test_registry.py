@@ -80,7 +80,7 @@ ENCODER_CASES = [
     Case("unetplusplus", {**LIGHT, "deep_supervision": True}),
     Case("deeplabv3", {"output_stride": 16}),
     Case("deeplabv3plus"),
-    *(Case(name) for name in ("fpn", "pspnet", "linknet", "pan", "segformer")),
+    *(Case(name) for name in ("fpn", "pspnet", "dpt", "linknet", "pan", "segformer")),
     Case("manet", {"encoder": "mobilenet_v2"}),
     Case("upernet", {"decoder_channels": 32}),
 ]

@@ -13,6 +13,7 @@ from pixelwise.datasets import Dataset, load_dataset
 from pixelwise.errors import ConfigError, DataError, ReadError, WriteError
 from pixelwise.images import open_image, write_picture, write_tiff
 from pixelwise.patches import PatchFolder, iter_make_patches, iter_windows, make_patches
+from pixelwise.patches.folder import count_pixels
 
 RNG = np.random.default_rng(6)
 
@@ -153,6 +154,14 @@ def test_resized_sources(tmp_path: Path) -> None:
     fill(tmp_path / "data")
     data = load_dataset(tmp_path / "data", resize="20x24")
     assert make_patches(data, tmp_path / "out", size="10x12").count == 12
+
+
+@pytest.mark.parametrize("classes", [2, 16, 17, 255])
+def test_count_pixels(classes: int) -> None:
+    labels = RNG.integers(0, classes + 1, (3, 40, 50), np.uint8)
+    labels[labels == classes] = VOID
+    expected = np.bincount(labels.ravel(), minlength=256)[:classes]
+    assert count_pixels(labels, classes) == tuple(expected)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

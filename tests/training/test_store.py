@@ -61,6 +61,16 @@ def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
     assert len(seen) > 5
 
 
+@pytest.mark.parametrize("edge", ["drop", "cover"])
+def test_random_places_cover_the_whole_plane(edge: str) -> None:
+    one = Plane("p", np.arange(40 * 50).reshape(1, 40, 50).astype(np.uint16), plane().mask)
+    patches = store(one, edge=edge, step=30)
+    rng = np.random.default_rng(0)
+    numbers = list(range(len(patches)))
+    seen = {int(v) for _ in range(200) for v in patches.read(numbers, rng=rng).image.flatten()}
+    assert len(seen) > 0.97 * 40 * 50
+
+
 def test_percentiles_are_those_of_the_whole_image() -> None:
     dark, bright = plane(), Plane("b", plane().image // 2 + 100, plane().mask)
     patches = PatchStore([dark, bright], PatchConfig.create(size=16), create_percentile())

@@ -24,7 +24,7 @@ from pixelwise.datasets.mapping import (
 )
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import MaskReader, PlanesHeader
-from pixelwise.errors import DataError, PixelwiseError
+from pixelwise.errors import ConfigError, DataError, PixelwiseError
 
 Array = npt.NDArray[Any]
 MaskOfImage = tuple[MaskReader, PlanesHeader]
@@ -84,7 +84,10 @@ def infer_scheme(
     if not surveys:
         raise DataError("No mask could be read, so the classes are unknown.")
     ignored = {int(value) for value in void} | ({0} if sparse else set())
-    scheme = _interpret(surveys, chosen, ignored=ignored, sparse=sparse)
+    try:
+        scheme = _interpret(surveys, chosen, ignored=ignored, sparse=sparse)
+    except ConfigError as error:
+        raise DataError(f"The masks do not show what the classes are: {error}") from error
     count = f"all {len(chosen)}" if len(chosen) == len(masks) else f"{len(chosen)} of {len(masks)}"
     words = f"{scheme.words} (values of {count} masks)"
     return replace(scheme, words=words), problems
@@ -122,7 +125,8 @@ def _interpret(
 ) -> ClassScheme:
     """Choose among the kinds of masks."""
     if any(survey.colors for survey in surveys):
-        return _read_colors(masks, ignored)
+        scheme = _read_colors(masks, ignored)
+        return replace(scheme, background=None) if sparse else scheme
     present = sorted({value for survey in surveys for value in survey.values} - ignored)
     if not present:
         raise DataError(
@@ -133,7 +137,7 @@ def _interpret(
         return _read_sparse(present, ignored)
     if set(present) <= {0, 1} or set(present) <= {0, 255}:
         return _read_binary(present, ignored)
-    if _are_instances(surveys, masks):
+    if _are_instances(surveys, masks, ignored=ignored):
         return create_instance_scheme(
             f"{len(present) - (0 in present)} values that number connected objects, read as "
             "instances"
@@ -142,9 +146,9 @@ def _interpret(
 
 
 def _read_binary(present: list[int], ignored: set[int]) -> ClassScheme:
-    """Two values, or one of them: 0 is background; all-background masks may hold either."""
-    high = 255 if 255 in present else 1
-    pairs = {"0": BINARY_NAMES[0], str(high): BINARY_NAMES[1]}
+    """Two values, or one of them: 0 is background; beside masks of 0 alone, 1 or 255 may come."""
+    high = (1, 255) if present == [0] else (255 if 255 in present else 1,)
+    pairs = {"0": BINARY_NAMES[0]} | {str(value): BINARY_NAMES[1] for value in high}
     shown = " and ".join(map(str, present))
     return create_named_scheme(
         pairs | _name_void(ignored), f"mask value{'s' * (len(present) > 1)} {shown} read as binary"
@@ -232,18 +236,20 @@ def _name_void(ignored: set[int]) -> dict[str, str]:
     return {str(value): VOID_NAME for value in sorted(ignored)}
 
 
-def _are_instances(surveys: Sequence[MaskValues], masks: Sequence[MaskOfImage]) -> bool:
+def _are_instances(
+    surveys: Sequence[MaskValues], masks: Sequence[MaskOfImage], *, ignored: set[int]
+) -> bool:
     """Whether the values number objects: they look like numbers, and each is one connected region.
 
     Classes can be in one piece too (organs, a cell and its nucleus), so the values must also look
     counted, see `_look_counted`.
     """
-    if not _look_counted([{v for v in survey.values if v != 0} for survey in surveys]):
+    if not _look_counted([set(survey.values) - ignored - {0} for survey in surveys]):
         return False
     values = blobs = 0
     for reader, header in (masks[i] for i in _spread(len(masks), _BLOB_MASKS)):
         try:
-            found = _count_blobs(reader.read(header)[:, 0])
+            found = _count_blobs(reader.read(header)[:, 0], ignored)
         except PixelwiseError:
             continue
         values, blobs = values + found[0], blobs + found[1]
@@ -263,11 +269,12 @@ def _look_counted(own: Sequence[set[int]]) -> bool:
     return dense and largest > 2 and any(values != own[0] for values in own)
 
 
-def _count_blobs(labels: Array) -> tuple[int, int]:
+def _count_blobs(labels: Array, ignored: set[int]) -> tuple[int, int]:
     """Values other than 0 in (N, Y, X) labels, and connected regions of equal value."""
     from skimage.measure import label
 
     integers = require_integers(labels)
+    integers = np.where(np.isin(integers, list(ignored)), 0, integers)
     values = len(set(_find_values(integers)) - {0})
     blobs = label(integers, background=0, connectivity=integers.ndim)
     return values, int(blobs.max())

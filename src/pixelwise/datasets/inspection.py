@@ -21,6 +21,7 @@ from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.figures import Panel, draw_overview, to_rgb8
 
 Array = npt.NDArray[Any]
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Inspection:
         """Everything as lines for a reader."""
         faults = [problem for problem in self.problems if problem.fatal]
         notes = [problem for problem in self.problems if not problem.fatal]
+        channels = f"{self.channels} channel" + "s" * (self.channels > 1)
         spread = (
             "" if self.intensities is None else ", values {:g} to {:g}".format(*self.intensities)
         )
@@ -116,7 +118,7 @@ class Inspection:
                 f"layout      {self.layout}: {self.reason}",
                 f"images      {self.images} from {self.sources} sources, {self.planes} planes",
                 f"sizes       {_join(self.sizes)} (height x width)",
-                f"pixels      {_join(self.dtypes)}, {self.channels} channels{spread}",
+                f"pixels      {_join(self.dtypes)}, {channels}{spread}",
                 f"axes        {_join(self.axes)}",
                 f"splits      {_join(self.splits)}",
                 f"masks       {self.mapping}",
@@ -323,5 +325,9 @@ def _join(counts: dict[str, int]) -> str:
 
 
 def _list_problems(title: str, problems: Sequence[Problem]) -> list[str]:
-    """Write a titled list, or nothing."""
-    return [f"{title}:", *(f"  {problem}" for problem in problems)] if problems else []
+    """Write a titled list, or nothing; a long one is cut, `to_dict` holds it all."""
+    if not problems:
+        return []
+    more = len(problems) - _SHOWN
+    shown = [f"  {problem}" for problem in problems[:_SHOWN]]
+    return [f"{title}:", *shown, *([f"  and {more} more"] if more > 0 else [])]

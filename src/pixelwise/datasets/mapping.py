@@ -63,14 +63,30 @@ class ClassMap:
             A value that stands for nothing; the message names values and pixel counts.
         """
         values = pack_colors(raw) if self.colors else require_integers(_take_grey(raw))
+        if values.dtype == np.uint8:
+            return self._translate(values)
         low, high = int(values.min()), int(values.max())
         if high - low < _TABLE_LIMIT:
             found = self._create_table(low, high)[values.astype(np.int64) - low]
         else:
             found = self._search(values)
-        if self.rest is None and (found == _UNKNOWN).any():
-            raise MaskValueError(_describe_unknown(values[found == _UNKNOWN], self.colors))
+        if self.rest is None:
+            self._refuse(values[found == _UNKNOWN])
         return found.astype(np.uint8)
+
+    def _translate(self, values: Array) -> npt.NDArray[np.uint8]:
+        """Look up 8-bit values as bytes, which is ten times as fast as an index array."""
+        data, table = values.tobytes(), self._create_table(0, 255)
+        if self.rest is None:
+            known = np.flatnonzero(table != _UNKNOWN).astype(np.uint8)
+            self._refuse(np.frombuffer(data.translate(None, known.tobytes()), np.uint8))
+        found = bytearray(data.translate(table.astype(np.uint8).tobytes()))
+        return np.frombuffer(found, np.uint8).reshape(values.shape)
+
+    def _refuse(self, unknown: Array) -> None:
+        """Raise if there are any values that stand for nothing."""
+        if unknown.size:
+            raise MaskValueError(_describe_unknown(unknown, self.colors))
 
     def _create_table(self, low: int, high: int) -> npt.NDArray[np.int16]:
         """Class of every value from `low` to `high`."""

@@ -28,7 +28,7 @@ class SegmentationNetwork(nn.Module):
     stride : int
         Pixels of the image per step of the deepest map; images are padded to a multiple of it.
     smallest_px : int
-        Smallest height and width.
+        Smallest height and width; `stride` if that is more.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class SegmentationNetwork(nn.Module):
         self.in_channels = in_channels
         self.classes = classes
         self.stride = stride
-        self.smallest_px = smallest_px
+        self.smallest_px = max(smallest_px, stride)  # mirroring needs more pixels than it adds
         self.encoder_frozen = False
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:

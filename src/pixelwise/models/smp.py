@@ -32,8 +32,9 @@ _ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "dpt": smp.DPT,
 }
 _DILATED = {"deeplabv3", "deeplabv3plus", "pan"}
-# PAN pools the map at stride 16 three times.
+# PAN pools the map at stride 16 three times. DPT halves the transformer's map once more.
 _SMALLEST_PX = {"pan": 128}
+_STRIDE_FACTORS = {"dpt": 2}
 
 # Our option -> smp's argument, where their names differ.
 _ARGUMENTS: dict[str, dict[str, str]] = {
@@ -60,6 +61,8 @@ class SmpNetwork(SegmentationNetwork):
         What it was made for.
     smallest_px : int
         Smallest height and width.
+    stride_factor : int
+        Stride of the deepest map of the decoder per stride of the encoder's.
     """
 
     def __init__(
@@ -69,8 +72,9 @@ class SmpNetwork(SegmentationNetwork):
         in_channels: int,
         classes: int,
         smallest_px: int = SMALLEST_PX,
+        stride_factor: int = 1,
     ) -> None:
-        stride = int(model.encoder.output_stride)
+        stride = int(model.encoder.output_stride) * stride_factor
         super().__init__(in_channels, classes, stride=stride, smallest_px=smallest_px)
         self.encoder = model.encoder
         self.decoder: nn.Module = model.decoder
@@ -112,8 +116,13 @@ def create_smp_network(
     model = create_smp_model(
         name, encoder, in_channels=in_channels, classes=classes, options=options
     )
-    smallest_px = _SMALLEST_PX.get(name, SMALLEST_PX)
-    return SmpNetwork(model, in_channels=in_channels, classes=classes, smallest_px=smallest_px)
+    return SmpNetwork(
+        model,
+        in_channels=in_channels,
+        classes=classes,
+        smallest_px=_SMALLEST_PX.get(name, SMALLEST_PX),
+        stride_factor=_STRIDE_FACTORS.get(name, 1),
+    )
 
 
 def create_smp_model(

@@ -26,6 +26,8 @@ from pixelwise.patches.windows import Window, iter_windows, require_fit
 Array = npt.NDArray[Any]
 Cut = tuple[int, int, Window]
 """Number of a window on its source image, plane, and window."""
+_FEW_CLASSES = 16
+"""Up to so many, comparing with each is faster than `bincount`."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class _Cutter:
         if kept:
             _write_stack(self.folder / names["image"], self._stack_images(planes, kept), self.axes)
             _write_stack(self.folder / names["mask"], masks, "YX")
-        counts = np.bincount(masks.ravel(), minlength=256)
+        classes = count_pixels(masks, len(self.data.classes))
         source = PatchSource(
             name=sample.name,
             group=sample.group,
@@ -190,9 +192,8 @@ class _Cutter:
             names=tuple(f"{sample.name}-PCH{number}" for number, _, _ in kept),
             **names,
         )
-        classes = tuple(counts[: len(self.data.classes)].tolist())
         return source, SourcePatches(
-            sample.name, len(cuts), len(kept), classes, void_pixels=int(counts[VOID])
+            sample.name, len(cuts), len(kept), classes, void_pixels=masks.size - sum(classes)
         )
 
     def write_index(self, sources: Sequence[PatchSource]) -> None:
@@ -242,6 +243,14 @@ def stack_masks(labels: Array, cuts: Sequence[Cut]) -> Array:
     if not cuts:
         return labels[:0]
     return np.stack([labels[plane, *window.slices] for _, plane, window in cuts])
+
+
+def count_pixels(labels: Array, classes: int) -> tuple[int, ...]:
+    """Pixels of each class; what is left is void."""
+    if classes > _FEW_CLASSES:
+        counts = np.bincount(labels.ravel(), minlength=classes)
+        return tuple(counts[:classes].tolist())
+    return tuple(int(np.count_nonzero(labels == index)) for index in range(classes))
 
 
 def _iter_cuts(shape: tuple[int, ...], config: PatchConfig) -> Iterator[Cut]:

@@ -117,11 +117,13 @@ class PatchStore:
     ) -> None:
         self.planes = planes
         self.size = patches.size
-        self._step = patches.step_px
         for plane in planes:
             require_fit(_shape(plane), patches.size, name=plane.name)
         grids = [list(iter_windows(_shape(plane), patches)) for plane in planes]
         self._shown = [_shown_before(grid) for grid in grids]
+        self._shares = [
+            _share_axes(grid, _shape(plane)) for plane, grid in zip(planes, grids, strict=True)
+        ]
         self._windows = [
             (number, window)
             for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
@@ -140,7 +142,7 @@ class PatchStore:
         ----------
         numbers : sequence of int
         rng : Generator, optional
-            Moves every patch by up to half a step, inside its plane.
+            Moves every patch to a random place, such that all of them together cover the plane.
         """
         cut = [self._cut(number, rng) for number in numbers]
         images, masks, norms = zip(*cut, strict=True)
@@ -162,19 +164,17 @@ class PatchStore:
         plane_number, window = self._windows[number]
         plane = self.planes[plane_number]
         if rng is not None:
-            window = self._move(window, plane.mask.shape, rng)
+            window = self._move(window, plane_number, rng)
         area = window.slices
         return plane.image[:, *area], plane.mask[area], self._norms[plane_number]
 
-    def _move(self, window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
-        """Window at a random place within half a step."""
-        origin = []
-        for start, size, step, length in zip(
-            (window.y, window.x), self.size, self._step, shape, strict=True
-        ):
-            shifted = start + int(rng.integers(-(step // 2), step // 2 + 1))
-            origin.append(min(max(shifted, 0), length - size))
-        return Window(y=origin[0], x=origin[1], height=self.size[0], width=self.size[1])
+    def _move(self, window: Window, plane_number: int, rng: np.random.Generator) -> Window:
+        """Give a window a random place within its own share of each axis."""
+        rows, columns = self._shares[plane_number]
+        y, x = (
+            int(rng.integers(low, high + 1)) for low, high in (rows[window.y], columns[window.x])
+        )
+        return Window(y=y, x=x, height=window.height, width=window.width)
 
 
 def iter_batch_numbers(
@@ -203,6 +203,24 @@ def _shape(plane: Plane) -> tuple[int, int]:
 def _has_foreground(mask: Array, share: float) -> bool:
     """Whether at least this share of a mask is annotated and no background."""
     return share == 0 or bool(np.mean((mask != VOID) & (mask != 0)) >= share)
+
+
+def _share_axes(
+    grid: Sequence[Window], shape: tuple[int, int]
+) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
+    """For each row origin, and each column origin, the origins that a random window may take.
+
+    The windows of an axis share all possible origins evenly, whatever the grid leaves out.
+    """
+    rows, columns = sorted({w.y for w in grid}), sorted({w.x for w in grid})
+    room_y, room_x = shape[0] - grid[0].height, shape[1] - grid[0].width
+    return _share(rows, room_y), _share(columns, room_x)
+
+
+def _share(starts: Sequence[int], room: int) -> dict[int, tuple[int, int]]:
+    """Lowest and highest random origin of each start; `room` is the last possible origin."""
+    count = len(starts)
+    return {s: (room * k // count, room * (k + 1) // count) for k, s in enumerate(starts)}
 
 
 def _shown_before(grid: Sequence[Window]) -> tuple[dict[int, int], dict[int, int]]:
