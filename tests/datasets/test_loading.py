@@ -120,6 +120,15 @@ def test_images_of_one_name_get_numbers(tmp_path: Path) -> None:
     assert kinds(data) == [("duplicate", False)]
 
 
+def test_numbers_do_not_meet_names_that_are_there(tmp_path: Path) -> None:
+    for name in ("a", "a-2", "B"):
+        add(tmp_path / "train", name)
+    for name in ("a", "b"):
+        add(tmp_path / "val", name)
+    data = load_dataset(tmp_path)
+    assert [sample.name for sample in data.samples] == ["B", "a", "a-2", "a-3", "b-2"]
+
+
 def test_axes_for_all_images(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

@@ -164,6 +164,16 @@ def test_truncated(
         open_image(path).read()
 
 
+def test_truncated_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = RNG.integers(0, 256, (64, 64), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", noise, compression="jpeg", rowsperstrip=8)
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-40])
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    with pytest.raises(ReadError, match=r"a\.tif is cut off"):
+        open_image("../a.tif").read()
+
+
 def test_missing_planes_are_not_zeros(tmp_path: Path) -> None:
     """OME metadata that promises more planes than there are: tifffile would fill in zeros."""
     path = tmp_path / "a.ome.tif"

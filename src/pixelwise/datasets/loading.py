@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,18 @@ def _require_entries(found: Found, listing: Listing) -> None:
 
 
 def _name_uniquely(listing: Listing) -> Listing:
-    """Give entries of one name a number, with a note: patches are named after them."""
-    counts: Counter[str] = Counter()
+    """Give entries of one name a number, with a note: files of patches are named after them."""
+    taken = {entry.name.lower() for entry in listing.entries}
+    seen: set[str] = set()
     entries, renamed = [], []
     for entry in listing.entries:
-        counts[entry.name] += 1
-        if (number := counts[entry.name]) > 1:
-            entry = replace(entry, name=f"{entry.name}-{number}")
+        if entry.name.lower() in seen:
+            numbered = (f"{entry.name}-{number}" for number in count(2))
+            name = next(name for name in numbered if name.lower() not in taken)
+            entry = replace(entry, name=name)
             renamed.append(entry)
+            taken.add(name.lower())
+        seen.add(entry.name.lower())
         entries.append(entry)
     if not renamed:
         return listing

@@ -14,6 +14,8 @@ from pixelwise.errors import BudgetError, ConfigError
 
 VARIABLE = "PIXELWISE_MEMORY_BUDGET"
 _SHARE = 0.5
+_ALWAYS_FITS = 1 << 20
+"""Small images are not worth asking the system for its memory: thousands of masks are read."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -62,6 +64,8 @@ def require_budget(
         The message gives both figures and how to raise the budget.
     """
     needed = prod(shape) * dtype.itemsize
+    if budget_bytes is None and needed <= _ALWAYS_FITS and VARIABLE not in os.environ:
+        return
     budget = read_budget() if budget_bytes is None else budget_bytes
     if needed > budget:
         raise BudgetError(

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,18 @@ _DAMAGE: Final = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
     RuntimeError, MemoryError,
 )  # fmt: skip
+_PNG: Final = b"\x89PNG"
+_START_BYTES: Final = 26
+"""Up to the bit depth and colour type of a PNG."""
 _ORIENTATION: Final = 0x0112
 _GREY_DTYPES: Final = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
 
 
 def read_header(path: Path, palette: Palette) -> Header:
     """Shape (Y, X) or (Y, X, C) without alpha, dtype and axes of a picture."""
-    with _open_picture(path) as picture:
+    with _open_picture(path) as (picture, deep):
         width, height = picture.size
-        deep, mode = _find_deep_mode(path), picture.mode
+        mode = picture.mode
         dtype = np.dtype("uint16" if deep or mode.startswith("I;16") else _dtype(mode))
         if _is_grey(deep or mode, palette):
             return Header((height, width), dtype, NamedAxes("YX", "grey picture"))
@@ -39,8 +42,8 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Decode a picture; alpha is dropped, with a note where it hid anything."""
-    with _open_picture(path) as picture:
-        if _find_deep_mode(path):
+    with _open_picture(path) as (picture, deep):
+        if deep:
             return _split_alpha(_decode_deep(path), ())
         notes = _describe_extras(picture)
         mode = picture.mode
@@ -56,11 +59,18 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 
 @contextmanager
-def _open_picture(path: Path) -> Iterator[Image.Image]:
-    """Open by the format's own class: the budget replaces Pillow's limit on the pixel count."""
+def _open_picture(path: Path) -> Iterator[tuple[Image.Image, str]]:
+    """Open by the format's own class: the budget replaces Pillow's limit on the pixel count.
+
+    With the picture comes its mode if it is deeper than Pillow decodes, see `_find_deep_mode`.
+    """
     try:
-        with path.open("rb") as file, _find_class(file)(file, str(path)) as picture:
-            yield picture
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+            _require_size(path, start)
+            file.seek(0)
+            with _find_class(start)(file, str(path)) as picture:
+                yield picture, _find_deep_mode(start)
     except PixelwiseError:
         raise
     except _DAMAGE as error:
@@ -70,27 +80,26 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-def _find_class(file: IO[bytes]) -> type[ImageFile.ImageFile]:
-    """Pillow's class for a file, by its first bytes; the file is rewound."""
-    start = file.read(24)
-    file.seek(0)
-    mark = start[:4]
-    if mark == b"\x89PNG" and bytes(4) in (start[16:20], start[20:24]):
-        raise DataError(f"{file.name} says it is 0 pixels wide or high: it holds no pixels.")
+def _require_size(path: Path, start: bytes) -> None:
+    """Raise if a PNG says that it has no pixels, which Pillow would take for another format."""
+    if start.startswith(_PNG) and bytes(4) in (start[16:20], start[20:24]):
+        raise DataError(f"{path} says it is 0 pixels wide or high: it holds no pixels.")
+
+
+def _find_class(start: bytes) -> type[ImageFile.ImageFile]:
+    """Pillow's class for a file with these first bytes."""
+    if start.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile
     classes: dict[bytes, type[ImageFile.ImageFile]] = {
-        b"\x89PNG": PngImagePlugin.PngImageFile,
+        _PNG: PngImagePlugin.PngImageFile,
         b"RIFF": WebPImagePlugin.WebPImageFile,
     }
-    if mark.startswith(b"BM"):
-        return BmpImagePlugin.BmpImageFile
-    return classes.get(mark, JpegImagePlugin.JpegImageFile)
+    return classes.get(start[:4], JpegImagePlugin.JpegImageFile)
 
 
-def _find_deep_mode(path: Path) -> str:
+def _find_deep_mode(start: bytes) -> str:
     """Mode of a PNG with 16-bit colours or alpha, which Pillow would cut to 8 bits; else empty."""
-    with path.open("rb") as file:
-        start = file.read(26)
-    if not start.startswith(b"\x89PNG") or start[24] != 16:
+    if not start.startswith(_PNG) or len(start) < _START_BYTES or start[24] != 16:
         return ""
     return {2: "RGB", 4: "LA", 6: "RGBA"}.get(start[25], "")
 

@@ -38,11 +38,8 @@ def read_header(path: Path, palette: Palette) -> Header:
     """Shape without alpha, dtype and axes of the first series of a TIFF."""
     with _open_series(path) as series:
         shape, axes = _find_layout(series, palette)
-        dtype = (
-            np.dtype("uint8")
-            if series.dtype == bool or _has_colormap(series, palette)
-            else (np.dtype(series.dtype).newbyteorder("="))
-        )
+        small = series.dtype == bool or _has_colormap(series, palette)
+        dtype = np.dtype("uint8" if small else series.dtype).newbyteorder("=")
         return Header(shape, dtype, axes)
 
 
@@ -127,7 +124,7 @@ def _require_whole(path: Path, series: Any) -> None:
     """Raise if strips or tiles lie beyond the end of the file, which decoders may fill with 0."""
     size = path.stat().st_size
     for page in series.pages:
-        if page is None or page.parent.filehandle.path != str(path.absolute()):
+        if page is None or page.parent is not series.parent:  # OME files can share a series
             continue
         ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > size:

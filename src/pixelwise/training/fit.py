@@ -78,7 +78,7 @@ def resume(path: str | Path) -> Iterator[Event]:
         There is no run or checkpoint, or it is damaged.
     """
     run = open_run(path)
-    stepper = Stepper(prepare(run.read_config()))
+    stepper = Stepper(prepare(run.read_config(), first_weights=False))
     progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
     if progress.epoch >= stepper.config.epochs:
         raise RunError(
@@ -157,7 +157,7 @@ class Training:
                 step=progress.step,
                 factor=progress.plateau_factor,
             )
-            loss_sum = loss.double() if loss_sum is None else loss_sum + loss
+            loss_sum = loss if loss_sum is None else loss_sum + loss
             progress.step += 1
             if pace.is_due():
                 progress.loss_sum += float(loss_sum)
@@ -171,7 +171,8 @@ class Training:
         trained = time.perf_counter() - started
         validation = self.stepper.validate()
         progress, config = self.progress, self.stepper.config
-        train_loss, patches = progress.loss_sum / self._patches(), self._patches()
+        patches = self.stepper.steps * self.stepper.batch_size
+        train_loss = progress.loss_sum / patches
         rate = self._rate(self.stepper.steps - 1)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         best = self._judge(validation)
@@ -260,10 +261,6 @@ class Training:
         save_model(path, setup.network.state_dict(), card)
         return ModelSaved(path=str(path), epoch=epoch, reason=reason)
 
-    def _patches(self) -> int:
-        """Patches of an epoch, with those that fill up the last batch."""
-        return sum(map(len, self.stepper.draw_batches(self.progress.epoch)))
-
     def _rate(self, step: int) -> float:
         progress = self.progress
         return self.stepper.rate(progress.epoch, step, factor=progress.plateau_factor)
@@ -273,7 +270,7 @@ class Training:
         progress, stepper = self.progress, self.stepper
         done = progress.epoch * stepper.steps + progress.step
         left = stepper.config.epochs * stepper.steps - done
-        per_step = self._patches() / stepper.steps
+        per_step = stepper.batch_size
         return StepsDone(
             epoch=progress.epoch + 1,
             step=progress.step,

@@ -62,8 +62,11 @@ class Setup:
     card: Card
 
 
-def prepare(config: TrainConfig) -> Setup:
-    """Read the data and make the network; whatever cannot work is refused here, before any step."""
+def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
+    """Read the data and make the network; whatever cannot work is refused here, before any step.
+
+    Without `first_weights` the network has random weights, for a checkpoint's to be put in.
+    """
     compute = choose_compute(config.training.device, config.training.precision)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
@@ -83,7 +86,7 @@ def prepare(config: TrainConfig) -> Setup:
         validation=create_validation_store(read_planes(validation.samples), patches, normalization),
         train_images=len({sample.group for sample in train.samples}),
         validation_images=len({sample.group for sample in validation.samples}),
-        network=create_network(config, card),
+        network=create_network(config, card, first_weights=first_weights),
         loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
         augmentation=augmentation,
         card=card,
@@ -98,7 +101,9 @@ def create_validation_store(
     return PatchStore(planes, whole, normalization)
 
 
-def create_network(config: TrainConfig, card: Card) -> SegmentationNetwork:
+def create_network(
+    config: TrainConfig, card: Card, *, first_weights: bool = True
+) -> SegmentationNetwork:
     """Make the network with its first weights, the same for the same seed."""
     torch.manual_seed(config.training.seed)
     model = config.model
@@ -107,10 +112,10 @@ def create_network(config: TrainConfig, card: Card) -> SegmentationNetwork:
         card.in_channels,
         classes=len(card.classes),
         encoder=model.encoder,
-        pretrained=model.weights or model.pretrained,
+        pretrained=first_weights and (model.weights or model.pretrained),
         **model.options,
     )
-    if model.start_from is not None:
+    if first_weights and model.start_from is not None:
         _require_same_network(card, read_card(model.start_from), str(model.start_from))
         load_weights(network, model.start_from)
     if model.freeze_encoder:

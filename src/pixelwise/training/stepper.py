@@ -58,7 +58,8 @@ class Stepper:
         network = setup.network.to(memory_format=torch.channels_last)
         optimizer = create_optimizer(network.parameters(), self.config)
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.steps = len(self.draw_batches(0))
+        batches = self.draw_batches(0)
+        self.steps, self.batch_size = len(batches), len(batches[0])
         self.schedule = Schedule(self.config, self.steps)
 
     def draw_batches(self, epoch: int) -> list[list[int]]:
