@@ -23,7 +23,7 @@ EVENTS: dict[str, Event] = {
     "run_started": RunStarted(
         run="r", resumed=False, device="cpu", device_reason="no GPU", precision="fp32",
         precision_reason="safe", architecture="unet", parameters=5, classes=("a", "b"),
-        normalization="none", train_images=3, validation_images=1, train_patches=9,
+        data="d", normalization="none", train_images=3, validation_images=1, train_patches=9,
         validation_patches=2, epochs=4,
     ),
     "steps_done": StepsDone(

@@ -43,6 +43,10 @@ class Card(Config):
         Channels of an input image.
     classes : tuple of SegmentationClass
         Class 0, 1, … of the labels.
+    background : int or None
+        Class that does not count as foreground in the scores.
+    resize : (height, width) in pixels, or None
+        What every image was resized to, and is in prediction.
     normalization : Normalization
     axes : str
         Axes of the images it was trained on.
@@ -60,6 +64,8 @@ class Card(Config):
     options: dict[str, Any] = Field(default_factory=dict)
     in_channels: int
     classes: tuple[SegmentationClass, ...]
+    background: int | None = 0
+    resize: tuple[int, int] | None = None
     normalization: Normalization
     axes: str
     dtype: str

@@ -110,7 +110,7 @@ def _describe(error: ValidationError, model: str) -> str:
     lines = []
     for detail in error.errors(include_url=False):
         where = ".".join(str(part) for part in detail["loc"] if not _is_branch(part)) or model
-        message = detail["msg"].removeprefix("Value error, ")
+        message = detail["msg"].removeprefix("Value error, ").rstrip(".")
         found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
         lines.append(f"{where}: {message}{found}")
     return "; ".join(dict.fromkeys(lines)) + "."
@@ -286,7 +286,12 @@ class TrainingConfig(Config):
     """How the network is trained."""
 
     epochs: int = Field(default=50, ge=1, le=100_000, description="Passes over all patches")
-    batch_size: int = Field(default=8, ge=1, le=4096, description="Patches per step")
+    batch_size: int = Field(
+        default=8,
+        ge=1,
+        le=4096,
+        description="Patches per step; at least 2 are taken, for batch normalisation",
+    )
     loss: LossName = Field(default="dice_cross_entropy", description="Loss function")
     class_weights: Literal["none", "balanced"] | Numbers = Field(
         default="none", description="Weight of each class in the loss: none, balanced, or numbers"

@@ -39,6 +39,7 @@ class RunStarted(_Event):
     architecture: str
     parameters: int
     classes: tuple[str, ...]
+    data: str
     normalization: str
     train_images: int
     validation_images: int

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Rgb8 = npt.NDArray[np.uint8]
 
+FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 _PERCENTILES: Final = (0.5, 99.5)
 _PAIR: Final = np.array([[255, 0, 255], [0, 255, 0]], np.float32)
 """Two channels are shown in magenta and green, which colour-blind readers tell apart."""

@@ -14,6 +14,7 @@ Whoever trains writes; everybody else reads, follows, or asks to stop.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ def require_new_run(path: Path) -> RunFolder:
     ------
     RunError
         The folder already holds a run or other files.
+    WriteError
+        It cannot be made where it should be.
     """
     run = RunFolder(path)
     if run.config.exists():
@@ -107,6 +110,12 @@ def require_new_run(path: Path) -> RunFolder:
         )
     if run.path.is_dir() and any(run.path.iterdir()):
         raise RunError(f"{run.path} is not empty: give a new folder as --out.")
+    above = next(folder for folder in (run.path, *run.path.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise WriteError(
+            f"Cannot make the run folder {run.path}: {above} is no folder that may be written to. "
+            "Give another --out."
+        )
     return run
 
 

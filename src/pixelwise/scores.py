@@ -6,7 +6,7 @@ the sensitivity to a class that never occurs, is NaN; it is left out of means an
 
 Definitions (one class against the rest): accuracy (TP+TN)/all, sensitivity TP/(TP+FN),
 specificity TN/(TN+FP), precision TP/(TP+FP), Dice = F1 = 2TP/(2TP+FP+FN), IoU TP/(TP+FP+FN).
-Macro is the mean over classes, micro pools their counts; "foreground" leaves class 0 out. The
+Macro is the mean over classes, micro pools their counts; "foreground" leaves background out. The
 accuracy over all classes is the share of pixels whose class is right.
 """
 
@@ -95,10 +95,13 @@ class Scores:
         Class names, in the matrix's order.
     matrix : int64 ndarray, (C, C)
         Rows are the truth, columns the prediction.
+    background : int or None
+        Class that does not count as foreground; None where every class does, as in street scenes.
     """
 
     names: tuple[str, ...]
     matrix: Matrix
+    background: int | None = 0
 
     @property
     def pixels(self) -> int:
@@ -116,14 +119,19 @@ class Scores:
     def macro(self, *, foreground: bool = False) -> ScoreRow:
         """Mean over the classes, without those for which a score is not defined."""
         rows = _ratios(_one_vs_rest(self.matrix))
-        row = ScoreRow(*(_mean(column[int(foreground) :]) for column in rows))
+        row = ScoreRow(*(_mean(column[self._chosen(foreground)]) for column in rows))
         return self._with_accuracy(row, foreground=foreground)
 
     def micro(self, *, foreground: bool = False) -> ScoreRow:
         """Scores of the counts pooled over the classes."""
-        tp, fp, fn, tn = (c[int(foreground) :].sum() for c in _one_vs_rest(self.matrix))
+        tp, fp, fn, tn = (c[self._chosen(foreground)].sum() for c in _one_vs_rest(self.matrix))
         row = ScoreRow(*(float(value) for value in _ratios((tp, fp, fn, tn))))
         return self._with_accuracy(row, foreground=foreground)
+
+    def _chosen(self, foreground: bool) -> npt.NDArray[np.bool_]:
+        """Mark the classes to take together."""
+        numbers = np.arange(len(self.names))
+        return numbers != self.background if foreground else numbers >= 0
 
     def _with_accuracy(self, row: ScoreRow, *, foreground: bool) -> ScoreRow:
         """Over all classes, accuracy is the share of right pixels: true negatives add nothing."""
@@ -150,11 +158,11 @@ class Scores:
         }
 
 
-def create_scores(matrix: Matrix, names: Sequence[str]) -> Scores:
+def create_scores(matrix: Matrix, names: Sequence[str], *, background: int | None = 0) -> Scores:
     """Scores of a confusion matrix (C, C) with one class name per row."""
     if matrix.shape != (len(names), len(names)):
         raise DataError(f"A matrix of shape {matrix.shape} does not fit {len(names)} class names.")
-    return Scores(tuple(names), matrix)
+    return Scores(tuple(names), matrix, background)
 
 
 def _one_vs_rest(matrix: Matrix) -> tuple[_Counts, _Counts, _Counts, _Counts]:

@@ -118,5 +118,5 @@ def test_nan_pixels_are_refused_by_name(tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
     image[3, :4] = np.nan
     write_pair(tmp_path, image, (image > 0.5).astype(np.uint8))
-    with pytest.raises(DataError, match=r"a: 4 pixels .+ NaN"):
+    with pytest.raises(DataError, match=r"a: 4 pixels .+ are NaN"):
         read_planes(load_dataset(tmp_path).samples)

@@ -13,6 +13,8 @@ from pixelwise.cli.console import FAILED, err, say, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
+from pixelwise.errors import ConfigError
+from pixelwise.figures import FIGURE_SUFFIXES
 from pixelwise.patches import PatchFolder, iter_make_patches
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
@@ -33,6 +35,10 @@ def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> 
 
     The exit status is 1 when something is broken.
     """
+    if figure is not None and figure.suffix.lower() not in FIGURE_SUFFIXES:
+        raise ConfigError(
+            f"Figures are written as {', '.join(FIGURE_SUFFIXES)}, not as {figure.name!r}."
+        )
     data = _load(source, values, strict=False)
     inspection = inspect_dataset(data)
     if as_json:

@@ -84,6 +84,7 @@ def _describe_start(event: RunStarted) -> str:
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",
         (f"with {event.train_images} images in {event.train_patches} patches; validation: "
         f"{event.validation_images} images in {event.validation_patches} patches"),
+        f"from {event.data}",
         f"normalised by {event.normalization}; run folder {event.run}",
     ))  # fmt: skip
 

@@ -23,8 +23,8 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
-from pixelwise.errors import ConfigError
-from pixelwise.runs import RunFolder, list_runs, open_run, request_stop
+from pixelwise.errors import ConfigError, RunError
+from pixelwise.runs import RunFolder, list_runs, open_run, request_stop, summarize_run
 
 _SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,
@@ -76,7 +76,10 @@ def resume(run: Path, as_json: bool) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 def stop(run: Path) -> None:
     """Ask the training in the folder RUN to end its step, save and stop."""
-    request_stop(open_run(run))
+    folder = open_run(run)
+    if (state := summarize_run(folder).state) != "training":
+        raise RunError(f"{run} is not training: it is {state}. There is nothing to stop.")
+    request_stop(folder)
     say(f"{run} will save and stop.")
 
 
@@ -113,7 +116,7 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
         given["run"] = run
     if "run" not in given and "run" not in base:
         raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
-    return TrainConfig.create(**merge(base, given))
+    return _make_absolute(TrainConfig.create(**merge(base, given)))
 
 
 @contextmanager
@@ -132,6 +135,28 @@ def stop_on_signals(run: RunFolder) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _make_absolute(config: TrainConfig) -> TrainConfig:
+    """Resolve the config's paths, so that the run can be resumed from any folder."""
+    data, model = config.data, config.model
+    changed_data = {
+        name: path.absolute()
+        for name, path in (("path", data.path), ("validation", data.validation))
+        if path is not None
+    }
+    changed_model = {
+        name: path.absolute()
+        for name, path in (("weights", model.weights), ("start_from", model.start_from))
+        if path is not None
+    }
+    return config.model_copy(
+        update={
+            "data": data.model_copy(update=changed_data),
+            "model": model.model_copy(update=changed_model),
+            "run": config.run.absolute(),
+        }
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
     channels, channel_problems = _settle_channels(checked)
     unfit = {problem.where for problem in channel_problems if problem.fatal}
     checked = [c for c in checked if str(c.entry.image.path) not in unfit]
-    scheme, scheme_problems = _settle_scheme(config, listing, checked=checked)
+    scheme, scheme_problems = _settle_scheme(config, found, listing=listing, checked=checked)
     samples = [
         Sample(
             name=c.entry.name,
@@ -202,13 +202,13 @@ def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:
 
 
 def _settle_scheme(
-    config: DataConfig, listing: Listing, *, checked: Sequence[_Checked]
+    config: DataConfig, found: Found, *, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[ClassScheme, list[Problem]]:
     """Classes as the config says, else as the layout knows, else as the masks show."""
     if scheme := create_scheme(config):
         return scheme, []
     if listing.scheme:
-        if config.sparse and listing.scheme.background is not None:
+        if config.sparse and found.layout.name != "patches":
             raise ConfigError(
                 f"sparse reads 0 as 'not annotated', but in this layout it is a class "
                 f"({listing.scheme.words}): name the classes, or turn sparse off."

@@ -96,6 +96,23 @@ class Sample:
             planes = planes.repeat(self.channels, axis=1)
         return (resize_planes(planes, self.resize) if self.resize else planes), notes
 
+    def read_finite_image(self) -> Array:
+        """Planes as in `read_image`, refused if a pixel is NaN or infinite.
+
+        Raises
+        ------
+        DataError
+            The message counts the pixels.
+        """
+        planes = self.read_image()
+        if planes.dtype.kind == "f" and not np.isfinite(planes).all():
+            count = int((~np.isfinite(planes)).sum())
+            raise DataError(
+                f"{self.name}: {count} pixels of {self.image_path} are NaN or infinite; expected "
+                "finite intensities. Replace them, e.g. by 0, or leave the image out."
+            )
+        return planes
+
     def read_mask(self) -> npt.NDArray[np.uint8]:
         """Class indices (N, Y, X), 255 where void.
 

@@ -174,7 +174,7 @@ class _Cutter:
 
     def write_source(self, sample: Sample) -> tuple[PatchSource, SourcePatches]:
         """Cut one source image and write its two stacks."""
-        planes, labels = sample.read_image(), sample.read_mask()
+        planes, labels = sample.read_finite_image(), sample.read_mask()
         cuts = list(_iter_cuts(planes.shape, self.config))
         kept = [cut for cut in cuts if self._has_foreground(labels, cut)]
         names = {"image": f"images/{sample.name}.tif", "mask": f"masks/{sample.name}.tif"}

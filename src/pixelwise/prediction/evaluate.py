@@ -64,17 +64,23 @@ def evaluate(model: Model | str | Path, data: Dataset, **settings: Any) -> Evalu
 def iter_evaluate(predictor: Predictor, data: Dataset) -> Iterator[tuple[str, Scores]]:
     """Evaluate image by image: name and scores of each, as they are ready."""
     _require_same_classes(predictor.model, data)
+    if not data.samples:
+        raise DataError(
+            f"There is no image to evaluate in {data.root}: a split that was drawn at random is "
+            "not part of a data set. Use --split all, or a folder of test images."
+        )
     for sample in data.samples:
         yield sample.name, _evaluate_sample(predictor, sample)
 
 
 def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluation:
     """Sum the confusion matrices of all images."""
-    names = predictor.model.card.class_names
-    matrix = np.zeros((len(names), len(names)), np.int64)
+    card = predictor.model.card
+    matrix = np.zeros((len(card.classes), len(card.classes)), np.int64)
     for scores in images.values():
         matrix += scores.matrix
-    return Evaluation(create_scores(matrix, names), images)
+    total = create_scores(matrix, card.class_names, background=card.background)
+    return Evaluation(total, images)
 
 
 def _evaluate_sample(predictor: Predictor, sample: Sample) -> Scores:
@@ -85,15 +91,17 @@ def _evaluate_sample(predictor: Predictor, sample: Sample) -> Scores:
     truth = sample.read_mask()
     if truth[truth != VOID].size and truth[truth != VOID].max() >= len(names):
         raise DataError(f"The mask of {sample.name} holds a class that the model does not have.")
-    return create_scores(count_confusion(truth, labels, len(names)), names)
+    matrix = count_confusion(truth, labels, len(names))
+    return create_scores(matrix, names, background=predictor.model.card.background)
 
 
 def _require_same_classes(model: Model, data: Dataset) -> None:
     """Refuse to compare classes that mean different things."""
     wanted = model.card.class_names
     found = tuple(item.name for item in data.classes)
-    if len(wanted) != len(found):
+    if wanted != found:
         raise DataError(
             f"The model has {len(wanted)} classes ({', '.join(wanted)}), the data set {len(found)} "
-            f"({', '.join(found)}): say what its mask values mean with --classes."
+            f"({', '.join(found)}): expected the same names in the same order. Say what the mask "
+            f"values mean, e.g. --classes 0={wanted[0]},255={wanted[1]}."
         )

@@ -15,6 +15,7 @@ import torch
 from pixelwise.axes import NamedAxes, from_planes, guess_axes, label_axes, parse_axes, to_planes
 from pixelwise.cards import Card
 from pixelwise.config import PredictConfig
+from pixelwise.datasets.sample import resize_labels, resize_planes
 from pixelwise.errors import DataError, PixelwiseError, ReadError, WriteError
 from pixelwise.events import ImageFailed, ImagePredicted
 from pixelwise.images import iter_image_files, open_image, write_tiff
@@ -59,7 +60,12 @@ class Predictor:
     def predict_planes(self, planes: Array) -> Array:
         """Labels (N, Y, X), or probabilities (N, classes, Y, X), of planes (N, C, Y, X)."""
         planes = require_planes(planes, self.model.card)
-        return np.stack([self._predict_plane(plane) for plane in planes])
+        resize, size = self.model.card.resize, (planes.shape[2], planes.shape[3])
+        if resize is None or resize == size:
+            return np.stack([self._predict_plane(plane) for plane in planes])
+        found = np.stack([self._predict_plane(plane) for plane in resize_planes(planes, resize)])
+        back = resize_planes if self.config.probabilities else resize_labels
+        return back(found, size)
 
     def predict_array(self, array: Array, axes: str) -> Prediction:
         """Predict an array whose axes are known."""

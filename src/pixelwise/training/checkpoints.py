@@ -40,6 +40,8 @@ class Progress:
         Epochs since then, or since the rate was last cut.
     plateau_factor : float
         What the learning rate has been cut to.
+    data : str
+        Fingerprint of the images, the split and the classes.
     """
 
     epoch: int = 0
@@ -51,6 +53,7 @@ class Progress:
     plateau_best: float | None = None
     plateau_waited: int = 0
     plateau_factor: float = 1.0
+    data: str = ""
 
 
 def save_state(

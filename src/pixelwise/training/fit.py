@@ -18,6 +18,7 @@ from pixelwise.events import (
     RunFailed,
     RunStarted,
     StepsDone,
+    Warned,
 )
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder, create_run, open_run, require_new_run
@@ -54,7 +55,9 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     require_new_run(config.run)
     stepper = Stepper(prepare(config))
     run = create_run(config)
-    yield from _record(run, Training(stepper, run, Progress()), resumed=False)
+    yield from _record(
+        run, Training(stepper, run, Progress(data=stepper.setup.fingerprint)), resumed=False
+    )
 
 
 def resume(path: str | Path) -> Iterator[Event]:
@@ -78,6 +81,7 @@ def resume(path: str | Path) -> Iterator[Event]:
         There is no run or checkpoint, or it is damaged.
     """
     run = open_run(path)
+    run.stop_request.unlink(missing_ok=True)
     stepper = Stepper(prepare(run.read_config(), first_weights=False))
     progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
     if progress.epoch >= stepper.config.epochs:
@@ -85,8 +89,18 @@ def resume(path: str | Path) -> Iterator[Event]:
             f"{path} has all its {progress.epoch} epochs. To train longer, start a new run with "
             f"--start-from {run.model}."
         )
-    run.stop_request.unlink(missing_ok=True)
+    _require_same_data(progress, stepper, run)
     yield from _record(run, Training(stepper, run, progress), resumed=True)
+
+
+def _require_same_data(progress: Progress, stepper: Stepper, run: RunFolder) -> None:
+    """Refuse to go on with other images or another split than the run began with."""
+    if progress.data != stepper.setup.fingerprint:
+        raise RunError(
+            f"The images, masks or classes in {stepper.setup.config.data.path} are not those that "
+            f"{run.path} began with, so the split would differ. Put them back, or start a new run "
+            f"with --start-from {run.model}."
+        )
 
 
 def _record(run: RunFolder, training: Training, *, resumed: bool) -> Iterator[Event]:
@@ -124,6 +138,7 @@ class Training:
         previews = PreviewSet(self.stepper, self.run)
         try:
             yield self._describe(resumed=resumed)
+            yield from (Warned(message=note) for note in self.stepper.setup.notes)
             yield from self._train(previews, started)
         except GeneratorExit:
             self._save_state()
@@ -176,6 +191,8 @@ class Training:
         rate = self._rate(self.stepper.steps - 1)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         best = self._judge(validation)
+        saved = list(self._save_models(validation, best=best))
+        self._save_state()
         yield EpochEnded(
             epoch=progress.epoch,
             epochs=config.epochs,
@@ -188,12 +205,16 @@ class Training:
             patches_per_second=patches / trained,
             best=best,
         )
+        yield from saved
+
+    def _save_models(self, validation: Validation, *, best: bool) -> Iterator[ModelSaved]:
+        """Write the model files of an epoch: the best so far, and those to be kept."""
+        epoch, keep_every = self.progress.epoch, self.stepper.config.keep_every
         if best:
             yield self._save_model(self.run.model, "best", validation)
-        if config.keep_every and progress.epoch % config.keep_every == 0:
-            kept = self.run.checkpoints / f"epoch-{progress.epoch:04d}.safetensors"
+        if keep_every and epoch % keep_every == 0:
+            kept = self.run.checkpoints / f"epoch-{epoch:04d}.safetensors"
             yield self._save_model(kept, "kept", validation)
-        self._save_state()
 
     def _judge(self, validation: Validation) -> bool:
         """Take note of an epoch's validation; True if it is the best so far."""
@@ -294,6 +315,7 @@ class Training:
             architecture=setup.card.architecture,
             parameters=sum(p.numel() for p in setup.network.parameters()),
             classes=setup.card.class_names,
+            data=f"{setup.config.data.path}: {setup.understood}",
             normalization=setup.card.normalization.source,
             train_images=setup.train_images,
             validation_images=setup.validation_images,

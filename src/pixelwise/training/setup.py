@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +50,12 @@ class Setup:
     augmentation : Augmentation
     card : Card
         Of the model to be; without scores.
+    understood : str
+        How the data set was read: layout, axes, masks.
+    notes : tuple of str
+        What was found in the data set that does not stop a training.
+    fingerprint : str
+        The same for the same images, split, sizes and classes.
     """
 
     config: TrainConfig
@@ -60,6 +68,9 @@ class Setup:
     loss: Loss
     augmentation: Augmentation
     card: Card
+    understood: str
+    notes: tuple[str, ...]
+    fingerprint: str
 
 
 def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
@@ -73,11 +84,11 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
     planes = read_planes(train.samples)
     _require_foreground(planes)
     normalization = create_normalization(config, planes)
-    augmentation = Augmentation(config.augmentation, intensity_range(planes[0].image.dtype))
+    augmentation = Augmentation(config.augmentation, intensity_range(_common_dtype(planes)))
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
-    train_store = PatchStore(planes, patches, normalization)
+    train_store = PatchStore(planes, patches, normalization, background=data.background)
     _require_patches(train_store, patches)
     return Setup(
         config=config,
@@ -90,6 +101,9 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
         loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
         augmentation=augmentation,
         card=card,
+        understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
+        notes=tuple(map(str, data.problems)),
+        fingerprint=_fingerprint(train, validation),
     )
 
 
@@ -126,27 +140,37 @@ def create_network(
 def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
     """Make the normalisation that a config asks for.
 
-    "auto" is that of the model it starts from, else ImageNet's for pre-trained encoders, the
-    training images' mean and standard deviation for 8-bit images, and percentiles of each image
-    for all others.
+    "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
+    encoders and the training images' mean and standard deviation for others; else percentiles of
+    each image, because 12 bits in uint16 or an unknown scale of floats fit no fixed range.
+
+    Raises
+    ------
+    ConfigError
+        Images of several dtypes are to share one fixed normalisation.
     """
     name: str = config.training.normalization
     model = config.model
-    image = planes[0].image
+    channels, dtype = len(planes[0].image), _common_dtype(planes)
     if name == "auto" and model.start_from is not None:
         return read_card(model.start_from).normalization
     if name == "auto":
-        eight_bit = "dataset" if image.dtype == np.uint8 else "percentile"
-        name = "imagenet" if model.pretrained or model.weights else eight_bit
+        fixed = "imagenet" if model.pretrained or model.weights else "dataset"
+        name = fixed if dtype == np.uint8 else "percentile"
+    if name != "percentile" and len({plane.image.dtype for plane in planes}) > 1:
+        raise ConfigError(
+            f"The images have several dtypes, which normalization {name!r} cannot treat alike: use "
+            "percentile, or convert them to one dtype."
+        )
     match name:
         case "dataset":
             return create_fixed(*_measure(planes), "mean and std of the training images")
         case "imagenet":
-            return create_imagenet(image.dtype, len(image))
+            return create_imagenet(dtype, channels)
         case "percentile":
             return create_percentile()
         case _:
-            return create_range(image.dtype, len(image))
+            return create_range(dtype, channels)
 
 
 def create_class_weights(
@@ -184,12 +208,26 @@ def _create_card(
         classes=data.classes,
         normalization=normalization,
         axes="YX" if data.in_channels == 1 else "CYX",
-        dtype=str(image.dtype),
+        dtype=str(_common_dtype(planes)),
+        background=data.background,
+        resize=config.data.resize,
         patch_size=size,
         training=TrainingSummary(
             data=data.root.name, images=len(groups), patches=len(planes), epochs=0
         ),
     )
+
+
+def _common_dtype(planes: Sequence[Plane]) -> np.dtype[Any]:
+    """Dtype that holds the intensities of all planes."""
+    return np.result_type(*{plane.image.dtype for plane in planes})
+
+
+def _fingerprint(train: Dataset, validation: Dataset) -> str:
+    """Hash of the names, sizes and parts of all samples, and of the classes."""
+    parts = [[(s.name, s.shape) for s in part.samples] for part in (train, validation)]
+    names = [item.name for item in train.classes]
+    return sha256(repr((parts, names)).encode()).hexdigest()
 
 
 def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:

@@ -102,8 +102,9 @@ class Stepper:
                 counts += _count_confusion(batch.mask, logits)
         loss = float(loss_sum) / len(store)
         matrix = counts.reshape(classes, classes).cpu().numpy()
-        names = self.setup.card.class_names
-        return Validation(loss if np.isfinite(loss) else None, create_scores(matrix, names))
+        card = self.setup.card
+        scores = create_scores(matrix, card.class_names, background=card.background)
+        return Validation(loss if np.isfinite(loss) else None, scores)
 
     @torch.inference_mode()
     def predict(self, store: PatchStore, numbers: list[int]) -> list[np.ndarray]:

@@ -84,17 +84,11 @@ def read_planes(samples: Sequence[Sample]) -> list[Plane]:
 
 def _read_sample(sample: Sample) -> list[Plane]:
     """Read one sample's planes and check them."""
-    images, masks = sample.read_image(), sample.read_mask()
+    images, masks = sample.read_finite_image(), sample.read_mask()
     if images.shape[:1] + images.shape[2:] != masks.shape:
         raise DataError(
             f"{sample.name}: the image has planes of shape {images.shape} (N, C, Y, X), its mask "
             f"{masks.shape} (N, Y, X): expected the same N, Y and X."
-        )
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        count = int((~np.isfinite(images)).sum())
-        raise DataError(
-            f"{sample.name}: {count} pixels of the image are NaN or infinite; expected finite "
-            "intensities. Replace them, e.g. by 0, or leave the image out."
         )
     names = [sample.name if len(images) == 1 else f"{sample.name}[{i}]" for i in range(len(images))]
     return [Plane(*each) for each in zip(names, images, masks, strict=True)]
@@ -110,10 +104,17 @@ class PatchStore:
     patches : PatchConfig
         Size, step, edge and smallest foreground share.
     normalization : Normalization
+    background : int or None
+        Class that is no foreground.
     """
 
     def __init__(
-        self, planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
+        self,
+        planes: Sequence[Plane],
+        patches: PatchConfig,
+        normalization: Normalization,
+        *,
+        background: int | None = 0,
     ) -> None:
         self.planes = planes
         self.size = patches.size
@@ -128,7 +129,7 @@ class PatchStore:
             (number, window)
             for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
             for window in grid
-            if _has_foreground(plane.mask[window.slices], patches.min_foreground)
+            if _has_foreground(plane.mask[window.slices], patches.min_foreground, background)
         ]
         self._norms = [normalization.parameters(plane.image) for plane in planes]
 
@@ -200,9 +201,10 @@ def _shape(plane: Plane) -> tuple[int, int]:
     return height, width
 
 
-def _has_foreground(mask: Array, share: float) -> bool:
+def _has_foreground(mask: Array, share: float, background: int | None) -> bool:
     """Whether at least this share of a mask is annotated and no background."""
-    return share == 0 or bool(np.mean((mask != VOID) & (mask != 0)) >= share)
+    empty = VOID if background is None else background
+    return share == 0 or bool(np.mean((mask != VOID) & (mask != empty)) >= share)
 
 
 def _share_axes(

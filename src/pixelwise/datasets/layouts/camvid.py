@@ -62,6 +62,7 @@ def create_camvid_scheme() -> ClassScheme:
         create_classes(names, colors),
         ClassMap(table),
         f"CamVid's 11 classes, 0 = Sky to 10 = Bicyclist; {_VOID_VALUE} = void",
+        background=None,
     )
 
 

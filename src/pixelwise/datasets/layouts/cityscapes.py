@@ -64,6 +64,7 @@ def create_cityscapes_scheme() -> ClassScheme:
         create_classes(names, colors),
         ClassMap(tuple((label, index) for index, label in enumerate(label_ids)), rest=VOID),
         "Cityscapes labelIds: the 19 classes of the benchmark, all else = void",
+        background=None,
     )
 
 
