@@ -13,7 +13,8 @@ import pytest
 
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded, RunEnded, parse_event
-from pixelwise.runs import RunFolder, iter_events
+from pixelwise.runs import RunFolder, create_run, iter_events
+from tests.test_events import EVENTS
 
 SMALL = (
     "--size", 64, "--options", "base_channels=4,depth=2", "--batch-size", 2, "--device", "cpu",
@@ -84,7 +85,7 @@ def test_every_option_reaches_the_config(pixelwise: Callable) -> None:
     result = pixelwise("train", "d", "--out", "r", "--dry-run", *options, *switches)
     assert result.status == 0, result.err
     config = TrainConfig.from_yaml(result.out)
-    default = TrainConfig.create(data={"path": "d"}, run="r")
+    default = TrainConfig.create(data={"path": Path("d").absolute()}, run="r")
     sections = ["data", "patches", "model", "augmentation", "training"]
     unchanged = {
         f"{section}.{field}"
@@ -152,8 +153,13 @@ def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path
     assert last.reason == "finished"
 
 
-def test_stop_asks_by_a_file(pixelwise: Callable, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("")
-    assert pixelwise("stop", tmp_path).status == 0
-    assert RunFolder(tmp_path).stop_request.exists()
+def test_stop_asks_a_training_by_a_file(pixelwise: Callable, tmp_path: Path) -> None:
+    run = create_run(TrainConfig.create(data={"path": "d"}, run=tmp_path / "run"))
+    idle = pixelwise("stop", run.path)
+    assert idle.status == 1
+    assert "it is waiting" in idle.err
+    assert not run.stop_request.exists()
+    run.append(EVENTS["run_started"])
+    assert pixelwise("stop", run.path).status == 0
+    assert run.stop_request.exists()
     assert pixelwise("stop", tmp_path / "none").status == 1
