@@ -71,6 +71,7 @@ def create_demo_config(run: Path, epochs: int) -> TrainConfig:
             "epochs": epochs,
             "batch_size": 4,
             "learning_rate": 3e-3,
+            "normalization": "percentile",
             "monitor": "loss",  # Dice of two validation images jumps too much to choose by
             "previews": 2,
         },

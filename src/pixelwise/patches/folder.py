@@ -106,7 +106,8 @@ def make_patches(
     out : path
         New or empty folder. It appears under its name when it is complete.
     workers : int, optional
-        Images cut at a time; all cores if not given.
+        Images cut at a time; two more than there are cores if not given, because some wait for
+        the disk.
     **windows
         Fields of `PatchConfig`: ``size=256, step=128, edge="drop", min_foreground=0.1``.
 
@@ -136,7 +137,7 @@ def iter_make_patches(
         require_fit(sample.shape[2:], config.size, name=str(sample.image_path))
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(workers or (os.cpu_count() or 1) + 2)
     done: list[tuple[PatchSource, SourcePatches]] = []
     with creating_folder(Path(out)) as folder:
         cutter = _Cutter(folder, config, data)
