@@ -22,9 +22,9 @@ import numpy as np
 TEST_IMAGES = 60
 SEED = 0
 TRAIN_OPTIONS = (
-    "--model", "unet", "--encoder", "mobilenet_v2", "--size", "256", "--step", "512",
-    "--edge", "drop", "--epochs", "12", "--batch-size", "8", "--learning-rate", "2e-3",
-    "--validation-fraction", "0.05", "--normalization", "percentile",
+    "--model", "unet", "--encoder", "mobilenet_v2", "--size", "192", "--step", "384",
+    "--edge", "drop", "--epochs", "30", "--batch-size", "16", "--learning-rate", "3e-3",
+    "--validation-fraction", "0.03", "--monitor", "last",
 )  # fmt: skip
 
 

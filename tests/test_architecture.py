@@ -30,7 +30,7 @@ LAYERS = [
     {"architectures", "axes", "events", "scores"},
     {"config", "figures", "images"},
     {"normalization"},
-    {"cards", "datasets", "runs", "samples"},
+    {"cards", "datasets", "requests", "runs", "samples"},
     {"patches"},
     {"models"},
     {"training"},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from pixelwise.events import EpochEnded, RunEnded, Warned
 from pixelwise.runs import (
     RunFolder,
     create_run,
+    is_training,
     iter_events,
     list_runs,
+    lock_run,
     open_run,
     request_stop,
     require_new_run,
@@ -82,7 +86,9 @@ def test_a_stop_is_a_file(run: RunFolder) -> None:
 def test_summary_follows_the_events(run: RunFolder) -> None:
     assert summarize_run(run).state == "waiting"
     run.append(EVENTS["run_started"])
-    assert summarize_run(run).state == "training"
+    assert summarize_run(run).state == "interrupted"
+    with lock_run(run):
+        assert summarize_run(run).state == "training"
     ended = EVENTS["epoch_ended"]
     assert isinstance(ended, EpochEnded)
     run.append(ended.model_copy(update={"scores": {"dice": 0.7}}))
@@ -100,3 +106,37 @@ def test_summary_follows_the_events(run: RunFolder) -> None:
 def test_listing_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="no folder"):
         list_runs(tmp_path / "none")
+
+
+def test_a_run_has_one_writer(run: RunFolder) -> None:
+    assert not is_training(run)
+    with lock_run(run):
+        assert is_training(run)
+        with pytest.raises(RunError, match="Another process is training"), lock_run(run):
+            pytest.fail("two writers")
+    assert not is_training(run)
+
+
+def test_a_killed_writer_lets_go(run: RunFolder) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from pixelwise.runs import RunFolder, lock_run
+with lock_run(RunFolder(Path({str(run.path)!r}))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        assert is_training(run)
+        child.kill()
+        child.wait()
+    assert not is_training(run)
+
+
+def test_saved_layers_and_a_log_do_not_make_a_folder_foreign(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.data.mkdir()
+    run.log.touch()
+    assert require_new_run(tmp_path).path == tmp_path

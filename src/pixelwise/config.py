@@ -310,8 +310,10 @@ class TrainingConfig(Config):
     patience: int | None = Field(
         default=None, ge=1, description="Stop after this many epochs without progress"
     )
-    monitor: Literal["dice", "iou", "accuracy", "loss"] = Field(
-        default="dice", description="What the best model is chosen by, on the validation images"
+    monitor: Literal["dice", "iou", "accuracy", "loss", "last"] = Field(
+        default="dice",
+        description="What the best model is chosen by, on the validation images; last takes the "
+        "newest epoch, for a handful of validation images whose scores jump",
     )
     normalization: NormalizationName = Field(
         default="auto", description="How intensities are normalised; recorded in the model"
@@ -327,6 +329,11 @@ class TrainingConfig(Config):
         default=3, ge=0, le=64, description="Validation images shown after each epoch"
     )
     tensorboard: bool = Field(default=False, description="Write TensorBoard logs as well")
+
+    @property
+    def shown_score(self) -> str:
+        """Score to show beside the best model: `monitor`, or Dice where that is the last epoch."""
+        return "dice" if self.monitor == "last" else self.monitor
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -364,9 +371,19 @@ class PredictConfig(Config):
     flips: bool = Field(default=False, description="Average over mirrored copies (slower)")
     rotations: bool = Field(default=False, description="Average over rotated copies (slower)")
     probabilities: bool = Field(default=False, description="Give class probabilities, not labels")
+    instances: bool = Field(
+        default=False,
+        description="Number the connected areas of each class, plane by plane; 0 is background",
+    )
     axes: str | None = Field(
         default=None,
         description="Axes of the images, letters of TZCYX; from the files if not given",
     )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.probabilities and self.instances:
+            raise ValueError("instances are made from labels: leave out probabilities")
+        return self

@@ -125,6 +125,47 @@ class RunFailed(_Event):
     message: str
 
 
+class PredictionStarted(_Event):
+    """An image was understood, and its prediction begins.
+
+    `output` is a NumPy file of planes, (N, Y, X) labels or (N, classes, Y, X) probabilities, that
+    fills up row by row; `axes` and `shape` are those of the result.
+    """
+
+    kind: Literal["prediction_started"] = "prediction_started"
+    output: str
+    axes: str
+    shape: tuple[int, ...]
+    device: str
+    device_reason: str
+
+
+class RowsPredicted(_Event):
+    """Rows `start` to `stop` of one plane are final; `done` is the share of all rows."""
+
+    kind: Literal["rows_predicted"] = "rows_predicted"
+    plane: int
+    start: int
+    stop: int
+    done: float
+
+
+class NetworkDescribed(_Event):
+    """What `pixelwise info --model` says of a network."""
+
+    kind: Literal["network_described"] = "network_described"
+    summary: dict[str, Any]
+
+
+class RequestEnded(_Event):
+    """A request to ``pixelwise serve`` has its answer; the message says what went wrong."""
+
+    kind: Literal["request_ended"] = "request_ended"
+    number: int
+    status: Literal["done", "cancelled", "failed"]
+    message: str = ""
+
+
 class ImagePredicted(_Event):
     """One image of a prediction is done."""
 
@@ -153,8 +194,12 @@ Event = (
     | Warned
     | RunEnded
     | RunFailed
+    | PredictionStarted
+    | RowsPredicted
     | ImagePredicted
     | ImageFailed
+    | NetworkDescribed
+    | RequestEnded
 )
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -32,6 +32,8 @@ _COLUMN_IN: Final = 3
 _OUTLINE_SHARE: Final = 1 / 400
 """Width of outlines as a share of the image, so that they survive being shown small."""
 
+_MOST_NUMBERED = 20  # classes; with more, numbers in the cells could not be read
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -224,6 +226,38 @@ def draw_comparison(
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9
     )
+    save_figure(figure, path)
+
+
+def draw_confusion(matrix: npt.NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix: each row in shares of the true class, coloured from 0 to 1.
+
+    Parameters
+    ----------
+    matrix : int64 ndarray, (C, C)
+        Rows are the truth, columns the prediction.
+    names : sequence of str
+        One per class.
+    path : Path
+        PNG, SVG or PDF.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
+    side = 1.6 + 0.55 * len(names)
+    figure = _create_figure(side + 0.6, side)
+    axes = figure.subplots()
+    shares = matrix / matrix.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set(xlabel="prediction", ylabel="truth")
+    if len(names) <= _MOST_NUMBERED:
+        for (row, column), share in np.ndenumerate(shares):
+            shade = "white" if share > 0.5 else "black"
+            axes.text(column, row, f"{share:.1%}", ha="center", va="center", color=shade, size=7)
     save_figure(figure, path)
 
 

@@ -8,6 +8,9 @@
         previews/           pictures of fixed validation images, after each epoch
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
+        lock                held by the process that trains
+        data/, log.txt      layers that were saved to train on, and what the child process printed,
+                            when a widget started the run
 
 Whoever trains writes; everybody else reads, follows, or asks to stop.
 """
@@ -16,14 +19,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from pixelwise.atomic import write_text
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError, RunError, WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, parse_event
+
+_LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,21 @@ class RunFolder:
         """File that asks the training to stop."""
         return self.path / "stop"
 
+    @property
+    def lock(self) -> Path:
+        """File that the process that trains holds locked."""
+        return self.path / "lock"
+
+    @property
+    def data(self) -> Path:
+        """Folder of images and masks that were saved for this run."""
+        return self.path / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the process printed, where a widget started it."""
+        return self.path / "log.txt"
+
     def read_config(self) -> TrainConfig:
         """Read what was asked."""
         return TrainConfig.read(self.config)
@@ -108,7 +131,7 @@ def require_new_run(path: Path) -> RunFolder:
             f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "
             "give another --out."
         )
-    if run.path.is_dir() and any(run.path.iterdir()):
+    if run.path.is_dir() and set(run.path.iterdir()) - {run.data, run.log, run.lock}:
         raise RunError(f"{run.path} is not empty: give a new folder as --out.")
     above = next(folder for folder in (run.path, *run.path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
@@ -153,6 +176,42 @@ def open_run(path: str | Path) -> RunFolder:
     return run
 
 
+@contextmanager
+def lock_run(run: RunFolder) -> Iterator[None]:
+    """Hold a run folder for writing; the system lets go of it when the process ends, however.
+
+    Raises
+    ------
+    RunError
+        Another process trains there.
+    """
+    lock = FileLock(run.lock)
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise RunError(
+            f"Another process is training in {run.path}: wait until it ends, or stop it by "
+            f"'pixelwise stop {run.path}'."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_training(run: RunFolder) -> bool:
+    """Whether a process holds the run folder."""
+    if not run.lock.exists():
+        return False
+    try:
+        with FileLock(run.lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a read-only folder: nobody trains there
+        return False
+
+
 def request_stop(run: RunFolder) -> None:
     """Ask a training to end its step, save and stop; does nothing if it is not running."""
     try:
@@ -184,8 +243,8 @@ class RunSummary:
     ----------
     path : Path
     state : str
-        "waiting", "training", "finished", "stopped", "no_progress" or "failed"; a run that was
-        killed still says "training".
+        "waiting", "training", "finished", "stopped", "no_progress", "failed", or "interrupted"
+        for one that was killed.
     architecture : str
     epoch, epochs : int
         Done, and asked for.
@@ -221,12 +280,14 @@ def summarize_run(run: RunFolder) -> RunSummary:
                 state = "failed"
             case EpochEnded():
                 epoch = event.epoch
-                best = _score(event, config.training.monitor) if event.best else best
+                best = _score(event, config.training.shown_score) if event.best else best
             case _:
                 pass
+    if state == "training" and not is_training(run):
+        state = "interrupted"
     return RunSummary(
         run.path, state, config.model.name, epoch, config.training.epochs, best,
-        config.training.monitor,
+        config.training.shown_score,
     )  # fmt: skip
 
 
@@ -241,6 +302,6 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     ]
 
 
-def _score(event: EpochEnded, monitor: str) -> float | None:
-    """Value that the best model is chosen by."""
-    return event.validation_loss if monitor == "loss" else event.scores.get(monitor)
+def _score(event: EpochEnded, name: str) -> float | None:
+    """Give the validation loss or a score by its name."""
+    return event.validation_loss if name == "loss" else event.scores.get(name)

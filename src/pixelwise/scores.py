@@ -154,6 +154,7 @@ class Scores:
             "micro": self.micro().to_dict(),
             "macro_foreground": self.macro(foreground=True).to_dict(),
             "micro_foreground": self.micro(foreground=True).to_dict(),
+            "background": self.background,
             "confusion": self.matrix.tolist(),
         }
 

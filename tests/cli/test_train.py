@@ -13,7 +13,7 @@ import pytest
 
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded, RunEnded, parse_event
-from pixelwise.runs import RunFolder, create_run, iter_events
+from pixelwise.runs import RunFolder, create_run, iter_events, lock_run
 from tests.test_events import EVENTS
 
 SMALL = (
@@ -160,6 +160,7 @@ def test_stop_asks_a_training_by_a_file(pixelwise: Callable, tmp_path: Path) -> 
     assert "it is waiting" in idle.err
     assert not run.stop_request.exists()
     run.append(EVENTS["run_started"])
-    assert pixelwise("stop", run.path).status == 0
+    with lock_run(run):
+        assert pixelwise("stop", run.path).status == 0
     assert run.stop_request.exists()
     assert pixelwise("stop", tmp_path / "none").status == 1

@@ -31,6 +31,7 @@ _COMMANDS = {
     "runs": ("pixelwise.cli.train", "List the trainings in a folder"),
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
+    "serve": ("pixelwise.cli.serve", "Answer requests of another program, such as napari"),
 }
 
 

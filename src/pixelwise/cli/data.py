@@ -15,7 +15,7 @@ from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
 from pixelwise.errors import ConfigError
 from pixelwise.figures import FIGURE_SUFFIXES
-from pixelwise.patches import PatchFolder, iter_make_patches
+from pixelwise.patches import PatchFolder, count_patches, iter_make_patches
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
 _data_options = config_options(DataConfig, skip=["path", "validation_fraction", "split_seed"])
@@ -54,14 +54,21 @@ def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write")
+@click.option("--dry-run", is_flag=True, help="Count the patches and do not write them")
 @_json
 @config_options(PatchConfig)
 @_data_options
-def patches(source: Path, out: Path, as_json: bool, **values: Any) -> None:
+def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself."""
     windows = PatchConfig.create(**given_values(PatchConfig, values))
+    if out is None and not dry_run:
+        raise ConfigError("Where should the patches go? Give a new folder: --out patches.")
     data = _load(source, values, strict=True)
+    if out is None or dry_run:
+        counted = count_patches(data, **windows.model_dump())
+        _show_folder(PatchFolder(data.root, data.classes, windows, counted), as_json=as_json)
+        return
     events = iter_make_patches(data, out, **windows.model_dump())
     shown = track(
         events, "cutting", len(data.samples) + 1, console=err, transient=True,

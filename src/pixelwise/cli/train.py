@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print events as JS
 @config_options(TrainingConfig)
 def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Train a network on SOURCE: a folder with images and masks, or a config in YAML.
+
+    SOURCE may be -, a config on standard input.
 
     Ctrl-C ends the step, saves and stops; 'pixelwise resume' goes on.
     """
@@ -110,7 +113,7 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
     given: dict[str, Any] = {
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
-    is_config = source.suffix.lower() in (".yaml", ".yml")
+    is_config = source.suffix.lower() in (".yaml", ".yml") or str(source) == "-"
     base: dict[str, Any] = _read_yaml(source) if is_config else {"data": {"path": source}}
     if run is not None:
         given["run"] = run
@@ -162,7 +165,9 @@ def _make_absolute(config: TrainConfig) -> TrainConfig:
 def _read_yaml(path: Path) -> dict[str, Any]:
     """Read a config file as a mapping, for `TrainConfig` to check."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = str(path) == "-"
+        text = sys.stdin.read() if given else path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"Cannot read the config {path}: {error}") from error
     if not isinstance(values, dict):

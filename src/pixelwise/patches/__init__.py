@@ -5,6 +5,7 @@ from __future__ import annotations
 from pixelwise.patches.folder import (
     PatchFolder,
     SourcePatches,
+    count_patches,
     iter_make_patches,
     make_patches,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "PatchFolder",
     "SourcePatches",
     "Window",
+    "count_patches",
     "iter_make_patches",
     "iter_windows",
     "make_patches",

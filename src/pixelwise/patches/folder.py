@@ -152,6 +152,19 @@ def iter_make_patches(
     yield PatchFolder(Path(out), data.classes, config, tuple(counted for _, counted in done))
 
 
+def count_patches(data: Dataset, **windows: Any) -> tuple[SourcePatches, ...]:
+    """Say what `make_patches` would write, without writing: one entry for each source image.
+
+    Parameters and errors as in `make_patches`.
+    """
+    config = PatchConfig.create(**windows)
+    for sample in data.samples:
+        require_fit(sample.shape[2:], config.size, name=str(sample.image_path))
+    cutter = _Cutter(Path(), config, data)
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
+        return tuple(pool.map(cutter.count_source, data.samples))
+
+
 @dataclass(frozen=True)
 class _Cutter:
     """Writes the stacks and the index of a data set into a folder."""
@@ -173,6 +186,19 @@ class _Cutter:
         for name in ("images", "masks"):
             (self.folder / name).mkdir()
 
+    def count_source(self, sample: Sample) -> SourcePatches:
+        """Say what `write_source` would write."""
+        labels = sample.read_mask()
+        cuts = list(_iter_cuts(sample.shape, self.config))
+        kept = [cut for cut in cuts if self._has_foreground(labels, cut)]
+        return self._count(sample, stack_masks(labels, kept), cuts=len(cuts))
+
+    def _count(self, sample: Sample, masks: Array, *, cuts: int) -> SourcePatches:
+        """Count the pixels of the patches that are kept."""
+        classes = count_pixels(masks, len(self.data.classes))
+        void = masks.size - sum(classes)
+        return SourcePatches(sample.name, cuts, len(masks), classes, void_pixels=void)
+
     def write_source(self, sample: Sample) -> tuple[PatchSource, SourcePatches]:
         """Cut one source image and write its two stacks."""
         planes, labels = sample.read_finite_image(), sample.read_mask()
@@ -183,7 +209,6 @@ class _Cutter:
         if kept:
             _write_stack(self.folder / names["image"], self._stack_images(planes, kept), self.axes)
             _write_stack(self.folder / names["mask"], masks, "YX")
-        classes = count_pixels(masks, len(self.data.classes))
         source = PatchSource(
             name=sample.name,
             group=sample.group,
@@ -193,9 +218,7 @@ class _Cutter:
             names=tuple(f"{sample.name}-PCH{number}" for number, _, _ in kept),
             **names,
         )
-        return source, SourcePatches(
-            sample.name, len(cuts), len(kept), classes, void_pixels=masks.size - sum(classes)
-        )
+        return source, self._count(sample, masks, cuts=len(cuts))
 
     def write_index(self, sources: Sequence[PatchSource]) -> None:
         """Write the index, after every stack is on the disk."""

@@ -22,6 +22,7 @@ from pixelwise.images import iter_image_files, open_image, write_tiff
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.prediction.bands import TilePredictor
+from pixelwise.prediction.objects import label_objects
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +43,15 @@ class Prediction:
     axes: str
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows `start` to `stop` of one plane, which are final."""
+
+    plane: int
+    start: int
+    stop: int
+
+
 class Predictor:
     """A model made ready to predict many images.
 
@@ -60,33 +70,77 @@ class Predictor:
     def predict_planes(self, planes: Array) -> Array:
         """Labels (N, Y, X), or probabilities (N, classes, Y, X), of planes (N, C, Y, X)."""
         planes = require_planes(planes, self.model.card)
-        resize, size = self.model.card.resize, (planes.shape[2], planes.shape[3])
-        if resize is None or resize == size:
-            return np.stack([self._predict_plane(plane) for plane in planes])
-        found = np.stack([self._predict_plane(plane) for plane in resize_planes(planes, resize)])
-        back = resize_planes if self.config.probabilities else resize_labels
-        return back(found, size)
+        found = np.empty(self.result_shape(planes.shape), self.result_dtype)
+        for _ in self.iter_predict_into(planes, found):
+            pass
+        return found
+
+    @property
+    def result_dtype(self) -> np.dtype[Any]:
+        """Number format of a result: uint8 labels, uint32 instances, float32 probabilities."""
+        if self.config.probabilities:
+            return np.dtype(np.float32)
+        return np.dtype(np.uint32 if self.config.instances else np.uint8)
+
+    def result_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape of the result for planes of `shape` (N, C, Y, X)."""
+        planes, _, *size = shape
+        classes = [len(self.model.card.classes)] if self.config.probabilities else []
+        return (planes, *classes, *size)
+
+    def iter_predict_into(self, planes: Array, found: Array) -> Iterator[Rows]:
+        """Predict planes (N, C, Y, X) into `found`, rows as they are final.
+
+        Parameters
+        ----------
+        planes : ndarray, (N, C, Y, X)
+            As `require_planes` gives them.
+        found : ndarray
+            Of `result_shape` and `result_dtype`; a memory map will do.
+        """
+        height = planes.shape[2]
+        resize = self.model.card.resize
+        for number, plane in enumerate(planes):
+            if resize is not None and resize != plane.shape[1:]:
+                found[number] = self._predict_resized(plane, resize)
+                yield Rows(number, 0, height)
+            else:
+                for y, values in self._iter_rows(plane):
+                    found[number, ..., y : y + values.shape[-2], :] = values
+                    yield Rows(number, y, y + values.shape[-2])
+            if self.config.instances:
+                found[number] = label_objects(found[number], self.model.card.background)
+                yield Rows(number, 0, height)
 
     def predict_array(self, array: Array, axes: str) -> Prediction:
         """Predict an array whose axes are known."""
         result = self.predict_planes(to_planes(array, axes))
-        names = parse_axes(axes, array.ndim)
-        plain = label_axes(names)
-        sizes = dict(zip(names, array.shape, strict=True))
-        shape = tuple(sizes[letter] for letter in plain)
-        if not self.config.probabilities:
-            return Prediction(from_planes(result, plain, shape), plain)
-        with_classes = plain.replace("YX", "CYX") if "YX" in plain else "C" + plain
-        shape = tuple(sizes.get(x, 1) if x != "C" else result.shape[1] for x in with_classes)
-        return Prediction(from_planes(result, with_classes, shape), with_classes)
+        names, shape = self.result_axes(parse_axes(axes, array.ndim), array.shape)
+        return Prediction(from_planes(result, names, shape), names)
 
-    def _predict_plane(self, plane: Array) -> Array:
-        bands = []
+    def result_axes(self, axes: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+        """Axes and shape of the result for an image: without C, or with one for the classes."""
+        sizes = dict(zip(axes, shape, strict=True))
+        plain = label_axes(axes)
+        if self.config.probabilities:
+            sizes["C"] = len(self.model.card.classes)
+            plain = plain.replace("YX", "CYX") if "YX" in plain else "C" + plain
+        return plain, tuple(sizes[letter] for letter in plain)
+
+    def _predict_resized(self, plane: Array, size: tuple[int, int]) -> Array:
+        """Predict a plane (C, Y, X) at another size, and bring the result back."""
+        rows = [values for _, values in self._iter_rows(resize_planes(plane[None], size)[0])]
+        found = np.concatenate(rows, axis=-2)[None]
+        back = resize_planes if self.config.probabilities else resize_labels
+        result: Array = back(found, (plane.shape[1], plane.shape[2]))[0]
+        return result
+
+    def _iter_rows(self, plane: Array) -> Iterator[tuple[int, Array]]:
+        """First row and values of each band of a plane (C, Y, X)."""
         for band in self.tiles.iter_bands(plane):
             values = band.probabilities
             values = values if self.config.probabilities else values.argmax(dim=0).to(torch.uint8)
-            bands.append(values.cpu().numpy())
-        return np.concatenate(bands, axis=-2)
+            yield band.y, values.cpu().numpy()
 
 
 def predict(
@@ -148,7 +202,7 @@ def iter_predict_files(
         The output folder cannot be made.
     """
     sources = _list_sources(images)
-    suffix = "probabilities" if predictor.config.probabilities else "labels"
+    suffix = name_suffix(predictor.config)
     outputs = name_outputs(sources, Path(out), suffix)
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -156,6 +210,13 @@ def iter_predict_files(
         raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
     for source, output in zip(sources, outputs, strict=True):
         yield _predict_file(predictor, source, output)
+
+
+def name_suffix(config: PredictConfig) -> str:
+    """Say what a result's file name ends with."""
+    if config.probabilities:
+        return "probabilities"
+    return "instances" if config.instances else "labels"
 
 
 def name_outputs(sources: Sequence[Path], out: Path, suffix: str) -> list[Path]:

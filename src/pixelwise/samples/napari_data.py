@@ -1,6 +1,7 @@
 """Some of the shipped samples as napari's layers, for its menu of sample data.
 
-napari finds `nuclei` through the manifest and makes the layers itself: nothing of it is imported.
+napari finds `nuclei` and `stack` through the manifest and makes the layers itself: nothing of it is
+imported.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pixelwise.samples import load_samples
 
 LayerData: TypeAlias = tuple[npt.NDArray[np.uint8], dict[str, Any], str]
 
+_STACKED: Final = 8
+_STACK_SHAPE: Final = (256, 256)
 _SHOWN: Final = 4  # enough to train and to validate; all of them would be a list of 64 layers
 
 
@@ -28,3 +31,15 @@ def nuclei() -> list[LayerData]:
         layers.append((sample.image, {"name": name, "rgb": True, **shown}, "image"))
         layers.append((sample.mask, {"name": f"{name} mask", **shown}, "labels"))
     return layers
+
+
+def stack() -> list[LayerData]:
+    """Return eight images of one size as a stack (Z, Y, X), in grey, and their masks."""
+    samples = [sample for sample in load_samples() if sample.image.shape[:2] == _STACK_SHAPE]
+    chosen = samples[:_STACKED]
+    images = np.stack([sample.image[..., 1] for sample in chosen])
+    masks = np.stack([sample.mask for sample in chosen])
+    return [
+        (images, {"name": "nuclei stack"}, "image"),
+        (masks, {"name": "nuclei stack mask", "visible": False}, "labels"),
+    ]

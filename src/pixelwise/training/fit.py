@@ -21,7 +21,7 @@ from pixelwise.events import (
     Warned,
 )
 from pixelwise.models.files import save_model
-from pixelwise.runs import RunFolder, create_run, open_run, require_new_run
+from pixelwise.runs import RunFolder, create_run, lock_run, open_run, require_new_run
 from pixelwise.training.checkpoints import Progress, load_state, save_state
 from pixelwise.training.optimizers import PLATEAU_FACTOR
 from pixelwise.training.previews import PreviewSet
@@ -52,12 +52,12 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     PixelwiseError
         The data, the settings or the run folder cannot be used; said before the first step.
     """
-    require_new_run(config.run)
+    run = require_new_run(config.run)
     stepper = Stepper(prepare(config))
-    run = create_run(config)
-    yield from _record(
-        run, Training(stepper, run, Progress(data=stepper.setup.fingerprint)), resumed=False
-    )
+    create_run(config)
+    progress = Progress(data=stepper.setup.fingerprint)
+    with lock_run(run):
+        yield from _record(run, Training(stepper, run, progress), resumed=False)
 
 
 def resume(path: str | Path) -> Iterator[Event]:
@@ -81,16 +81,17 @@ def resume(path: str | Path) -> Iterator[Event]:
         There is no run or checkpoint, or it is damaged.
     """
     run = open_run(path)
-    run.stop_request.unlink(missing_ok=True)
-    stepper = Stepper(prepare(run.read_config(), first_weights=False))
-    progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
-    if progress.epoch >= stepper.config.epochs:
-        raise RunError(
-            f"{path} has all its {progress.epoch} epochs. To train longer, start a new run with "
-            f"--start-from {run.model}."
-        )
-    _require_same_data(progress, stepper, run)
-    yield from _record(run, Training(stepper, run, progress), resumed=True)
+    with lock_run(run):
+        run.stop_request.unlink(missing_ok=True)
+        stepper = Stepper(prepare(run.read_config(), first_weights=False))
+        progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
+        if progress.epoch >= stepper.config.epochs:
+            raise RunError(
+                f"{path} has all its {progress.epoch} epochs. To train longer, start a new run "
+                f"with --start-from {run.model}."
+            )
+        _require_same_data(progress, stepper, run)
+        yield from _record(run, Training(stepper, run, progress), resumed=True)
 
 
 def _require_same_data(progress: Progress, stepper: Stepper, run: RunFolder) -> None:
@@ -219,10 +220,17 @@ class Training:
     def _judge(self, validation: Validation) -> bool:
         """Take note of an epoch's validation; True if it is the best so far."""
         progress, monitor = self.progress, self.stepper.config.monitor
-        score = validation.loss if monitor == "loss" else validation.scores.summary()[monitor]
-        best = score is not None and (
-            progress.best_score is None
-            or (score < progress.best_score if monitor == "loss" else score > progress.best_score)
+        score = validation.score(self.stepper.config.shown_score)
+        best = monitor == "last" or (
+            score is not None
+            and (
+                progress.best_score is None
+                or (
+                    score < progress.best_score
+                    if monitor == "loss"
+                    else score > progress.best_score
+                )
+            )
         )
         progress.waited = 0 if best else progress.waited + 1
         if best:
@@ -257,7 +265,7 @@ class Training:
             epochs_done=progress.epoch,
             best_epoch=progress.best_epoch,
             best_score=progress.best_score,
-            monitor=self.stepper.config.monitor,
+            monitor=self.stepper.config.shown_score,
             seconds=time.perf_counter() - started,
             model=str(self.run.model),
         )

@@ -42,6 +42,10 @@ class Validation:
     loss: float | None
     scores: Scores
 
+    def score(self, name: str) -> float | None:
+        """Loss or a score by its name."""
+        return self.loss if name == "loss" else self.scores.summary()[name]
+
 
 class Stepper:
     """Network and optimiser on their device.

@@ -1,0 +1,151 @@
+"""The command serve: a warm child that answers one request after another."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.axes import parse_axes, to_planes
+from pixelwise.errors import PixelwiseError
+from pixelwise.events import (
+    Event,
+    NetworkDescribed,
+    PredictionStarted,
+    RequestEnded,
+    RowsPredicted,
+)
+from pixelwise.images import open_image
+from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
+
+if TYPE_CHECKING:
+    from pixelwise.prediction.predict import Predictor
+
+Array = npt.NDArray[Any]
+
+
+@click.command()
+@click.option(
+    "--idle-minutes", type=float, default=10.0, help="End after so long without a request [10]"
+)
+def serve(idle_minutes: float) -> None:
+    """Answer requests on standard input, one JSON line each, with events; for the widgets.
+
+    Ends with its input, so never later than the program that asks.
+    """
+    server = _Server()
+    for line in _iter_lines(idle_minutes * 60):
+        request = parse_request(line)
+        for event in server.answer(request):
+            click.echo(event.to_json())
+
+
+def _iter_lines(idle_seconds: float) -> Iterator[str]:
+    """Lines of standard input until it ends, or none comes for too long."""
+    # Windows cannot select on a pipe: there the child just waits for its input to end.
+    waits = sys.platform != "win32"
+    source = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
+    while True:
+        if waits and not select.select([sys.stdin], [], [], idle_seconds)[0]:
+            return
+        line = source.readline()
+        if not line:
+            return
+        yield line.decode()
+
+
+class _Server:
+    """Keeps the last model loaded between requests."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._predictor: Predictor | None = None
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        """Events of one request; an error becomes the last of them."""
+        try:
+            if isinstance(request, DescribeRequest):
+                yield _describe(request)
+                yield RequestEnded(number=request.number, status="done")
+                return
+            yield from self._predict(request)
+        except (PixelwiseError, OSError, RuntimeError, MemoryError) as error:
+            message = str(error) or type(error).__name__
+            yield RequestEnded(number=request.number, status="failed", message=message)
+
+    def _predict(self, request: PredictRequest) -> Iterator[Event]:
+        """Predict into the request's file, and report rows as they are final."""
+        from pixelwise.prediction.predict import require_planes
+
+        predictor = self._load(request)
+        array, axes = _read(request)
+        planes = require_planes(to_planes(array, axes), predictor.model.card)
+        names, shape = predictor.result_axes(axes, array.shape)
+        found = np.lib.format.open_memmap(
+            request.output,
+            mode="w+",
+            dtype=predictor.result_dtype,
+            shape=predictor.result_shape(planes.shape),
+        )
+        compute = predictor.tiles.compute
+        yield PredictionStarted(
+            output=str(request.output),
+            axes=names,
+            shape=shape,
+            device=str(compute.device),
+            device_reason=compute.device_reason,
+        )
+        rows = len(planes) * planes.shape[2]
+        for part in predictor.iter_predict_into(planes, found):
+            done = (part.plane * planes.shape[2] + part.stop) / rows
+            yield RowsPredicted(plane=part.plane, start=part.start, stop=part.stop, done=done)
+            if request.cancel.exists():
+                yield RequestEnded(number=request.number, status="cancelled")
+                return
+        found.flush()
+        yield RequestEnded(number=request.number, status="done")
+
+    def _load(self, request: PredictRequest) -> Predictor:
+        """Predictor of the request, kept from the last one if model and settings are the same."""
+        from pixelwise.prediction.predict import Predictor
+
+        stamp = request.model.stat().st_mtime_ns if request.model.exists() else 0
+        key = (request.model, stamp, request.settings)
+        if self._predictor is None or key != self._key:
+            self._key, self._predictor = None, None  # gives its memory back first
+            self._predictor = Predictor(request.model, request.settings)
+            self._key = key
+        return self._predictor
+
+
+def _read(request: PredictRequest) -> tuple[Array, str]:
+    """Pixels and axes of the source."""
+    if request.source.suffix == ".npy":
+        array = np.load(request.source, mmap_mode="r")
+        return array, parse_axes(request.axes or "", array.ndim)
+    image = open_image(Path(request.source), axes=request.axes)
+    return image.read(), image.axes.names
+
+
+def _describe(request: DescribeRequest) -> NetworkDescribed:
+    """Build the network and look at it."""
+    from pixelwise.models.registry import create_model
+    from pixelwise.models.summary import summarize
+
+    model = request.model
+    network = create_model(
+        model.name,
+        request.in_channels,
+        classes=request.classes,
+        encoder=model.encoder,
+        **model.options,
+    )
+    summary = summarize(network, request.size, batch_size=request.batch_size)
+    return NetworkDescribed(summary=asdict(summary))

@@ -1,0 +1,167 @@
+"""The widget Annotate: a new labels layer with named, coloured classes to draw on an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import ComboBox
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QCheckBox, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem
+
+from pixelwise.classes import SegmentationClass, create_classes
+from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.widgets.data import SPARSE
+from pixelwise.widgets.layers import color_labels, find_layers, image_shape, placement, read_axes
+from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+_DENSE = "Every pixel has a class: what you do not draw is the first class, the background."
+_SPARSE = "Draw a few strokes of every class, the background too: 0 is 'not annotated'."
+
+
+class AnnotateWidget(Panel):
+    """Make a labels layer for an image.
+
+    Attributes
+    ----------
+    image : magicgui ComboBox
+        Name of the image layer.
+    table : QTableWidget
+        Classes; a click on a colour changes it.
+    sparse : QCheckBox
+        0 means 'not annotated'.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.image = ComboBox(
+            label="Image",
+            choices=lambda _: [layer.name for layer in find_layers(self.viewer, "image")],
+        )
+        self.table = QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels(["class", "colour"])
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.setMinimumHeight(150)
+        self.table.cellDoubleClicked.connect(self._choose_color)
+        self.sparse = QCheckBox("Sparse: draw only a few strokes")
+        self.hint = create_text(_DENSE)
+        self.sparse.toggled.connect(self._show_sparse)
+        self.column.addWidget(self.image.native)
+        self.column.addWidget(self.table)
+        add = create_button("Add class", "One class more", self.add_class)
+        remove = create_button("Remove class", "The last class, or the selected", self.remove_class)
+        self.column.addLayout(create_row(add, remove))
+        self.column.addWidget(self.sparse)
+        self.column.addWidget(self.hint)
+        self.column.addWidget(
+            create_button("New labels", "Add a labels layer to draw on the image", self.create)
+        )
+        self.column.addStretch()
+        self.set_classes(create_classes(["background", "object"]))
+        for event in ("inserted", "removed"):
+            getattr(napari_viewer.layers.events, event).connect(self._refresh)
+        self._refresh()
+
+    @property
+    def classes(self) -> tuple[SegmentationClass, ...]:
+        """Classes of the table.
+
+        Raises
+        ------
+        ConfigError
+            Names are empty or twice, or there are fewer than two.
+        """
+        names, colors = [], []
+        for row in range(self.table.rowCount()):
+            name, color = self.table.item(row, 0), self.table.item(row, 1)
+            names.append("" if name is None else name.text().strip())
+            colors.append("#000000" if color is None else color.text())
+        if not all(names):
+            raise ConfigError("Give every class a name.")
+        return create_classes(names, colors)
+
+    def set_classes(self, classes: tuple[SegmentationClass, ...]) -> None:
+        """Show these classes."""
+        self.table.setRowCount(0)
+        for item in classes:
+            self._add_row(item.name, item.color)
+
+    def add_class(self) -> None:
+        """Add a class with the next colour of the palette."""
+        count = self.table.rowCount() + 1
+        palette = create_classes([str(i) for i in range(max(count, 2))])
+        self._add_row(f"class {count - 1}", palette[count - 1].color)
+
+    def remove_class(self) -> None:
+        """Remove the selected class, or the last one; two are left at least."""
+        with self.complaining():
+            if self.table.rowCount() <= 2:
+                raise ConfigError("A segmentation needs two classes at least.")
+            row = self.table.currentRow()
+            self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
+
+    def create(self) -> Labels | None:
+        """Add the labels layer; None, with a message, if it cannot be."""
+        try:
+            return self._create()
+        except PixelwiseError as error:
+            self.complain(str(error))
+            return None
+
+    def _create(self) -> Labels:
+        name: Any = self.image.value
+        if name is None or name not in self.viewer.layers:
+            raise DataError("Open an image first.")
+        image, classes = self.viewer.layers[name], self.classes
+        axes = read_axes(image).names
+        shape = image_shape(image)
+        layer = self.viewer.add_labels(
+            np.zeros(shape, np.uint8),
+            name=f"{name} labels",
+            **placement(image, axes, axes.replace("C", "")),
+        )
+        sparse = self.sparse.isChecked()
+        color_labels(layer, _visible(classes) if sparse else classes, first=int(sparse))
+        layer.metadata = {**layer.metadata, SPARSE: sparse}
+        layer.selected_label, layer.mode = 1, "paint"
+        self.say(f"Draw on {layer.name}; the keys +/- change the class.")
+        return layer
+
+    def _add_row(self, name: str, color: str) -> None:
+        row = self.table.rowCount()
+        self.table.insertRow(row)
+        self.table.setItem(row, 0, QTableWidgetItem(name))
+        self.table.setItem(row, 1, QTableWidgetItem(color))
+        self._paint(row, color)
+
+    def _choose_color(self, row: int, column: int) -> None:
+        item = self.table.item(row, column)
+        if column != 1 or item is None:
+            return
+        color = QColorDialog.getColor(QColor(item.text()), self)
+        if color.isValid():
+            self._paint(row, color.name())
+
+    def _paint(self, row: int, color: str) -> None:
+        item = self.table.item(row, 1)
+        assert item is not None  # noqa: S101  `_add_row` makes it
+        item.setText(color)
+        item.setBackground(QColor(color))
+
+    def _show_sparse(self, on: bool) -> None:
+        self.hint.setText(_SPARSE if on else _DENSE)
+
+    def _refresh(self, *_: object) -> None:
+        self.image.reset_choices()
+
+
+def _visible(classes: tuple[SegmentationClass, ...]) -> tuple[SegmentationClass, ...]:
+    """Classes with grey in the place of black, which would not be seen when drawn."""
+    return tuple(
+        item.model_copy(update={"color": "#8c8c8c"}) if item.color == "#000000" else item
+        for item in classes
+    )

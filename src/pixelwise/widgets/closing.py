@@ -1,0 +1,77 @@
+"""What happens to a running training when napari is closed: the user is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+Answer = Literal["keep", "stop", "cancel"]
+
+
+class CloseGuard(QObject):
+    """Sees the window's close event before napari does.
+
+    Parameters
+    ----------
+    widget : QWidget
+        A widget in the window.
+    is_running : callable
+        Whether there is a training to ask about.
+    stop : callable
+        Saves and stops it.
+
+    Attributes
+    ----------
+    ask : callable
+        Gives "keep", "stop" or "cancel"; a dialog, unless a script puts something else here.
+    """
+
+    def __init__(
+        self, widget: QWidget, *, is_running: Callable[[], bool], stop: Callable[[], None]
+    ) -> None:
+        super().__init__(widget)
+        self._widget, self._is_running, self._stop = widget, is_running, stop
+        self._window: QWidget | None = None
+        self.ask: Callable[[], Answer] = self._ask
+
+    def watch(self) -> None:
+        """Watch the window that the widget is in now."""
+        window = self._widget.window()
+        if window is not self._window:
+            self._window = window
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
+        """Hold back a close event that the user takes back."""
+        if (
+            event.type() != QEvent.Type.Close
+            or watched is not self._widget.window()
+            or not self._is_running()
+        ):
+            return False
+        answer = self.ask() if self._window is not None and self._window.isVisible() else "stop"
+        if answer == "cancel":
+            event.ignore()
+            return True
+        if answer == "stop":
+            self._stop()
+        return False
+
+    def _ask(self) -> Answer:
+        box = QMessageBox(self._widget.window())
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText("A training is running.")
+        box.setInformativeText(
+            "It can go on without napari; the next napari finds it and shows all its curves."
+        )
+        roles = QMessageBox.ButtonRole
+        keep = box.addButton("Go on without napari", roles.AcceptRole)
+        stop = box.addButton("Save and stop", roles.DestructiveRole)
+        box.addButton("Cancel", roles.RejectRole)
+        box.setDefaultButton(keep)
+        box.exec_() if hasattr(box, "exec_") else box.exec()
+        clicked = box.clickedButton()
+        return "keep" if clicked is keep else "stop" if clicked is stop else "cancel"

@@ -1,0 +1,262 @@
+"""Where images and masks come from: open layers, or a folder in any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHeaderView,
+    QLineEdit,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from pixelwise.axes import parse_axes
+from pixelwise.classes import VOID
+from pixelwise.config import DataConfig
+from pixelwise.errors import DataError
+from pixelwise.widgets.forms import Form
+from pixelwise.widgets.layers import (
+    find_layers,
+    name_files,
+    pair_layers,
+    read_axes,
+    read_classes,
+    write_pair,
+)
+from pixelwise.widgets.panel import Fold, Panel, create_text
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+SPARSE = "pixelwise sparse"
+"""Key in a labels layer's metadata: 0 means 'not annotated'."""
+
+_NONE = "—"
+
+
+class DataPicker(QTabWidget):
+    """Two tabs: open layers, in pairs of image and labels, or a folder.
+
+    Parameters
+    ----------
+    panel : Panel
+        The widget that it is part of.
+
+    Attributes
+    ----------
+    changed : Signal
+        Something was chosen.
+    folder : Form of DataConfig
+        ``folder["path"].value`` and ``folder["layout"].value``.
+    details : Form of DataConfig
+        Classes, void values, axes, ...
+    axes : QLineEdit
+        Axes of the layers, where the guess is wrong.
+    """
+
+    changed = Signal()
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        self._panel = panel
+        self.folder = Form(DataConfig, ["path", "layout"])
+        self.details = Form(
+            DataConfig,
+            [
+                *("classes", "void", "sparse", "axes", "resize"),
+                *("images", "masks", "mask_suffix", "validation"),
+            ],
+        )
+        self.table = QTableWidget(0, 2)
+        self.axes = QLineEdit()
+        self._understood = create_text()
+        self.addTab(self._build_layers(), "Open layers")
+        self.addTab(self._build_folder(), "Folder")
+        self.refresh()
+        for event in ("inserted", "removed"):
+            getattr(panel.viewer.layers.events, event).connect(self.refresh)
+        self.folder.container.changed.connect(self._tell)
+        self.details.container.changed.connect(self._tell)
+        self.currentChanged.connect(self._tell)
+        if not self.pairs:
+            self.setCurrentIndex(1)
+
+    def _build_layers(self) -> QWidget:
+        self.table.setHorizontalHeaderLabels(["image", "labels"])
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.verticalHeader().hide()
+        self.table.setMinimumHeight(110)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.table.itemChanged.connect(self._tell)
+        self.axes.setPlaceholderText("axes, only if they were understood wrongly: e.g. ZYX or CYX")
+        self.axes.setToolTip("Axes of the images, letters of TZCYX")
+        self.axes.textChanged.connect(self._tell)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        for widget in (self.table, self._understood, self.axes):
+            layout.addWidget(widget)
+        return inside
+
+    def _build_folder(self) -> QWidget:
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.addWidget(self.folder.native)
+        layout.addWidget(Fold("Classes, axes and files", self.details.native))
+        layout.addStretch()
+        return inside
+
+    @property
+    def uses_layers(self) -> bool:
+        """Whether the data are open layers."""
+        return bool(self.currentIndex() == 0)
+
+    @property
+    def pairs(self) -> list[tuple[Image, Labels]]:
+        """Images that are ticked, with their labels."""
+        layers = {layer.name: layer for layer in self._panel.viewer.layers}
+        chosen = []
+        for row in range(self.table.rowCount()):
+            item, box = self.table.item(row, 0), self.table.cellWidget(row, 1)
+            if item is None or item.checkState() != Qt.CheckState.Checked:
+                continue
+            labels = box.currentText() if isinstance(box, QComboBox) else _NONE
+            if item.text() in layers and labels in layers:
+                chosen.append((layers[item.text()], layers[labels]))
+        return chosen
+
+    def choose_pairs(self, pairs: dict[str, str]) -> None:
+        """Tick just these images, by name, with the labels of the given names."""
+        self.setCurrentIndex(0)
+        for row in range(self.table.rowCount()):
+            item, box = self.table.item(row, 0), self.table.cellWidget(row, 1)
+            assert item is not None  # noqa: S101  `refresh` makes every cell
+            assert isinstance(box, QComboBox)  # noqa: S101
+            is_chosen = item.text() in pairs
+            item.setCheckState(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
+            if is_chosen:
+                box.setCurrentText(pairs[item.text()])
+
+    def choose_folder(self, path: str | Path, **fields: Any) -> None:
+        """Take a folder; `fields` are those of `DataConfig`."""
+        self.setCurrentIndex(1)
+        self.folder.fill({"path": str(path)} | fields)
+        self.details.fill(fields)
+
+    def refresh(self, *_: object) -> None:
+        """Show the layers that are open now; what was ticked stays ticked."""
+        unticked = {
+            item.text()
+            for item in (self.table.item(row, 0) for row in range(self.table.rowCount()))
+            if item is not None and item.checkState() == Qt.CheckState.Unchecked
+        }
+        images = find_layers(self._panel.viewer, "image")
+        labels = find_layers(self._panel.viewer, "labels")
+        found = {image.name: mask.name for image, mask in pair_layers(images, labels)}
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(images))
+        for row, image in enumerate(images):
+            ticked = image.name in found and image.name not in unticked
+            item = QTableWidgetItem(image.name)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+            box = QComboBox()
+            box.addItems([_NONE, *(layer.name for layer in labels)])
+            box.setCurrentText(found.get(image.name, _NONE))
+            box.currentTextChanged.connect(self._tell)
+            self.table.setItem(row, 0, item)
+            self.table.setCellWidget(row, 1, box)
+        self.table.blockSignals(False)
+        self._tell()
+
+    def _tell(self, *_: object) -> None:
+        """Say how the layers are understood, and that something changed."""
+        pairs = self.pairs
+        try:
+            kinds = {str(self._read_axes(image)) for image, _ in pairs}
+        except DataError as error:
+            kinds = {str(error)}
+        self._understood.setText(
+            f"{len(pairs)} pairs, {'; '.join(sorted(kinds))}"
+            if pairs
+            else "Open images and draw labels on them (Annotate), or take a folder."
+        )
+        self.changed.emit()
+
+    def _read_axes(self, image: Image) -> Any:
+        if text := self.axes.text().strip():
+            return parse_axes(text, image.ndim + bool(image.rgb))
+        return read_axes(image)
+
+    def prepare(
+        self,
+        folder: Path,
+        *,
+        then: Callable[[DataConfig], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Give a `DataConfig` to `then`; layers are saved into `folder` first, in a thread.
+
+        Raises
+        ------
+        DataError, ConfigError
+            Nothing is chosen, or a field is wrong.
+        """
+        if not self.uses_layers:
+            values = self.folder.values | self.details.values
+            if "path" not in values:
+                raise DataError("Choose a folder with images and masks first.")
+            then(DataConfig.create(**values))
+            return
+        pairs = self.pairs
+        if not pairs:
+            raise DataError(
+                "No pair of an image and its labels is ticked: open images, draw labels on them "
+                "with Annotate, and choose them in the table; or take a folder."
+            )
+        axes = [getattr(found := self._read_axes(image), "names", found) for image, _ in pairs]
+        worker = create_worker(write_layers, pairs, axes, folder)
+        worker.returned.connect(then)
+        worker.errored.connect(failed)
+        worker.start()
+
+
+def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], folder: Path) -> DataConfig:
+    """Save pairs of layers as a data set and say how to read it.
+
+    Raises
+    ------
+    DataError
+        Labels do not fit their image.
+    WriteError
+        The folder cannot be written.
+    """
+    names = name_files(image for image, _ in pairs)
+    for (image, labels), name, letters in zip(pairs, names, axes, strict=True):
+        write_pair(image, labels, folder, name=name, axes=letters)
+    sparse = any(labels.metadata.get(SPARSE) for _, labels in pairs)
+    classes = read_classes(labels for _, labels in pairs)
+    if classes and not sparse:
+        values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(labels.data))}
+        for value in sorted(values - {VOID}):
+            classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
+    classes.pop("0", None) if sparse else None
+    return DataConfig.create(
+        path=folder,
+        layout="pairs",
+        images="images",
+        masks="masks",
+        classes=classes if len(classes) > 1 else "auto",
+        sparse=sparse,
+    )

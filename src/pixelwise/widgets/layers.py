@@ -1,0 +1,245 @@
+"""Between napari's layers and the engine: axes, files for child processes, labels with classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.axes import AXES, NamedAxes, guess_axes, label_axes, parse_axes
+from pixelwise.classes import VOID, SegmentationClass, create_classes
+from pixelwise.errors import DataError, PixelwiseError
+from pixelwise.images import open_image, write_tiff
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels, Layer
+
+Array = npt.NDArray[Any]
+
+CLASS_COLUMN = "class"
+"""Column of a Labels layer's features that names the classes; napari's status bar shows it."""
+
+PREVIEW = "pixelwise preview"
+"""Key in the metadata of layers that show a training: no data to work on."""
+
+
+def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:
+    """Layers of one kind ("image", "labels"), in the viewer's order, without previews."""
+    return [x for x in viewer.layers if x._type_string == kind and PREVIEW not in x.metadata]
+
+
+def read_axes(layer: Layer) -> NamedAxes:
+    """Name the axes of an image or labels layer: from its axis labels, else from its shape.
+
+    Raises
+    ------
+    DataError
+        The layer has fewer than 2 or more than 5 dimensions.
+    """
+    labels = [str(label).upper() for label in getattr(layer, "axis_labels", ())]
+    color = "C" if getattr(layer, "rgb", False) else ""
+    named = "".join(labels) + color
+    if all(len(label) == 1 and label in AXES for label in labels) and labels:
+        return NamedAxes(parse_axes(named, len(named)), "axis labels of the layer")
+    shape = tuple(layer_array(layer).shape)
+    if color:
+        plain = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(len(shape) - 1)
+        if plain is None:
+            raise DataError(f"{layer.name} has shape {shape}: expected up to TZYX with colours.")
+        return NamedAxes(plain + color, "RGB layer")
+    guess = guess_axes(shape)
+    if guess.names == "YXC":  # napari shows the last axis as X unless the layer is RGB
+        return NamedAxes("ZYX", "guessed from the shape")
+    return guess
+
+
+def layer_array(layer: Layer) -> Any:
+    """Array of a layer, the largest level of a multiscale one; it may be lazy."""
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+
+
+def find_file(layer: Layer) -> Path | None:
+    """File that holds just the layer's pixels, if there is one that the engine can open."""
+    path = getattr(layer.source, "path", None)
+    if path is None or layer.source.reader_plugin is None:
+        return None
+    try:
+        source = open_image(Path(path))
+    except (PixelwiseError, OSError):
+        return None
+    array = layer_array(layer)
+    same = source.shape == tuple(array.shape) and source.dtype == array.dtype
+    lazy = not isinstance(array, np.ndarray)  # an array in memory may have been changed
+    return source.path if same and lazy else None
+
+
+def save_array(array: Any, path: Path) -> None:
+    """Write an array, lazy or not, as a NumPy file, part by part of its first axis."""
+    if isinstance(array, np.ndarray):
+        np.save(path, array)
+        return
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=tuple(array.shape))
+    rows = 1 if array.ndim > 2 else 1024
+    for start in range(0, array.shape[0], rows):
+        out[start : start + rows] = np.asarray(array[start : start + rows])
+    out.flush()
+
+
+def pair_layers(images: Sequence[Image], labels: Sequence[Labels]) -> list[tuple[Image, Labels]]:
+    """Find the labels of each image: by name, else the only one of its size that is free."""
+    pairs: dict[int, Labels] = {}
+    free = list(labels)
+    for image in images:
+        stem = _stem(image.name)
+        named = [item for item in free if _stem(item.name) == stem and _fits(image, item)]
+        if named:
+            pairs[id(image)] = named[0]
+            free.remove(named[0])
+    for image in images:
+        fitting = [item for item in free if _fits(image, item)]
+        if id(image) not in pairs and len(fitting) == 1:
+            pairs[id(image)] = fitting[0]
+            free.remove(fitting[0])
+    return [(image, pairs[id(image)]) for image in images if id(image) in pairs]
+
+
+def _stem(name: str) -> str:
+    """Name of a layer without what says that it holds labels."""
+    return re.sub(r"[\s_\-]*(masks?|labels?|annotations?|gt|truth|seg\w*)$", "", name, flags=re.I)
+
+
+def _fits(image: Image, labels: Labels) -> bool:
+    return image_shape(image) == tuple(layer_array(labels).shape)
+
+
+def image_shape(layer: Layer) -> tuple[int, ...]:
+    """Shape that labels of an image must have: its own, without colours or channels."""
+    try:
+        axes = read_axes(layer).names
+    except DataError:
+        return ()
+    shape = layer_array(layer).shape
+    return tuple(n for letter, n in zip(axes, shape, strict=True) if letter != "C")
+
+
+def write_pair(image: Image, labels: Labels, folder: Path, *, name: str, axes: str) -> None:
+    """Write an image and its labels as TIFF into `folder`/images and `folder`/masks.
+
+    Raises
+    ------
+    DataError
+        The labels have another shape than the image.
+    WriteError
+        The folder cannot be written.
+    """
+    pixels, mask = np.asarray(layer_array(image)), np.asarray(layer_array(labels))
+    wanted = tuple(n for letter, n in zip(axes, pixels.shape, strict=True) if letter != "C")
+    if mask.shape != wanted:
+        raise DataError(
+            f"{labels.name} has shape {mask.shape}, {image.name} needs labels of shape {wanted}: "
+            "choose labels that were drawn on this image."
+        )
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    write_tiff(folder / "images" / f"{name}.tif", pixels, axes=axes, compression=None)
+    top = int(mask.max(initial=0))
+    dtype = np.uint8 if top <= VOID else np.uint16 if top < 2**16 else np.uint32
+    masks = folder / "masks" / f"{name}.tif"
+    write_tiff(masks, mask.astype(dtype), axes=label_axes(axes))
+
+
+def name_files(layers: Iterable[Layer]) -> list[str]:
+    """One file name for each layer, without a suffix, all different."""
+    names: list[str] = []
+    for layer in layers:
+        stem = re.sub(r"[^\w\-]+", "_", layer.name).strip("_") or "image"
+        names.append(stem if stem not in names else f"{stem}_{len(names)}")
+    return names
+
+
+def read_classes(layers: Iterable[Labels]) -> dict[str, str]:
+    """Names of the classes of labels layers by value; empty if no layer names them."""
+    names: dict[str, str] = {}
+    for layer in layers:
+        features = layer.features
+        if {"index", CLASS_COLUMN} <= set(features.columns):
+            rows = zip(features["index"], features[CLASS_COLUMN], strict=True)
+            names |= {str(int(index)): str(name) for index, name in rows}
+    return names
+
+
+def color_labels(layer: Labels, classes: Sequence[SegmentationClass], first: int = 0) -> None:
+    """Give a labels layer names and colours; class `i` is the value `first` + i, black is clear."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
+    for index, item in enumerate(classes):
+        clear = item.color == "#000000"
+        colors[first + index] = (*(c / 255 for c in item.rgb), 0.0 if clear else 1.0)
+    layer.colormap = DirectLabelColormap(color_dict=colors)
+    layer.features = {
+        "index": [first + i for i in range(len(classes))],
+        CLASS_COLUMN: [item.name for item in classes],
+    }
+
+
+def placement(layer: Layer, axes: str, kept: str) -> dict[str, Any]:
+    """Scale, translation, rotation, shear and units for a result with the axes `kept`.
+
+    Axes that the layer lacks, such as one for the classes, get a scale of 1.
+
+    Parameters
+    ----------
+    layer : Layer
+        What the result was made from.
+    axes : str
+        Axes of the layer's data.
+    kept : str
+        Axes of the result.
+    """
+    own = axes[:-1] if getattr(layer, "rgb", False) else axes
+    count = len(kept)
+    places = {i: own.index(x) for i, x in enumerate(kept) if x in own and x != "C"}
+    to, fro = list(places), list(places.values())
+    scale, translate, rotate = np.ones(count), np.zeros(count), np.eye(count)
+    scale[to], translate[to] = np.asarray(layer.scale)[fro], np.asarray(layer.translate)[fro]
+    rotate[np.ix_(to, to)] = np.asarray(layer.rotate)[np.ix_(fro, fro)]
+    units = tuple(layer.units[places[i]] if i in places else "pixel" for i in range(count))
+    transform = {"scale": scale, "translate": translate, "rotate": rotate, "units": units}
+    if kept == own:
+        transform["shear"] = np.asarray(layer.shear)
+    return transform
+
+
+def add_result(
+    viewer: napari.Viewer,
+    data: Array,
+    *,
+    name: str,
+    source: Layer,
+    axes: tuple[str, str],
+    classes: Sequence[SegmentationClass] | None,
+) -> Layer:
+    """Add labels (or probabilities, if of floats) that lie where their source lies.
+
+    `axes` are those of the source and of the result; `classes` None leaves napari's own colours.
+    """
+    where = placement(source, *axes)
+    if data.dtype.kind == "f":
+        return viewer.add_image(
+            data, name=name, contrast_limits=(0, 1), colormap="magma", rgb=False, **where
+        )
+    layer = viewer.add_labels(data, name=name, **where)
+    if classes is not None:
+        color_labels(layer, classes)
+    return layer
+
+
+def default_classes(count: int) -> tuple[SegmentationClass, ...]:
+    """Classes with names to be changed: background, class 1, class 2 and so on."""
+    return create_classes(["background", *(f"class {i}" for i in range(1, count))])

@@ -1,0 +1,268 @@
+"""The choice of a network, and what it costs: alone as a widget, and inside Train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, SpinBox
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from pixelwise.architectures import find_architecture, list_architectures
+from pixelwise.config import ModelConfig
+from pixelwise.events import Event, NetworkDescribed, RequestEnded
+from pixelwise.requests import DescribeRequest
+from pixelwise.widgets.diagram import DiagramView
+from pixelwise.widgets.forms import Form, OptionForm, lay_out
+from pixelwise.widgets.jobs import get_server, wait_until
+from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, create_text
+
+if TYPE_CHECKING:
+    import napari
+
+OWN = "its own plain form"
+_DELAY_MS = 400
+
+
+class ModelPicker(QWidget):
+    """Architecture, encoder, first weights and options of a network.
+
+    Attributes
+    ----------
+    changed : Signal
+        Something was chosen.
+    name, encoder : magicgui ComboBox
+        Of the registry's names; an encoder's name can also be typed.
+    start : Form of ModelConfig
+        pretrained, weights, start_from, freeze_encoder.
+    options : OptionForm
+        Of the chosen architecture.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        titles = [(item.title, item.name) for item in list_architectures()]
+        self.name = ComboBox(choices=titles, label="Network", tooltip="Architecture")
+        self.encoder = ComboBox(
+            choices=[OWN],
+            label="Encoder",
+            tooltip="Any encoder of segmentation-models-pytorch, or of timm as tu-NAME",
+        )
+        self.encoder.native.setEditable(True)
+        self.start = Form(ModelConfig, ["pretrained", "weights", "start_from", "freeze_encoder"])
+        self.options = OptionForm(find_architecture("unet"))
+        self.sentence, self.diagram = create_text(), DiagramView()
+        self._options_inside = QWidget()
+        self._options_column = QVBoxLayout(self._options_inside)
+        self._options_column.setContentsMargins(0, 0, 0, 0)
+        head = lay_out([self.name, self.encoder])[1]
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (head, self.sentence, self.diagram):
+            layout.addWidget(widget)
+        layout.addWidget(Fold("Options of the network", self._options_inside))
+        layout.addWidget(Fold("First weights", self.start.native))
+        self.name.changed.connect(self._show_architecture)
+        self.encoder.native.currentTextChanged.connect(lambda *_: self.changed.emit())
+        self.start.container.changed.connect(lambda *_: self.changed.emit())
+        self._show_architecture(self.name.value)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Fields of `ModelConfig`."""
+        encoder = self.encoder.native.currentText().strip()
+        chosen = {} if encoder in ("", OWN) else {"encoder": encoder}
+        return {
+            "name": self.name.value,
+            "options": self.options.values,
+            **chosen,
+            **self.start.values,
+        }
+
+    def create(self) -> ModelConfig:
+        """Make the config.
+
+        Raises
+        ------
+        ConfigError
+            A value is wrong.
+        """
+        return ModelConfig.create(**self.values)
+
+    def fill(self, config: ModelConfig) -> None:
+        """Show a config."""
+        self.name.value = config.name
+        self.encoder.native.setCurrentText(config.encoder or self.encoder.choices[0])
+        self.start.fill(config)
+        self.options.fill(config.options)
+
+    def _show_architecture(self, name: str) -> None:
+        architecture = find_architecture(name)
+        self.sentence.setText(f"{architecture.sentence}\n{architecture.source}")
+        self.diagram.show_architecture(name)
+        own = [OWN] if architecture.default_encoder is None else []
+        self.encoder.choices = [*own, *architecture.encoders] or [OWN]
+        self.encoder.native.setCurrentText(architecture.default_encoder or OWN)
+        self.encoder.enabled = architecture.takes_encoder
+        self.options.native.setParent(None)
+        self.options = OptionForm(architecture)
+        self.options.container.changed.connect(lambda *_: self.changed.emit())
+        self._options_column.addWidget(self.options.native)
+        self.changed.emit()
+
+
+class NetworkCost(QWidget):
+    """Parameters, memory and receptive field of what a `ModelPicker` shows, by the warm child.
+
+    Attributes
+    ----------
+    summary : dict
+        What ``pixelwise info --model … --json`` gives; empty until it is there.
+    """
+
+    def __init__(self, picker: ModelPicker, panel: Panel) -> None:
+        super().__init__()
+        self.summary: dict[str, Any] = {}
+        self.sizes: dict[str, Any] = {}
+        self._picker, self._panel, self._number = picker, panel, -1
+        self._pending: dict[str, Any] = {}
+        self.text = create_text("Parameters, memory and receptive field: Describe.")
+        self.layers_button = create_button("Layers…", "Every layer, in a table", self.show_layers)
+        self.layers_button.setEnabled(False)
+        self.button = create_button(
+            "Describe", "Build the network once and look at it", self.describe
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.text)
+        layout.addLayout(create_row(self.button, self.layers_button))
+        self._delay = QTimer(self)
+        self._delay.setSingleShot(True)
+        self._delay.timeout.connect(self.describe)
+        picker.changed.connect(self._forget)
+        get_server().event.connect(self._hear)
+
+    def describe(self) -> None:
+        """Ask the warm child; `summary` is filled when it answers."""
+        with self._panel.complaining():
+            server = get_server()
+            request = DescribeRequest.create(
+                number=server.next_number(), model=self._picker.create(), **self.sizes
+            )
+            self._number, self.summary = request.number, {}
+            self.text.setText("Building the network…")
+            self.button.setEnabled(False)
+            server.submit(request)
+
+    def wait(self, seconds: float = 120.0) -> None:
+        """Let Qt work until the description is there, or could not be made."""
+        wait_until(lambda: self._number < 0, seconds)
+
+    def describe_soon(self, **sizes: Any) -> None:
+        """Describe again, if it was asked for before, with these sizes of `DescribeRequest`."""
+        self.sizes = sizes
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.summary:
+            self._delay.start(_DELAY_MS)
+
+    def _hear(self, event: Event) -> None:
+        """Take the answer, if it is to the last question."""
+        if self._number < 0:
+            return
+        if isinstance(event, NetworkDescribed):
+            self._pending = event.summary
+        elif isinstance(event, RequestEnded) and event.number == self._number:
+            self._number = -1
+            self.button.setEnabled(True)
+            self.layers_button.setEnabled(event.status == "done")
+            if event.status == "done":
+                self.summary = self._pending
+                self.text.setText(describe_summary(self.summary))
+            else:
+                self.text.setText("")
+                self._panel.complain(event.message)
+
+    def show_layers(self) -> None:
+        """Show every layer in a window of its own."""
+        create_layer_table(self.summary, self).show()
+
+
+def describe_summary(summary: dict[str, Any]) -> str:
+    """Say what a network costs and sees."""
+    reach = summary["receptive_field_px"]
+    height, width = summary["input_size"]
+    return (
+        f"{summary['parameters']:,} parameters, {summary['multiply_adds'] / 1e9:.1f} G "
+        f"multiply-adds for a patch of {height} x {width} px\n"
+        f"{summary['activation_bytes'] / 2**20:,.0f} MiB of activations for a training step with "
+        f"{summary['batch_size']} patches\n"
+        f"a pixel sees {'the whole image' if reach is None else f'{reach} x {reach} px'}"
+    )
+
+
+def create_layer_table(summary: dict[str, Any], parent: QWidget) -> QDialog:
+    """Table of a network's layers."""
+    dialog = QDialog(parent)
+    dialog.setWindowTitle("Layers")
+    dialog.resize(560, 640)
+    table = QTableWidget(len(summary["layers"]), 4)
+    table.setHorizontalHeaderLabels(["layer", "type", "output (C, Y, X)", "parameters"])
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    for row, layer in enumerate(summary["layers"]):
+        shape = " x ".join(map(str, layer["output_shape"]))
+        cells = (layer["name"], layer["kind"], shape, f"{layer['parameters']:,}")
+        for column, text in enumerate(cells):
+            table.setItem(row, column, QTableWidgetItem(text))
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    QVBoxLayout(dialog).addWidget(table)
+    return dialog
+
+
+class ModelsWidget(Panel):
+    """The networks, one by one: what each is, and what it costs.
+
+    Attributes
+    ----------
+    picker : ModelPicker
+    cost : NetworkCost
+    sizes : magicgui Container
+        channels, classes, patch and batch_size that the cost is counted for.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.picker = ModelPicker()
+        self.cost = NetworkCost(self.picker, self)
+        self.sizes, sizes = lay_out(
+            [
+                SpinBox(name="channels", value=3, min=1, max=1000, label="Channels"),
+                SpinBox(name="classes", value=2, min=2, max=255, label="Classes"),
+                SpinBox(name="patch", value=256, min=32, max=4096, label="Patch (px)"),
+                SpinBox(name="batch_size", value=8, min=1, max=4096, label="Patches per step"),
+            ]
+        )
+        self.sizes.changed.connect(self._count)
+        for widget in (self.picker, sizes, self.cost):
+            self.column.addWidget(widget)
+        self.column.addStretch()
+        self._count()
+
+    def _count(self, *_: object) -> None:
+        self.cost.describe_soon(
+            in_channels=self.sizes.channels.value,
+            classes=self.sizes.classes.value,
+            size=(self.sizes.patch.value,) * 2,
+            batch_size=self.sizes.batch_size.value,
+        )

@@ -1,0 +1,174 @@
+"""What all widgets share: a place for messages, folded parts, choices of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from pixelwise.errors import PixelwiseError
+
+if TYPE_CHECKING:
+    import napari
+
+PLUGIN = "napari-pixelwise"
+
+
+class Panel(QWidget):
+    """A dock widget: a column that scrolls, with a line for messages at its foot.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+    message : str
+        What the widget says last; empty if nothing.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        inside = QWidget()
+        self.column = QVBoxLayout(inside)
+        self.column.setContentsMargins(6, 6, 6, 6)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        self._note = QLabel()
+        self._note.setWordWrap(True)
+        self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._note.hide()
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(scroll)
+        outside.addWidget(self._note)
+        self.setMinimumWidth(330)
+
+    @property
+    def message(self) -> str:
+        """What the widget says last; empty if nothing."""
+        return str(self._note.text())
+
+    def say(self, text: str) -> None:
+        """Show a message, in the widget only; an empty text takes it away."""
+        self._write_note(text, "")
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong: in the widget, and as napari's notification."""
+        self._write_note(text, "color: #ff6b6b;")
+        show_error(text)
+
+    def announce(self, text: str) -> None:
+        """Show that something is done: in the widget, and as napari's notification."""
+        self._write_note(text, "")
+        show_info(text)
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn errors that were raised on purpose into a message."""
+        try:
+            yield
+        except (PixelwiseError, OSError) as error:
+            self.complain(str(error))
+
+    def _write_note(self, text: str, style: str) -> None:
+        self._note.setText(text)
+        self._note.setStyleSheet(f"padding: 6px; {style}")
+        self._note.setVisible(bool(text))
+
+
+class Fold(QWidget):
+    """A part with a title that opens and closes by a click."""
+
+    def __init__(self, title: str, inside: QWidget, *, is_open: bool = False) -> None:
+        super().__init__()
+        self.inside = inside
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setCheckable(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setStyleSheet("QToolButton { border: none; font-weight: bold; }")
+        self.button.toggled.connect(self._toggle)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.button)
+        layout.addWidget(inside)
+        self.button.setChecked(is_open)
+        self._toggle(is_open)
+
+    def _toggle(self, is_open: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
+        self.button.setArrowType(arrow)
+        self.inside.setVisible(is_open)
+
+
+def create_row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets side by side."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def stack_widgets(*widgets: QWidget) -> QWidget:
+    """Widgets one below the other, at the top of what room there is."""
+    inside = QWidget()
+    layout = QVBoxLayout(inside)
+    for widget in widgets:
+        layout.addWidget(widget)
+    layout.addStretch()
+    return inside
+
+
+def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
+    """Make a push button; `act` is called without arguments."""
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda *_: act())
+    return button
+
+
+def create_text(text: str = "") -> QLabel:
+    """Text that wraps and can be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def read_setting(category: str, name: str, default: str) -> str:
+    """Read a setting of the plugin from napari's preferences."""
+    try:
+        from napari.settings import get_plugin_settings
+
+        value = getattr(getattr(get_plugin_settings(PLUGIN), category), name)
+    except (ImportError, AttributeError, KeyError):
+        return default
+    return str(value) or default
+
+
+def runs_folder() -> Path:
+    """Folder of the trainings, as napari's preferences say: ~/pixelwise-runs if they do not."""
+    return Path(read_setting("general", "runs_folder", "~/pixelwise-runs")).expanduser()

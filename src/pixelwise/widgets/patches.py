@@ -1,0 +1,202 @@
+"""The widget Patches: images and masks cut into a folder of patches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from magicgui.widgets import FileEdit
+from qtpy.QtWidgets import QCheckBox, QProgressBar
+
+from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.patches import iter_windows
+from pixelwise.widgets.data import DataPicker
+from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
+from pixelwise.widgets.layers import image_shape, read_axes
+from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+
+if TYPE_CHECKING:
+    import napari
+
+GRID = "patch grid"
+_MOST_LINES = 5000
+
+
+class PatchesWidget(Panel):
+    """Cut open layers or a folder into patches.
+
+    Attributes
+    ----------
+    data : DataPicker
+    windows : Form of PatchConfig
+        size, step, edge, min_foreground.
+    out : FileEdit
+        New folder to write.
+    result : Path or None
+        The last folder that was written.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.data = DataPicker(self)
+        self.windows = Form(PatchConfig)
+        self.out = FileEdit(
+            name="out", mode="d", label="Write to", tooltip="New folder for the patches"
+        )
+        self.result: Path | None = None
+        self._job: Job | None = None
+        self._temp: Path | None = None
+        self._writes = False
+        self._busy = False
+        self._build()
+
+    def _build(self) -> None:
+        self.summary = create_text()
+        self.grid = QCheckBox("Show the grid on the image")
+        self.grid.setToolTip("Draws every patch as a rectangle on the first image")
+        self.grid.toggled.connect(self.show_grid)
+        self.windows.container.changed.connect(lambda *_: self.show_grid())
+        self.count_button = create_button(
+            "Count", "Say how many patches there would be, and of which classes", self.count
+        )
+        self.write_button = create_button("Write", "Write the patches into the folder", self.write)
+        self.stop_button = create_button("Stop", "Stop, and leave nothing behind", self.stop)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 0)
+        self.column.addWidget(self.data)
+        self.column.addWidget(self.windows.native)
+        self.column.addWidget(lay_out([self.out])[1])
+        self.column.addWidget(self.grid)
+        self.column.addLayout(create_row(self.count_button, self.write_button, self.stop_button))
+        self.column.addWidget(self.progress)
+        self.column.addWidget(self.summary)
+        self.column.addStretch()
+        self._set_busy(False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether patches are counted or written."""
+        return self._busy
+
+    def count(self) -> None:
+        """Count patches and class shares without writing."""
+        self._start(writes=False)
+
+    def write(self) -> None:
+        """Write the patches, and open them as a stack."""
+        self._start(writes=True)
+
+    def stop(self) -> None:
+        """Stop; nothing is left under the final name."""
+        if self._job is not None:
+            self._job.stop()
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Let Qt work until the job has ended."""
+        wait_until(lambda: not self._busy, seconds)
+
+    def show_grid(self, *_: object) -> None:
+        """Draw the windows on the first image, or take them away."""
+        if GRID in self.viewer.layers and not self.grid.isChecked():
+            self.viewer.layers.remove(GRID)
+        pairs = self.data.pairs
+        if not self.grid.isChecked() or not pairs:
+            return
+        image = pairs[0][0]
+        try:
+            height, width = image_shape(image)[-2:]
+            windows = list(iter_windows((height, width), self.windows.create()))[:_MOST_LINES]
+        except PixelwiseError as error:
+            self.say(str(error))
+            return
+        self.say("")
+        corners = np.array([[(w.y, w.x), (w.y + w.height, w.x + w.width)] for w in windows])
+        if GRID in self.viewer.layers:
+            self.viewer.layers.remove(GRID)
+        axes = read_axes(image).names.replace("C", "")
+        self.viewer.add_shapes(
+            list(corners - 0.5),
+            shape_type="rectangle",
+            edge_color="#e69f00",
+            edge_width=max(1, min(height, width) / 400),
+            face_color="transparent",
+            scale=np.asarray(image.scale)[-2:] if axes.endswith("YX") else None,
+            translate=np.asarray(image.translate)[-2:] if axes.endswith("YX") else None,
+            name=GRID,
+        )
+
+    def _start(self, *, writes: bool) -> None:
+        """Save layers if need be, then start the child."""
+        if self._busy:
+            self.complain("Patches are being made: wait for them, or stop.")
+            return
+        self.say("")
+        self._writes = writes
+        self._temp = Path(tempfile.mkdtemp(prefix="pixelwise-patches-"))
+        try:
+            self.windows.create()
+            if writes:
+                self._require_out()
+            self._set_busy(True)
+            self.data.prepare(self._temp, then=self._run, failed=self._fail)
+        except (PixelwiseError, OSError) as error:
+            self._fail(error)
+
+    def _require_out(self) -> Path:
+        text = str(self.out.value)
+        if text in ("", "."):
+            raise ConfigError("Choose a new folder to write the patches to.")
+        return Path(text)
+
+    def _run(self, data: DataConfig) -> None:
+        """Start the child on a data set."""
+        values = data.model_dump(mode="json", exclude_defaults=True)
+        values.pop("path")
+        values.pop("validation_fraction", None)
+        arguments = ["patches", str(data.path), "--json", *to_options(values)]
+        arguments += to_options(self.windows.create().model_dump(mode="json", exclude_none=True))
+        arguments += ["--out", str(self._require_out())] if self._writes else ["--dry-run"]
+        self._job = Job(arguments, self)
+        self._job.ended.connect(self._show)
+
+    def _fail(self, error: Exception) -> None:
+        self.complain(str(error))
+        self._clean()
+
+    def _show(self, end: JobEnd) -> None:
+        """Show what was counted or written."""
+        output = "" if self._job is None else self._job.output
+        self._clean()
+        if not end.ok:
+            self.complain(end.message)
+            return
+        found = json.loads(output)
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in found["class_shares"].items())
+        skipped = f", {found['skipped']} with too little foreground" if found["skipped"] else ""
+        text = f"{found['patches']} patches from {len(found['sources'])} images{skipped}\n{shares}"
+        self.summary.setText(text)
+        if self._writes:
+            self.result = Path(found["path"])
+            self.announce(f"{found['patches']} patches are in {self.result}.")
+            self.viewer.open(str(self.result), plugin="napari-pixelwise")
+
+    def _clean(self) -> None:
+        """Forget the job and remove what was saved for it."""
+        self._job = None
+        if self._temp is not None:
+            shutil.rmtree(self._temp, ignore_errors=True)
+        self._temp = None
+        self._set_busy(False)
+
+    def _set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        self.progress.setVisible(busy)
+        self.stop_button.setEnabled(busy)
+        self.count_button.setEnabled(not busy)
+        self.write_button.setEnabled(not busy)

@@ -1,0 +1,235 @@
+"""Curves of trainings: live, several over one another, exported as PNG and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from pyqtgraph.exporters import ImageExporter
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from pixelwise.atomic import replacing, write_text
+from pixelwise.events import EpochEnded, Event, StepsDone
+
+REPAINT_MS = 100
+SCORES = ("dice", "iou", "accuracy")
+# Okabe & Ito's colour-blind safe set; runs take them in turn.
+_COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#999999")
+_STYLES = {
+    "training": Qt.PenStyle.DotLine,
+    "validation": Qt.PenStyle.SolidLine,
+    "score": Qt.PenStyle.SolidLine,
+}
+
+
+@dataclass
+class Series:
+    """Points of one curve, in arrays that grow by doubling."""
+
+    count: int = 0
+    points: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 64)))
+
+    def append(self, x: float, y: float) -> None:
+        """Add a point."""
+        if self.count == self.points.shape[1]:
+            self.points = np.concatenate([self.points, np.empty_like(self.points)], axis=1)
+        self.points[:, self.count] = x, y
+        self.count += 1
+
+    @property
+    def x(self) -> npt.NDArray[np.float64]:
+        """Epochs; fractions are within an epoch."""
+        return self.points[0, : self.count]
+
+    @property
+    def y(self) -> npt.NDArray[np.float64]:
+        """Values; NaN where there is none."""
+        return self.points[1, : self.count]
+
+
+class CurvePlot(QWidget):
+    """Training and validation loss above, one score of choice below; repaints ten times a second.
+
+    Zoom with the wheel, move with the mouse, right-click for more; A in the corner shows all.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.repaints = 0
+        self._runs: dict[str, dict[str, Series]] = {}
+        self._curves: dict[tuple[str, str], pg.PlotDataItem] = {}
+        self._stale: set[tuple[str, str]] = set()
+        self._build()
+        self._timer = QTimer(self)
+        self._timer.setInterval(REPAINT_MS)
+        self._timer.timeout.connect(self.repaint_curves)
+        self._timer.start()
+
+    def _build(self) -> None:
+        self.losses, self.scores = pg.PlotWidget(self), pg.PlotWidget(self)
+        for plot, name in ((self.losses, "loss"), (self.scores, "dice")):
+            plot.setLabel("left", name)
+            plot.showGrid(x=True, y=True, alpha=0.2)
+            plot.setMinimumHeight(120)
+        self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self.scores.setLabel("bottom", "epoch")
+        self.scores.setXLink(self.losses)
+        self.score = QComboBox(self)
+        self.score.addItems(SCORES)
+        self.score.setToolTip("Score of the validation images to draw")
+        self.score.currentTextChanged.connect(self._show_score)
+        self.logarithmic = QCheckBox("log", self)
+        self.logarithmic.setToolTip("Logarithmic axis for the loss")
+        self.logarithmic.toggled.connect(lambda on: self.losses.setLogMode(y=on))
+        row = QHBoxLayout()
+        row.addWidget(self.score)
+        row.addWidget(self.logarithmic)
+        row.addStretch()
+        for text, slot in (("PNG…", self._ask_png), ("CSV…", self._ask_csv)):
+            button = QPushButton(text, self)
+            button.setToolTip(f"Save the curves as {text[:3]}")
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.losses)
+        layout.addWidget(self.scores)
+        layout.addLayout(row)
+
+    @property
+    def runs(self) -> Mapping[str, Mapping[str, Series]]:
+        """Curves by run: training, validation, and each score."""
+        return self._runs
+
+    def add_run(self, run: str) -> None:
+        """Show a run, empty as yet; one that is shown starts again."""
+        self.remove_run(run)
+        self._runs[run] = {name: Series() for name in ("training", "validation", *SCORES)}
+        color = _COLORS[(len(self._runs) - 1) % len(_COLORS)]
+        for name in ("training", "validation", "score"):
+            plot = self.scores if name == "score" else self.losses
+            pen = pg.mkPen(color, width=2, style=_STYLES[name])
+            dots = {"symbol": "o", "symbolSize": 4, "symbolBrush": color, "symbolPen": None}
+            label = f"{Path(run).name} {name}"
+            marks = {} if name == "training" else dots
+            curve = pg.PlotDataItem(pen=pen, name=label, connect="finite", **marks)
+            curve.setDownsampling(auto=True, method="peak")
+            curve.setClipToView(True)
+            plot.addItem(curve)
+            self._curves[run, name] = curve
+
+    def remove_run(self, run: str) -> None:
+        """Take a run's curves away."""
+        self._runs.pop(run, None)
+        for name in ("training", "validation", "score"):
+            curve = self._curves.pop((run, name), None)
+            if curve is not None:
+                (self.scores if name == "score" else self.losses).removeItem(curve)
+        self._stale = {key for key in self._stale if key[0] != run}
+
+    def add_events(self, run: str, events: Iterable[Event]) -> None:
+        """Add what a run reports; the next repaint shows it."""
+        if run not in self._runs:
+            self.add_run(run)
+        for event in events:
+            if isinstance(event, StepsDone):
+                place = event.epoch - 1 + event.step / event.steps
+                self._add(run, "training", (place, event.train_loss))
+            elif isinstance(event, EpochEnded):
+                self._add(run, "training", (event.epoch, event.train_loss))
+                self._add(run, "validation", (event.epoch, event.validation_loss))
+                for name in SCORES:
+                    self._add(run, name, (event.epoch, event.scores.get(name)))
+
+    def _add(self, run: str, name: str, point: tuple[float, float | None]) -> None:
+        x, y = point
+        self._runs[run][name].append(x, np.nan if y is None else y)
+        self._stale.add((run, "score" if name in SCORES else name))
+
+    def _show_score(self, name: str) -> None:
+        self.scores.setLabel("left", name)
+        self._stale |= {(run, "score") for run in self._runs}
+
+    def repaint_curves(self) -> None:
+        """Draw the curves that have new points; called by a timer, ten times a second."""
+        if not self._stale or not self.isVisible():
+            return
+        for run, name in self._stale:
+            series = self._runs[run][self.score.currentText() if name == "score" else name]
+            self._curves[run, name].setData(series.x, series.y)
+        self._stale.clear()
+        self.repaints += 1
+
+    def to_csv(self) -> str:
+        """All points as CSV: run, curve, epoch, value."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["run", "curve", "epoch", "value"])
+        for run, curves in self._runs.items():
+            for name, series in curves.items():
+                for x, y in zip(series.x.tolist(), series.y.tolist(), strict=True):
+                    rows.writerow([run, name, f"{x:g}", f"{y:.6g}"])
+        return text.getvalue()
+
+    def export_csv(self, path: Path) -> None:
+        """Write all points as CSV.
+
+        Raises
+        ------
+        WriteError
+            The folder cannot be written.
+        """
+        write_text(path, self.to_csv())
+
+    def export_png(self, path: Path) -> None:
+        """Write both plots as they are seen, twice as large, as one PNG.
+
+        Raises
+        ------
+        WriteError
+            The folder cannot be written.
+        """
+        self.repaint_curves()
+        images = []
+        for plot in (self.losses, self.scores):
+            exporter = ImageExporter(plot.plotItem)
+            exporter.parameters()["width"] = 2 * max(plot.width(), 300)
+            images.append(_to_array(exporter.export(toBytes=True)))
+        width = max(image.shape[1] for image in images)
+        padded = [np.pad(i, ((0, 0), (0, width - i.shape[1]), (0, 0))) for i in images]
+        from PIL import Image
+
+        with replacing(path) as temp:
+            Image.fromarray(np.vstack(padded)).save(temp, format="PNG")
+
+    def _ask_png(self) -> None:
+        if path := QFileDialog.getSaveFileName(self, "Save the plot", "loss.png", "*.png")[0]:
+            self.export_png(Path(path))
+
+    def _ask_csv(self) -> None:
+        if path := QFileDialog.getSaveFileName(self, "Save the points", "loss.csv", "*.csv")[0]:
+            self.export_csv(Path(path))
+
+
+def _to_array(image: pg.QtGui.QImage) -> npt.NDArray[np.uint8]:
+    """Pixels (Y, X, 3) of a Qt image."""
+    rgb = pg.functions.ndarray_from_qimage(
+        image.convertToFormat(pg.QtGui.QImage.Format.Format_RGBA8888)
+    )
+    found: npt.NDArray[np.uint8] = np.ascontiguousarray(rgb[..., :3])
+    return found

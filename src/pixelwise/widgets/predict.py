@@ -1,0 +1,314 @@
+"""The widget Predict: labels of layers and folders, shown while they are computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import FileEdit, LineEdit
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QSizePolicy,
+    QTabWidget,
+)
+
+from pixelwise.axes import parse_axes
+from pixelwise.cards import Card, read_card
+from pixelwise.config import PredictConfig
+from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError
+from pixelwise.events import Event, ImageFailed, ImagePredicted
+from pixelwise.images import write_tiff
+from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
+from pixelwise.widgets.layers import find_layers, layer_array, read_axes
+from pixelwise.widgets.panel import (
+    Fold,
+    Panel,
+    create_button,
+    create_row,
+    create_text,
+    read_setting,
+    runs_folder,
+    stack_widgets,
+)
+from pixelwise.widgets.predictions import AXES_KEY, LayerPredictions
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+_SETTINGS = [field for field in PredictConfig.model_fields if field != "axes"]
+_SHARES = 1000
+
+
+class PredictWidget(Panel):
+    """Apply a model to layers or to a folder.
+
+    Attributes
+    ----------
+    model : magicgui FileEdit
+        Model file.
+    layers : QListWidget
+        Image layers; those that are ticked are predicted.
+    axes : magicgui LineEdit
+        Axes of the images, where they are understood wrongly.
+    settings : Form of PredictConfig
+    source, out : magicgui FileEdit
+        Folder of images, and folder for their labels.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.model = FileEdit(
+            name="model", mode="r", label="Model", filter="*.safetensors",
+            value=_newest_model(), tooltip="Model file that a training wrote",
+        )  # fmt: skip
+        self.axes = LineEdit(
+            name="axes", label="Axes", tooltip="Only if they are understood wrongly: e.g. ZYX"
+        )
+        self.settings = Form(PredictConfig, _SETTINGS)
+        self.settings.fill({"device": read_setting("general", "device", "auto")})
+        self.source = FileEdit(
+            name="source", mode="d", label="Images", tooltip="Folder with images"
+        )
+        self.out = FileEdit(name="out", mode="d", label="Labels", tooltip="Folder for the labels")
+        self._predictions = LayerPredictions(napari_viewer, self)
+        self._job: Job | None = None
+        self._failed: list[str] = []
+        self._build()
+
+    def _build(self) -> None:
+        self.card_text, self.understood, self.status = create_text(), create_text(), create_text()
+        self.layers = QListWidget()
+        self.layers.setMaximumHeight(110)
+        self.tabs = QTabWidget()
+        axes = lay_out([self.axes])[1]
+        self.tabs.addTab(stack_widgets(self.layers, axes, self.understood), "Layers")
+        self.tabs.addTab(stack_widgets(lay_out([self.source, self.out])[1]), "Folder")
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.predict_button = create_button("Predict", "Predict what is chosen", self.predict)
+        self.cancel_button = create_button("Cancel", "Stop; nothing is left", self.cancel)
+        self.save_button = create_button("Save…", "Save the last labels as TIFF", self._ask_save)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, _SHARES)
+        settings = Fold("Settings", self.settings.native)
+        for widget in (lay_out([self.model])[1], self.card_text, self.tabs, settings):
+            self.column.addWidget(widget)
+        buttons = create_row(self.predict_button, self.cancel_button, self.save_button)
+        self.column.addLayout(buttons)
+        self.column.addWidget(self.progress)
+        self.column.addWidget(self.status)
+        self.column.addStretch()
+        self._connect()
+        self.refresh()
+        self._show_card()
+        self._show_state()
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._show_card)
+        self.axes.changed.connect(self._explain_axes)
+        self.layers.itemChanged.connect(self._explain_axes)
+        for event in ("inserted", "removed"):
+            getattr(self.viewer.layers.events, event).connect(self.refresh)
+        self.viewer.layers.selection.events.changed.connect(self.refresh)
+        self._predictions.told.connect(self.status.setText)
+        self._predictions.progress.connect(lambda d: self.progress.setValue(round(_SHARES * d)))
+        self._predictions.finished.connect(self._end_layers)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is predicted."""
+        return self._predictions.is_running or self._job is not None
+
+    @property
+    def results(self) -> list[Layer]:
+        """Layers that the last prediction of layers has made."""
+        return self._predictions.results
+
+    @property
+    def chosen(self) -> list[Layer]:
+        """Image layers that are ticked."""
+        items = [self.layers.item(row) for row in range(self.layers.count())]
+        names = [i.text() for i in items if i and i.checkState() == Qt.CheckState.Checked]
+        return [layer for layer in find_layers(self.viewer, "image") if layer.name in names]
+
+    def choose(self, *names: str) -> None:
+        """Tick just these layers."""
+        self.tabs.setCurrentIndex(0)
+        for row in range(self.layers.count()):
+            item = self.layers.item(row)
+            ticked = item.text() in names
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+
+    def choose_folder(self, source: Path, out: Path) -> None:
+        """Predict a folder of images into another one."""
+        self.tabs.setCurrentIndex(1)
+        self.source.value, self.out.value = source, out
+
+    def predict(self) -> None:
+        """Predict what is chosen."""
+        with self.complaining():
+            if self.is_running:
+                raise RunError("A prediction is running: wait for it, or cancel it.")
+            self.say("")
+            settings = self.settings.create()
+            self._read_card()
+            self.progress.setValue(0)
+            if self.tabs.currentIndex() == 1:
+                self._predict_folder(settings)
+            else:
+                self._predict_layers(settings)
+        self._show_state()
+
+    def cancel(self) -> None:
+        """Stop; labels that are not finished go away."""
+        self._predictions.cancel()
+        if self._job is not None:
+            self._job.stop()
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Let Qt work until the prediction has ended.
+
+        Raises
+        ------
+        TimeoutError
+            It takes longer.
+        """
+        wait_until(lambda: not self.is_running, seconds)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Save the last results as TIFF, one file each.
+
+        Raises
+        ------
+        WriteError
+            The folder cannot be written.
+        """
+        paths = []
+        for layer in self.results:
+            path = folder / f"{layer.name.replace('/', '_')}.tif"
+            write_tiff(path, np.asarray(layer.data), axes=layer.metadata[AXES_KEY])
+            paths.append(path)
+        return paths
+
+    def refresh(self, *_: object) -> None:
+        """List the image layers: those are ticked that are selected, else that were before."""
+        images = find_layers(self.viewer, "image")
+        selected = [layer for layer in images if layer in self.viewer.layers.selection]
+        selected = selected or self.chosen or [layer for layer in images if layer.visible][-1:]
+        self.layers.blockSignals(True)
+        self.layers.clear()
+        for layer in images:
+            item = QListWidgetItem(layer.name)
+            ticked = layer in selected
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+            self.layers.addItem(item)
+        self.layers.blockSignals(False)
+        self._explain_axes()
+
+    def _explain_axes(self, *_: object) -> None:
+        """Say how the ticked layers are understood."""
+        given = self.axes.value.strip().upper()
+        lines = []
+        for layer in self.chosen:
+            try:
+                lines.append(
+                    f"{layer.name}: {f'{given} (as given)' if given else read_axes(layer)}"
+                )
+            except DataError as error:
+                lines.append(str(error))
+        self.understood.setText("\n".join(lines) or "Tick image layers, or select them.")
+
+    def _read_axes(self, layer: Layer) -> str:
+        if text := self.axes.value.strip():
+            return parse_axes(text, layer_array(layer).ndim)
+        return read_axes(layer).names
+
+    def _read_card(self) -> Card:
+        path = Path(self.model.value or "")
+        if not path.is_file():
+            raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
+        return read_card(path)
+
+    def _show_card(self, *_: object) -> None:
+        try:
+            card = self._read_card()
+        except (PixelwiseError, OSError):
+            self.card_text.setText("")
+            return
+        encoder = f" with {card.encoder}" if card.encoder else ""
+        self.card_text.setText(
+            f"{card.architecture}{encoder}, {card.in_channels} channels; classes: "
+            f"{', '.join(card.class_names)}"
+        )
+
+    def _predict_layers(self, settings: PredictConfig) -> None:
+        layers = [(layer, self._read_axes(layer)) for layer in self.chosen]
+        if not layers:
+            raise DataError("Open an image and tick it in the list, or take a folder.")
+        self._predictions.predict(layers, Path(self.model.value), settings)
+
+    def _end_layers(self, status: str) -> None:
+        self._show_state()
+        if status == "failed":
+            self.status.setText("")
+            self.complain("\n".join(self._predictions.failures))
+        else:
+            done = f"{len(self.results)} layers predicted."
+            self.status.setText("Cancelled." if status == "cancelled" else done)
+
+    def _predict_folder(self, settings: PredictConfig) -> None:
+        source, out = Path(self.source.value or ""), Path(self.out.value or "")
+        if not self.source.value or not source.is_dir():
+            raise ConfigError("Choose a folder with images.")
+        if out == Path():
+            raise ConfigError("Choose a folder for the labels.")
+        values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
+        if text := self.axes.value.strip():
+            values["axes"] = text
+        arguments = ["predict", str(self.model.value), str(source), "--out", str(out), "--json"]
+        self._failed = []
+        self._job = Job([*arguments, *to_options(values)], self)
+        self._job.event.connect(self._hear_folder)
+        self._job.ended.connect(self._end_folder)
+        self.progress.setRange(0, 0)
+        self.status.setText("Loading the model…")
+
+    def _hear_folder(self, event: Event) -> None:
+        if isinstance(event, ImagePredicted):
+            self.status.setText(f"{Path(event.source).name}: {event.axes}")
+        elif isinstance(event, ImageFailed):
+            self._failed.append(f"{event.source}: {event.message}")
+
+    def _end_folder(self, end: JobEnd) -> None:
+        self._job = None
+        self.progress.setRange(0, _SHARES)
+        self._show_state()
+        if end.ok:
+            self.status.setText(f"The labels are in {self.out.value}.")
+        else:
+            self.status.setText("")
+            self.complain("\n".join(self._failed) or end.message)
+
+    def _ask_save(self) -> None:
+        if folder := QFileDialog.getExistingDirectory(self, "Folder for the labels"):
+            with self.complaining():
+                self.announce(f"{len(self.save(Path(folder)))} files are in {folder}.")
+
+    def _show_state(self) -> None:
+        running = self.is_running
+        self.predict_button.setEnabled(not running)
+        self.cancel_button.setEnabled(running)
+        self.save_button.setEnabled(bool(self.results) and not running)
+        self.progress.setVisible(running)
+
+
+def _newest_model() -> Path | None:
+    """Model of the newest run in the folder of runs."""
+    found = [path for path in runs_folder().glob("*/model.safetensors") if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -1,0 +1,147 @@
+"""Run folders as a widget sees them: one that is followed, and a list of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from pixelwise.errors import PixelwiseError
+from pixelwise.events import RunEnded, RunFailed
+from pixelwise.runs import RunFolder, RunSummary, is_training, list_runs
+from pixelwise.widgets.jobs import LineFollower
+
+_POLL_MS = 100
+_LOST_LOOKS = 20
+
+
+class RunWatch(QObject):
+    """Follows a run folder, whoever writes it: its events from the first to the newest.
+
+    Parameters
+    ----------
+    run : RunFolder
+    parent : QObject
+    has_child : callable
+        Whether a child of ours is about to write, or writes, the run.
+
+    Attributes
+    ----------
+    events : Signal
+        A list of new events.
+    ended : Signal
+        The run ended, or the process that trained is gone: `RunEnded`, `RunFailed` or None.
+    """
+
+    events = Signal(list)
+    ended = Signal(object)
+
+    def __init__(
+        self, run: RunFolder, parent: QObject, *, has_child: Callable[[], bool] = lambda: False
+    ) -> None:
+        super().__init__(parent)
+        self.run = run
+        self._has_child = has_child
+        self.is_over = False
+        self._follower = LineFollower(run.events)
+        self._last: RunEnded | RunFailed | None = None
+        self._quiet = 0
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self.look)
+        self._timer.start(_POLL_MS)
+
+    def look(self) -> None:
+        """Report what is new."""
+        if found := self._follower.read_events():
+            self._quiet = 0
+            self._last = next(
+                (e for e in reversed(found) if isinstance(e, RunEnded | RunFailed)), None
+            )
+            self.events.emit(found)
+            return
+        self._quiet += 1
+        if self._has_child():
+            return
+        if self._last is not None or (self._quiet % _LOST_LOOKS == 0 and not is_training(self.run)):
+            self.stop()
+            self.ended.emit(self._last)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self.is_over = True
+        self._timer.stop()
+
+
+class RunsTable(QTableWidget):
+    """The runs of a folder, newest first; a ticked one is drawn.
+
+    Attributes
+    ----------
+    ticked : Signal
+        A run's path and whether it is ticked now.
+    """
+
+    ticked = Signal(str, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 4, parent)
+        self.summaries: list[RunSummary] = []
+        self.setHorizontalHeaderLabels(["run", "state", "epoch", "best"])
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.verticalHeader().hide()
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setMinimumHeight(110)
+        self.itemChanged.connect(self._tell)
+
+    def refresh(self, folder: Path, drawn: Sequence[str]) -> None:
+        """List the runs in a folder; those in `drawn` (paths) are ticked."""
+        chosen = self.selected
+        try:
+            found = list_runs(folder) if folder.is_dir() else []
+        except PixelwiseError:
+            found = []
+        self.summaries = sorted(found, key=lambda s: s.path.stat().st_mtime, reverse=True)
+        self.blockSignals(True)
+        self.setRowCount(len(self.summaries))
+        for row, summary in enumerate(self.summaries):
+            best = (
+                "" if summary.best_score is None else f"{summary.monitor} {summary.best_score:.3f}"
+            )
+            epoch = f"{summary.epoch}/{summary.epochs}"
+            for column, text in enumerate((summary.path.name, summary.state, epoch, best)):
+                item = QTableWidgetItem(text)
+                if column == 0:
+                    item.setToolTip(f"{summary.path}\n{summary.architecture}")
+                    ticked = str(summary.path) in drawn
+                    item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+                self.setItem(row, column, item)
+            if chosen is not None and summary.path == chosen.path:
+                self.selectRow(row)
+        self.blockSignals(False)
+
+    @property
+    def selected(self) -> RunSummary | None:
+        """The run whose row is selected."""
+        rows = {index.row() for index in self.selectedIndexes()}
+        return self.summaries[rows.pop()] if len(rows) == 1 else None
+
+    def select(self, path: Path) -> None:
+        """Select a run by its path."""
+        for row, summary in enumerate(self.summaries):
+            if summary.path == path:
+                self.selectRow(row)
+
+    def _tell(self, item: QTableWidgetItem) -> None:
+        if item.column() == 0:
+            path = str(self.summaries[item.row()].path)
+            self.ticked.emit(path, item.checkState() == Qt.CheckState.Checked)

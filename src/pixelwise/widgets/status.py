@@ -1,0 +1,100 @@
+"""Where a training stands: progress, time left, device and why, how the data were read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+
+from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, StepsDone
+from pixelwise.widgets.panel import create_text
+
+_ENDS = {
+    "finished": "Finished",
+    "stopped": "Stopped and saved; Resume goes on",
+    "no_progress": "Stopped early: no more progress",
+}
+
+
+class TrainingStatus(QWidget):
+    """A progress bar and two texts.
+
+    Attributes
+    ----------
+    progress : QProgressBar
+    text, understood : QLabel
+        What happens now; device and data of the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = QProgressBar()
+        self.text, self.understood = create_text(), create_text()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.progress, self.text, self.understood):
+            layout.addWidget(widget)
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.progress.hide()
+        self.text.setText("")
+        self.understood.setText("")
+
+    def begin(self) -> None:
+        """Show that a run is looked at, before its first event."""
+        self.progress.setRange(0, 0)
+        self.progress.show()
+        self.text.setText("Starting…")
+        self.understood.setText("")
+
+    def show_events(self, events: Sequence[Event]) -> None:
+        """Show what a run reports."""
+        for event in events:
+            if isinstance(event, RunStarted):
+                self.understood.setText(_describe_start(event))
+        newest = [event for event in events if isinstance(event, StepsDone | EpochEnded)]
+        if newest and isinstance(newest[-1], StepsDone):
+            self._show_steps(newest[-1])
+        elif newest and isinstance(newest[-1], EpochEnded):
+            self._show_epoch(newest[-1])
+
+    def end(self, last: RunEnded | RunFailed | None) -> None:
+        """Show how a run has ended; None: its process is gone."""
+        self.progress.hide()
+        if isinstance(last, RunEnded):
+            best = "" if last.best_score is None else f" Best {last.monitor} {last.best_score:.3f}."
+            self.text.setText(f"{_ENDS[last.reason]}.{best}\n{last.model}")
+        elif isinstance(last, RunFailed):
+            self.text.setText(f"Failed: {last.message}")
+        else:
+            self.text.setText("The process that trained is gone; Resume goes on.")
+
+    def _show_steps(self, event: StepsDone) -> None:
+        self.progress.setRange(0, event.steps)
+        self.progress.setValue(event.step)
+        self.progress.setFormat(f"epoch {event.epoch}, %p %")
+        left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
+        self.text.setText(f"{event.patches_per_second:.1f} patches/s{left}")
+
+    def _show_epoch(self, event: EpochEnded) -> None:
+        self.progress.setRange(0, event.epochs)
+        self.progress.setValue(event.epoch)
+        self.progress.setFormat("epoch %v of %m")
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in event.scores.items() if v is not None)
+        self.text.setText(f"epoch {event.epoch} of {event.epochs}: {scores}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _describe_start(event: RunStarted) -> str:
+    return (
+        f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})\n"
+        f"{event.train_images} images in {event.train_patches} patches, {event.validation_images} "
+        f"to validate on; {event.parameters:,} parameters\n{event.data}"
+    )

@@ -1,0 +1,389 @@
+"""The widget Train: data, network and settings in; a running training, its curves and model out."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import FileEdit, LineEdit
+from qtpy.QtWidgets import QCheckBox, QPlainTextEdit, QVBoxLayout, QWidget
+
+from pixelwise.config import (
+    AugmentationConfig,
+    DataConfig,
+    PatchConfig,
+    TrainConfig,
+    TrainingConfig,
+)
+from pixelwise.errors import ConfigError, RunError
+from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, Warned
+from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
+from pixelwise.widgets.closing import CloseGuard
+from pixelwise.widgets.data import DataPicker
+from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.jobs import Job, JobEnd, wait_until
+from pixelwise.widgets.models import ModelPicker, NetworkCost
+from pixelwise.widgets.panel import (
+    Fold,
+    Panel,
+    create_button,
+    create_row,
+    read_setting,
+    runs_folder,
+    stack_widgets,
+)
+from pixelwise.widgets.plot import CurvePlot
+from pixelwise.widgets.previews import PreviewLayers
+from pixelwise.widgets.runs import RunsTable, RunWatch
+from pixelwise.widgets.status import TrainingStatus
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QShowEvent
+
+_FIRST = ("epochs", "batch_size", "learning_rate", "device")
+
+
+class TrainWidget(Panel):
+    """Train a network in a process of its own, and look on.
+
+    Attributes
+    ----------
+    data : DataPicker
+    model : ModelPicker
+    patches, training, more, augmentation : Form
+        ``training["epochs"].value = 20``; `more` holds the folded fields of `TrainingConfig`.
+    place : magicgui Container
+        `folder` (of all runs) and `name` (of this one).
+    plot : CurvePlot
+    runs : RunsTable
+    run : RunFolder or None
+        The run that is followed.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.data, self.model = DataPicker(self), ModelPicker()
+        self.cost = NetworkCost(self.model, self)
+        self.patches = Form(PatchConfig)
+        self.training = Form(TrainingConfig, _FIRST)
+        self.more = Form(
+            TrainingConfig, [f for f in TrainingConfig.model_fields if f not in _FIRST]
+        )
+        self.augmentation = Form(AugmentationConfig)
+        self.training.fill({"device": read_setting("general", "device", "auto")})
+        self.plot, self.runs = CurvePlot(), RunsTable()
+        self.run: RunFolder | None = None
+        self.place, self._place = lay_out(
+            [
+                LineEdit(name="name", label="Run", value=_new_name(), tooltip="Name of the run"),
+                FileEdit(
+                    name="folder", mode="d", label="in", value=runs_folder(),
+                    tooltip="Folder of all runs",
+                ),
+            ]
+        )  # fmt: skip
+        self._previews = PreviewLayers(napari_viewer)
+        self._job: Job | None = None
+        self._watch: RunWatch | None = None
+        self._saving = False
+        self._build()
+        self.guard = CloseGuard(self, is_running=lambda: self.is_running, stop=self._stop_now)
+        self.refresh_runs()
+        self._find_running()
+
+    def _build(self) -> None:
+        self.start_button = create_button("Start", "Start a new training", self.start)
+        self.stop_button = create_button("Stop", "End the step, save and stop", self.stop)
+        self.resume_button = create_button(
+            "Resume", "Go on with the selected run, or the last one", self.resume
+        )
+        self.log_button = create_button("Log…", "What the process printed", self.show_log)
+        self.status = TrainingStatus()
+        self.show_previews = QCheckBox("Show previews as layers")
+        self.show_previews.setToolTip("Input, truth and prediction after each epoch")
+        self.show_previews.setChecked(True)
+        self.runs.ticked.connect(self._draw_run)
+        settings = QWidget()
+        inside = QVBoxLayout(settings)
+        inside.setContentsMargins(0, 0, 0, 0)
+        for form in (self.training, self.patches):
+            inside.addWidget(form.native)
+        network = QWidget()
+        column = QVBoxLayout(network)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.model)
+        column.addWidget(self.cost)
+        for title, part, is_open in (
+            ("Data", self.data, True),
+            ("Network", network, False),
+            ("Training", settings, True),
+            ("More settings", self.more.native, False),
+            ("Augmentation", self.augmentation.native, False),
+        ):
+            self.column.addWidget(Fold(title, part, is_open=is_open))
+        self.column.addWidget(self._place)
+        self.column.addLayout(
+            create_row(self.start_button, self.stop_button, self.resume_button, self.log_button)
+        )
+        for widget in (self.status, self.plot, self.show_previews):
+            self.column.addWidget(widget)
+        refresh = create_button("Refresh", "Read the folder again", self.refresh_runs)
+        follow = create_button(
+            "Follow", "Show the selected run as it goes on", self.follow_selected
+        )
+        buttons = QWidget()
+        buttons.setLayout(create_row(refresh, follow))
+        self.column.addWidget(Fold("Runs", stack_widgets(self.runs, buttons), is_open=True))
+        self.column.addStretch()
+        self.patches.container.changed.connect(self._count)
+        self.training["batch_size"].changed.connect(self._count)
+        self._show_state()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
+        """Guard the window that the widget is shown in."""
+        super().showEvent(event)
+        self.guard.watch()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run that is followed trains, here or elsewhere."""
+        watching = self._watch is not None and not self._watch.is_over
+        return self._saving or self._job is not None or watching
+
+    def create_config(self, data: DataConfig, run: Path) -> TrainConfig:
+        """Make the config that the controls show.
+
+        Raises
+        ------
+        ConfigError
+            A value is wrong.
+        """
+        return TrainConfig.create(
+            data=data,
+            run=run,
+            patches=self.patches.create(),
+            model=self.model.create(),
+            augmentation=self.augmentation.create(),
+            training=TrainingConfig.create(**self.training.values | self.more.values),
+        )
+
+    def fill(self, config: TrainConfig) -> None:
+        """Show a config in the controls."""
+        self.data.choose_folder(**config.data.model_dump(mode="json", exclude_none=True))
+        self.patches.fill(config.patches)
+        self.model.fill(config.model)
+        self.augmentation.fill(config.augmentation)
+        self.training.fill(config.training)
+        self.more.fill(config.training)
+
+    def start(self) -> None:
+        """Start a new training; layers are saved into its run folder first."""
+        with self.complaining():
+            self._require_idle()
+            name = self.place["name"].value.strip()
+            if not name or Path(name).name != name:
+                raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
+            run = require_new_run(Path(self.place["folder"].value).expanduser() / name)
+            self.create_config(DataConfig(path=run.data), run.path)  # refuses wrong settings now
+            self.say("Reading the data…")
+            self._saving = True
+            self._show_state()
+            try:
+                self.data.prepare(
+                    run.data, then=lambda data: self._launch(data, run), failed=self._fail
+                )
+            except Exception:
+                self._saving = False
+                self._show_state()
+                raise
+
+    def stop(self) -> None:
+        """Ask the followed run to end its step, save and stop, whoever trains it."""
+        with self.complaining():
+            if self.run is None or not self.is_running:
+                raise RunError("No training is followed that could be stopped.")
+            if self.run.events.exists():
+                request_stop(self.run)
+                self.say("Stopping after this step…")
+            elif self._job is not None:
+                self._job.stop()
+
+    def resume(self) -> None:
+        """Go on with the selected run, or with the one that was followed last."""
+        with self.complaining():
+            self._require_idle()
+            selected = self.runs.selected
+            run = self.run if selected is None else RunFolder(selected.path)
+            if run is None:
+                raise RunError("Select a run in the list first.")
+            open_run(run.path)
+            self._follow(run)
+            self._run_child(["resume", str(run.path)], run)
+
+    def follow_selected(self) -> None:
+        """Show the selected run: its curves, and its progress if it trains."""
+        with self.complaining():
+            self._require_idle()
+            if self.runs.selected is None:
+                raise RunError("Select a run in the list first.")
+            self._follow(open_run(self.runs.selected.path))
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Let Qt work until the training has ended.
+
+        Raises
+        ------
+        TimeoutError
+            It takes longer.
+        """
+        wait_until(lambda: not self.is_running, seconds)
+
+    def refresh_runs(self) -> None:
+        """Read the folder of all runs again."""
+        self.runs.refresh(Path(self.place["folder"].value), list(self.plot.runs))
+
+    def show_log(self) -> None:
+        """Show what the process of the followed run printed."""
+        text = QPlainTextEdit()
+        text.setReadOnly(True)
+        text.setWindowTitle("Log")
+        text.resize(700, 400)
+        log = (
+            "" if self.run is None or not self.run.log.exists() else self.run.log.read_text("utf-8")
+        )
+        text.setPlainText(log or "Nothing was printed.")
+        self._log = text
+        text.show()
+
+    def _require_idle(self) -> None:
+        if self.is_running:
+            raise RunError("A training is running: stop it first, or wait until it ends.")
+
+    def _launch(self, data: DataConfig, run: RunFolder) -> None:
+        """Start the child on a config."""
+        self._saving = False
+        with self.complaining():
+            config = self.create_config(data, run.path)
+            run.path.mkdir(parents=True, exist_ok=True)
+            self.plot.remove_run(str(run.path))
+            self._follow(run)
+            self._run_child(["train", "-"], run, text=config.to_yaml())
+            self.say("")
+        self._show_state()
+
+    def _run_child(self, arguments: list[str], run: RunFolder, text: str = "") -> None:
+        self._job = Job(arguments, self, log=run.log, detached=True, text=text)
+        self._job.ended.connect(self._end_job)
+        self._show_state()
+
+    def _follow(self, run: RunFolder) -> None:
+        """Look at a run from its first event on."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch.deleteLater()
+        self.run = run
+        self.plot.add_run(str(run.path))
+        self._watch = RunWatch(run, self, has_child=lambda: self._job is not None)
+        self._watch.events.connect(self._hear)
+        self._watch.ended.connect(self._end_watch)
+        self.status.begin()
+        self._show_state()
+
+    def _find_running(self) -> None:
+        """Follow a run that is going on, as after napari was closed and opened."""
+        for summary in self.runs.summaries:
+            if summary.state == "training" and is_training(RunFolder(summary.path)):
+                self._follow(RunFolder(summary.path))
+                self.say(f"{summary.path.name} is going on; its curves are shown from the start.")
+                return
+
+    def _hear(self, events: list[Event]) -> None:
+        """Show what the run reports."""
+        assert self.run is not None  # noqa: S101  `_follow` sets it
+        self.plot.add_events(str(self.run.path), events)
+        self.status.show_events(events)
+        for event in events:
+            if isinstance(event, Warned):
+                self.say(event.message)
+        if self.show_previews.isChecked() and any(isinstance(e, PreviewsWritten) for e in events):
+            self._previews.show(self.run)
+
+    def _end_job(self, end: JobEnd) -> None:
+        """Take note that the child is gone; a run that never began leaves no folder."""
+        self._job = None
+        run, watch = self.run, self._watch
+        if run is not None and not run.config.exists():
+            if watch is not None:
+                watch.stop()
+            self.plot.remove_run(str(run.path))
+            shutil.rmtree(run.path, ignore_errors=True)
+            self.run = None
+            self.status.clear()
+        if not end.ok:
+            self.complain(end.message)
+        elif watch is not None:
+            watch.look()
+        self._show_state()
+
+    def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
+        """Show how the run has ended, here or elsewhere."""
+        self.status.end(last)
+        self.place["name"].value = _new_name()
+        if isinstance(last, RunEnded) and last.reason == "finished":
+            self.announce("The training is finished.")
+        self.refresh_runs()
+        self._show_state()
+
+    def _fail(self, error: Exception) -> None:
+        """Say that the layers could not be saved."""
+        self._saving = False
+        run = Path(self.place["folder"].value).expanduser() / self.place["name"].value.strip()
+        shutil.rmtree(RunFolder(run).data, ignore_errors=True)
+        if run.is_dir() and not any(run.iterdir()):
+            run.rmdir()
+        self.complain(str(error))
+        self._show_state()
+
+    def _stop_now(self) -> None:
+        """Stop as napari closes: the child saves and ends by itself."""
+        if self.run is not None and self.run.events.exists():
+            request_stop(self.run)
+        elif self._job is not None:
+            self._job.stop()
+
+    def _draw_run(self, path: str, ticked: bool) -> None:
+        """Draw the curves of a run that is not followed, or take them away."""
+        if self.run is not None and path == str(self.run.path) and self.is_running:
+            return
+        if not ticked:
+            self.plot.remove_run(path)
+            return
+        self.plot.add_run(path)
+        watch = RunWatch(RunFolder(Path(path)), self)
+        watch.events.connect(lambda events: self._add_curves(path, events))
+        watch.ended.connect(lambda _: watch.deleteLater())
+
+    def _add_curves(self, path: str, events: list[Event]) -> None:
+        """Draw what a run that is only looked at has reported."""
+        if path in self.plot.runs:
+            self.plot.add_events(path, events)
+
+    def _count(self, *_: object) -> None:
+        """Tell the description of the network what it is counted for."""
+        with self.complaining():
+            batch: Any = self.training["batch_size"].value
+            self.cost.describe_soon(size=self.patches.create().size, batch_size=batch)
+
+    def _show_state(self) -> None:
+        running = self.is_running
+        self.start_button.setEnabled(not running)
+        self.resume_button.setEnabled(not running)
+        self.stop_button.setEnabled(running)
+
+
+def _new_name() -> str:
+    """Name for a run that sorts by time."""
+    return datetime.now().astimezone().strftime("run-%Y%m%d-%H%M%S")
