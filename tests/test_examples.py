@@ -6,12 +6,40 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(path), str(tmp_path / "run")]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+def run(name: str, tmp_path: Path, *, after: str = "") -> str:
+    """Run an example as a user would, and a line of code after it in the same process."""
+    path, target = EXAMPLES / name, tmp_path / "run"
+    code = f"""
+import runpy, sys
+sys.argv = [{str(path)!r}, {str(target)!r}]
+runpy.run_path({str(path)!r}, run_name="__main__")
+{after}
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     assert "Dice 0." in result.stdout
-    assert (tmp_path / "run" / "labels.tif").exists()
+    assert (target / "labels.tif").exists()
+    return result.stdout
+
+
+def test_engine(tmp_path: Path) -> None:
+    run("train_and_predict.py", tmp_path)
+
+
+@pytest.mark.display
+def test_engine_beside_a_viewer(tmp_path: Path) -> None:
+    assert "nuclei: (256, 256)" in run("engine_in_napari.py", tmp_path)
+
+
+@pytest.mark.display
+def test_scripted_session_never_loads_torch(tmp_path: Path) -> None:
+    out = run("napari_session.py", tmp_path, after="assert 'torch' not in sys.modules")
+    assert "Finished" in out
+
+
+def test_every_example_is_run() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'"{path.name}"' in text for path in EXAMPLES.glob("*.py"))

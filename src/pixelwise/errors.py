@@ -8,6 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MEMORY_ADVICE = (
+    "The memory of the device is full. Take a smaller batch (--batch-size), smaller patches "
+    "(--size, or --tile in prediction) or a smaller network; or close what else uses the device."
+)
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+
 
 class PixelwiseError(Exception):
     """Base of all errors that are raised on purpose; the command line prints one message."""
@@ -67,3 +73,9 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> str:
     near = get_close_matches(name, known, n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise UnknownNameError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether memory ran out, on the host or on a GPU, in the wording of any torch backend."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)

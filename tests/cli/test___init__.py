@@ -49,6 +49,28 @@ def test_a_bug_shows_no_traceback_unless_asked(
         pixelwise("runs", ".", "--debug")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total ..."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, ...)"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+    ids=["host", "cuda", "mps", "cpu"],
+)
+def test_full_memory_is_said_with_advice(
+    pixelwise: Callable, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.commands, "main", fail)
+    result = pixelwise("runs", ".")
+    assert result.status == 1
+    assert "smaller batch" in result.err
+
+
 def test_module_is_the_command() -> None:
     command = [sys.executable, "-m", "pixelwise", "--version"]
     assert "pixelwise" in subprocess.run(command, check=True, capture_output=True, text=True).stdout

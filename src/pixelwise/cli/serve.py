@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import parse_axes, to_planes
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import MEMORY_ADVICE, PixelwiseError, is_memory_error
 from pixelwise.events import (
     Event,
     NetworkDescribed,
@@ -77,7 +77,8 @@ class _Server:
                 return
             yield from self._predict(request)
         except (PixelwiseError, OSError, RuntimeError, MemoryError) as error:
-            message = str(error) or type(error).__name__
+            full = is_memory_error(error) and not isinstance(error, PixelwiseError)
+            message = MEMORY_ADVICE if full else str(error) or type(error).__name__
             yield RequestEnded(number=request.number, status="failed", message=message)
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:
@@ -106,7 +107,7 @@ class _Server:
         for part in predictor.iter_predict_into(planes, found):
             done = (part.plane * planes.shape[2] + part.stop) / rows
             yield RowsPredicted(plane=part.plane, start=part.start, stop=part.stop, done=done)
-            if request.cancel.exists():
+            if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")
                 return
         found.flush()

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pixelwise.atomic import replacing
 from pixelwise.cards import METADATA_KEY, Card, read_card
-from pixelwise.errors import ModelFileError
+from pixelwise.errors import ModelFileError, WriteError
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
 
@@ -52,7 +53,10 @@ def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card
     stamped = card.model_copy(update={"versions": _versions()})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={METADATA_KEY: stamped.model_dump_json()})
+        try:
+            save_file(tensors, temporary, metadata={METADATA_KEY: stamped.model_dump_json()})
+        except SafetensorError as error:
+            raise WriteError(f"Cannot write the model file {path}: {error}.") from error
 
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model:

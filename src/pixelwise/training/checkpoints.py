@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pixelwise.atomic import replacing
-from pixelwise.errors import ModelFileError, ReadError
+from pixelwise.errors import ModelFileError, ReadError, WriteError
 
 _FORMAT = 1
 
@@ -67,7 +67,10 @@ def save_state(
         "progress": asdict(progress),
     }
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise WriteError(f"Cannot write the checkpoint {path}: {error}") from error
 
 
 def load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError
@@ -82,7 +85,7 @@ def resume(path: str | Path) -> Iterator[Event]:
     """
     run = open_run(path)
     with lock_run(run):
-        run.stop_request.unlink(missing_ok=True)
+        _forget_old_stop(run)
         stepper = Stepper(prepare(run.read_config(), first_weights=False))
         progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
         if progress.epoch >= stepper.config.epochs:
@@ -92,6 +95,13 @@ def resume(path: str | Path) -> Iterator[Event]:
             )
         _require_same_data(progress, stepper, run)
         yield from _record(run, Training(stepper, run, progress), resumed=True)
+
+
+def _forget_old_stop(run: RunFolder) -> None:
+    """Remove a request that a killed process left; one made since this process began holds."""
+    with suppress(FileNotFoundError):
+        if run.stop_request.stat().st_mtime < psutil.Process().create_time():
+            run.stop_request.unlink()
 
 
 def _require_same_data(progress: Progress, stepper: Stepper, run: RunFolder) -> None:

@@ -34,15 +34,11 @@ class CloseGuard(QObject):
     ) -> None:
         super().__init__(widget)
         self._widget, self._is_running, self._stop = widget, is_running, stop
-        self._window: QWidget | None = None
         self.ask: Callable[[], Answer] = self._ask
 
     def watch(self) -> None:
         """Watch the window that the widget is in now."""
-        window = self._widget.window()
-        if window is not self._window:
-            self._window = window
-            window.installEventFilter(self)
+        self._widget.window().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
         """Hold back a close event that the user takes back."""
@@ -52,7 +48,7 @@ class CloseGuard(QObject):
             or not self._is_running()
         ):
             return False
-        answer = self.ask() if self._window is not None and self._window.isVisible() else "stop"
+        answer = self.ask()
         if answer == "cancel":
             event.ignore()
             return True
@@ -61,6 +57,8 @@ class CloseGuard(QObject):
         return False
 
     def _ask(self) -> Answer:
+        if not self._widget.window().isVisible():  # a script's window: nobody is there to ask
+            return "stop"
         box = QMessageBox(self._widget.window())
         box.setIcon(QMessageBox.Icon.Question)
         box.setText("A training is running.")

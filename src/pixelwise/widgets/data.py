@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -35,6 +35,7 @@ from pixelwise.widgets.layers import (
     write_pair,
 )
 from pixelwise.widgets.panel import Fold, Panel, create_text
+from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -156,11 +157,7 @@ class DataPicker(QTabWidget):
 
     def refresh(self, *_: object) -> None:
         """Show the layers that are open now; what was ticked stays ticked."""
-        unticked = {
-            item.text()
-            for item in (self.table.item(row, 0) for row in range(self.table.rowCount()))
-            if item is not None and item.checkState() == Qt.CheckState.Unchecked
-        }
+        unticked = self._list_unticked()
         images = find_layers(self._panel.viewer, "image")
         labels = find_layers(self._panel.viewer, "labels")
         found = {image.name: mask.name for image, mask in pair_layers(images, labels)}
@@ -178,7 +175,21 @@ class DataPicker(QTabWidget):
             self.table.setItem(row, 0, item)
             self.table.setCellWidget(row, 1, box)
         self.table.blockSignals(False)
+        if self.pairs and "path" not in self.folder.values:
+            self.setCurrentIndex(0)
         self._tell()
+
+    def _list_unticked(self) -> set[str]:
+        """Images that the user has unticked, though there are labels for them."""
+        rows = range(self.table.rowCount())
+        cells = [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
+        return {
+            item.text()
+            for item, box in cells
+            if item is not None
+            and item.checkState() == Qt.CheckState.Unchecked
+            and box.currentText() != _NONE
+        }
 
     def _tell(self, *_: object) -> None:
         """Say how the layers are understood, and that something changed."""
@@ -226,10 +237,8 @@ class DataPicker(QTabWidget):
                 "with Annotate, and choose them in the table; or take a folder."
             )
         axes = [getattr(found := self._read_axes(image), "names", found) for image, _ in pairs]
-        worker = create_worker(write_layers, pairs, axes, folder)
-        worker.returned.connect(then)
-        worker.errored.connect(failed)
-        worker.start()
+        work = partial(write_layers, pairs, axes, folder)
+        run_in_thread(work, self, then=then, failed=failed)
 
 
 def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], folder: Path) -> DataConfig:

@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
-from napari.qt.threading import create_worker
 from qtpy.QtGui import QGuiApplication, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -36,6 +36,7 @@ from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
 from pixelwise.widgets.layers import color_labels, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, stack_widgets
+from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     import napari
@@ -173,10 +174,12 @@ class EvaluateWidget(Panel):
                 f"{names[0]} has shape {shapes[0]}, {names[1]} {shapes[1]}: expected the same."
             )
         self._set_busy(True)
-        worker = create_worker(compare_labels, layer_array(found), layer_array(truth))
-        worker.returned.connect(lambda result: self._show_layers(result, found, truth))
-        worker.errored.connect(self._fail)
-        worker.start()
+        run_in_thread(
+            partial(compare_labels, layer_array(found), layer_array(truth)),
+            self,
+            then=lambda result: self._show_layers(result, found, truth),
+            failed=self._fail,
+        )
 
     def _show_layers(self, result: tuple[Any, Any], found: Labels, truth: Labels) -> None:
         matrix, errors = result

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal
 
 from pixelwise.axes import from_planes
@@ -22,6 +21,7 @@ from pixelwise.events import Event, PredictionStarted, RequestEnded, RowsPredict
 from pixelwise.requests import PredictRequest
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.layers import add_result, find_file, layer_array, save_array
+from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     import napari
@@ -114,10 +114,12 @@ class LayerPredictions(QObject):
             if file is not None:
                 get_server().submit(request)
                 continue
-            worker = create_worker(save_array, layer_array(layer), request.source)
-            worker.returned.connect(partial(self._submit, task))
-            worker.errored.connect(partial(self._fail, task))
-            worker.start()
+            run_in_thread(
+                partial(save_array, layer_array(layer), request.source),
+                self,
+                then=partial(self._submit, task),
+                failed=partial(self._fail, task),
+            )
         self.told.emit("Waiting for the model…")
 
     def cancel(self) -> None:

@@ -1,0 +1,56 @@
+"""Short work beside the window, such as saving an array: no torch, and no waiting in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+_POLL_MS = 20
+_THREADS = 2
+_pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="pixelwise")
+
+
+def run_in_thread(
+    work: Callable[[], Any],
+    parent: QObject,
+    *,
+    then: Callable[[Any], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Do `work` in a thread; `then` gets its result, or `failed` its error, in the window's thread.
+
+    Neither is called once `parent` is gone.
+    """
+    _Watch(_pool.submit(work), parent, then=then, failed=failed)
+
+
+class _Watch(QObject):
+    """Looks whether a piece of work is done."""
+
+    def __init__(
+        self,
+        future: Future[Any],
+        parent: QObject,
+        *,
+        then: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(parent)
+        self._future, self._then, self._failed = future, then, failed
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+        self._timer.start(_POLL_MS)
+
+    def _look(self) -> None:
+        if not self._future.done():
+            return
+        self._timer.stop()
+        self.deleteLater()
+        error = self._future.exception()
+        if isinstance(error, Exception):
+            self._failed(error)
+        else:
+            self._then(self._future.result())

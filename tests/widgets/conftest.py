@@ -1,0 +1,138 @@
+"""A napari window, tiny data and models, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch  # the tests make models; loaded after PySide6 it aborts, so it comes before
+
+from pixelwise.cards import Card
+from pixelwise.classes import create_classes
+from pixelwise.config import ModelConfig
+from pixelwise.models.files import create_network, save_model
+from pixelwise.normalization import create_percentile
+from pixelwise.runs import RunFolder, is_training, request_stop
+from pixelwise.widgets.jobs import get_server
+
+TINY = {"base_channels": 4, "depth": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_server() -> Iterator[None]:
+    yield
+    get_server().end()
+
+
+def list_children() -> dict[int, str]:
+    """Children of this process that run this package, the warm one aside."""
+    found = {}
+    for child in psutil.Process().children(recursive=True):
+        try:
+            command = child.cmdline()
+        except psutil.Error:
+            continue
+        if "pixelwise" in command and "serve" not in command:
+            found[child.pid] = " ".join(command)
+    return found
+
+
+def list_temporary() -> set[str]:
+    """Files of jobs; the warm child's own folder goes when the child does."""
+    folder = Path(tempfile.gettempdir())
+    return {p.name for p in folder.glob("pixelwise-*") if not p.name.startswith("pixelwise-serve")}
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing(tmp_path: Path) -> Iterator[None]:
+    """No process and no temporary file may outlive a test."""
+    before = list_temporary()
+    yield
+    for config in tmp_path.rglob("config.yaml"):
+        run = RunFolder(config.parent)
+        if is_training(run):
+            request_stop(run)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in list_children()], timeout=20)
+    assert not alive, f"left running: {alive}"
+    assert list_temporary() <= before
+
+
+@pytest.fixture(autouse=True)
+def _runs_in_temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the runs of this machine's user out of the tests."""
+    for module in ("train", "predict"):
+        name = f"pixelwise.widgets.{module}"
+        __import__(name)
+        monkeypatch.setattr(sys.modules[name], "runs_folder", lambda: tmp_path / "runs")
+
+
+@pytest.fixture
+def open_widget(make_napari_viewer: Any) -> Callable[..., Any]:
+    """Open a widget of the plugin in a window, by its name in the menu."""
+    viewers: list[Any] = []
+
+    def open_one(name: str, *, show: bool = False) -> Any:
+        if not viewers:
+            viewers.append(make_napari_viewer(show=show))
+        _, widget = viewers[0].window.add_plugin_dock_widget("napari-pixelwise", name)
+        return widget
+
+    return open_one
+
+
+def draw_discs(count: int = 1, size: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, Y, X) of noisy discs, uint8, and their masks."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    centres = rng.uniform(0.35, 0.65, (count, 2)) * size
+    masks = np.stack([np.hypot(rows - y, columns - x) < size / 4 for y, x in centres])
+    noise = rng.normal(50, 10, masks.shape)
+    return (noise + 120 * masks).clip(0, 255).astype(np.uint8), masks.astype(np.uint8)
+
+
+def add_pairs(viewer: Any, count: int = 3, size: int = 64) -> None:
+    """Open pairs of an image and its labels."""
+    images, masks = draw_discs(count, size)
+    for number in range(count):
+        viewer.add_image(images[number], name=f"disc {number}")
+        viewer.add_labels(masks[number], name=f"disc {number} mask")
+
+
+def set_tiny(widget: Any, runs: Path, name: str = "one", epochs: int = 2) -> None:
+    """Make a training small."""
+    widget.place["folder"].value = runs
+    widget.place["name"].value = name
+    widget.training.fill({"epochs": epochs, "batch_size": 2, "device": "cpu"})
+    widget.patches.fill({"size": 32})
+    widget.more.fill({"previews": 1})
+    widget.model.fill(ModelConfig.create(name="unet", options=TINY))
+
+
+@pytest.fixture
+def write_model(tmp_path: Path) -> Callable[..., Path]:
+    """Write a model file with random weights."""
+
+    def write(channels: int = 1, classes: int = 3) -> Path:
+        torch.manual_seed(0)
+        names = ["background", *[f"kind {i}" for i in range(1, classes)]]
+        card = Card(
+            architecture="unet",
+            options=TINY,
+            in_channels=channels,
+            classes=create_classes(names),
+            normalization=create_percentile(),
+            axes="YX" if channels == 1 else "CYX",
+            dtype="uint8",
+            patch_size=(32, 32),
+        )
+        path = tmp_path / f"model-{channels}.safetensors"
+        save_model(path, create_network(card).state_dict(), card)
+        return path
+
+    return write

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, f1_score
+
+from pixelwise.classes import create_classes
+from pixelwise.errors import DataError
+from pixelwise.images import write_tiff
+from pixelwise.widgets.evaluate import compare_labels
+from pixelwise.widgets.layers import color_labels
+from tests.widgets.conftest import draw_discs
+
+pytestmark = pytest.mark.display
+Open = Callable[..., Any]
+
+
+def test_layers_are_compared(open_widget: Open) -> None:
+    widget = open_widget("Evaluate")
+    rng = np.random.default_rng(0)
+    truth, found = rng.integers(0, 3, (2, 40, 50)).astype(np.uint8), rng.integers(0, 3, (2, 40, 50))
+    truth[0, :5] = 255
+    classes = create_classes(["ground", "cell", "wall"])
+    color_labels(widget.viewer.add_labels(truth, name="truth", scale=(3, 1, 1)), classes)
+    widget.viewer.add_labels(found, name="found", scale=(3, 1, 1))
+    widget.layers["truth"].value, widget.layers["prediction"].value = "truth", "found"
+    widget.evaluate()
+    widget.wait(30)
+    counted = truth != 255
+    expected = confusion_matrix(truth[counted], found[counted])
+    np.testing.assert_array_equal(widget.scores.matrix, expected)
+    dice = f1_score(truth[counted], found[counted], average=None)
+    rows = [line.split(",") for line in widget.to_csv().splitlines()]
+    assert [row[0] for row in rows[1:4]] == ["ground", "cell", "wall"]
+    column = rows[0].index("dice")
+    assert [float(row[column]) for row in rows[1:4]] == pytest.approx(dice.tolist(), abs=1e-4)
+    assert not widget.picture.pixmap().isNull()
+    errors = widget.viewer.layers["found errors"]
+    np.testing.assert_allclose(errors.scale, (3, 1, 1))
+    wrong = counted & (truth != found)
+    np.testing.assert_array_equal(errors.data > 0, wrong)
+    assert (errors.data[wrong & (found == 0)] == 1).all()
+    assert (errors.data[wrong & (truth == 0)] == 2).all()
+    widget.copy()
+    from qtpy.QtGui import QGuiApplication
+
+    assert QGuiApplication.clipboard().text().startswith("class\taccuracy")
+
+
+def test_a_model_is_scored_on_a_folder(
+    open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    for part, arrays in zip(("images", "masks"), draw_discs(2), strict=True):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            write_tiff(tmp_path / "data" / part / f"{number}.tif", array, axes="YX")
+    widget = open_widget("Evaluate")
+    widget.tabs.setCurrentIndex(1)
+    widget.evaluate()
+    assert "Choose a folder" in widget.message
+    widget.data.fill({"path": str(tmp_path / "data")})
+    widget.evaluate()
+    assert "Choose a model" in widget.message
+    widget.model.value = write_model(classes=2)
+    widget.evaluate()
+    assert widget.is_running
+    widget.evaluate()
+    assert "is running" in widget.message
+    widget.wait(120)
+    assert "expected the same names" in widget.message
+    widget.details.fill({"classes": {"0": "background", "1": "kind 1"}})
+    widget.evaluate()
+    widget.wait(120)
+    assert widget.message == ""
+    assert widget.scores.pixels == 2 * 64 * 64
+    assert widget.scores.names == ("background", "kind 1")
+
+
+def test_bad_layers_end_with_a_message(open_widget: Open) -> None:
+    widget = open_widget("Evaluate")
+    widget.evaluate()
+    assert "Choose two labels layers" in widget.message
+    widget.viewer.add_labels(np.zeros((4, 5), int), name="a")
+    widget.viewer.add_labels(np.zeros((4, 6), int), name="b")
+    widget.layers["prediction"].value, widget.layers["truth"].value = "a", "b"
+    widget.evaluate()
+    assert "expected the same" in widget.message
+    widget.viewer.layers["b"].data = np.arange(20).reshape(4, 5) * 50
+    widget.evaluate()
+    widget.wait(30)
+    assert "numbered objects" in widget.message
+    assert widget.button.isEnabled()
+
+
+def test_instances_are_no_classes() -> None:
+    with pytest.raises(DataError, match="go up to 300"):
+        compare_labels(np.array([[300]]), np.array([[1]]))

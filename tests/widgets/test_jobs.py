@@ -1,0 +1,167 @@
+"""Children start, report, fail with their own words, and never stay behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from qtpy.QtCore import QObject
+
+from pixelwise.config import ModelConfig
+from pixelwise.events import NetworkDescribed, RequestEnded
+from pixelwise.requests import DescribeRequest
+from pixelwise.widgets.jobs import (
+    Job,
+    LineFollower,
+    Server,
+    explain,
+    to_options,
+    wait_until,
+)
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+
+@pytest.fixture
+def parent() -> Any:
+    owner = QObject()
+    yield owner
+    owner.deleteLater()
+
+
+def test_a_job_gives_what_it_prints(parent: QObject) -> None:
+    job = Job(["architectures", "--json"], parent)
+    assert job.is_running
+    assert job.wait(60).ok
+    assert '"name": "segnet"' in job.output
+    assert not job.folder.exists()
+
+
+def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    end = Job(["inspect", tmp_path / "nothing"], parent, log=log).wait(60)
+    assert not end.ok
+    assert "nothing" in end.message
+    assert not end.message.startswith("Error")
+    assert "nothing" in log.read_text()
+
+
+def test_a_killed_child_is_reported(parent: QObject) -> None:
+    job = Job(["serve"], parent, text="")
+    job.process.send_signal(signal.SIGKILL)
+    assert "killed" in job.wait(20).message
+
+
+def test_the_parent_s_end_ends_the_child(qtbot: Any) -> None:
+    owner = QObject()
+    job = Job(["demo", "--out", "/nonexistent/x"], owner)
+    process, folder = job.process, job.folder
+    owner.deleteLater()
+    wait_until(lambda: process.poll() is not None, 20)
+    wait_until(lambda: not folder.exists(), 20)
+
+
+def describe(server: Server, name: str = "unet", **fields: Any) -> DescribeRequest:
+    options = {"base_channels": 4} if name == "unet" else {}
+    model = ModelConfig.create(name=name, options=options)
+    return DescribeRequest.create(number=server.next_number(), model=model, **fields)
+
+
+def collect(server: Server) -> list[Any]:
+    events: list[Any] = []
+    server.event.connect(events.append)
+    return events
+
+
+@pytest.fixture
+def server() -> Any:
+    one = Server()
+    yield one
+    one.end()
+
+
+def ends(events: list[Any]) -> list[RequestEnded]:
+    return [event for event in events if isinstance(event, RequestEnded)]
+
+
+def test_the_warm_child_answers_in_turn_and_stays(server: Server) -> None:
+    events = collect(server)
+    server.submit(describe(server))
+    server.submit(describe(server, in_channels=5))
+    wait_until(lambda: len(ends(events)) == 2, 90)
+    assert [event.status for event in ends(events)] == ["done", "done"]
+    first, second = [e.summary for e in events if isinstance(e, NetworkDescribed)]
+    assert second["parameters"] > first["parameters"]
+    assert not server.is_busy
+    started = time.monotonic()
+    server.submit(describe(server))
+    wait_until(lambda: len(ends(events)) == 3, 60)
+    assert time.monotonic() - started < 2, "the second question paid for loading torch again"
+
+
+def test_a_refusal_leaves_the_child_alive(server: Server) -> None:
+    events = collect(server)
+    server.submit(describe(server, "unet", size=(1, 1)))
+    server.submit(describe(server))
+    wait_until(lambda: len(ends(events)) == 2, 90)
+    assert ends(events)[1].status == "done"
+
+
+def test_a_dead_child_fails_its_question_and_the_next_gets_a_new_one(server: Server) -> None:
+    events = collect(server)
+    server.submit(describe(server))
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGKILL)
+    wait_until(lambda: len(ends(events)) == 1, 30)
+    assert ends(events)[0].status == "failed"
+    assert "killed" in ends(events)[0].message
+    server.submit(describe(server))
+    wait_until(lambda: len(ends(events)) == 2, 90)
+    assert ends(events)[1].status == "done"
+
+
+def test_ending_the_client_ends_the_child(server: Server) -> None:
+    server.submit(describe(server))
+    assert server._process is not None
+    pid, folder = server._process.pid, server._folder
+    server.end()
+    assert not psutil.pid_exists(pid)
+    assert folder is not None
+    assert not folder.exists()
+
+
+def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    follower = LineFollower(path)
+    assert follower.read() == []
+    path.write_text("one\ntw")
+    assert follower.read() == ["one\n"]
+    with path.open("a") as file:
+        file.write("o\nthree\n")
+    assert follower.read() == ["two\n", "three\n"]
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "expected"),
+    [
+        (1, "noise\nError: a mask is missing\n  draw it", "a mask is missing\n  draw it"),
+        (-9, "", "killed"),
+        (3, "Traceback\nValueError: x", "status 3.*ValueError: x"),
+    ],
+    ids=["own words", "killed", "unknown"],
+)
+def test_reasons(status: int, log: str, expected: str) -> None:
+    assert re.search(expected, explain(status, log), re.DOTALL)
+
+
+def test_configs_become_options() -> None:
+    values = {"size": [64, 32], "sparse": True, "flips": False, "classes": {"0": "a", "1": "b"}}
+    assert to_options(values | {"axes": None, "edge": "drop"}) == [
+        "--size", "64,32", "--sparse", "--no-flips", "--classes", "0=a,1=b", "--edge", "drop",
+    ]  # fmt: skip

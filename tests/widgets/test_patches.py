@@ -1,0 +1,113 @@
+"""Patches from layers and folders, counted, drawn, written and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pixelwise.datasets import load_dataset
+from pixelwise.widgets.patches import GRID
+from tests.training.conftest import discs, write_discs
+from tests.widgets.conftest import add_pairs
+
+__all__ = ["discs"]
+pytestmark = pytest.mark.display
+Open = Callable[..., Any]
+
+
+def test_layers_become_patches_that_open_as_a_stack(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Patches")
+    add_pairs(widget.viewer, count=2)
+    widget.windows.fill({"size": 32, "step": 16, "edge": "drop"})
+    widget.count()
+    widget.wait(60)
+    assert widget.summary.text().startswith("18 patches from 2 images")
+    assert "background" in widget.summary.text()
+    widget.out.value = tmp_path / "patches"
+    widget.write()
+    assert widget.is_running
+    widget.write()
+    assert "wait" in widget.message
+    widget.wait(60)
+    data = load_dataset(tmp_path / "patches")
+    assert len(data.samples) == 18
+    assert widget.result == tmp_path / "patches"
+    stack = widget.viewer.layers["patches patches"]
+    assert stack.data.shape == (18, 32, 32)
+    labels = widget.viewer.layers["patches masks"]
+    assert labels.features["class"].tolist()[0] == "background"
+    np.testing.assert_array_equal(
+        labels.data[4], load_dataset(tmp_path / "patches").samples[4].read_mask()[0]
+    )
+
+
+def test_a_folder_is_cut(open_widget: Open, discs: Path, tmp_path: Path) -> None:
+    widget = open_widget("Patches")
+    widget.data.choose_folder(discs, classes={"0": "ground", "255": "disc"})
+    widget.windows.fill({"size": 32, "min_foreground": 0.6})
+    widget.count()
+    widget.wait(60)
+    assert "too little foreground" in widget.summary.text()
+    assert "disc" in widget.summary.text()
+
+
+def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
+    widget = open_widget("Patches")
+    add_pairs(widget.viewer, count=1)
+    widget.viewer.layers["disc 0"].scale = (2, 2)
+    widget.windows.fill({"size": 32})
+    widget.grid.setChecked(True)
+    grid = widget.viewer.layers[GRID]
+    assert len(grid.data) == 4
+    np.testing.assert_allclose(grid.scale, (2, 2))
+    np.testing.assert_allclose(np.ptp(np.concatenate(grid.data), axis=0), (64, 64))
+    widget.windows.fill({"size": 64})
+    assert len(widget.viewer.layers[GRID].data) == 1
+    widget.windows.fill({"size": 65})
+    assert "larger than" in widget.message
+    widget.grid.setChecked(False)
+    assert GRID not in widget.viewer.layers
+
+
+def test_bad_input_ends_with_a_message(open_widget: Open, discs: Path, tmp_path: Path) -> None:
+    widget = open_widget("Patches")
+
+    def refuse(*, writes: bool = True) -> str:
+        (widget.write if writes else widget.count)()
+        widget.wait(60)
+        assert widget.write_button.isEnabled()
+        return str(widget.message)
+
+    assert "Choose a new folder" in refuse()
+    widget.data.setCurrentIndex(0)
+    assert "No pair" in refuse(writes=False)
+    widget.data.choose_folder(tmp_path / "missing")
+    assert "missing" in refuse(writes=False)
+    widget.data.choose_folder(discs)
+    widget.windows.fill({"size": 999})
+    assert "larger than" in refuse(writes=False)
+    widget.windows.fill({"size": "x"})
+    assert "size" in refuse(writes=False)
+    widget.windows.fill({"size": 32})
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    widget.out.value = tmp_path / "full"
+    assert "full" in refuse()
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_stopping_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
+    source = write_discs(tmp_path / "many", images=30, size=256)
+    widget = open_widget("Patches")
+    widget.data.choose_folder(source)
+    widget.windows.fill({"size": 32, "step": 8})
+    widget.out.value = tmp_path / "patches"
+    widget.write()
+    widget.stop()
+    widget.wait(60)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["many"]
+    assert widget.write_button.isEnabled()

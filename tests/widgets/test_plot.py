@@ -1,0 +1,94 @@
+"""The plot keeps up with long runs, and repaints at most ten times a second."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pixelwise.events import EpochEnded, StepsDone
+from pixelwise.images import read_image
+from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.plot import CurvePlot
+
+
+def steps(first: int, count: int, per_epoch: int = 100) -> list[StepsDone]:
+    return [
+        StepsDone(
+            epoch=1 + i // per_epoch, step=i % per_epoch, steps=per_epoch,
+            train_loss=1 / (1 + i), learning_rate=1e-3, patches_per_second=1, seconds_left=None,
+        )
+        for i in range(first, first + count)
+    ]  # fmt: skip
+
+
+def epoch(number: int, dice: float | None = 0.5) -> EpochEnded:
+    return EpochEnded(
+        epoch=number, epochs=9, train_loss=0.5, validation_loss=0.25,
+        scores={"dice": dice, "iou": 0.4, "accuracy": 0.9}, class_dice={}, learning_rate=1e-3,
+        seconds=1, patches_per_second=1, best=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def plot(qtbot: Any) -> CurvePlot:
+    widget = CurvePlot()
+    qtbot.addWidget(widget)
+    widget.resize(400, 400)
+    widget.show()
+    qtbot.waitExposed(widget)
+    return widget
+
+
+@pytest.mark.display
+def test_a_hundred_thousand_points_at_ten_repaints_a_second(plot: CurvePlot, qtbot: Any) -> None:
+    events = steps(0, 100_000)
+    before, started = plot.repaints, time.perf_counter()
+    worst = 0.0
+    for first in range(0, len(events), 500):
+        asked = time.perf_counter()
+        plot.add_events("run", events[first : first + 500])
+        qtbot.wait(5)
+        worst = max(worst, time.perf_counter() - asked)
+    wait_until(lambda: not plot._stale, 10)
+    elapsed = time.perf_counter() - started
+    assert plot.runs["run"]["training"].count == 100_000
+    assert 2 <= plot.repaints - before <= elapsed * 10 + 1
+    assert worst < 1.0, f"a repaint held the window up for {worst:.2f} s"
+
+
+@pytest.mark.display
+def test_curves_show_what_the_run_reported(plot: CurvePlot) -> None:
+    plot.add_events("a/first", [*steps(0, 3), epoch(1), epoch(2, dice=None)])
+    plot.add_run("b/second")
+    plot.repaint_curves()
+    validation = plot.runs["a/first"]["validation"]
+    assert validation.x.tolist() == [1, 2]
+    assert validation.y.tolist() == [0.25, 0.25]
+    dice = plot._curves["a/first", "score"].getOriginalDataset()[1]
+    np.testing.assert_array_equal(dice, [0.5, np.nan])
+    plot.score.setCurrentText("iou")
+    plot.repaint_curves()
+    assert plot._curves["a/first", "score"].getOriginalDataset()[1].tolist() == [0.4, 0.4]
+    plot.remove_run("a/first")
+    assert list(plot.runs) == ["b/second"]
+    assert ("a/first", "training") not in plot._curves
+
+
+@pytest.mark.display
+def test_log_axis_and_exports(plot: CurvePlot, tmp_path: Path) -> None:
+    plot.add_events("a/first", [*steps(0, 50), epoch(1), epoch(2, dice=0.75)])
+    plot.logarithmic.setChecked(True)
+    assert plot.losses.plotItem.ctrl.logYCheck.isChecked()
+    plot.export_png(tmp_path / "loss.png")
+    picture, _ = read_image(tmp_path / "loss.png")
+    assert min(picture.shape[:2]) > 200
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    plot.export_csv(tmp_path / "loss.csv")
+    lines = (tmp_path / "loss.csv").read_text().splitlines()
+    assert lines[0] == "run,curve,epoch,value"
+    assert "a/first,dice,2,0.75" in lines
+    assert sum(",training," in line for line in lines) == 52

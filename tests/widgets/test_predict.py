@@ -1,0 +1,249 @@
+"""Predict on layers of every kind, on folders, and with every fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.layers._source import layer_source
+
+from pixelwise.axes import parse_axes
+from pixelwise.images import read_image, write_tiff
+from pixelwise.widgets.jobs import get_server, wait_until
+from pixelwise.widgets.layers import read_classes
+from tests.widgets.conftest import draw_discs
+
+pytestmark = pytest.mark.display
+Open = Callable[..., Any]
+Write = Callable[..., Path]
+
+
+def ramp(*shape: int) -> np.ndarray:
+    return (np.arange(np.prod(shape)).reshape(shape) * 7 % 251).astype(np.uint8)
+
+
+def expected(model: Path, image: np.ndarray, axes: str, **settings: Any) -> np.ndarray:
+    """Labels as the engine gives them, with no widget between."""
+    from pixelwise.prediction.predict import predict
+
+    return predict(model, image, axes=axes, **settings)
+
+
+LAYERS = {
+    "YX": (ramp(50, 60), {"scale": (0.5, 0.25), "translate": (3, 4)}, "", 1),
+    "YXC": (ramp(50, 60, 3), {"rgb": True, "scale": (2, 2)}, "", 3),
+    "CYX": (ramp(2, 50, 60), {"scale": (1, 2, 3)}, "CYX", 2),
+    "ZYX": (ramp(3, 50, 60), {"scale": (4, 1, 1)}, "", 1),
+    "TCYX": (ramp(2, 2, 50, 60), {"scale": (9, 1, 2, 3)}, "TCYX", 2),
+    "named TCYX": (
+        ramp(2, 2, 50, 60), {"axis_labels": ("t", "c", "y", "x"), "scale": (9, 1, 2, 3)}, "", 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_of_every_kind(case: str, open_widget: Open, write_model: Write) -> None:
+    image, options, given, channels = LAYERS[case]
+    widget, model = open_widget("Predict"), write_model(channels)
+    source = widget.viewer.add_image(image, name="image", **options)
+    widget.model.value, widget.axes.value = model, given
+    widget.settings.fill({"device": "cpu"})
+    widget.choose("image")
+    assert case.split()[-1] in widget.understood.text()
+    widget.predict()
+    widget.wait(120)
+    assert widget.message == ""
+    (found,) = widget.results
+    axes = case.split()[-1]
+    np.testing.assert_array_equal(found.data, expected(model, image, axes, device="cpu"))
+    assert found.data.flags.owndata or found.data.base.filename is None
+    kept = [i for i, letter in enumerate(axes.replace("YXC", "YX")) if letter != "C"]
+    np.testing.assert_allclose(found.scale, np.asarray(source.scale)[kept])
+    np.testing.assert_allclose(found.translate, np.asarray(source.translate)[kept])
+    assert read_classes([found])["2"] == "kind 2"
+    parse_axes(found.metadata["pixelwise axes"], found.data.ndim)
+
+
+def test_lazy_and_multiscale_layers(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
+    widget, model, image = open_widget("Predict"), write_model(), ramp(64, 96)
+    write_tiff(tmp_path / "file.tif", image, axes="YX")
+    viewer = widget.viewer
+    with layer_source(path=str(tmp_path / "file.tif"), reader_plugin="napari"):
+        viewer.add_image(da.from_array(image, chunks=32), name="own file")
+    viewer.add_image(da.from_array(image, chunks=32), name="dask")
+    viewer.add_image([image, image[::2, ::2]], multiscale=True, name="pyramid")
+    widget.model.value = model
+    widget.settings.fill({"device": "cpu"})
+    widget.choose("own file", "dask", "pyramid")
+    widget.predict()
+    widget.wait(120)
+    assert widget.message == ""
+    assert len(widget.results) == 3
+    for found in widget.results:
+        np.testing.assert_array_equal(found.data, expected(model, image, "YX", device="cpu"))
+
+
+def test_probabilities_and_objects(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
+    widget, model, image = open_widget("Predict"), write_model(), ramp(3, 40, 40)
+    widget.viewer.add_image(image, name="stack", scale=(5, 1, 1))
+    widget.model.value = model
+    for field in ("probabilities", "instances"):
+        other = {"probabilities": "instances", "instances": "probabilities"}[field]
+        widget.settings.fill({"device": "cpu", field: True, other: False})
+        widget.choose("stack")
+        widget.predict()
+        widget.wait(120)
+        (found,) = widget.results
+        truth = expected(model, image, "ZYX", device="cpu", **{field: True})
+        np.testing.assert_allclose(found.data, truth, atol=1e-6)
+        assert found.scale[0] == 5
+        (path,) = widget.save(tmp_path)
+        saved, axes = read_image(path)
+        np.testing.assert_array_equal(saved, found.data)
+        assert axes.names == {"probabilities": "ZCYX", "instances": "ZYX"}[field]
+
+
+def test_a_prediction_of_a_layer_is_cancelled(open_widget: Open, write_model: Write) -> None:
+    widget = open_widget("Predict")
+    widget.viewer.add_image(np.zeros((40, 512, 512), np.uint8), name="large")
+    widget.model.value = write_model()
+    widget.settings.fill({"device": "cpu"})
+    widget.predict()
+    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    widget.predict()
+    assert "is running" in widget.message
+    widget.cancel()
+    widget.wait(60)
+    assert widget.status.text() == "Cancelled."
+    assert [layer.name for layer in widget.viewer.layers] == ["large"]
+    assert widget.predict_button.isEnabled()
+
+
+def test_labels_appear_while_they_are_computed(open_widget: Open, write_model: Write) -> None:
+    widget = open_widget("Predict")
+    widget.viewer.add_image(ramp(12, 256, 256), name="stack")
+    widget.model.value = write_model()
+    widget.settings.fill({"device": "cpu"})
+    shares: list[int] = []
+    widget.progress.valueChanged.connect(shares.append)
+    widget.predict()
+    wait_until(lambda: len(shares) > 1, 60)
+    assert widget.is_running
+    layer = widget.viewer.layers["stack prediction"]
+    assert layer.data.any(axis=(1, 2)).sum() < 12  # the last planes are still empty
+    widget.wait(60)
+    assert layer.data.any(axis=(1, 2)).all()
+    assert len([share for share in shares if 0 < share < 1000]) >= 2
+
+
+def test_a_killed_child_leaves_a_message_and_the_next_click_works(
+    open_widget: Open, write_model: Write
+) -> None:
+    widget = open_widget("Predict")
+    widget.viewer.add_image(np.zeros((40, 512, 512), np.uint8), name="large")
+    widget.model.value = write_model()
+    widget.settings.fill({"device": "cpu"})
+    widget.predict()
+    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    os.kill(get_server()._process.pid, signal.SIGKILL)
+    widget.wait(60)
+    assert "killed" in widget.message
+    assert len(widget.viewer.layers) == 1
+    widget.viewer.layers["large"].data = ramp(1, 64, 64)
+    widget.choose("large")
+    widget.predict()
+    widget.wait(60)
+    assert widget.message == ""
+    assert len(widget.results) == 1
+
+
+def test_a_result_that_is_deleted_ends_its_prediction(
+    open_widget: Open, write_model: Write
+) -> None:
+    widget = open_widget("Predict")
+    widget.viewer.add_image(np.zeros((200, 512, 512), np.uint8), name="large")
+    widget.model.value = write_model()
+    widget.settings.fill({"device": "cpu"})
+    widget.predict()
+    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    widget.viewer.layers.pop()
+    widget.wait(20)
+    assert widget.status.text() == "Cancelled."
+
+
+def test_closing_the_window_ends_a_prediction(make_napari_viewer: Any, write_model: Write) -> None:
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Predict")
+    viewer.add_image(np.zeros((200, 512, 512), np.uint8), name="large")
+    widget.model.value = write_model()
+    widget.predict()
+    wait_until(lambda: len(viewer.layers) == 2, 60)
+    viewer.close()
+    wait_until(lambda: not get_server().is_busy, 30)
+
+
+def ask(widget: Any, model: Path | None, layer: np.ndarray | None, axes: str = "") -> str:
+    """Predict one layer and return what the widget says."""
+    if model is not None:
+        widget.model.value = model
+    if layer is not None:
+        widget.viewer.add_image(layer, name="image", rgb=False)
+        widget.choose("image")
+    widget.axes.value = axes
+    widget.settings.fill({"device": "cpu"})
+    widget.predict()
+    widget.wait(60)
+    assert widget.predict_button.isEnabled()
+    return str(widget.message)
+
+
+def test_bad_input_ends_with_a_message(
+    open_widget: Open, write_model: Write, tmp_path: Path
+) -> None:
+    widget, model = open_widget("Predict"), write_model()
+    assert "Choose a model file" in ask(widget, None, None)
+    assert "Open an image" in ask(widget, model, None)
+    assert "4 channels" in ask(widget, model, ramp(4, 40, 40), "CYX")
+    assert "name 2 dimensions" in ask(widget, None, None, "YX")
+    widget.viewer.layers.clear()
+    assert "NaN" in ask(widget, None, np.full((40, 40), np.nan))
+    model.write_bytes(model.read_bytes()[:-10])
+    assert "damaged" in ask(widget, model, None)
+    (tmp_path / "text.safetensors").write_text("no model")
+    assert "not a model" in ask(widget, tmp_path / "text.safetensors", None)
+    assert len(widget.viewer.layers) == 1
+
+
+def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
+    widget, model = open_widget("Predict"), write_model()
+    widget.model.value = model
+    widget.settings.fill({"device": "cpu"})
+    source, out = tmp_path / "images", tmp_path / "labels"
+    source.mkdir()
+    images, _ = draw_discs(2)
+    for number, image in enumerate(images):
+        write_tiff(source / f"{number}.tif", image, axes="YX")
+    widget.choose_folder(source, out)
+    widget.predict()
+    widget.wait(120)
+    assert widget.message == ""
+    assert sorted(p.name for p in out.iterdir()) == ["0_labels.tif", "1_labels.tif"]
+    (source / "broken.tif").write_bytes(b"II*\0")
+    widget.predict()
+    widget.wait(120)
+    assert "broken.tif" in widget.message
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    widget.choose_folder(empty, out)
+    widget.predict()
+    widget.wait(120)
+    assert "no image" in widget.message
+    widget.choose_folder(tmp_path / "missing", out)
+    widget.predict()
+    assert "Choose a folder with images" in widget.message

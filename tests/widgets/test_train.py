@@ -1,0 +1,334 @@
+"""Training from the widget: started, stopped, resumed, attached to, and every fault."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from pixelwise.config import TrainConfig
+from pixelwise.events import RunEnded
+from pixelwise.runs import RunFolder, is_training, iter_events
+from pixelwise.widgets import jobs
+from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.layers import color_labels
+from pixelwise.widgets.previews import NAMES
+from tests.training.conftest import discs
+from tests.widgets.conftest import add_pairs, list_children, set_tiny
+
+__all__ = ["discs"]
+pytestmark = pytest.mark.display
+Open = Callable[..., Any]
+MANY = 20_000  # epochs that no test waits for
+
+
+def wait_for_epoch(widget: Any, number: int = 1) -> None:
+    def reached() -> bool:
+        if not widget.is_running:
+            pytest.fail(f"ended early: {widget.message}")
+        curves = widget.plot.runs.get(str(widget.run.path)) if widget.run else None
+        return curves is not None and curves["validation"].count >= number
+
+    wait_until(reached, 120)
+
+
+def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Train")
+    add_pairs(widget.viewer)
+    from pixelwise.classes import create_classes
+
+    color_labels(widget.viewer.layers["disc 0 mask"], create_classes(["ground", "disc"]))
+    set_tiny(widget, tmp_path)
+    widget.start()
+    assert widget.is_running
+    widget.start()
+    assert "is running" in widget.message
+    widget.wait(120)
+    assert widget.message == "The training is finished."
+    run = RunFolder(tmp_path / "one")
+    config = run.read_config()
+    assert config.data.path == run.data
+    assert config.data.classes == {"0": "ground", "1": "disc"}
+    (*_, end) = iter_events(run)
+    assert isinstance(end, RunEnded)
+    assert end.reason == "finished"
+    curves = widget.plot.runs[str(run.path)]
+    assert curves["validation"].x.tolist() == [1, 2]
+    shown = [layer for layer in widget.viewer.layers if layer.name in NAMES]
+    assert [layer.name for layer in shown] == list(NAMES)
+    assert shown[0].data.shape[-1] == 3
+    assert shown[1].data.shape == shown[2].data.shape == shown[0].data.shape[:-1]
+    assert widget.runs.summaries[0].state == "finished"
+    assert "Finished" in widget.status.text.text()
+    assert "cpu" in widget.status.understood.text()
+    assert widget.start_button.isEnabled()
+    assert not widget.stop_button.isEnabled()
+    assert widget.place["name"].value != "one"
+
+
+def test_stop_keeps_the_weights_and_resume_goes_on(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    widget.stop()
+    widget.wait(60)
+    run = widget.run
+    (*_, end) = iter_events(run)
+    assert end.reason == "stopped"
+    assert run.model.is_file()
+    assert "Resume goes on" in widget.status.text.text()
+    done = len(widget.plot.runs[str(run.path)]["validation"].x)
+    widget.runs.select(run.path)
+    widget.resume()
+    wait_for_epoch(widget, done + 1)
+    widget.stop()
+    widget.wait(60)
+    x = widget.plot.runs[str(run.path)]["validation"].x
+    assert x.tolist() == list(range(1, len(x) + 1)), "every epoch once, from the first"
+    assert len(x) > done
+    assert list_children() == {}
+
+
+def test_every_setting_reaches_the_config(open_widget: Open, tmp_path: Path, discs: Path) -> None:
+    widget = open_widget("Train")
+    wanted = TrainConfig.create(
+        data={"path": discs, "layout": "pairs", "classes": {"0": "a", "255": "b"}, "void": [3]},
+        run=tmp_path / "one",
+        patches={"size": [32, 48], "step": 16, "edge": "drop", "min_foreground": 0.1},
+        model={
+            "name": "unetplusplus", "encoder": "resnet18", "freeze_encoder": True,
+            "options": {"deep_supervision": True},
+        },
+        augmentation={"preset": "microscopy", "blur": 0.5, "flips": False},
+        training={
+            "epochs": 3, "batch_size": 5, "learning_rate": 0.5, "device": "cpu", "loss": "tversky",
+            "schedule": "one_cycle", "patience": 4, "monitor": "iou", "seed": 9, "keep_every": 2,
+        },
+    )  # fmt: skip
+    widget.fill(wanted)
+    made: list[TrainConfig] = []
+    widget.data.prepare(
+        tmp_path / "unused", then=lambda d: made.append(widget.create_config(d, wanted.run)),
+        failed=pytest.fail,
+    )  # fmt: skip
+    expected = wanted.model_dump()
+    expected["model"]["options"] = {"deep_supervision": True}
+    assert made[0].model_dump() == expected
+
+
+def test_the_next_napari_finds_a_running_training(
+    make_napari_viewer: Any, tmp_path: Path, discs: Path
+) -> None:
+    runs = tmp_path / "runs"  # where the fixture says that runs lie
+    first = make_napari_viewer()
+    _, widget = first.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, runs, epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    widget.guard.ask = lambda: "keep"
+    widget.guard.watch()
+    first.close()
+    run = RunFolder(runs / "one")
+    assert is_training(run)
+    second = make_napari_viewer()
+    _, found = second.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    assert found.run.path == run.path
+    assert found.is_running
+    assert "is going on" in found.message
+    wait_until(lambda: found.plot.runs[str(run.path)]["validation"].count > 0, 30)
+    assert found.plot.runs[str(run.path)]["validation"].x[0] == 1
+    found.stop()
+    found.wait(60)
+    assert not is_training(run)
+
+
+@pytest.mark.parametrize("answer", ["stop", "cancel"])
+def test_closing_asks(make_napari_viewer: Any, tmp_path: Path, discs: Path, answer: str) -> None:
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    window = viewer.window._qt_window
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    widget.guard.ask = lambda: answer
+    widget.guard.watch()
+    run = widget.run
+    from qtpy.QtGui import QCloseEvent
+
+    event = QCloseEvent()
+    held = widget.guard.eventFilter(window, event)
+    assert held is (answer == "cancel")
+    if answer == "cancel":
+        assert not event.isAccepted()
+        assert is_training(run)
+        assert not run.stop_request.exists()
+        widget.stop()
+    widget.wait(60)
+    (*_, end) = iter_events(run)
+    assert end.reason == "stopped"
+
+
+def test_a_run_of_another_process_is_followed_and_stopped(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "pixelwise", "train", str(discs), "--out", str(tmp_path / "far")),
+        *("--options", "base_channels=4,depth=2", "--size", "32", "--epochs", str(MANY)),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        run = RunFolder(tmp_path / "far")
+        wait_until(lambda: run.model.exists(), 120)
+        widget = open_widget("Train")
+        widget.place["folder"].value = tmp_path
+        widget.refresh_runs()
+        widget.runs.select(run.path)
+        widget.resume()
+        wait_until(lambda: "Another process is training" in widget.message, 60)
+        assert widget.is_running, "the other's training is followed"
+        wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0, 30)
+        widget.stop()
+        widget.wait(60)
+        assert other.wait(60) == 0
+
+
+def kill_child(widget: Any) -> None:
+    process = psutil.Process(widget._job.process.pid)
+    process.send_signal(signal.SIGKILL)
+
+
+def test_a_killed_training_says_so_and_resumes(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    kill_child(widget)
+    widget.wait(60)
+    assert "killed" in widget.message
+    assert widget.start_button.isEnabled()
+    widget.refresh_runs()
+    assert widget.runs.summaries[0].state == "interrupted"
+    widget.resume()
+    wait_for_epoch(widget)
+    widget.stop()
+    widget.wait(60)
+    (*_, end) = iter_events(widget.run)
+    assert end.reason == "stopped"
+
+
+def refuse(widget: Any) -> str:
+    """Start what cannot work; return what the widget says."""
+    widget.start()
+    widget.wait(60)
+    assert widget.start_button.isEnabled()
+    return str(widget.message)
+
+
+def test_bad_input_ends_with_a_message_and_no_folder(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    set_tiny(widget, tmp_path / "runs")
+    widget.data.setCurrentIndex(0)
+    assert "No pair of an image and its labels" in refuse(widget)
+    widget.viewer.add_image(np.zeros((64, 64), np.uint8), name="one")
+    widget.viewer.add_labels(np.zeros((32, 64), np.uint8), name="drawn")
+    widget.data.choose_pairs({"one": "drawn"})
+    assert "drawn has shape (32, 64), one needs labels of shape (64, 64)" in refuse(widget)
+    widget.viewer.layers["drawn"].data = np.zeros((64, 64), np.uint8)
+    widget.data.choose_pairs({"one": "drawn"})
+    assert "two" in refuse(widget)  # one image only, and nothing drawn on it
+    widget.data.setCurrentIndex(1)
+    assert "Choose a folder" in refuse(widget)
+    widget.data.choose_folder(tmp_path)
+    assert str(tmp_path) in refuse(widget)
+    widget.data.choose_folder(discs)
+    widget.patches.fill({"size": 4096})
+    assert "larger than" in refuse(widget)
+    widget.patches.fill({"size": 32})
+    widget.training.fill({"learning_rate": -1})
+    assert "learning_rate" in refuse(widget)
+    widget.training.fill({"learning_rate": 0.001, "device": "cuda:77"})
+    assert "cuda" in refuse(widget)
+    widget.training.fill({"device": "cpu"})
+    widget.place["name"].value = "a/b"
+    assert "name" in refuse(widget)
+    assert not list((tmp_path / "runs").glob("*"))
+    (tmp_path / "runs" / "taken").mkdir(parents=True)
+    (tmp_path / "runs" / "taken" / "thesis.txt").touch()
+    widget.place["name"].value = "taken"
+    assert "not empty" in refuse(widget)
+    assert (tmp_path / "runs" / "taken" / "thesis.txt").exists()
+
+
+def test_a_full_disk_is_said_and_annotations_stay(
+    open_widget: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child may write files of 30 kB only: a stand-in for a disk without room."""
+    start = subprocess.Popen
+    limited = lambda command, **options: start(  # noqa: E731
+        ["prlimit", "--fsize=30000", *command], **options
+    )
+    widget = open_widget("Train")
+    add_pairs(widget.viewer)
+    set_tiny(widget, tmp_path)
+    monkeypatch.setattr(jobs.subprocess, "Popen", limited)
+    widget.start()
+    widget.wait(120)
+    monkeypatch.undo()
+    assert "Cannot write" in widget.message
+    assert widget.start_button.isEnabled()
+    assert widget.viewer.layers["disc 0 mask"].data.any()
+    half = [p for p in (tmp_path / "one").rglob("*") if ".tmp" in p.name]
+    assert half == []
+    assert not (tmp_path / "one" / "model.safetensors").exists()
+
+
+def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Train")
+    add_pairs(widget.viewer)
+    set_tiny(widget, tmp_path, epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    wait_until(lambda: NAMES[0] in widget.viewer.layers, 30)
+    widget.viewer.layers.clear()
+    wait_for_epoch(widget, 3)
+    assert list(widget.viewer.layers) == []
+    widget.stop()
+    widget.wait(60)
+    assert "Stopped" in widget.status.text.text()
+
+
+def test_several_runs_are_drawn_over_one_another(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    for name in ("first", "second"):
+        set_tiny(widget, tmp_path, name, epochs=1)
+        widget.start()
+        widget.wait(120)
+    assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["first", "second"]
+    from qtpy.QtCore import Qt
+
+    row = next(i for i, s in enumerate(widget.runs.summaries) if s.path.name == "first")
+    widget.runs.item(row, 0).setCheckState(Qt.CheckState.Unchecked)
+    assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["second"]
+    widget.runs.item(row, 0).setCheckState(Qt.CheckState.Checked)
+    path = str(tmp_path / "first")
+    wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1, 20)
