@@ -19,7 +19,7 @@ from pixelwise.config import ModelConfig
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
 from pixelwise.runs import RunFolder, is_training, request_stop
-from pixelwise.widgets.jobs import get_server
+from pixelwise.widgets.jobs import end_server
 
 TINY = {"base_channels": 4, "depth": 2}
 
@@ -27,7 +27,7 @@ TINY = {"base_channels": 4, "depth": 2}
 @pytest.fixture(scope="session", autouse=True)
 def _end_server() -> Iterator[None]:
     yield
-    get_server().end()
+    end_server()
 
 
 def list_children() -> dict[int, str]:

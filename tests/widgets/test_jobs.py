@@ -16,11 +16,11 @@ from qtpy.QtCore import QObject
 from pixelwise.config import ModelConfig
 from pixelwise.events import NetworkDescribed, RequestEnded
 from pixelwise.requests import DescribeRequest
+from pixelwise.widgets.children import explain
 from pixelwise.widgets.jobs import (
     Job,
     LineFollower,
     Server,
-    explain,
     to_options,
     wait_until,
 )
@@ -37,10 +37,10 @@ def parent() -> Any:
 
 def test_a_job_gives_what_it_prints(parent: QObject) -> None:
     job = Job(["architectures", "--json"], parent)
-    assert job.is_running
+    assert job.end is None
     assert job.wait(60).ok
     assert '"name": "segnet"' in job.output
-    assert not job.folder.exists()
+    assert not job.child.folder.exists()
 
 
 def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Pat
 
 def test_a_killed_child_is_reported(parent: QObject) -> None:
     job = Job(["serve"], parent, text="")
-    job.process.send_signal(signal.SIGKILL)
+    job.child.process.send_signal(signal.SIGKILL)
     assert "killed" in job.wait(20).message
 
 
 def test_the_parent_s_end_ends_the_child(qtbot: Any) -> None:
     owner = QObject()
     job = Job(["demo", "--out", "/nonexistent/x"], owner)
-    process, folder = job.process, job.folder
+    process, folder = job.child.process, job.child.folder
     owner.deleteLater()
     wait_until(lambda: process.poll() is not None, 20)
     wait_until(lambda: not folder.exists(), 20)
@@ -75,7 +75,7 @@ def describe(server: Server, name: str = "unet", **fields: Any) -> DescribeReque
 
 def collect(server: Server) -> list[Any]:
     events: list[Any] = []
-    server.event.connect(events.append)
+    server.reported.connect(events.append)
     return events
 
 
@@ -116,8 +116,8 @@ def test_a_refusal_leaves_the_child_alive(server: Server) -> None:
 def test_a_dead_child_fails_its_question_and_the_next_gets_a_new_one(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server))
-    assert server._process is not None
-    os.kill(server._process.pid, signal.SIGKILL)
+    assert server.child is not None
+    os.kill(server.child.process.pid, signal.SIGKILL)
     wait_until(lambda: len(ends(events)) == 1, 30)
     assert ends(events)[0].status == "failed"
     assert "killed" in ends(events)[0].message
@@ -128,8 +128,8 @@ def test_a_dead_child_fails_its_question_and_the_next_gets_a_new_one(server: Ser
 
 def test_ending_the_client_ends_the_child(server: Server) -> None:
     server.submit(describe(server))
-    assert server._process is not None
-    pid, folder = server._process.pid, server._folder
+    assert server.child is not None
+    pid, folder = server.child.process.pid, server.child.folder
     server.end()
     assert not psutil.pid_exists(pid)
     assert folder is not None

@@ -151,7 +151,7 @@ def test_a_killed_child_leaves_a_message_and_the_next_click_works(
     widget.settings.fill({"device": "cpu"})
     widget.predict()
     wait_until(lambda: len(widget.viewer.layers) == 2, 60)
-    os.kill(get_server()._process.pid, signal.SIGKILL)
+    os.kill(get_server().child.process.pid, signal.SIGKILL)
     widget.wait(60)
     assert "killed" in widget.message
     assert len(widget.viewer.layers) == 1

@@ -16,7 +16,7 @@ import pytest
 from pixelwise.config import TrainConfig
 from pixelwise.events import RunEnded
 from pixelwise.runs import RunFolder, is_training, iter_events
-from pixelwise.widgets import jobs
+from pixelwise.widgets import children
 from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
@@ -205,7 +205,7 @@ def test_a_run_of_another_process_is_followed_and_stopped(
 
 
 def kill_child(widget: Any) -> None:
-    process = psutil.Process(widget._job.process.pid)
+    process = psutil.Process(widget._job.child.process.pid)
     process.send_signal(signal.SIGKILL)
 
 
@@ -287,7 +287,7 @@ def test_a_full_disk_is_said_and_annotations_stay(
     widget = open_widget("Train")
     add_pairs(widget.viewer)
     set_tiny(widget, tmp_path)
-    monkeypatch.setattr(jobs.subprocess, "Popen", limited)
+    monkeypatch.setattr(children.subprocess, "Popen", limited)
     widget.start()
     widget.wait(120)
     monkeypatch.undo()

@@ -6,28 +6,20 @@ and a child that dies takes nothing with it but its own work.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
 from pixelwise.events import Event, RequestEnded, parse_event
 from pixelwise.requests import Request
+from pixelwise.widgets.children import Child
 
 _POLL_MS = 50
 _LINES_PER_POLL = 2000
-_END_SECONDS = 5.0
-_LIVE: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -92,13 +84,13 @@ class Job(QObject):
 
     Attributes
     ----------
-    event, ended : Signal
+    reported, ended : Signal
         Each event of the child; a `JobEnd`, once.
     output : str
         All that the child printed, once it has ended.
     """
 
-    event = Signal(object)
+    reported = Signal(object)
     ended = Signal(object)
 
     def __init__(
@@ -111,40 +103,22 @@ class Job(QObject):
         text: str = "",
     ) -> None:
         super().__init__(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix="pixelwise-job-"))
-        self.log = log or self.folder / "log.txt"
         self.output = ""
         self.end: JobEnd | None = None
-        printed = self.folder / "output.txt"
-        self._follower = LineFollower(printed)
-        with printed.open("wb") as out, self.log.open("ab") as errors:
-            self.process = start_child(
-                arguments, stdout=out, stderr=errors, stdin=bool(text), detached=detached
-            )
-        if self.process.stdin is not None:
-            with self.process.stdin as pipe, contextlib.suppress(BrokenPipeError):
-                pipe.write(text.encode())
-        forget = end_child if not detached else _LIVE.discard
-        parent.destroyed.connect(_Cleaner(forget, self.process, self.folder))
+        self.child = Child(arguments, "job", log=log, has_input=bool(text), detached=detached)
+        if text:
+            self.child.write(text)
+            self.child.close_input()
+        self._follower = LineFollower(self.child.printed)
+        parent.destroyed.connect(self.child.leave)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
         self._timer.start(_POLL_MS)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the child has not ended, or its end was not reported yet."""
-        return self.end is None
-
-    def read_log(self) -> str:
-        """Read what the child said on standard error."""
-        with contextlib.suppress(OSError):
-            return self.log.read_text(encoding="utf-8", errors="replace")
-        return ""
-
     def stop(self) -> None:
         """Ask the child to end: a training saves first."""
-        if self.process.poll() is None:
-            self.process.terminate()
+        if self.child.status is None:
+            self.child.process.terminate()
 
     def wait(self, seconds: float = 600.0) -> JobEnd:
         """Let Qt work until the child has ended.
@@ -160,21 +134,17 @@ class Job(QObject):
 
     def _look(self) -> None:
         """Report new events, and the end."""
-        ended = self.process.poll() is not None
+        status = self.child.status
         events = self._follower.read_events()
         for event in events:
-            self.event.emit(event)
-        if ended and not events:
-            self._finish()
-
-    def _finish(self) -> None:
+            self.reported.emit(event)
+        if status is None or events:
+            return
         self._timer.stop()
-        _LIVE.discard(self.process)
         with contextlib.suppress(OSError):
-            self.output = (self.folder / "output.txt").read_text(encoding="utf-8")
-        status = self.process.returncode
-        self.end = JobEnd(status == 0, "" if status == 0 else explain(status, self.read_log()))
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self.output = self.child.printed.read_text(encoding="utf-8")
+        self.end = JobEnd(status == 0, "" if status == 0 else self.child.explain())
+        self.child.forget()
         self.ended.emit(self.end)
 
 
@@ -183,16 +153,15 @@ class Server(QObject):
 
     Attributes
     ----------
-    event : Signal
+    reported : Signal
         Each event of the answers; the last of an answer is `RequestEnded`.
     """
 
-    event = Signal(object)
+    reported = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
+        self.child: Child | None = None
         self._pending: list[Request] = []
         self._count = 0
         self._timer = QTimer(self)
@@ -210,7 +179,7 @@ class Server(QObject):
 
     def submit(self, request: Request) -> None:
         """Ask; the answer comes as events, `RequestEnded` with the request's number last."""
-        if self._process is None or self._process.poll() is not None:
+        if self.child is None or self.child.status is not None:
             self._start()
         self._pending.append(request)
         if len(self._pending) == 1:
@@ -219,61 +188,46 @@ class Server(QObject):
     def end(self) -> None:
         """End the child, if there is one, and remove its files."""
         self._timer.stop()
-        if self._process is not None:
-            end_child(self._process)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._process, self._folder, self._pending = None, None, []
+        if self.child is not None:
+            self.child.end()
+        self.child, self._pending = None, []
 
     def _start(self) -> None:
         pending = self._pending
         self.end()
         self._pending = pending
-        self._folder = Path(tempfile.mkdtemp(prefix="pixelwise-serve-"))
-        self._follower = LineFollower(self._folder / "events.jsonl")
-        log = self._folder / "log.txt"
-        with self._follower.path.open("wb") as out, log.open("wb") as errors:
-            self._process = start_child(["serve"], stdout=out, stderr=errors, stdin=True)
-        _FOLDERS.add(self._folder)
+        self.child = Child(["serve"], "serve", has_input=True)
+        self._follower = LineFollower(self.child.printed)
         self._timer.start(_POLL_MS)
 
     def _send(self, request: Request) -> None:
-        assert self._process is not None  # noqa: S101  `submit` starts it
-        assert self._process.stdin is not None  # noqa: S101  `_start` asks for it
-        with contextlib.suppress(OSError):  # a child that is gone is found by the next look
-            self._process.stdin.write(request.model_dump_json().encode() + b"\n")
-            self._process.stdin.flush()
+        assert self.child is not None  # noqa: S101  `submit` starts it
+        self.child.write(request.model_dump_json() + "\n")  # one that is gone is found by a look
 
     def _look(self) -> None:
         """Report new events; a child that died fails its request, and the next has a new one."""
-        process = self._process
-        if process is None:
+        if self.child is None:
             return
-        status = process.poll()
+        status = self.child.status
         events = self._follower.read_events()
         for event in events:
             self._report(event)
         if status is None or events:
             return
-        self._timer.stop()
-        log = ""
-        if self._folder is not None:
-            log = (self._folder / "log.txt").read_text("utf-8", "replace")
-        pending, self._pending = self._pending, []
+        message, pending = self.child.explain(), self._pending
         self.end()
         for request in pending:
-            message = explain(status, log)
-            self.event.emit(RequestEnded(number=request.number, status="failed", message=message))
+            failed = RequestEnded(number=request.number, status="failed", message=message)
+            self.reported.emit(failed)
 
     def _report(self, event: Event) -> None:
         if isinstance(event, RequestEnded):
             self._pending = [r for r in self._pending if r.number != event.number]
             if self._pending:
                 self._send(self._pending[0])
-        self.event.emit(event)
+        self.reported.emit(event)
 
 
-_FOLDERS: set[Path] = set()
 _server: Server | None = None
 
 
@@ -287,30 +241,10 @@ def get_server() -> Server:
     return _server
 
 
-def start_child(
-    arguments: Sequence[str | Path],
-    *,
-    stdout: IO[bytes],
-    stderr: IO[bytes],
-    stdin: bool = False,
-    detached: bool = False,
-) -> subprocess.Popen[bytes]:
-    """Start ``python -m pixelwise``, as low in priority as keeps the window smooth."""
-    command = [sys.executable, "-m", "pixelwise", *map(str, arguments)]
-    options: dict[str, Any] = {}
-    if os.name == "posix":
-        options["start_new_session"] = True  # Ctrl-C in napari's terminal is not for the child
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        **options,
-    )
-    if not detached:
-        _LIVE.add(process)
-    return process
+def end_server() -> None:
+    """End the warm child, if there is one."""
+    if _server is not None:
+        _server.end()
 
 
 def to_options(values: dict[str, object]) -> list[str]:
@@ -329,30 +263,6 @@ def to_options(values: dict[str, object]) -> list[str]:
     return options
 
 
-def end_child(process: subprocess.Popen[bytes]) -> None:
-    """End a child now, and wait until it is gone."""
-    _LIVE.discard(process)
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    if process.poll() is None:
-        process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
-
-
-def explain(status: int, log: str) -> str:
-    """Say why a child failed: its own message, or what its exit status means."""
-    lines = log.strip().splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith("Error:")]
-    if starts:
-        return "\n".join(lines[starts[-1] :]).removeprefix("Error:").strip()
-    if status in (-9, 137):
-        return "The process was killed from outside; often the machine ran out of memory."
-    said = f" Its last words: {lines[-1]}" if lines else ""
-    return f"The process ended with status {status}.{said}"
-
-
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     """Let Qt work until a condition holds.
 
@@ -368,28 +278,3 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
             raise TimeoutError(f"Not done after {seconds:g} s.")
         QTimer.singleShot(20, loop.quit)
         loop.exec_() if hasattr(loop, "exec_") else loop.exec()
-
-
-class _Cleaner:
-    """Ends a child and removes its folder, without holding on to Qt objects that are gone."""
-
-    def __init__(
-        self,
-        end: Callable[[subprocess.Popen[bytes]], None],
-        process: subprocess.Popen[bytes],
-        folder: Path,
-    ) -> None:
-        self._end, self._process, self._folder = end, process, folder
-
-    def __call__(self, *_: object) -> None:
-        self._end(self._process)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@atexit.register
-def _end_all() -> None:
-    """End every child that was not meant to go on, however napari ended."""
-    for process in tuple(_LIVE):
-        end_child(process)
-    for folder in _FOLDERS:
-        shutil.rmtree(folder, ignore_errors=True)

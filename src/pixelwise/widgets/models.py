@@ -150,7 +150,7 @@ class NetworkCost(QWidget):
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self.describe)
         picker.changed.connect(self._forget)
-        get_server().event.connect(self._hear)
+        get_server().reported.connect(self._hear)
 
     def describe(self) -> None:
         """Ask the warm child; `summary` is filled when it answers."""

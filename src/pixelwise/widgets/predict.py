@@ -274,7 +274,7 @@ class PredictWidget(Panel):
         arguments = ["predict", str(self.model.value), str(source), "--out", str(out), "--json"]
         self._failed = []
         self._job = Job([*arguments, *to_options(values)], self)
-        self._job.event.connect(self._hear_folder)
+        self._job.reported.connect(self._hear_folder)
         self._job.ended.connect(self._end_folder)
         self.progress.setRange(0, 0)
         self.status.setText("Loading the model…")

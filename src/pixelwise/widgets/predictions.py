@@ -77,7 +77,7 @@ class LayerPredictions(QObject):
         self._tasks: list[_Task] = []
         self.results: list[Layer] = []
         self.failures: list[str] = []
-        get_server().event.connect(self._hear)
+        get_server().reported.connect(self._hear)
         parent.destroyed.connect(partial(_forget, self._tasks))
 
     @property

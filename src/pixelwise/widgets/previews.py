@@ -2,82 +2,140 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject, QTimer
 
 from pixelwise.cards import read_card
-from pixelwise.classes import SegmentationClass
+from pixelwise.classes import SegmentationClass, create_classes
 from pixelwise.errors import PixelwiseError
 from pixelwise.figures import to_rgb8
 from pixelwise.images import read_image
 from pixelwise.runs import RunFolder
 from pixelwise.widgets.layers import PREVIEW, color_labels
+from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
 _GAP_PX = 20
+_EMPTY = (2, 16, 16)  # two, so that napari makes its slider at once
+_STEP_MS = 40
 NAMES = ("preview input", "preview truth", "preview prediction")
+Preview = tuple[list[Any], tuple[SegmentationClass, ...]]
 
 
-class PreviewLayers:
-    """Three layers with one slider over the preview images; a layer that is deleted stays away."""
+class PreviewLayers(QObject):
+    """Three layers with one slider over the preview images; a layer that is deleted stays away.
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    The layers are made, empty, when a run begins, because a new layer holds napari up for a tenth
+    of a second or two; later only their data change, one layer at a time.
+    """
+
+    def __init__(self, viewer: napari.Viewer, parent: QObject) -> None:
+        super().__init__(parent)
         self._viewer = viewer
-        self._run: RunFolder | None = None
         self._layers: dict[str, Layer] = {}
+        self._is_empty = True
+        self._reading = False
+        self._steps: deque[Callable[[], None]] = deque()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._do_step)
 
-    def show(self, run: RunFolder) -> None:
-        """Show what a run has written last; what is not there yet is left for the next epoch."""
-        try:
-            arrays = _read(run)
-            classes = read_card(run.model).classes
-        except (PixelwiseError, ValueError):
-            return
-        if self._run != run:
-            self._run = run
-            self._add(arrays, classes)
-            return
-        for name, array in zip(NAMES, arrays, strict=True):
-            layer = self._layers[name]
-            if layer in self._viewer.layers:
-                layer.data = array
+    def begin(self) -> None:
+        """Make empty layers, in the place of those of the last run."""
+        self.remove()
+        image, labels = np.zeros((*_EMPTY, 3), np.uint8), np.zeros(_EMPTY, np.uint8)
+        common: dict[str, Any] = {"metadata": {PREVIEW: True}, "translate": self._place(_EMPTY)}
+        self._layers[NAMES[0]] = self._viewer.add_image(image, name=NAMES[0], rgb=True, **common)
+        for name in NAMES[1:]:
+            layer = self._viewer.add_labels(labels, name=name, opacity=0.5, **common)
+            color_labels(layer, create_classes(["background", "class 1"]))
+            layer.visible = name == NAMES[2]
+            self._layers[name] = layer
 
-    def _add(self, arrays: tuple[Any, Any, Any], classes: tuple[SegmentationClass, ...]) -> None:
-        """Put the layers of a new run in the place of the old ones."""
+    def remove(self, *, only_empty: bool = False) -> None:
+        """Take the layers away; or, where the run has shown nothing, the empty ones."""
+        if only_empty and not self._is_empty:
+            return
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        images, truths, predictions = arrays
-        common: dict[str, Any] = {"metadata": {PREVIEW: True}, "translate": self._place(images)}
-        labels: dict[str, Any] = {"opacity": 0.5, **common}
-        self._layers = {
-            NAMES[0]: self._viewer.add_image(images, name=NAMES[0], rgb=True, **common),
-            NAMES[1]: self._viewer.add_labels(truths, name=NAMES[1], visible=False, **labels),
-            NAMES[2]: self._viewer.add_labels(predictions, name=NAMES[2], **labels),
-        }
-        for name in NAMES[1:]:
-            color_labels(self._layers[name], classes)
+        self._layers, self._is_empty = {}, True
 
-    def _place(self, images: Any) -> tuple[float, float, float]:
-        """Find a place to the left of all layers, so that nothing lies under the previews."""
-        if not len(self._viewer.layers):
+    def show(self, run: RunFolder) -> None:
+        """Show what a run has written last; what is not there yet is left for the next epoch."""
+        if self._layers and not self._reading and not self._steps:
+            self._reading = True
+            run_in_thread(partial(_read, run), self, then=self._plan, failed=self._skip)
+
+    def _skip(self, _: Exception) -> None:
+        self._reading = False
+
+    def _plan(self, preview: Preview) -> None:
+        """Queue one step for each layer."""
+        self._reading = False
+        arrays, classes = preview
+        for name, array in zip(NAMES, arrays, strict=True):
+            self._steps.append(partial(self._update, name, array))
+        if self._is_empty:
+            for name, array in zip(NAMES, arrays, strict=True):
+                self._steps.append(partial(self._arrange, name, array.shape, classes))
+        self._is_empty = False
+        self._timer.start(_STEP_MS)
+
+    def _do_step(self) -> None:
+        if self._steps:
+            self._steps.popleft()()
+        else:
+            self._timer.stop()
+
+    def _update(self, name: str, array: Any) -> None:
+        layer = self._layers.get(name)
+        if layer is not None and layer in self._viewer.layers:
+            layer.data = array
+
+    def _arrange(
+        self, name: str, shape: tuple[int, ...], classes: tuple[SegmentationClass, ...]
+    ) -> None:
+        """Put a layer to its place, and give it its colours."""
+        layer = self._layers.get(name)
+        if layer is None or layer not in self._viewer.layers:
+            return
+        layer.translate = self._place(shape)
+        if name != NAMES[0]:
+            color_labels(layer, classes)
+
+    def _place(self, shape: tuple[int, ...]) -> tuple[float, float, float]:
+        """Find a place to the left of all other layers, so that nothing lies under the previews."""
+        others = [x for x in self._viewer.layers if PREVIEW not in x.metadata]
+        if not others:
             return (0.0, 0.0, 0.0)
-        corner = self._viewer.layers.extent.world[0]
-        return (0.0, float(corner[-2]), float(corner[-1] - images.shape[2] - _GAP_PX))
+        corners = [layer.extent.world[0] for layer in others]
+        top = min(float(corner[-2]) for corner in corners)
+        left = min(float(corner[-1]) for corner in corners)
+        return (0.0, top, left - shape[2] - _GAP_PX)
 
 
-def _read(run: RunFolder) -> tuple[Any, Any, Any]:
-    """Images (N, Y, X, 3), truths and predictions (N, Y, X)."""
+def _read(run: RunFolder) -> Preview:
+    """Images (N, Y, X, 3), truths and predictions (N, Y, X), and the classes.
+
+    Raises
+    ------
+    PixelwiseError
+        There is nothing to show yet.
+    """
     count = len(list(run.previews.glob("prediction-*.tif")))
     if not count:
-        raise ValueError("no previews yet")
+        raise PixelwiseError(f"There are no previews in {run.previews} yet.")
     stacks = [
         [read_image(run.previews / f"{part}-{number}.tif")[0] for number in range(count)]
         for part in ("image", "truth", "prediction")
     ]
-    images = [to_rgb8(image if image.ndim == 3 else image[None]) for image in stacks[0]]
-    return np.stack(images), np.stack(stacks[1]), np.stack(stacks[2])
+    stacks[0] = [to_rgb8(image if image.ndim == 3 else image[None]) for image in stacks[0]]
+    return [np.stack(stack) for stack in stacks], read_card(run.model).classes

@@ -21,6 +21,7 @@ from pixelwise.errors import ConfigError, RunError
 from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, Warned
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
 from pixelwise.widgets.closing import CloseGuard
+from pixelwise.widgets.collector import Collector
 from pixelwise.widgets.data import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, wait_until
@@ -85,7 +86,8 @@ class TrainWidget(Panel):
                 ),
             ]
         )  # fmt: skip
-        self._previews = PreviewLayers(napari_viewer)
+        self._previews = PreviewLayers(napari_viewer, self)
+        self._collector = Collector(napari_viewer)
         self._job: Job | None = None
         self._watch: RunWatch | None = None
         self._saving = False
@@ -103,7 +105,7 @@ class TrainWidget(Panel):
         self.log_button = create_button("Log…", "What the process printed", self.show_log)
         self.status = TrainingStatus()
         self.show_previews = QCheckBox("Show previews as layers")
-        self.show_previews.setToolTip("Input, truth and prediction after each epoch")
+        self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
         settings = QWidget()
@@ -286,6 +288,9 @@ class TrainWidget(Panel):
             self._watch.deleteLater()
         self.run = run
         self.plot.add_run(str(run.path))
+        if self.show_previews.isChecked():
+            self._previews.begin()
+        self._collector.set_aside()
         self._watch = RunWatch(run, self, has_child=lambda: self._job is not None)
         self._watch.events.connect(self._hear)
         self._watch.ended.connect(self._end_watch)
@@ -308,11 +313,12 @@ class TrainWidget(Panel):
         for event in events:
             if isinstance(event, Warned):
                 self.say(event.message)
-        if self.show_previews.isChecked() and any(isinstance(e, PreviewsWritten) for e in events):
+        if any(isinstance(event, PreviewsWritten) for event in events):
             self._previews.show(self.run)
 
     def _end_job(self, end: JobEnd) -> None:
         """Take note that the child is gone; a run that never began leaves no folder."""
+        self._collector.take_back()
         self._job = None
         run, watch = self.run, self._watch
         if run is not None and not run.config.exists():
@@ -322,6 +328,7 @@ class TrainWidget(Panel):
             shutil.rmtree(run.path, ignore_errors=True)
             self.run = None
             self.status.clear()
+        self._previews.remove(only_empty=True)
         if not end.ok:
             self.complain(end.message)
         elif watch is not None:
@@ -330,6 +337,7 @@ class TrainWidget(Panel):
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
         """Show how the run has ended, here or elsewhere."""
+        self._collector.take_back()
         self.status.end(last)
         self.place["name"].value = _new_name()
         if isinstance(last, RunEnded) and last.reason == "finished":

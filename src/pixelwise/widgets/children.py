@@ -1,0 +1,150 @@
+"""Child processes: started beside napari, explained when they fail, and never left behind."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_END_SECONDS = 5.0
+_NICE = 10
+_BELOW_NORMAL = 0x4000  # Windows' class of that name
+_children: set[Child] = set()
+
+
+class Child:
+    """One process ``python -m pixelwise …`` with a temporary folder.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows ``python -m pixelwise``.
+    purpose : str
+        Part of the folder's name.
+    log : Path, optional
+        File for what the child says on standard error; one in the folder if not given.
+    has_input : bool
+        Whether something will be written to its standard input.
+    detached : bool
+        The child may outlive napari.
+
+    Attributes
+    ----------
+    process : Popen
+    printed, log : Path
+        What it says on standard output, and on standard error.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        purpose: str,
+        *,
+        log: Path | None = None,
+        has_input: bool = False,
+        detached: bool = False,
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"pixelwise-{purpose}-"))
+        self.printed, self.log = self.folder / "output.txt", log or self.folder / "log.txt"
+        self._detached = detached
+        options: dict[str, Any] = {}
+        if os.name == "posix":
+            options["start_new_session"] = True  # Ctrl-C in napari's terminal is not for the child
+        with self.printed.open("wb") as output, self.log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pixelwise", *map(str, arguments)],
+                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                **options,
+            )
+        _lower_priority(self.process.pid)
+        _children.add(self)
+
+    @property
+    def status(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self.process.poll()
+
+    def write(self, text: str) -> None:
+        """Write to its standard input; a child that is gone takes no notice."""
+        assert self.process.stdin is not None  # noqa: S101  only asked with `has_input`
+        with contextlib.suppress(OSError):
+            self.process.stdin.write(text.encode())
+            self.process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Tell the child that nothing more comes."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+    def read_log(self) -> str:
+        """Read what it said on standard error."""
+        with contextlib.suppress(OSError):
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def explain(self) -> str:
+        """Say why it failed."""
+        return explain(self.process.returncode, self.read_log())
+
+    def end(self, *_: object) -> None:
+        """End it now, wait until it is gone, and remove its folder."""
+        self.close_input()
+        if self.process.poll() is None:
+            self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        self.forget()
+
+    def forget(self) -> None:
+        """Remove the folder."""
+        _children.discard(self)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def leave(self, *_: object) -> None:
+        """End it, or, if it is detached, let it go on without us."""
+        if not self._detached:
+            self.end()
+            return
+        self.close_input()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def explain(status: int, log: str) -> str:
+    """Say why a child failed: its own message, or what its exit status means."""
+    lines = log.strip().splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("Error:")]
+    if starts:
+        return "\n".join(lines[starts[-1] :]).removeprefix("Error:").strip()
+    if status in (-9, 137):
+        return "The process was killed from outside; often the machine ran out of memory."
+    said = f" Its last words: {lines[-1]}" if lines else ""
+    return f"The process ended with status {status}.{said}"
+
+
+def _lower_priority(pid: int) -> None:
+    """Let the window come first where both want the processor; an idle one is used fully."""
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process(pid).nice(_NICE if psutil.POSIX else _BELOW_NORMAL)
+        group = Path(f"/proc/{pid}/autogroup")  # Linux shares the processor by session first
+        if group.exists():
+            group.write_text(str(_NICE))
+
+
+@atexit.register
+def _leave_all() -> None:
+    """End every child that was not meant to go on, however napari ends."""
+    for child in tuple(_children):
+        child.leave()
