@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
+from pixelwise.images import read_image
 from pixelwise.samples import samples_path
 from pixelwise.widgets.jobs import wait_until
 
@@ -40,15 +42,17 @@ class Camera:
         return widget
 
     def take(self, name: str) -> None:
-        """Write a picture, after notifications have gone and everything is drawn."""
+        """Write a picture, with what notifications there are out of sight."""
         from napari._qt.dialogs.qt_notification import NapariQtNotification
 
         for note in self.window.findChildren(NapariQtNotification):
-            note.close()
+            note.hide()
         for _ in range(20):
             QApplication.processEvents()
             time.sleep(0.02)
-        self.window.grab().save(str(self.folder / f"{name}.png"))
+        path = self.folder / f"{name}.png"
+        self.window.grab().save(str(path))
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def main(folder: Path) -> None:
@@ -143,16 +147,15 @@ def take_predict(camera: Camera, model: Path) -> None:
     camera.viewer.layers.clear()
     test = samples_path() / "test"
     name = sorted(path.name for path in (test / "images").iterdir())[1]
-    camera.viewer.open(test / "images" / name)
-    camera.viewer.layers[0].name = "nuclei"
+    camera.viewer.add_image(read_image(test / "images" / name)[0], name="nuclei", rgb=True)
     widget = camera.open("Predict")
     widget.model.value = model
     widget.choose("nuclei")
     widget.predict()
     widget.wait()
     camera.take("predict")
-    (truth,) = camera.viewer.open(test / "masks" / name, layer_type="labels")
-    truth.data, truth.name, truth.visible = (truth.data > 0).astype("uint8"), "truth", False
+    mask = (read_image(test / "masks" / name)[0] > 0).astype("uint8")
+    camera.viewer.add_labels(mask, name="truth", visible=False)
 
 
 def take_evaluate(camera: Camera) -> None:

@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from pixelwise.atomic import write_text
 from pixelwise.config import TrainConfig
-from pixelwise.errors import ReadError, RunError, WriteError
+from pixelwise.errors import PixelwiseError, ReadError, RunError, WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, parse_event
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
@@ -243,8 +243,8 @@ class RunSummary:
     ----------
     path : Path
     state : str
-        "waiting", "training", "finished", "stopped", "no_progress", "failed", or "interrupted"
-        for one that was killed.
+        "waiting", "training", "finished", "stopped", "no_progress", "failed", "interrupted"
+        for one that was killed, or in lists "unreadable".
     architecture : str
     epoch, epochs : int
         Done, and asked for.
@@ -297,9 +297,15 @@ def list_runs(folder: str | Path) -> list[RunSummary]:
     if not folder.is_dir():
         raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
     candidates = [folder, *sorted(folder.iterdir())]
-    return [
-        summarize_run(RunFolder(path)) for path in candidates if (path / "config.yaml").is_file()
-    ]
+    return [_summarize(path) for path in candidates if (path / "config.yaml").is_file()]
+
+
+def _summarize(path: Path) -> RunSummary:
+    """Summary of one run in a list; one that cannot be read does not hide the others."""
+    try:
+        return summarize_run(RunFolder(path))
+    except PixelwiseError:
+        return RunSummary(path, "unreadable", "", 0, 0, None, "")
 
 
 def _score(event: EpochEnded, name: str) -> float | None:

@@ -25,9 +25,14 @@ TINY = {"base_channels": 4, "depth": 2}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _end_server() -> Iterator[None]:
+def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep temporary files apart from those of other programs, and end the warm child."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("temporary"))
     yield
     end_server()
+    left = [path.name for path in Path(tempfile.gettempdir()).iterdir()]
+    tempfile.tempdir = before
+    assert left == [], "the warm child left files behind"
 
 
 def list_children() -> dict[int, str]:

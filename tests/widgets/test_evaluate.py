@@ -99,3 +99,10 @@ def test_bad_layers_end_with_a_message(open_widget: Open) -> None:
 def test_instances_are_no_classes() -> None:
     with pytest.raises(DataError, match="go up to 300"):
         compare_labels(np.array([[300]]), np.array([[1]]))
+
+
+def test_a_sparse_truth_counts_only_what_is_annotated() -> None:
+    truth, found = np.array([[0, 1, 2, 2]]), np.array([[1, 0, 1, 0]])
+    matrix, errors = compare_labels(found, truth, sparse=True)
+    assert matrix.tolist() == [[1, 0], [1, 1]]
+    assert errors.tolist() == [[0, 0, 0, 1]]

@@ -271,6 +271,11 @@ def test_bad_input_ends_with_a_message_and_no_folder(
     assert not list((tmp_path / "runs").glob("*"))
     (tmp_path / "runs" / "taken").mkdir(parents=True)
     (tmp_path / "runs" / "taken" / "thesis.txt").touch()
+    (tmp_path / "runs" / "own" / "data").mkdir(parents=True)  # somebody's images, not a run's
+    widget.data.choose_folder(tmp_path / "missing")
+    widget.place["name"].value = "own"
+    assert "not empty" in refuse(widget)
+    assert (tmp_path / "runs" / "own" / "data").exists()
     widget.place["name"].value = "taken"
     assert "not empty" in refuse(widget)
     assert (tmp_path / "runs" / "taken" / "thesis.txt").exists()
@@ -332,3 +337,53 @@ def test_several_runs_are_drawn_over_one_another(
     widget.runs.item(row, 0).setCheckState(Qt.CheckState.Checked)
     path = str(tmp_path / "first")
     wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1, 20)
+
+
+def test_stop_while_layers_are_saved(
+    open_widget: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    from pixelwise.widgets import data
+
+    def slow(*arguments: Any, **fields: Any) -> None:
+        time.sleep(0.3)
+        write(*arguments, **fields)
+
+    write = data.write_pair
+    monkeypatch.setattr(data, "write_pair", slow)
+    widget = open_widget("Train")
+    add_pairs(widget.viewer)
+    set_tiny(widget, tmp_path)
+    widget.start()
+    widget.place["name"].value = "another"
+    widget.stop()
+    widget.wait(30)
+    assert widget.message == "Stopped."
+    assert list(tmp_path.iterdir()) == []
+    assert list_children() == {}
+
+
+def test_a_finished_run_is_not_resumed_nor_announced_again(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, epochs=1)
+    widget.start()
+    widget.wait(120)
+    widget.resume()
+    widget.wait(60)
+    assert "has all its 1 epochs" in widget.message
+
+
+def test_pairs_chosen_by_hand_stay(open_widget: Open) -> None:
+    widget = open_widget("Train")
+    add_pairs(widget.viewer, count=2)
+    widget.data.choose_pairs({"disc 0": "disc 1 mask"})
+    widget.viewer.add_points([[1, 1]])
+    widget.viewer.add_image(np.zeros((9, 9)), name="new")
+    chosen = [(image.name, labels.name) for image, labels in widget.data.pairs]
+    assert chosen == [("disc 0", "disc 1 mask")]
+    widget.viewer.layers["disc 1 mask"].name = "renamed"
+    assert ("disc 1", "disc 1 mask") not in [(i.name, x.name) for i, x in widget.data.pairs]

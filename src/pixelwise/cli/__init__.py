@@ -6,10 +6,12 @@ standard error.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 
 import click
@@ -90,6 +92,11 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Entry point of the command."""
+    """Entry point of the command; SIGTERM ends it as Ctrl-C does, with everything cleared up."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))

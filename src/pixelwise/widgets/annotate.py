@@ -62,7 +62,7 @@ class AnnotateWidget(Panel):
         )
         self.column.addStretch()
         self.set_classes(create_classes(["background", "object"]))
-        for event in ("inserted", "removed"):
+        for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self._refresh)
         self._refresh()
 

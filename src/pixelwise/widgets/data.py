@@ -85,7 +85,7 @@ class DataPicker(QTabWidget):
         self.addTab(self._build_layers(), "Open layers")
         self.addTab(self._build_folder(), "Folder")
         self.refresh()
-        for event in ("inserted", "removed"):
+        for event in ("inserted", "removed", "renamed"):
             getattr(panel.viewer.layers.events, event).connect(self.refresh)
         self.folder.container.changed.connect(self._tell)
         self.details.container.changed.connect(self._tell)
@@ -161,6 +161,7 @@ class DataPicker(QTabWidget):
         images = find_layers(self._panel.viewer, "image")
         labels = find_layers(self._panel.viewer, "labels")
         found = {image.name: mask.name for image, mask in pair_layers(images, labels)}
+        found |= self._list_chosen({layer.name for layer in labels})
         self.table.blockSignals(True)
         self.table.setRowCount(len(images))
         for row, image in enumerate(images):
@@ -178,6 +179,12 @@ class DataPicker(QTabWidget):
         if self.pairs and "path" not in self.folder.values:
             self.setCurrentIndex(0)
         self._tell()
+
+    def _list_chosen(self, labels: set[str]) -> dict[str, str]:
+        """Labels that the table shows for each image now, where they are still open."""
+        rows = range(self.table.rowCount())
+        cells = [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
+        return {i.text(): b.currentText() for i, b in cells if b.currentText() in labels}
 
     def _list_unticked(self) -> set[str]:
         """Images that the user has unticked, though there are labels for them."""
@@ -254,7 +261,12 @@ def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], folder: Path) ->
     names = name_files(image for image, _ in pairs)
     for (image, labels), name, letters in zip(pairs, names, axes, strict=True):
         write_pair(image, labels, folder, name=name, axes=letters)
-    sparse = any(labels.metadata.get(SPARSE) for _, labels in pairs)
+    kinds = {bool(labels.metadata.get(SPARSE)) for _, labels in pairs}
+    if len(kinds) > 1:
+        raise DataError(
+            "Some labels are sparse (0 is 'not annotated') and some are not: train on them apart."
+        )
+    sparse = kinds.pop()
     classes = read_classes(labels for _, labels in pairs)
     if classes and not sparse:
         values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(labels.data))}

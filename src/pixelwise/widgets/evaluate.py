@@ -32,6 +32,7 @@ from pixelwise.config import DataConfig
 from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
 from pixelwise.scores import SCORE_NAMES, Scores, count_confusion, create_scores
+from pixelwise.widgets.data import SPARSE
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
 from pixelwise.widgets.layers import color_labels, find_layers, layer_array, read_classes
@@ -79,7 +80,7 @@ class EvaluateWidget(Panel):
         self._job: Job | None = None
         self._busy = False
         self._build()
-        for event in ("inserted", "removed"):
+        for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self.refresh)
         self.refresh()
 
@@ -173,9 +174,10 @@ class EvaluateWidget(Panel):
             raise DataError(
                 f"{names[0]} has shape {shapes[0]}, {names[1]} {shapes[1]}: expected the same."
             )
+        sparse = bool(truth.metadata.get(SPARSE))
         self._set_busy(True)
         run_in_thread(
-            partial(compare_labels, layer_array(found), layer_array(truth)),
+            partial(compare_labels, layer_array(found), layer_array(truth), sparse=sparse),
             self,
             then=lambda result: self._show_layers(result, found, truth),
             failed=self._fail,
@@ -184,7 +186,9 @@ class EvaluateWidget(Panel):
     def _show_layers(self, result: tuple[Any, Any], found: Labels, truth: Labels) -> None:
         matrix, errors = result
         self._set_busy(False)
-        known = read_classes([truth, found])
+        shift = int(bool(truth.metadata.get(SPARSE)))  # a sparse layer's classes begin at 1
+        known = {str(int(v) - shift): name for v, name in read_classes([truth]).items()}
+        known |= read_classes([found])
         default = {0: "background"}
         names = [known.get(str(i), default.get(i, f"class {i}")) for i in range(len(matrix))]
         self._show(create_scores(matrix, names))
@@ -216,6 +220,9 @@ class EvaluateWidget(Panel):
         output = "" if self._job is None else self._job.output
         self._job = None
         self._set_busy(False)
+        if end.stopped:
+            self.say("Stopped.")
+            return
         if not end.ok:
             self.complain(end.message)
             return
@@ -260,11 +267,14 @@ class EvaluateWidget(Panel):
         self.stop_button.setEnabled(busy)
 
 
-def compare_labels(found: Any, truth: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+def compare_labels(
+    found: Any, truth: Any, *, sparse: bool = False
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
 
-    255 in the truth is void. The map holds 0 where right or void, 1 missed foreground, 2 too much
-    foreground, 3 the wrong class of foreground.
+    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. The map holds 0
+    where right or void, 1 missed foreground, 2 too much foreground, 3 the wrong class of
+    foreground.
 
     Raises
     ------
@@ -272,6 +282,8 @@ def compare_labels(found: Any, truth: Any) -> tuple[npt.NDArray[np.int64], npt.N
         The labels are instances (more than 255 values), not classes.
     """
     found, truth = np.asarray(found), np.asarray(truth)
+    if sparse:
+        truth = np.where(np.isin(truth, (0, VOID)), VOID, truth.astype(np.int64) - 1)
     top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))
     if top >= VOID:
         raise DataError(

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
@@ -30,12 +31,15 @@ class JobEnd:
     ----------
     ok : bool
         Exit status 0.
+    stopped : bool
+        It was asked to stop.
     message : str
         What went wrong, for the user; empty if nothing did.
     """
 
     ok: bool
     message: str = ""
+    stopped: bool = False
 
 
 class LineFollower:
@@ -50,10 +54,10 @@ class LineFollower:
         try:
             with self.path.open("rb") as file:
                 file.seek(self._place)
-                lines = [file.readline() for _ in range(limit)]
+                lines = list(islice(file, limit))
         except OSError:
             return []
-        whole = [line for line in lines if line.endswith(b"\n")]
+        whole = lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
         self._place += sum(map(len, whole))
         return [line.decode("utf-8", "replace") for line in whole]
 
@@ -105,6 +109,7 @@ class Job(QObject):
         super().__init__(parent)
         self.output = ""
         self.end: JobEnd | None = None
+        self._stopped = False
         self.child = Child(arguments, "job", log=log, has_input=bool(text), detached=detached)
         if text:
             self.child.write(text)
@@ -118,6 +123,7 @@ class Job(QObject):
     def stop(self) -> None:
         """Ask the child to end: a training saves first."""
         if self.child.status is None:
+            self._stopped = True
             self.child.process.terminate()
 
     def wait(self, seconds: float = 600.0) -> JobEnd:
@@ -143,7 +149,8 @@ class Job(QObject):
         self._timer.stop()
         with contextlib.suppress(OSError):
             self.output = self.child.printed.read_text(encoding="utf-8")
-        self.end = JobEnd(status == 0, "" if status == 0 else self.child.explain())
+        message = "" if status == 0 else self.child.explain()
+        self.end = JobEnd(status == 0, message, stopped=self._stopped and status != 0)
         self.child.forget()
         self.ended.emit(self.end)
 

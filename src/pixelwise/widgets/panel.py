@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -156,6 +157,17 @@ def create_text(text: str = "") -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
+
+
+def show_text(title: str, text: str) -> QPlainTextEdit:
+    """Show a text in a window of its own, which the caller keeps."""
+    window = QPlainTextEdit()
+    window.setReadOnly(True)
+    window.setWindowTitle(title)
+    window.resize(700, 400)
+    window.setPlainText(text)
+    window.show()
+    return window
 
 
 def read_setting(category: str, name: str, default: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,11 @@ class PatchesWidget(Panel):
         )
         self.result: Path | None = None
         self._job: Job | None = None
-        self._temp: Path | None = None
+        self._temps: set[Path] = set()  # folders of saved layers
         self._writes = False
         self._busy = False
         self._build()
+        self.destroyed.connect(partial(_remove, self._temps))
 
     def _build(self) -> None:
         self.summary = create_text()
@@ -138,13 +140,14 @@ class PatchesWidget(Panel):
             return
         self.say("")
         self._writes = writes
-        self._temp = Path(tempfile.mkdtemp(prefix="pixelwise-patches-"))
+        temp = Path(tempfile.mkdtemp(prefix="pixelwise-patches-"))
+        self._temps.add(temp)
         try:
             self.windows.create()
             if writes:
                 self._require_out()
             self._set_busy(True)
-            self.data.prepare(self._temp, then=self._run, failed=self._fail)
+            self.data.prepare(temp, then=self._run, failed=self._fail)
         except (PixelwiseError, OSError) as error:
             self._fail(error)
 
@@ -156,6 +159,12 @@ class PatchesWidget(Panel):
 
     def _run(self, data: DataConfig) -> None:
         """Start the child on a data set."""
+        try:
+            self._start_child(data)
+        except (PixelwiseError, OSError) as error:
+            self._fail(error)
+
+    def _start_child(self, data: DataConfig) -> None:
         values = data.model_dump(mode="json", exclude_defaults=True)
         values.pop("path")
         values.pop("validation_fraction", None)
@@ -173,6 +182,9 @@ class PatchesWidget(Panel):
         """Show what was counted or written."""
         output = "" if self._job is None else self._job.output
         self._clean()
+        if end.stopped:
+            self.say("Stopped.")
+            return
         if not end.ok:
             self.complain(end.message)
             return
@@ -189,9 +201,7 @@ class PatchesWidget(Panel):
     def _clean(self) -> None:
         """Forget the job and remove what was saved for it."""
         self._job = None
-        if self._temp is not None:
-            shutil.rmtree(self._temp, ignore_errors=True)
-        self._temp = None
+        _remove(self._temps)
         self._set_busy(False)
 
     def _set_busy(self, busy: bool) -> None:
@@ -200,3 +210,9 @@ class PatchesWidget(Panel):
         self.stop_button.setEnabled(busy)
         self.count_button.setEnabled(not busy)
         self.write_button.setEnabled(not busy)
+
+
+def _remove(folders: set[Path], *_: object) -> None:
+    """Remove folders, also when the widget is gone already."""
+    while folders:
+        shutil.rmtree(folders.pop(), ignore_errors=True)

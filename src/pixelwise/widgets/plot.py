@@ -85,6 +85,7 @@ class CurvePlot(QWidget):
         for plot, name in ((self.losses, "loss"), (self.scores, "dice")):
             plot.setLabel("left", name)
             plot.showGrid(x=True, y=True, alpha=0.2)
+            plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setMinimumHeight(120)
         self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
         self.scores.setLabel("bottom", "epoch")

@@ -113,7 +113,7 @@ class PredictWidget(Panel):
         self.model.changed.connect(self._show_card)
         self.axes.changed.connect(self._explain_axes)
         self.layers.itemChanged.connect(self._explain_axes)
-        for event in ("inserted", "removed"):
+        for event in ("inserted", "removed", "renamed"):
             getattr(self.viewer.layers.events, event).connect(self.refresh)
         self.viewer.layers.selection.events.changed.connect(self.refresh)
         self._predictions.told.connect(self.status.setText)
@@ -289,8 +289,9 @@ class PredictWidget(Panel):
         self._job = None
         self.progress.setRange(0, _SHARES)
         self._show_state()
-        if end.ok:
-            self.status.setText(f"The labels are in {self.out.value}.")
+        if end.ok or end.stopped:
+            done = f"The labels are in {self.out.value}."
+            self.status.setText("Cancelled." if end.stopped else done)
         else:
             self.status.setText("")
             self.complain("\n".join(self._failed) or end.message)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.axes import guess_axes
 from pixelwise.cards import read_card
 from pixelwise.config import DataConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
@@ -71,12 +70,14 @@ def open_model(path: str | Path) -> list[LayerData]:
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a labels layer as a TIFF that says its axes."""
     labels = np.asarray(data)
-    axes = attributes.get("metadata", {}).get("pixelwise axes") or guess_axes(labels.shape).names
+    axes = attributes.get("metadata", {}).get("pixelwise axes") or "TZYX"[-labels.ndim :]
     write_tiff(Path(path), labels.astype(_smallest(labels)), axes=axes)
     return [path]
 
 
 def _smallest(labels: Any) -> Any:
+    if labels.min(initial=0) < 0:
+        return labels.dtype
     return np.min_scalar_type(int(labels.max(initial=0)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -18,6 +19,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.events import RunEnded, RunFailed
 from pixelwise.runs import RunFolder, RunSummary, is_training, list_runs
 from pixelwise.widgets.jobs import LineFollower
+from pixelwise.widgets.plot import CurvePlot
 
 _POLL_MS = 100
 _LOST_LOOKS = 20
@@ -145,3 +147,42 @@ class RunsTable(QTableWidget):
         if item.column() == 0:
             path = str(self.summaries[item.row()].path)
             self.ticked.emit(path, item.checkState() == Qt.CheckState.Checked)
+
+
+class DrawnRuns(QObject):
+    """Runs that are drawn though they are not followed.
+
+    Parameters
+    ----------
+    plot : CurvePlot
+    parent : QObject
+    """
+
+    def __init__(self, plot: CurvePlot, parent: QObject) -> None:
+        super().__init__(parent)
+        self._plot = plot
+        self._watches: dict[str, RunWatch] = {}
+
+    def show(self, path: str) -> None:
+        """Draw a run from its first event on."""
+        self.stop(path)
+        self._plot.add_run(path)
+        watch = RunWatch(RunFolder(Path(path)), self)
+        self._watches[path] = watch
+        watch.events.connect(lambda events: self._plot.add_events(path, events))
+
+    def hide(self, path: str) -> None:
+        """Take the curves of a run away."""
+        self.stop(path)
+        self._plot.remove_run(path)
+
+    def stop(self, path: str) -> None:
+        """Look no more at a run; its curves stay."""
+        if (watch := self._watches.pop(path, None)) is not None:
+            watch.stop()
+            watch.deleteLater()
+
+
+def new_run_name() -> str:
+    """Name for a run that sorts by time."""
+    return datetime.now().astimezone().strftime("run-%Y%m%d-%H%M%S")

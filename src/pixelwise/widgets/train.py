@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit, LineEdit
-from qtpy.QtWidgets import QCheckBox, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from pixelwise.config import (
     AugmentationConfig,
@@ -18,7 +18,7 @@ from pixelwise.config import (
     TrainingConfig,
 )
 from pixelwise.errors import ConfigError, RunError
-from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, Warned
+from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
 from pixelwise.widgets.closing import CloseGuard
 from pixelwise.widgets.collector import Collector
@@ -33,11 +33,12 @@ from pixelwise.widgets.panel import (
     create_row,
     read_setting,
     runs_folder,
+    show_text,
     stack_widgets,
 )
 from pixelwise.widgets.plot import CurvePlot
 from pixelwise.widgets.previews import PreviewLayers
-from pixelwise.widgets.runs import RunsTable, RunWatch
+from pixelwise.widgets.runs import DrawnRuns, RunsTable, RunWatch, new_run_name
 from pixelwise.widgets.status import TrainingStatus
 
 if TYPE_CHECKING:
@@ -77,20 +78,17 @@ class TrainWidget(Panel):
         self.training.fill({"device": read_setting("general", "device", "auto")})
         self.plot, self.runs = CurvePlot(), RunsTable()
         self.run: RunFolder | None = None
-        self.place, self._place = lay_out(
-            [
-                LineEdit(name="name", label="Run", value=_new_name(), tooltip="Name of the run"),
-                FileEdit(
-                    name="folder", mode="d", label="in", value=runs_folder(),
-                    tooltip="Folder of all runs",
-                ),
-            ]
-        )  # fmt: skip
+        name = LineEdit(name="name", label="Run", value=new_run_name(), tooltip="Name of the run")
+        folder = FileEdit(name="folder", mode="d", label="in", value=runs_folder())
+        self.place, self._place = lay_out([name, folder])
         self._previews = PreviewLayers(napari_viewer, self)
         self._collector = Collector(napari_viewer)
+        self.destroyed.connect(self._collector.take_back)
         self._job: Job | None = None
         self._watch: RunWatch | None = None
-        self._saving = False
+        self._saving = self._cancelled = False
+        self._began_here: Path | None = None  # its folder was made here, and may be removed
+        self._looks = DrawnRuns(self.plot, self)
         self._build()
         self.guard = CloseGuard(self, is_running=lambda: self.is_running, stop=self._stop_now)
         self.refresh_runs()
@@ -155,6 +153,11 @@ class TrainWidget(Panel):
         watching = self._watch is not None and not self._watch.is_over
         return self._saving or self._job is not None or watching
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a training of this widget's own is running or about to."""
+        return self._saving or self._job is not None
+
     def create_config(self, data: DataConfig, run: Path) -> TrainConfig:
         """Make the config that the controls show.
 
@@ -189,13 +192,17 @@ class TrainWidget(Panel):
             if not name or Path(name).name != name:
                 raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
             run = require_new_run(Path(self.place["folder"].value).expanduser() / name)
+            if run.path.exists() and any(run.path.iterdir()):
+                raise RunError(f"{run.path} is not empty: give the run another name.")
             self.create_config(DataConfig(path=run.data), run.path)  # refuses wrong settings now
             self.say("Reading the data…")
-            self._saving = True
+            self._saving, self._cancelled = True, False
             self._show_state()
             try:
                 self.data.prepare(
-                    run.data, then=lambda data: self._launch(data, run), failed=self._fail
+                    run.data,
+                    then=lambda data: self._launch(data, run),
+                    failed=partial(self._fail, run),
                 )
             except Exception:
                 self._saving = False
@@ -205,13 +212,10 @@ class TrainWidget(Panel):
     def stop(self) -> None:
         """Ask the followed run to end its step, save and stop, whoever trains it."""
         with self.complaining():
-            if self.run is None or not self.is_running:
+            if not self.is_running:
                 raise RunError("No training is followed that could be stopped.")
-            if self.run.events.exists():
-                request_stop(self.run)
-                self.say("Stopping after this step…")
-            elif self._job is not None:
-                self._job.stop()
+            self.say("Stopping after this step…")
+            self._stop_now()
 
     def resume(self) -> None:
         """Go on with the selected run, or with the one that was followed last."""
@@ -249,28 +253,27 @@ class TrainWidget(Panel):
 
     def show_log(self) -> None:
         """Show what the process of the followed run printed."""
-        text = QPlainTextEdit()
-        text.setReadOnly(True)
-        text.setWindowTitle("Log")
-        text.resize(700, 400)
-        log = (
-            "" if self.run is None or not self.run.log.exists() else self.run.log.read_text("utf-8")
-        )
-        text.setPlainText(log or "Nothing was printed.")
-        self._log = text
-        text.show()
+        log = self.run.log if self.run is not None else None
+        text = log.read_text("utf-8", "replace") if log is not None and log.exists() else ""
+        self._log = show_text("Log", text or "Nothing was printed.")
 
     def _require_idle(self) -> None:
-        if self.is_running:
+        if self._is_busy:
             raise RunError("A training is running: stop it first, or wait until it ends.")
 
     def _launch(self, data: DataConfig, run: RunFolder) -> None:
-        """Start the child on a config."""
+        """Start the child on a config, unless Stop was pressed while layers were saved."""
         self._saving = False
+        if self._cancelled:
+            self._discard(run)
+            self.say("Stopped.")
+            self._show_state()
+            return
         with self.complaining():
             config = self.create_config(data, run.path)
             run.path.mkdir(parents=True, exist_ok=True)
             self.plot.remove_run(str(run.path))
+            self._began_here = run.path
             self._follow(run)
             self._run_child(["train", "-"], run, text=config.to_yaml())
             self.say("")
@@ -286,6 +289,7 @@ class TrainWidget(Panel):
         if self._watch is not None:
             self._watch.stop()
             self._watch.deleteLater()
+        self._looks.stop(str(run.path))
         self.run = run
         self.plot.add_run(str(run.path))
         if self.show_previews.isChecked():
@@ -311,7 +315,9 @@ class TrainWidget(Panel):
         self.plot.add_events(str(self.run.path), events)
         self.status.show_events(events)
         for event in events:
-            if isinstance(event, Warned):
+            if isinstance(event, RunStarted):
+                self.refresh_runs()
+            elif isinstance(event, Warned):
                 self.say(event.message)
         if any(isinstance(event, PreviewsWritten) for event in events):
             self._previews.show(self.run)
@@ -321,43 +327,55 @@ class TrainWidget(Panel):
         self._collector.take_back()
         self._job = None
         run, watch = self.run, self._watch
-        if run is not None and not run.config.exists():
-            if watch is not None:
-                watch.stop()
+        assert run is not None  # noqa: S101  `_follow` sets both before a child starts
+        assert watch is not None  # noqa: S101
+        if run.path == self._began_here and not run.config.exists():
+            watch.stop()
             self.plot.remove_run(str(run.path))
-            shutil.rmtree(run.path, ignore_errors=True)
+            self._discard(run)
             self.run = None
             self.status.clear()
-        self._previews.remove(only_empty=True)
-        if not end.ok:
-            self.complain(end.message)
-        elif watch is not None:
+        elif not end.ok and not is_training(run):  # what the run said before is not its end
+            watch.stop()
+            self.status.end(None)
+            self.refresh_runs()
+        else:
             watch.look()
+        self._previews.remove(only_empty=True)
+        if end.stopped:
+            self.say("Stopped.")
+        elif not end.ok:
+            self.complain(end.message)
         self._show_state()
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
         """Show how the run has ended, here or elsewhere."""
         self._collector.take_back()
         self.status.end(last)
-        self.place["name"].value = _new_name()
-        if isinstance(last, RunEnded) and last.reason == "finished":
+        self.place["name"].value = new_run_name()
+        self._previews.remove(only_empty=True)
+        ours = self.run is not None and self.run.path == self._began_here
+        if ours and isinstance(last, RunEnded) and last.reason == "finished":
             self.announce("The training is finished.")
         self.refresh_runs()
         self._show_state()
 
-    def _fail(self, error: Exception) -> None:
+    def _discard(self, run: RunFolder) -> None:
+        """Remove what was saved for a run that did not begin; its folder was empty before."""
+        shutil.rmtree(run.path, ignore_errors=True)
+
+    def _fail(self, run: RunFolder, error: Exception) -> None:
         """Say that the layers could not be saved."""
         self._saving = False
-        run = Path(self.place["folder"].value).expanduser() / self.place["name"].value.strip()
-        shutil.rmtree(RunFolder(run).data, ignore_errors=True)
-        if run.is_dir() and not any(run.iterdir()):
-            run.rmdir()
+        self._discard(run)
         self.complain(str(error))
         self._show_state()
 
     def _stop_now(self) -> None:
-        """Stop as napari closes: the child saves and ends by itself."""
-        if self.run is not None and self.run.events.exists():
+        """Stop without a word: the child saves and ends by itself, also after napari."""
+        if self._saving:
+            self._cancelled = True
+        elif self.run is not None and self.run.events.exists():
             request_stop(self.run)
         elif self._job is not None:
             self._job.stop()
@@ -366,18 +384,7 @@ class TrainWidget(Panel):
         """Draw the curves of a run that is not followed, or take them away."""
         if self.run is not None and path == str(self.run.path) and self.is_running:
             return
-        if not ticked:
-            self.plot.remove_run(path)
-            return
-        self.plot.add_run(path)
-        watch = RunWatch(RunFolder(Path(path)), self)
-        watch.events.connect(lambda events: self._add_curves(path, events))
-        watch.ended.connect(lambda _: watch.deleteLater())
-
-    def _add_curves(self, path: str, events: list[Event]) -> None:
-        """Draw what a run that is only looked at has reported."""
-        if path in self.plot.runs:
-            self.plot.add_events(path, events)
+        self._looks.show(path) if ticked else self._looks.hide(path)
 
     def _count(self, *_: object) -> None:
         """Tell the description of the network what it is counted for."""
@@ -386,12 +393,6 @@ class TrainWidget(Panel):
             self.cost.describe_soon(size=self.patches.create().size, batch_size=batch)
 
     def _show_state(self) -> None:
-        running = self.is_running
-        self.start_button.setEnabled(not running)
-        self.resume_button.setEnabled(not running)
-        self.stop_button.setEnabled(running)
-
-
-def _new_name() -> str:
-    """Name for a run that sorts by time."""
-    return datetime.now().astimezone().strftime("run-%Y%m%d-%H%M%S")
+        self.start_button.setEnabled(not self._is_busy)
+        self.resume_button.setEnabled(not self._is_busy)
+        self.stop_button.setEnabled(self.is_running)
