@@ -128,6 +128,16 @@ class Scores:
         row = ScoreRow(*(float(value) for value in _ratios((tp, fp, fn, tn))))
         return self._with_accuracy(row, foreground=foreground)
 
+    def rows(self) -> dict[str, ScoreRow]:
+        """All rows of a table: each class, then the means, with and without background."""
+        return {
+            **self.per_class(),
+            "macro": self.macro(),
+            "micro": self.micro(),
+            "macro, foreground": self.macro(foreground=True),
+            "micro, foreground": self.micro(foreground=True),
+        }
+
     def _chosen(self, foreground: bool) -> npt.NDArray[np.bool_]:
         """Mark the classes to take together."""
         numbers = np.arange(len(self.names))

@@ -375,6 +375,7 @@ def test_a_finished_run_is_not_resumed_nor_announced_again(
     widget.resume()
     widget.wait(60)
     assert "has all its 1 epochs" in widget.message
+    assert "Finished" in widget.status.text.text()
 
 
 def test_pairs_chosen_by_hand_stay(open_widget: Open) -> None:

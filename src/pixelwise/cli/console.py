@@ -47,14 +47,7 @@ def create_table(title: str, columns: Sequence[str]) -> Table:
 def show_scores(scores: Scores, title: str) -> None:
     """Print scores per class and in total."""
     table = create_table(title, ["class", *SCORE_NAMES])
-    rows = [
-        *scores.per_class().items(),
-        ("macro", scores.macro()),
-        ("micro", scores.micro()),
-        ("macro, foreground", scores.macro(foreground=True)),
-        ("micro, foreground", scores.micro(foreground=True)),
-    ]
-    for name, row in rows:
+    for name, row in scores.rows().items():
         table.add_row(name, *_cells(row))
     out.print(table)
 

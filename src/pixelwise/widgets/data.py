@@ -128,22 +128,16 @@ class DataPicker(QTabWidget):
         """Images that are ticked, with their labels."""
         layers = {layer.name: layer for layer in self._panel.viewer.layers}
         chosen = []
-        for row in range(self.table.rowCount()):
-            item, box = self.table.item(row, 0), self.table.cellWidget(row, 1)
-            if item is None or item.checkState() != Qt.CheckState.Checked:
-                continue
-            labels = box.currentText() if isinstance(box, QComboBox) else _NONE
-            if item.text() in layers and labels in layers:
-                chosen.append((layers[item.text()], layers[labels]))
+        for item, box in self._list_cells():
+            names = item.text(), box.currentText()
+            if item.checkState() == Qt.CheckState.Checked and layers.keys() >= set(names):
+                chosen.append((layers[names[0]], layers[names[1]]))
         return chosen
 
     def choose_pairs(self, pairs: dict[str, str]) -> None:
         """Tick just these images, by name, with the labels of the given names."""
         self.setCurrentIndex(0)
-        for row in range(self.table.rowCount()):
-            item, box = self.table.item(row, 0), self.table.cellWidget(row, 1)
-            assert item is not None  # noqa: S101  `refresh` makes every cell
-            assert isinstance(box, QComboBox)  # noqa: S101
+        for item, box in self._list_cells():
             is_chosen = item.text() in pairs
             item.setCheckState(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
             if is_chosen:
@@ -180,22 +174,22 @@ class DataPicker(QTabWidget):
             self.setCurrentIndex(0)
         self._tell()
 
+    def _list_cells(self) -> list[tuple[Any, Any]]:
+        """Item of the image, and box of its labels, of each row."""
+        rows = range(self.table.rowCount())
+        return [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
+
     def _list_chosen(self, labels: set[str]) -> dict[str, str]:
         """Labels that the table shows for each image now, where they are still open."""
-        rows = range(self.table.rowCount())
-        cells = [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
+        cells = self._list_cells()
         return {i.text(): b.currentText() for i, b in cells if b.currentText() in labels}
 
     def _list_unticked(self) -> set[str]:
         """Images that the user has unticked, though there are labels for them."""
-        rows = range(self.table.rowCount())
-        cells = [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
         return {
             item.text()
-            for item, box in cells
-            if item is not None
-            and item.checkState() == Qt.CheckState.Unchecked
-            and box.currentText() != _NONE
+            for item, box in self._list_cells()
+            if item.checkState() == Qt.CheckState.Unchecked and box.currentText() != _NONE
         }
 
     def _tell(self, *_: object) -> None:

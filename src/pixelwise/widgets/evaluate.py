@@ -34,7 +34,7 @@ from pixelwise.figures import draw_confusion
 from pixelwise.scores import SCORE_NAMES, Scores, count_confusion, create_scores
 from pixelwise.widgets.data import SPARSE
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
+from pixelwise.widgets.jobs import Job, JobEnd, to_options
 from pixelwise.widgets.layers import color_labels, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, stack_widgets
 from pixelwise.widgets.threads import run_in_thread
@@ -140,10 +140,6 @@ class EvaluateWidget(Panel):
         if self._job is not None:
             self._job.stop()
 
-    def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the evaluation has ended."""
-        wait_until(lambda: not self._busy, seconds)
-
     def to_csv(self) -> str:
         """Give the table as CSV."""
         text = io.StringIO()
@@ -237,13 +233,7 @@ class EvaluateWidget(Panel):
     def _show(self, scores: Scores) -> None:
         """Show scores as a table and a picture."""
         self.scores = scores
-        rows = {
-            **scores.per_class(),
-            "macro": scores.macro(),
-            "micro": scores.micro(),
-            "macro, foreground": scores.macro(foreground=True),
-            "micro, foreground": scores.micro(foreground=True),
-        }
+        rows = scores.rows()
         self.table.setRowCount(len(rows))
         for number, (name, row) in enumerate(rows.items()):
             values = ["-" if v is None else f"{v:.4f}" for v in row.to_dict().values()]

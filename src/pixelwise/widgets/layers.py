@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import AXES, NamedAxes, guess_axes, label_axes, parse_axes
-from pixelwise.classes import VOID, SegmentationClass, create_classes
+from pixelwise.classes import VOID, SegmentationClass
 from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.images import open_image, write_tiff
 
@@ -238,8 +238,3 @@ def add_result(
     if classes is not None:
         color_labels(layer, classes)
     return layer
-
-
-def default_classes(count: int) -> tuple[SegmentationClass, ...]:
-    """Classes with names to be changed: background, class 1, class 2 and so on."""
-    return create_classes(["background", *(f"class {i}" for i in range(1, count))])

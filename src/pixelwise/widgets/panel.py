@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.errors import PixelwiseError
+from pixelwise.widgets.jobs import wait_until
 
 if TYPE_CHECKING:
     import napari
@@ -69,6 +70,21 @@ class Panel(QWidget):
     def message(self) -> str:
         """What the widget says last; empty if nothing."""
         return str(self._note.text())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job of this widget is going on."""
+        return False
+
+    def wait(self, seconds: float = 600.0) -> None:
+        """Let Qt work until the widget's job has ended, or it cannot begin.
+
+        Raises
+        ------
+        TimeoutError
+            It takes longer.
+        """
+        wait_until(lambda: not self.is_running, seconds)
 
     def say(self, text: str) -> None:
         """Show a message, in the widget only; an empty text takes it away."""

@@ -18,7 +18,7 @@ from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.patches import iter_windows
 from pixelwise.widgets.data import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
+from pixelwise.widgets.jobs import Job, JobEnd, to_options
 from pixelwise.widgets.layers import image_shape, read_axes
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
 
@@ -98,10 +98,6 @@ class PatchesWidget(Panel):
         """Stop; nothing is left under the final name."""
         if self._job is not None:
             self._job.stop()
-
-    def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the job has ended."""
-        wait_until(lambda: not self._busy, seconds)
 
     def show_grid(self, *_: object) -> None:
         """Draw the windows on the first image, or take them away."""

@@ -24,7 +24,7 @@ from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError
 from pixelwise.events import Event, ImageFailed, ImagePredicted
 from pixelwise.images import write_tiff
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options, wait_until
+from pixelwise.widgets.jobs import Job, JobEnd, to_options
 from pixelwise.widgets.layers import find_layers, layer_array, read_axes
 from pixelwise.widgets.panel import (
     Fold,
@@ -170,16 +170,6 @@ class PredictWidget(Panel):
         self._predictions.cancel()
         if self._job is not None:
             self._job.stop()
-
-    def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the prediction has ended.
-
-        Raises
-        ------
-        TimeoutError
-            It takes longer.
-        """
-        wait_until(lambda: not self.is_running, seconds)
 
     def save(self, folder: Path) -> list[Path]:
         """Save the last results as TIFF, one file each.

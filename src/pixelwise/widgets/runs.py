@@ -54,7 +54,7 @@ class RunWatch(QObject):
         self._has_child = has_child
         self.is_over = False
         self._follower = LineFollower(run.events)
-        self._last: RunEnded | RunFailed | None = None
+        self.last: RunEnded | RunFailed | None = None
         self._quiet = 0
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.look)
@@ -64,7 +64,7 @@ class RunWatch(QObject):
         """Report what is new."""
         if found := self._follower.read_events():
             self._quiet = 0
-            self._last = next(
+            self.last = next(
                 (e for e in reversed(found) if isinstance(e, RunEnded | RunFailed)), None
             )
             self.events.emit(found)
@@ -72,9 +72,9 @@ class RunWatch(QObject):
         self._quiet += 1
         if self._has_child():
             return
-        if self._last is not None or (self._quiet % _LOST_LOOKS == 0 and not is_training(self.run)):
+        if self.last is not None or (self._quiet % _LOST_LOOKS == 0 and not is_training(self.run)):
             self.stop()
-            self.ended.emit(self._last)
+            self.ended.emit(self.last)
 
     def stop(self) -> None:
         """Look no more."""

@@ -24,7 +24,7 @@ from pixelwise.widgets.closing import CloseGuard
 from pixelwise.widgets.collector import Collector
 from pixelwise.widgets.data import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, wait_until
+from pixelwise.widgets.jobs import Job, JobEnd
 from pixelwise.widgets.models import ModelPicker, NetworkCost
 from pixelwise.widgets.panel import (
     Fold,
@@ -237,16 +237,6 @@ class TrainWidget(Panel):
                 raise RunError("Select a run in the list first.")
             self._follow(open_run(self.runs.selected.path))
 
-    def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the training has ended.
-
-        Raises
-        ------
-        TimeoutError
-            It takes longer.
-        """
-        wait_until(lambda: not self.is_running, seconds)
-
     def refresh_runs(self) -> None:
         """Read the folder of all runs again."""
         self.runs.refresh(Path(self.place["folder"].value), list(self.plot.runs))
@@ -277,6 +267,8 @@ class TrainWidget(Panel):
             self._follow(run)
             self._run_child(["train", "-"], run, text=config.to_yaml())
             self.say("")
+        if self._job is None:  # refused: a setting was changed while layers were saved
+            self._discard(run)
         self._show_state()
 
     def _run_child(self, arguments: list[str], run: RunFolder, text: str = "") -> None:
@@ -337,7 +329,7 @@ class TrainWidget(Panel):
             self.status.clear()
         elif not end.ok and not is_training(run):  # what the run said before is not its end
             watch.stop()
-            self.status.end(None)
+            self.status.end(watch.last)
             self.refresh_runs()
         else:
             watch.look()
