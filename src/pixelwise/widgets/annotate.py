@@ -128,7 +128,7 @@ class AnnotateWidget(Panel):
         color_labels(layer, _visible(classes) if sparse else classes, first=int(sparse))
         layer.metadata = {**layer.metadata, SPARSE: sparse}
         layer.selected_label, layer.mode = 1, "paint"
-        self.say(f"Draw on {layer.name}; the keys +/- change the class.")
+        self.say(f"Draw on {layer.name}; the keys - and = change the class.")
         return layer
 
     def _add_row(self, name: str, color: str) -> None:
