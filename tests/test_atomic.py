@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pixelwise.atomic import replacing, write_text
+from pixelwise.atomic import create_array, replacing, write_text
 from pixelwise.errors import DataError, WriteError
 
 
@@ -35,3 +38,19 @@ def test_a_full_disk_is_a_write_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="No space left"), replacing(target):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_room_for_an_array_is_taken_at_once(tmp_path: Path) -> None:
+    array = create_array(tmp_path / "a.npy", dtype="u2", shape=(3, 500))
+    array[2] = 7
+    assert np.load(tmp_path / "a.npy").sum() == 3500
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 3000, "not sparse"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+        with pytest.raises(WriteError, match="room"):
+            create_array(tmp_path / "b.npy", dtype="u1", shape=(2000,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)

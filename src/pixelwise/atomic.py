@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+import numpy as np
+import numpy.typing as npt
+
 from pixelwise.errors import PixelwiseError, WriteError
 
 
@@ -89,6 +92,28 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file in UTF-8, see `replacing`."""
     with replacing(path) as temp:
         temp.write_text(text, encoding="utf-8")
+
+
+def create_array(
+    path: Path, *, dtype: npt.DTypeLike, shape: tuple[int, ...]
+) -> npt.NDArray[np.generic]:
+    """Make a NumPy file of zeros, mapped into memory, and take its room on the disk at once.
+
+    A disk that fills up later would end the process at the first page that it cannot write.
+
+    Raises
+    ------
+    WriteError
+        The folder is missing or read-only, or the disk has not enough room.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        if hasattr(os, "posix_fallocate") and array.nbytes:
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+    return array
 
 
 def flush_file(path: Path) -> None:

@@ -229,10 +229,14 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         if not line.endswith("\n"):
             return
-        try:
-            yield parse_event(line)
-        except ValueError as error:
-            raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
+        yield _parse(line, number, run)
+
+
+def _parse(line: str, number: int, run: RunFolder) -> Event:
+    try:
+        return parse_event(line)
+    except ValueError as error:
+        raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -266,45 +270,103 @@ class RunSummary:
         return {**self.__dict__, "path": str(self.path)}
 
 
-def summarize_run(run: RunFolder) -> RunSummary:
-    """Read where a run stands."""
-    config = run.read_config()
-    state, epoch, best = "waiting", 0, None
-    for event in iter_events(run):
+class RunStory:
+    """Where a run stands; a second look reads only what was added since the first.
+
+    Parameters
+    ----------
+    run : RunFolder
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._config = run.read_config()
+        self._place, self._lines = 0, 0
+        self._state, self._epoch = "waiting", 0
+        self._best: float | None = None
+
+    def look(self) -> RunSummary:
+        """Read on.
+
+        Raises
+        ------
+        ReadError
+            A line is no event.
+        """
+        for event in self._read_events():
+            self._add(event)
+        lost = self._state == "training" and not is_training(self.run)
+        training = self._config.training
+        return RunSummary(
+            self.run.path, "interrupted" if lost else self._state, self._config.model.name,
+            self._epoch, training.epochs, self._best, training.shown_score,
+        )  # fmt: skip
+
+    def _read_events(self) -> Iterator[Event]:
+        """Read the complete lines that are new."""
+        try:
+            with self.run.events.open("rb") as file:
+                file.seek(self._place)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._place, self._lines = self._place + len(line), self._lines + 1
+                    yield _parse(line.decode("utf-8", "replace"), self._lines, self.run)
+        except FileNotFoundError:
+            return
+
+    def _add(self, event: Event) -> None:
         match event:
             case RunStarted():
-                state = "training"
+                self._state = "training"
             case RunEnded():
-                state = event.reason
+                self._state = event.reason
             case RunFailed():
-                state = "failed"
+                self._state = "failed"
             case EpochEnded():
-                epoch = event.epoch
-                best = _score(event, config.training.shown_score) if event.best else best
+                self._epoch = event.epoch
+                if event.best:
+                    self._best = _score(event, self._config.training.shown_score)
             case _:
                 pass
-    if state == "training" and not is_training(run):
-        state = "interrupted"
-    return RunSummary(
-        run.path, state, config.model.name, epoch, config.training.epochs, best,
-        config.training.shown_score,
-    )  # fmt: skip
 
 
-def list_runs(folder: str | Path) -> list[RunSummary]:
-    """Summaries of the runs directly inside `folder`, or of `folder` itself, by name."""
-    folder = Path(folder)
+def summarize_run(run: RunFolder) -> RunSummary:
+    """Read where a run stands."""
+    return RunStory(run).look()
+
+
+def list_runs(
+    folder: str | Path, *, stories: dict[Path, RunStory] | None = None
+) -> list[RunSummary]:
+    """Summaries of the runs directly inside `folder`, or of `folder` itself, by name.
+
+    Parameters
+    ----------
+    folder : path
+    stories : dict, optional
+        What was read before, by run; filled, and read on from there the next time.
+
+    Raises
+    ------
+    ReadError
+        There is no such folder.
+    """
+    folder, stories = Path(folder), {} if stories is None else stories
     if not folder.is_dir():
         raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
     candidates = [folder, *sorted(folder.iterdir())]
-    return [_summarize(path) for path in candidates if (path / "config.yaml").is_file()]
+    return [_summarize(path, stories) for path in candidates if (path / "config.yaml").is_file()]
 
 
-def _summarize(path: Path) -> RunSummary:
+def _summarize(path: Path, stories: dict[Path, RunStory]) -> RunSummary:
     """Summary of one run in a list; one that cannot be read does not hide the others."""
     try:
-        return summarize_run(RunFolder(path))
+        if path not in stories:
+            stories[path] = RunStory(RunFolder(path))
+        return stories[path].look()
     except PixelwiseError:
+        stories.pop(path, None)
         return RunSummary(path, "unreadable", "", 0, 0, None, "")
 
 

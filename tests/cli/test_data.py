@@ -64,3 +64,17 @@ def test_a_patch_larger_than_the_images(pixelwise: Callable, tmp_path: Path) -> 
     assert result.status == 1
     assert "--size 64" in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_is_wrong(pixelwise: Callable, tmp_path: Path) -> None:
+    source = write_discs(tmp_path / "discs")
+    sound = pixelwise("patches", source, "--size", 32, "--dry-run", "--json")
+    assert sound.status == 0, sound.err
+    assert json.loads(sound.out)["problems"] == []
+    image = sorted((source / "images").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:100])
+    broken = pixelwise("patches", source, "--size", 32, "--dry-run", "--json")
+    assert broken.status == 1
+    (problem,) = json.loads(broken.out)["problems"]
+    assert problem["fatal"]
+    assert image.name in problem["message"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from pixelwise.config import ModelConfig
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
 from pixelwise.runs import RunFolder, is_training, request_stop
+from pixelwise.widgets import children
 from pixelwise.widgets.jobs import end_server
 
 TINY = {"base_channels": 4, "depth": 2}
@@ -75,6 +78,7 @@ def _runs_in_temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         name = f"pixelwise.widgets.{module}"
         __import__(name)
         monkeypatch.setattr(sys.modules[name], "runs_folder", lambda: tmp_path / "runs")
+    monkeypatch.setattr(sys.modules["pixelwise.widgets.train"], "write_setting", lambda *_: None)
 
 
 @pytest.fixture
@@ -107,6 +111,27 @@ def add_pairs(viewer: Any, count: int = 3, size: int = 64) -> None:
     for number in range(count):
         viewer.add_image(images[number], name=f"disc {number}")
         viewer.add_labels(masks[number], name=f"disc {number} mask")
+
+
+def limit_files(monkeypatch: pytest.MonkeyPatch, size: int = 30_000) -> None:
+    """Let children write files of `size` bytes only: a stand-in for a disk without room."""
+    start = subprocess.Popen
+
+    def start_limited(command: list[str], **options: Any) -> Any:
+        return start(["prlimit", f"--fsize={size}", *command], **options)
+
+    monkeypatch.setattr(children.subprocess, "Popen", start_limited)
+
+
+def fill_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every convolution of a child end as on a GPU without room."""
+    (folder / "sitecustomize.py").write_text(
+        "import torch\n"
+        "def fail(*_, **__):\n"
+        "    raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB.')\n"
+        "torch.nn.Conv2d.forward = fail\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
 
 
 def set_tiny(widget: Any, runs: Path, name: str = "one", epochs: int = 2) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pixelwise.classes import create_classes
 from pixelwise.datasets import load_dataset
 from pixelwise.widgets.data import SPARSE, write_layers
-from pixelwise.widgets.layers import read_classes
+from pixelwise.widgets.layers import read_axes, read_classes
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -65,3 +65,17 @@ def test_bad_input_ends_with_a_message(open_widget: Open) -> None:
     assert widget.create() is None
     assert "name" in widget.message
     assert [layer.name for layer in widget.viewer.layers] == ["a"]
+
+
+def test_axes_that_were_misunderstood_are_named(open_widget: Any) -> None:
+    widget = open_widget("Annotate")
+    image = widget.viewer.add_image(np.zeros((5, 40, 50), np.uint8), name="spectral")
+    widget.image.value = "spectral"
+    assert "ZYX" in widget.understood.text()
+    widget.axes.value = "CYX"
+    assert "CYX" in widget.understood.text()
+    assert widget.create().data.shape == (40, 50)
+    assert read_axes(image).names == "CYX", "known to the other widgets"
+    widget.axes.value = "YX"
+    assert "name 2 dimensions" in widget.understood.text()
+    assert widget.create() is None

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from pixelwise.classes import create_classes
 from pixelwise.errors import DataError
 from pixelwise.images import write_tiff
-from pixelwise.widgets.evaluate import compare_labels
+from pixelwise.widgets.error_maps import compare_labels
 from pixelwise.widgets.layers import color_labels
 from tests.widgets.conftest import draw_discs
 
@@ -106,3 +106,54 @@ def test_a_sparse_truth_counts_only_what_is_annotated() -> None:
     matrix, errors = compare_labels(found, truth, sparse=True)
     assert matrix.tolist() == [[1, 0], [1, 1]]
     assert errors.tolist() == [[0, 0, 0, 1]]
+
+
+def test_the_worst_image_is_shown_with_its_errors(
+    open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    for part, arrays in zip(("images", "masks"), draw_discs(3), strict=True):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            write_tiff(tmp_path / "data" / part / f"{number}.tif", array, axes="YX")
+    widget = open_widget("Evaluate")
+    widget.tabs.setCurrentIndex(1)
+    widget.data.fill({"path": str(tmp_path / "data")})
+    widget.details.fill({"classes": {"0": "background", "1": "kind 1"}})
+    widget.settings.fill({"device": "cpu"})
+    widget.model.value = write_model(classes=2)
+    widget.evaluate()
+    widget.wait(120)
+    assert widget.message == ""
+    table = widget.images.table
+    scores = [float(table.item(row, 1).text()) for row in range(3)]
+    assert scores == sorted(scores)
+    name = table.item(0, 0).text()
+    widget.images.show_errors()
+    widget.wait(30)
+    viewer = widget.viewer
+    truth, found = viewer.layers[f"{name} mask"].data, viewer.layers[f"{name} prediction"].data
+    np.testing.assert_array_equal(viewer.layers[f"{name} errors"].data > 0, truth != found)
+    np.testing.assert_array_equal(truth, draw_discs(3)[1][int(name)])
+    assert 2 * ((truth == 1) & (found == 1)).sum() / ((truth == 1).sum() + (found == 1).sum()) == (
+        pytest.approx(scores[0], abs=1e-3)
+    )
+    widget.images.show_errors()
+    widget.wait(30)
+    assert len(viewer.layers) == 4, "shown again, not twice"
+
+
+def test_a_killed_evaluation_says_so(
+    open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    for part, arrays in zip(("images", "masks"), draw_discs(2), strict=True):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        write_tiff(tmp_path / "data" / part / "a.tif", arrays[0], axes="YX")
+    widget = open_widget("Evaluate")
+    widget.tabs.setCurrentIndex(1)
+    widget.data.fill({"path": str(tmp_path / "data")})
+    widget.model.value = write_model(classes=2)
+    widget.evaluate()
+    widget._job.child.process.kill()
+    widget.wait(30)
+    assert "killed" in widget.message
+    assert widget.button.isEnabled()

@@ -12,7 +12,7 @@ import pytest
 from pixelwise.datasets import load_dataset
 from pixelwise.widgets.patches import GRID
 from tests.training.conftest import discs, write_discs
-from tests.widgets.conftest import add_pairs
+from tests.widgets.conftest import add_pairs, limit_files
 
 __all__ = ["discs"]
 pytestmark = pytest.mark.display
@@ -83,7 +83,7 @@ def test_bad_input_ends_with_a_message(open_widget: Open, discs: Path, tmp_path:
         return str(widget.message)
 
     assert "Choose a new folder" in refuse()
-    widget.data.setCurrentIndex(0)
+    widget.data.tabs.setCurrentIndex(0)
     assert "No pair" in refuse(writes=False)
     widget.data.choose_folder(tmp_path / "missing")
     assert "missing" in refuse(writes=False)
@@ -111,3 +111,55 @@ def test_stopping_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
     widget.wait(60)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["many"]
     assert widget.write_button.isEnabled()
+
+
+def test_problems_are_said_before_anything_is_written(open_widget: Open, tmp_path: Path) -> None:
+    source = write_discs(tmp_path / "broken")
+    image = sorted((source / "images").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:100])
+    widget = open_widget("Patches")
+    widget.data.choose_folder(source)
+    widget.windows.fill({"size": 32})
+    widget.count()
+    widget.wait(60)
+    assert image.name in widget.message
+    assert widget.count_button.isEnabled()
+
+
+def test_notes_about_the_data_come_with_the_count(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Patches")
+    add_pairs(widget.viewer, count=2)
+    widget.viewer.layers["disc 0 mask"].data = np.zeros((64, 64), np.uint8)
+    widget.windows.fill({"size": 32})
+    widget.count()
+    widget.wait(60)
+    assert "1 masks hold no class but background" in widget.summary.text()
+
+
+def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
+    source = write_discs(tmp_path / "many", images=30, size=256)
+    widget = open_widget("Patches")
+    widget.data.choose_folder(source)
+    widget.windows.fill({"size": 32, "step": 8})
+    widget.out.value = tmp_path / "patches"
+    widget.write()
+    widget._job.child.process.kill()
+    widget.wait(60)
+    assert "killed" in widget.message
+    assert not (tmp_path / "patches").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    open_widget: Open, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = open_widget("Patches")
+    widget.data.choose_folder(discs)
+    widget.windows.fill({"size": 32, "step": 2})
+    widget.out.value = tmp_path / "patches"
+    limit_files(monkeypatch)
+    widget.write()
+    widget.wait(60)
+    monkeypatch.undo()
+    assert "Cannot write" in widget.message
+    assert sorted(p.name for p in tmp_path.iterdir() if "patches" in p.name) == []
+    assert widget.log, "what the child printed can be read"

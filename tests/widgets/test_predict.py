@@ -15,9 +15,9 @@ from napari.layers._source import layer_source
 
 from pixelwise.axes import parse_axes
 from pixelwise.images import read_image, write_tiff
-from pixelwise.widgets.jobs import get_server, wait_until
+from pixelwise.widgets.jobs import end_server, get_server, wait_until
 from pixelwise.widgets.layers import read_classes
-from tests.widgets.conftest import draw_discs
+from tests.widgets.conftest import draw_discs, fill_memory, limit_files
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -247,3 +247,38 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget.choose_folder(tmp_path / "missing", out)
     widget.predict()
     assert "Choose a folder with images" in widget.message
+
+
+def test_a_full_gpu_is_said_and_the_next_click_works(
+    open_widget: Open, write_model: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_server()
+    fill_memory(tmp_path, monkeypatch)
+    widget, model = open_widget("Predict"), write_model()
+    assert "memory" in ask(widget, model, ramp(64, 64))
+    assert [layer.name for layer in widget.viewer.layers] == ["image"]
+    monkeypatch.undo()
+    end_server()
+    widget.predict()
+    widget.wait(60)
+    assert len(widget.results) == 1
+
+
+def test_a_full_disk_is_said(
+    open_widget: Open, write_model: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_server()
+    limit_files(monkeypatch)
+    widget, model = open_widget("Predict"), write_model()
+    assert "Cannot write" in ask(widget, model, ramp(8, 128, 128))
+    assert [layer.name for layer in widget.viewer.layers] == ["image"]
+    source = tmp_path / "images"
+    source.mkdir()
+    write_tiff(source / "large.tif", ramp(400, 800), axes="YX")
+    widget.choose_folder(source, tmp_path / "labels")
+    widget.predict()
+    widget.wait(120)
+    monkeypatch.undo()
+    end_server()
+    assert "Cannot write" in widget.message
+    assert list((tmp_path / "labels").iterdir()) == []

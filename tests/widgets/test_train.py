@@ -14,14 +14,14 @@ import psutil
 import pytest
 
 from pixelwise.config import TrainConfig
+from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
 from pixelwise.runs import RunFolder, is_training, iter_events
-from pixelwise.widgets import children
 from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
 from tests.training.conftest import discs
-from tests.widgets.conftest import add_pairs, list_children, set_tiny
+from tests.widgets.conftest import add_pairs, fill_memory, limit_files, list_children, set_tiny
 
 __all__ = ["discs"]
 pytestmark = pytest.mark.display
@@ -65,6 +65,7 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     assert [layer.name for layer in shown] == list(NAMES)
     assert shown[0].data.shape[-1] == 3
     assert shown[1].data.shape == shown[2].data.shape == shown[0].data.shape[:-1]
+    widget.runs.wait()
     assert widget.runs.summaries[0].state == "finished"
     assert "Finished" in widget.status.text.text()
     assert "cpu" in widget.status.understood.text()
@@ -89,6 +90,7 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     assert run.model.is_file()
     assert "Resume goes on" in widget.status.text.text()
     done = len(widget.plot.runs[str(run.path)]["validation"].x)
+    widget.runs.wait()
     widget.runs.select(run.path)
     widget.resume()
     wait_for_epoch(widget, done + 1)
@@ -120,7 +122,7 @@ def test_every_setting_reaches_the_config(open_widget: Open, tmp_path: Path, dis
     made: list[TrainConfig] = []
     widget.data.prepare(
         tmp_path / "unused", then=lambda d: made.append(widget.create_config(d, wanted.run)),
-        failed=pytest.fail,
+        failed=pytest.fail, abandoned=pytest.fail,
     )  # fmt: skip
     expected = wanted.model_dump()
     expected["model"]["options"] = {"deep_supervision": True}
@@ -144,6 +146,7 @@ def test_the_next_napari_finds_a_running_training(
     assert is_training(run)
     second = make_napari_viewer()
     _, found = second.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    wait_until(lambda: found.run is not None, 20)
     assert found.run.path == run.path
     assert found.is_running
     assert "is going on" in found.message
@@ -154,10 +157,12 @@ def test_the_next_napari_finds_a_running_training(
     assert not is_training(run)
 
 
-@pytest.mark.parametrize("answer", ["stop", "cancel"])
-def test_closing_asks(make_napari_viewer: Any, tmp_path: Path, discs: Path, answer: str) -> None:
+@pytest.mark.parametrize(("answer", "floating"), [("stop", False), ("cancel", True)])
+def test_closing_asks(
+    make_napari_viewer: Any, tmp_path: Path, discs: Path, answer: str, floating: bool
+) -> None:
     viewer = make_napari_viewer()
-    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
     window = viewer.window._qt_window
     widget.data.choose_folder(discs)
     set_tiny(widget, tmp_path, epochs=MANY)
@@ -165,13 +170,18 @@ def test_closing_asks(make_napari_viewer: Any, tmp_path: Path, discs: Path, answ
     wait_for_epoch(widget)
     widget.guard.ask = lambda: answer
     widget.guard.watch()
+    if floating:
+        dock.setFloating(True)
+        dock.show()
     run = widget.run
+    from qtpy.QtCore import QCoreApplication
     from qtpy.QtGui import QCloseEvent
 
     event = QCloseEvent()
-    held = widget.guard.eventFilter(window, event)
-    assert held is (answer == "cancel")
-    if answer == "cancel":
+    if answer == "stop":
+        assert not widget.guard.eventFilter(window, event)
+    else:
+        QCoreApplication.sendEvent(window, event)
         assert not event.isAccepted()
         assert is_training(run)
         assert not run.stop_request.exists()
@@ -194,6 +204,7 @@ def test_a_run_of_another_process_is_followed_and_stopped(
         widget = open_widget("Train")
         widget.place["folder"].value = tmp_path
         widget.refresh_runs()
+        widget.runs.wait()
         widget.runs.select(run.path)
         widget.resume()
         wait_until(lambda: "Another process is training" in widget.message, 60)
@@ -222,6 +233,7 @@ def test_a_killed_training_says_so_and_resumes(
     assert "killed" in widget.message
     assert widget.start_button.isEnabled()
     widget.refresh_runs()
+    widget.runs.wait()
     assert widget.runs.summaries[0].state == "interrupted"
     widget.resume()
     wait_for_epoch(widget)
@@ -244,7 +256,7 @@ def test_bad_input_ends_with_a_message_and_no_folder(
 ) -> None:
     widget = open_widget("Train")
     set_tiny(widget, tmp_path / "runs")
-    widget.data.setCurrentIndex(0)
+    widget.data.tabs.setCurrentIndex(0)
     assert "No pair of an image and its labels" in refuse(widget)
     widget.viewer.add_image(np.zeros((64, 64), np.uint8), name="one")
     widget.viewer.add_labels(np.zeros((32, 64), np.uint8), name="drawn")
@@ -253,7 +265,7 @@ def test_bad_input_ends_with_a_message_and_no_folder(
     widget.viewer.layers["drawn"].data = np.zeros((64, 64), np.uint8)
     widget.data.choose_pairs({"one": "drawn"})
     assert "two" in refuse(widget)  # one image only, and nothing drawn on it
-    widget.data.setCurrentIndex(1)
+    widget.data.tabs.setCurrentIndex(1)
     assert "Choose a folder" in refuse(widget)
     widget.data.choose_folder(tmp_path)
     assert str(tmp_path) in refuse(widget)
@@ -284,15 +296,10 @@ def test_bad_input_ends_with_a_message_and_no_folder(
 def test_a_full_disk_is_said_and_annotations_stay(
     open_widget: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The child may write files of 30 kB only: a stand-in for a disk without room."""
-    start = subprocess.Popen
-    limited = lambda command, **options: start(  # noqa: E731
-        ["prlimit", "--fsize=30000", *command], **options
-    )
     widget = open_widget("Train")
     add_pairs(widget.viewer)
     set_tiny(widget, tmp_path)
-    monkeypatch.setattr(children.subprocess, "Popen", limited)
+    limit_files(monkeypatch)
     widget.start()
     widget.wait(120)
     monkeypatch.undo()
@@ -331,6 +338,7 @@ def test_several_runs_are_drawn_over_one_another(
     assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["first", "second"]
     from qtpy.QtCore import Qt
 
+    widget.runs.wait()
     row = next(i for i, s in enumerate(widget.runs.summaries) if s.path.name == "first")
     widget.runs.item(row, 0).setCheckState(Qt.CheckState.Unchecked)
     assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["second"]
@@ -388,3 +396,91 @@ def test_pairs_chosen_by_hand_stay(open_widget: Open) -> None:
     assert chosen == [("disc 0", "disc 1 mask")]
     widget.viewer.layers["disc 1 mask"].name = "renamed"
     assert ("disc 1", "disc 1 mask") not in [(i.name, x.name) for i, x in widget.data.pairs]
+
+
+def test_a_full_gpu_is_said_with_advice_and_the_log(
+    open_widget: Open, tmp_path: Path, discs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path / "runs")
+    fill_memory(tmp_path, monkeypatch)
+    widget.start()
+    widget.wait(120)
+    assert "memory" in widget.message
+    assert "smaller" in widget.message or "lower" in widget.message
+    assert widget.log
+    assert widget.start_button.isEnabled()
+
+
+def test_settings_of_the_data_hold_for_layers_too(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Train")
+    add_pairs(widget.viewer, count=4)
+    widget.data.details.fill(
+        {"classes": {"0": "a", "1": "b"}, "void": [7], "validation_fraction": 0.5, "split_seed": 3}
+    )
+    made: list[Any] = []
+    widget.data.prepare(
+        tmp_path / "data", then=made.append, failed=pytest.fail, abandoned=pytest.fail
+    )
+    wait_until(lambda: bool(made), 30)
+    assert made[0].classes == {"0": "a", "1": "b"}
+    assert made[0].void == (7,)
+    assert (made[0].validation_fraction, made[0].split_seed) == (0.5, 3)
+    with pytest.raises(ConfigError):
+        widget.data.details.fill({"validation_fraction": 7})
+        widget.data.prepare(
+            tmp_path / "other", then=made.append, failed=pytest.fail, abandoned=pytest.fail
+        )
+
+
+def test_the_list_of_runs_follows_the_folder(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train", show=True)
+    widget.place["folder"].value = tmp_path
+    widget.refresh_runs()
+    widget.runs.wait()
+    assert widget.runs.summaries == []
+    config = TrainConfig.create(data={"path": discs}, run=tmp_path / "far")
+    config.run.mkdir()
+    RunFolder(config.run).config.write_text(config.to_yaml())
+    wait_until(lambda: [s.path.name for s in widget.runs.summaries] == ["far"], 20)
+
+
+def test_the_folder_of_runs_is_remembered() -> None:
+    from pixelwise.widgets.panel import read_setting, write_setting
+
+    before = read_setting("general", "runs_folder", "")
+    try:
+        write_setting("general", "runs_folder", "/somewhere/else")
+        assert read_setting("general", "runs_folder", "") == "/somewhere/else"
+    finally:
+        write_setting("general", "runs_folder", before)
+
+
+def test_closing_while_layers_are_saved_leaves_nothing(
+    make_napari_viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    from pixelwise.widgets import data
+
+    done: list[int] = []
+
+    def slow(*arguments: Any, **fields: Any) -> None:
+        time.sleep(0.3)
+        write(*arguments, **fields)
+        done.append(1)
+
+    write = data.write_pair
+    monkeypatch.setattr(data, "write_pair", slow)
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    add_pairs(viewer)
+    set_tiny(widget, tmp_path)
+    widget.start()
+    viewer.close()
+    wait_until(lambda: len(done) == 3, 30)
+    wait_until(lambda: not list(tmp_path.glob("one*")), 10)
+    assert list_children() == {}

@@ -55,20 +55,23 @@ def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write")
-@click.option("--dry-run", is_flag=True, help="Count the patches and do not write them")
+@click.option(
+    "--dry-run", is_flag=True, help="Count the patches, list the data's problems, write nothing"
+)
 @_json
 @config_options(PatchConfig)
 @_data_options
-def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself."""
+def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **values: Any) -> int:
+    """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself.
+
+    The exit status of a dry run is 1 when something is broken.
+    """
     windows = PatchConfig.create(**given_values(PatchConfig, values))
     if out is None and not dry_run:
         raise ConfigError("Where should the patches go? Give a new folder: --out patches.")
-    data = _load(source, values, strict=True)
+    data = _load(source, values, strict=not dry_run)
     if out is None or dry_run:
-        counted = count_patches(data, **windows.model_dump())
-        _show_folder(PatchFolder(data.root, data.classes, windows, counted), as_json=as_json)
-        return
+        return _show_plan(data, windows, as_json=as_json)
     events = iter_make_patches(data, out, **windows.model_dump())
     shown = track(
         events, "cutting", len(data.samples) + 1, console=err, transient=True,
@@ -77,6 +80,25 @@ def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **valu
     *_, folder = shown
     if isinstance(folder, PatchFolder):
         _show_folder(folder, as_json=as_json)
+    return 0
+
+
+def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
+    """Say what would be cut, and every problem of the data; nothing is cut of broken data."""
+    inspection = inspect_dataset(data)
+    problems = [{"message": str(p), "fatal": p.fatal} for p in inspection.problems]
+    if not inspection.sound:
+        write_json({"problems": problems}) if as_json else say(inspection.text())
+        return FAILED
+    counted = count_patches(data, **windows.model_dump())
+    folder = PatchFolder(data.root, data.classes, windows, counted)
+    if as_json:
+        write_json(_describe_folder(folder) | {"problems": problems})
+        return 0
+    say(folder.summary())
+    for problem in inspection.problems:
+        say(f"to know: {problem}")
+    return 0
 
 
 def _load(source: Path, values: dict[str, Any], *, strict: bool) -> Dataset:
@@ -90,10 +112,15 @@ def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:
     if not as_json:
         say(folder.summary())
         return
-    write_json({
+    write_json(_describe_folder(folder))
+
+
+def _describe_folder(folder: PatchFolder) -> dict[str, Any]:
+    """Give what was or would be cut, ready for JSON."""
+    return {
         "path": str(folder.path),
         "patches": folder.count,
         "skipped": folder.skipped,
         "class_shares": folder.class_shares,
         "sources": [asdict(source) for source in folder.sources],
-    })  # fmt: skip
+    }

@@ -62,25 +62,29 @@ def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **v
     help="Which of the data set's own splits to score [all]",
 )
 @click.option("--per-image", is_flag=True, help="Print the scores of each image as well")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to keep the predicted labels in, NAME_labels.tif for each image",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 @config_options(
     DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
 )
 @config_options(PredictConfig, skip=["probabilities"])
-def evaluate(
-    model: Path, source: Path, split: str, per_image: bool, as_json: bool, **values: Any
-) -> None:
+def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation
     from pixelwise.prediction.predict import Predictor
 
+    as_json, per_image = values.pop("as_json"), values.pop("per_image")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     data_values = given_values(DataConfig, values) | {"axes": config.axes}
     data = load_dataset(DataConfig.create(path=source, **data_values))
     data = data if split == "all" else data.select(cast("Split", split))
     note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images")
     predictor = Predictor(find_model(model), config)
-    images = dict(_track(iter_evaluate(predictor, data), len(data.samples)))
+    images = dict(_track(iter_evaluate(predictor, data, labels=labels), len(data.samples)))
     _show_evaluation(sum_evaluation(predictor, images), as_json=as_json, per_image=per_image)
 
 

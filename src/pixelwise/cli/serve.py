@@ -13,6 +13,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.atomic import create_array
 from pixelwise.axes import parse_axes, to_planes
 from pixelwise.errors import MEMORY_ADVICE, PixelwiseError, is_memory_error
 from pixelwise.events import (
@@ -89,12 +90,8 @@ class _Server:
         array, axes = _read(request)
         planes = require_planes(to_planes(array, axes), predictor.model.card)
         names, shape = predictor.result_axes(axes, array.shape)
-        found = np.lib.format.open_memmap(
-            request.output,
-            mode="w+",
-            dtype=predictor.result_dtype,
-            shape=predictor.result_shape(planes.shape),
-        )
+        shape_of_planes = predictor.result_shape(planes.shape)
+        found = create_array(request.output, dtype=predictor.result_dtype, shape=shape_of_planes)
         compute = predictor.tiles.compute
         yield PredictionStarted(
             output=str(request.output),
@@ -110,7 +107,6 @@ class _Server:
             if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")
                 return
-        found.flush()
         yield RequestEnded(number=request.number, status="done")
 
     def _load(self, request: PredictRequest) -> Predictor:

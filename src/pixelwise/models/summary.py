@@ -58,6 +58,7 @@ class Summary:
         What autograd keeps of one training batch in single precision, without parameters.
     receptive_field_px : int or None
         Side of the square that one output pixel depends on; None: the whole image.
+    in_channels : int
     input_size : tuple of int
         (Y, X) of the image that operations and memory are counted for.
     batch_size : int
@@ -70,6 +71,7 @@ class Summary:
     multiply_adds: int
     activation_bytes: int
     receptive_field_px: int | None
+    in_channels: int
     input_size: tuple[int, int]
     batch_size: int
 
@@ -104,6 +106,7 @@ def summarize(
         multiply_adds=operations // 2,
         activation_bytes=_count_saved_bytes(hollow, input_size, batch_size=batch_size),
         receptive_field_px=measure_receptive_field(hollow),
+        in_channels=network.in_channels,
         input_size=input_size,
         batch_size=batch_size,
     )

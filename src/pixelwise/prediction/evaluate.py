@@ -13,6 +13,7 @@ from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.errors import DataError
+from pixelwise.images import write_tiff
 from pixelwise.models.files import Model
 from pixelwise.prediction.predict import Predictor
 from pixelwise.scores import Scores, count_confusion, create_scores
@@ -61,8 +62,18 @@ def evaluate(model: Model | str | Path, data: Dataset, **settings: Any) -> Evalu
     return sum_evaluation(predictor, dict(iter_evaluate(predictor, data)))
 
 
-def iter_evaluate(predictor: Predictor, data: Dataset) -> Iterator[tuple[str, Scores]]:
-    """Evaluate image by image: name and scores of each, as they are ready."""
+def iter_evaluate(
+    predictor: Predictor, data: Dataset, *, labels: Path | None = None
+) -> Iterator[tuple[str, Scores]]:
+    """Evaluate image by image: name and scores of each, as they are ready.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    data : Dataset
+    labels : Path, optional
+        Folder to keep the predicted labels in, as NAME_labels.tif, (N, Y, X).
+    """
     _require_same_classes(predictor.model, data)
     if not data.samples:
         raise DataError(
@@ -70,7 +81,7 @@ def iter_evaluate(predictor: Predictor, data: Dataset) -> Iterator[tuple[str, Sc
             "not part of a data set. Use --split all, or a folder of test images."
         )
     for sample in data.samples:
-        yield sample.name, _evaluate_sample(predictor, sample)
+        yield sample.name, _evaluate_sample(predictor, sample, labels)
 
 
 def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluation:
@@ -83,14 +94,18 @@ def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluatio
     return Evaluation(total, images)
 
 
-def _evaluate_sample(predictor: Predictor, sample: Sample) -> Scores:
-    """Scores of one image, all its planes together."""
+def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) -> Scores:
+    """Scores of one image, all its planes together; its labels are kept in `folder`."""
     names = predictor.model.card.class_names
     result = predictor.predict_planes(sample.read_image())
     labels = result.argmax(axis=1) if predictor.config.probabilities else result
     truth = sample.read_mask()
     if truth[truth != VOID].size and truth[truth != VOID].max() >= len(names):
         raise DataError(f"The mask of {sample.name} holds a class that the model does not have.")
+    if folder is not None:
+        path = folder / f"{sample.name}_labels.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tiff(path, labels.astype(np.uint8), axes="ZYX")
     matrix = count_confusion(truth, labels, len(names))
     return create_scores(matrix, names, background=predictor.model.card.background)
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox
+from magicgui.widgets import ComboBox, LineEdit
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem
 
 from pixelwise.classes import SegmentationClass, create_classes
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
 from pixelwise.widgets.data import SPARSE
-from pixelwise.widgets.layers import color_labels, find_layers, image_shape, placement, read_axes
+from pixelwise.widgets.forms import lay_out
+from pixelwise.widgets.layers import (
+    AXES_KEY,
+    color_labels,
+    find_layers,
+    image_shape,
+    placement,
+    read_axes,
+)
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
 
 if TYPE_CHECKING:
@@ -30,6 +38,8 @@ class AnnotateWidget(Panel):
     ----------
     image : magicgui ComboBox
         Name of the image layer.
+    axes : magicgui LineEdit
+        Its axes, where they are understood wrongly.
     table : QTableWidget
         Classes; a click on a colour changes it.
     sparse : QCheckBox
@@ -39,9 +49,14 @@ class AnnotateWidget(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.image = ComboBox(
+            name="image",
             label="Image",
             choices=lambda _: [layer.name for layer in find_layers(self.viewer, "image")],
         )
+        self.axes = LineEdit(
+            name="axes", label="Axes", tooltip="Only if they are understood wrongly: e.g. CYX"
+        )
+        self.understood = create_text()
         self.table = QTableWidget(0, 2)
         self.table.setHorizontalHeaderLabels(["class", "colour"])
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -50,7 +65,10 @@ class AnnotateWidget(Panel):
         self.sparse = QCheckBox("Sparse: draw only a few strokes")
         self.hint = create_text(_DENSE)
         self.sparse.toggled.connect(self._show_sparse)
-        self.column.addWidget(self.image.native)
+        self.column.addWidget(lay_out([self.image, self.axes])[1])
+        self.column.addWidget(self.understood)
+        self.image.changed.connect(self._explain_axes)
+        self.axes.changed.connect(self._explain_axes)
         self.column.addWidget(self.table)
         add = create_button("Add class", "One class more", self.add_class)
         remove = create_button("Remove class", "The last class, or the selected", self.remove_class)
@@ -117,8 +135,10 @@ class AnnotateWidget(Panel):
         if name is None or name not in self.viewer.layers:
             raise DataError("Open an image first.")
         image, classes = self.viewer.layers[name], self.classes
-        axes = read_axes(image).names
-        shape = image_shape(image)
+        axes = read_axes(image, self.axes.value).names
+        if self.axes.value.strip():
+            image.metadata = {**image.metadata, AXES_KEY: axes}  # for Train and Predict too
+        shape = image_shape(image, axes)
         layer = self.viewer.add_labels(
             np.zeros(shape, np.uint8),
             name=f"{name} labels",
@@ -157,6 +177,18 @@ class AnnotateWidget(Panel):
 
     def _refresh(self, *_: object) -> None:
         self.image.reset_choices()
+        self._explain_axes()
+
+    def _explain_axes(self, *_: object) -> None:
+        """Say how the image is understood."""
+        name: Any = self.image.value
+        text = ""
+        if name is not None and name in self.viewer.layers:
+            try:
+                text = str(read_axes(self.viewer.layers[name], self.axes.value))
+            except DataError as error:
+                text = str(error)
+        self.understood.setText(text)
 
 
 def _visible(classes: tuple[SegmentationClass, ...]) -> tuple[SegmentationClass, ...]:

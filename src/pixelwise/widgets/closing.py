@@ -12,12 +12,12 @@ Answer = Literal["keep", "stop", "cancel"]
 
 
 class CloseGuard(QObject):
-    """Sees the window's close event before napari does.
+    """Sees the close event of napari's window before napari does.
 
     Parameters
     ----------
     widget : QWidget
-        A widget in the window.
+        The plugin's widget.
     is_running : callable
         Whether there is a training to ask about.
     stop : callable
@@ -37,16 +37,19 @@ class CloseGuard(QObject):
         self.ask: Callable[[], Answer] = self._ask
 
     def watch(self) -> None:
-        """Watch the window that the widget is in now."""
-        self._widget.window().installEventFilter(self)
+        """Watch the window that the widget belongs to, also from a dock that floats."""
+        self._find_window().installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
+    def _find_window(self) -> QWidget:
+        """Give the window itself, not a dock that floats; nothing here keeps it alive."""
+        window = self._widget
+        while (above := window.parentWidget()) is not None:
+            window = above
+        return window
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
         """Hold back a close event that the user takes back."""
-        if (
-            event.type() != QEvent.Type.Close
-            or watched is not self._widget.window()
-            or not self._is_running()
-        ):
+        if event.type() != QEvent.Type.Close or not self._is_running():
             return False
         answer = self.ask()
         if answer == "cancel":
@@ -57,9 +60,9 @@ class CloseGuard(QObject):
         return False
 
     def _ask(self) -> Answer:
-        if not self._widget.window().isVisible():  # a script's window: nobody is there to ask
+        if not self._find_window().isVisible():  # a script's window: nobody is there to ask
             return "stop"
-        box = QMessageBox(self._widget.window())
+        box = QMessageBox(self._find_window())
         box.setIcon(QMessageBox.Icon.Question)
         box.setText("A training is running.")
         box.setInformativeText(

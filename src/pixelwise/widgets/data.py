@@ -21,13 +21,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from pixelwise.axes import parse_axes
 from pixelwise.classes import VOID
 from pixelwise.config import DataConfig
 from pixelwise.errors import DataError
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.layers import (
     find_layers,
+    layer_array,
     name_files,
     pair_layers,
     read_axes,
@@ -44,15 +44,20 @@ SPARSE = "pixelwise sparse"
 """Key in a labels layer's metadata: 0 means 'not annotated'."""
 
 _NONE = "—"
+_FILES = ("axes", "images", "masks", "mask_suffix", "validation")
+_DETAILS = ("classes", "void", "sparse", "resize")
+_SPLIT = ("validation_fraction", "split_seed")
 
 
-class DataPicker(QTabWidget):
+class DataPicker(QWidget):
     """Two tabs: open layers, in pairs of image and labels, or a folder.
 
     Parameters
     ----------
     panel : Panel
         The widget that it is part of.
+    split : bool
+        Whether to ask which share of the images is for validation.
 
     Attributes
     ----------
@@ -60,38 +65,42 @@ class DataPicker(QTabWidget):
         Something was chosen.
     folder : Form of DataConfig
         ``folder["path"].value`` and ``folder["layout"].value``.
+    files : Form of DataConfig
+        Where a folder holds what, and its axes.
     details : Form of DataConfig
-        Classes, void values, axes, ...
+        Classes, void values, ... of layers and folders alike.
+    tabs : QTabWidget
     axes : QLineEdit
         Axes of the layers, where the guess is wrong.
     """
 
     changed = Signal()
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Panel, *, split: bool = False) -> None:
         super().__init__()
         self._panel = panel
         self.folder = Form(DataConfig, ["path", "layout"])
-        self.details = Form(
-            DataConfig,
-            [
-                *("classes", "void", "sparse", "axes", "resize"),
-                *("images", "masks", "mask_suffix", "validation"),
-            ],
-        )
+        self.files = Form(DataConfig, _FILES)
+        self.details = Form(DataConfig, _DETAILS + (_SPLIT if split else ()))
+        self.tabs = QTabWidget()
         self.table = QTableWidget(0, 2)
         self.axes = QLineEdit()
         self._understood = create_text()
-        self.addTab(self._build_layers(), "Open layers")
-        self.addTab(self._build_folder(), "Folder")
+        self.tabs.addTab(self._build_layers(), "Open layers")
+        self.tabs.addTab(self._build_folder(), "Folder")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        title = "Classes and validation" if split else "Classes"
+        layout.addWidget(Fold(title, self.details.native))
         self.refresh()
         for event in ("inserted", "removed", "renamed"):
             getattr(panel.viewer.layers.events, event).connect(self.refresh)
-        self.folder.container.changed.connect(self._tell)
-        self.details.container.changed.connect(self._tell)
-        self.currentChanged.connect(self._tell)
+        for form in (self.folder, self.files, self.details):
+            form.container.changed.connect(self._tell)
+        self.tabs.currentChanged.connect(self._tell)
         if not self.pairs:
-            self.setCurrentIndex(1)
+            self.tabs.setCurrentIndex(1)
 
     def _build_layers(self) -> QWidget:
         self.table.setHorizontalHeaderLabels(["image", "labels"])
@@ -99,7 +108,7 @@ class DataPicker(QTabWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.verticalHeader().hide()
         self.table.setMinimumHeight(110)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.table.itemChanged.connect(self._tell)
         self.axes.setPlaceholderText("axes, only if they were understood wrongly: e.g. ZYX or CYX")
         self.axes.setToolTip("Axes of the images, letters of TZCYX")
@@ -114,14 +123,14 @@ class DataPicker(QTabWidget):
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.addWidget(self.folder.native)
-        layout.addWidget(Fold("Classes, axes and files", self.details.native))
+        layout.addWidget(Fold("Files and axes", self.files.native))
         layout.addStretch()
         return inside
 
     @property
     def uses_layers(self) -> bool:
         """Whether the data are open layers."""
-        return bool(self.currentIndex() == 0)
+        return bool(self.tabs.currentIndex() == 0)
 
     @property
     def pairs(self) -> list[tuple[Image, Labels]]:
@@ -136,7 +145,7 @@ class DataPicker(QTabWidget):
 
     def choose_pairs(self, pairs: dict[str, str]) -> None:
         """Tick just these images, by name, with the labels of the given names."""
-        self.setCurrentIndex(0)
+        self.tabs.setCurrentIndex(0)
         for item, box in self._list_cells():
             is_chosen = item.text() in pairs
             item.setCheckState(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
@@ -145,9 +154,9 @@ class DataPicker(QTabWidget):
 
     def choose_folder(self, path: str | Path, **fields: Any) -> None:
         """Take a folder; `fields` are those of `DataConfig`."""
-        self.setCurrentIndex(1)
-        self.folder.fill({"path": str(path)} | fields)
-        self.details.fill(fields)
+        self.tabs.setCurrentIndex(1)
+        for form in (self.folder, self.files, self.details):
+            form.fill({"path": str(path)} | fields)
 
     def refresh(self, *_: object) -> None:
         """Show the layers that are open now; what was ticked stays ticked."""
@@ -171,7 +180,7 @@ class DataPicker(QTabWidget):
             self.table.setCellWidget(row, 1, box)
         self.table.blockSignals(False)
         if self.pairs and "path" not in self.folder.values:
-            self.setCurrentIndex(0)
+            self.tabs.setCurrentIndex(0)
         self._tell()
 
     def _list_cells(self) -> list[tuple[Any, Any]]:
@@ -196,7 +205,7 @@ class DataPicker(QTabWidget):
         """Say how the layers are understood, and that something changed."""
         pairs = self.pairs
         try:
-            kinds = {str(self._read_axes(image)) for image, _ in pairs}
+            kinds = {str(read_axes(image, self.axes.text())) for image, _ in pairs}
         except DataError as error:
             kinds = {str(error)}
         self._understood.setText(
@@ -206,10 +215,16 @@ class DataPicker(QTabWidget):
         )
         self.changed.emit()
 
-    def _read_axes(self, image: Image) -> Any:
-        if text := self.axes.text().strip():
-            return parse_axes(text, image.ndim + bool(image.rgb))
-        return read_axes(image)
+    def count_channels(self) -> int | None:
+        """Count the channels of the first pair of layers; None for folders, which are not read."""
+        if not self.uses_layers or not (pairs := self.pairs):
+            return None
+        image = pairs[0][0]
+        try:
+            axes = read_axes(image, self.axes.text()).names
+        except DataError:
+            return None
+        return int(layer_array(image).shape[axes.index("C")]) if "C" in axes else 1
 
     def prepare(
         self,
@@ -217,8 +232,11 @@ class DataPicker(QTabWidget):
         *,
         then: Callable[[DataConfig], None],
         failed: Callable[[Exception], None],
+        abandoned: Callable[[], None],
     ) -> None:
         """Give a `DataConfig` to `then`; layers are saved into `folder` first, in a thread.
+
+        When the widget is gone before they are saved, only `abandoned` is called.
 
         Raises
         ------
@@ -226,7 +244,7 @@ class DataPicker(QTabWidget):
             Nothing is chosen, or a field is wrong.
         """
         if not self.uses_layers:
-            values = self.folder.values | self.details.values
+            values = self.folder.values | self.files.values | self.details.values
             if "path" not in values:
                 raise DataError("Choose a folder with images and masks first.")
             then(DataConfig.create(**values))
@@ -237,13 +255,16 @@ class DataPicker(QTabWidget):
                 "No pair of an image and its labels is ticked: open images, draw labels on them "
                 "with Annotate, and choose them in the table; or take a folder."
             )
-        axes = [getattr(found := self._read_axes(image), "names", found) for image, _ in pairs]
-        work = partial(write_layers, pairs, axes, folder)
-        run_in_thread(work, self, then=then, failed=failed)
+        axes = [read_axes(image, self.axes.text()).names for image, _ in pairs]
+        DataConfig.create(path=folder, **self.details.values)  # refuses a wrong field now
+        work = partial(write_layers, pairs, axes, folder, **self.details.values)
+        run_in_thread(work, self, then=then, failed=failed, abandoned=abandoned)
 
 
-def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], folder: Path) -> DataConfig:
-    """Save pairs of layers as a data set and say how to read it.
+def write_layers(
+    pairs: list[tuple[Any, Any]], axes: list[str], folder: Path, **fields: Any
+) -> DataConfig:
+    """Save pairs of layers as a data set and say how to read it, with `fields` of `DataConfig`.
 
     Raises
     ------
@@ -260,18 +281,19 @@ def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], folder: Path) ->
         raise DataError(
             "Some labels are sparse (0 is 'not annotated') and some are not: train on them apart."
         )
-    sparse = kinds.pop()
+    sparse = kinds.pop() or bool(fields.get("sparse"))
     classes = read_classes(labels for _, labels in pairs)
     if classes and not sparse:
         values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(labels.data))}
         for value in sorted(values - {VOID}):
             classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
     classes.pop("0", None) if sparse else None
+    if len(classes) > 1 and fields.get("classes", "auto") == "auto":
+        fields["classes"] = classes
     return DataConfig.create(
+        **fields | {"sparse": sparse},
         path=folder,
         layout="pairs",
         images="images",
         masks="masks",
-        classes=classes if len(classes) > 1 else "auto",
-        sparse=sparse,
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtGui import QGuiApplication, QPixmap
 from qtpy.QtWidgets import (
@@ -27,16 +26,24 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.atomic import write_text
-from pixelwise.classes import VOID, create_classes
-from pixelwise.config import DataConfig
+from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
-from pixelwise.scores import SCORE_NAMES, Scores, count_confusion, create_scores
+from pixelwise.scores import SCORE_NAMES, Scores, create_scores
 from pixelwise.widgets.data import SPARSE
+from pixelwise.widgets.error_maps import add_errors, compare_labels
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, to_options
-from pixelwise.widgets.layers import color_labels, find_layers, layer_array, read_classes
-from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, stack_widgets
+from pixelwise.widgets.layers import find_layers, layer_array, read_classes
+from pixelwise.widgets.panel import (
+    Fold,
+    Panel,
+    create_button,
+    create_row,
+    read_setting,
+    stack_widgets,
+)
+from pixelwise.widgets.scored import ScoredImages
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -45,9 +52,7 @@ if TYPE_CHECKING:
 
 _FIELDS = ["path", "layout"]
 _DETAILS = ["classes", "void", "axes", "resize", "images", "masks", "mask_suffix"]
-ERRORS = ("right", "missed", "too much", "wrong class")
-_ERROR_COLORS = ("#000000", "#0072b2", "#d55e00", "#f0e442")
-_STRIP_PX = 2**24  # so many pixels are counted at a time
+_SETTINGS = ["device", "tile", "overlap", "batch_size", "flips", "rotations", "precision"]
 
 
 class EvaluateWidget(Panel):
@@ -59,6 +64,10 @@ class EvaluateWidget(Panel):
         `prediction` and `truth`, names of Labels layers, and `error_map`.
     model : magicgui FileEdit
     data, details : Form of DataConfig
+    settings : Form of PredictConfig
+        device, batch size, ...
+    images : ScoredImages
+        Each image of a folder with its score; one is shown with a map of its errors.
     scores : Scores or None
         The last result.
     table : QTableWidget
@@ -76,6 +85,9 @@ class EvaluateWidget(Panel):
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")
         self.data, self.details = Form(DataConfig, _FIELDS), Form(DataConfig, _DETAILS)
+        self.settings = Form(PredictConfig, _SETTINGS)
+        self.settings.fill({"device": read_setting("general", "device", "auto")})
+        self.images = ScoredImages(self)
         self.scores: Scores | None = None
         self._job: Job | None = None
         self._busy = False
@@ -87,7 +99,12 @@ class EvaluateWidget(Panel):
     def _build(self) -> None:
         self.tabs = QTabWidget()
         self.tabs.addTab(stack_widgets(self._layers), "Layers")
-        folder = stack_widgets(lay_out([self.model])[1], self.data.native)
+        folder = stack_widgets(
+            lay_out([self.model])[1],
+            self.data.native,
+            Fold("Classes, axes and files", self.details.native),
+            Fold("Settings", self.settings.native),
+        )
         self.tabs.addTab(folder, "Model and folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.table = QTableWidget(0, 1 + len(SCORE_NAMES))
@@ -102,8 +119,7 @@ class EvaluateWidget(Panel):
         self.progress.setRange(0, 0)
         self.button = create_button("Evaluate", "Score what is chosen", self.evaluate)
         self.stop_button = create_button("Stop", "End the evaluation", self.stop)
-        for widget in (self.tabs, Fold("Classes, axes and files", self.details.native)):
-            self.column.addWidget(widget)
+        self.column.addWidget(self.tabs)
         self.column.addLayout(create_row(self.button, self.stop_button))
         self.column.addWidget(self.progress)
         self.column.addWidget(self.table)
@@ -111,13 +127,14 @@ class EvaluateWidget(Panel):
         export = create_button("CSV…", "Save the table as CSV", self._ask_csv)
         self.column.addLayout(create_row(copy, export))
         self.column.addWidget(self.picture)
+        self.column.addWidget(self.images)
         self.column.addStretch()
         self._set_busy(False)
 
     @property
     def is_running(self) -> bool:
-        """Whether an evaluation is going on."""
-        return self._busy
+        """Whether an evaluation is going on, or one of its images is being opened."""
+        return self._busy or self.images.is_reading
 
     def refresh(self, *_: object) -> None:
         """List the labels layers."""
@@ -142,19 +159,23 @@ class EvaluateWidget(Panel):
 
     def to_csv(self) -> str:
         """Give the table as CSV."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["class", *SCORE_NAMES])
-        for row in range(self.table.rowCount()):
-            cells = [self.table.item(row, column) for column in range(self.table.columnCount())]
-            rows.writerow(["" if cell is None else cell.text() for cell in cells])
-        return text.getvalue()
+        return self._write_table(",")
 
     def copy(self) -> None:
         """Copy the table, tabs between the cells."""
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
-            clipboard.setText(self.to_csv().replace(",", "\t"))
+            clipboard.setText(self._write_table("\t"))
+
+    def _write_table(self, delimiter: str) -> str:
+        """Give the scores with all their digits that count."""
+        text = io.StringIO()
+        rows = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        rows.writerow(["class", *SCORE_NAMES])
+        for name, row in ({} if self.scores is None else self.scores.rows()).items():
+            values = row.to_dict().values()
+            rows.writerow([name, *("" if v is None else f"{v:.6f}" for v in values)])
+        return text.getvalue()
 
     def _list_labels(self, _: object) -> list[str]:
         return [layer.name for layer in find_layers(self.viewer, "labels")]
@@ -182,6 +203,7 @@ class EvaluateWidget(Panel):
     def _show_layers(self, result: tuple[Any, Any], found: Labels, truth: Labels) -> None:
         matrix, errors = result
         self._set_busy(False)
+        self.images.clear()
         shift = int(bool(truth.metadata.get(SPARSE)))  # a sparse layer's classes begin at 1
         known = {str(int(v) - shift): name for v, name in read_classes([truth]).items()}
         known |= read_classes([found])
@@ -189,14 +211,11 @@ class EvaluateWidget(Panel):
         names = [known.get(str(i), default.get(i, f"class {i}")) for i in range(len(matrix))]
         self._show(create_scores(matrix, names))
         if self.layers.error_map.value:
-            name = f"{found.name} errors"
-            if name in self.viewer.layers:
-                self.viewer.layers.remove(name)
-            layer = self.viewer.add_labels(
-                errors, name=name, scale=found.scale, translate=found.translate,
-                rotate=found.rotate, shear=found.shear, units=found.units,
+            add_errors(
+                self.viewer, errors, name=f"{found.name} errors", scale=found.scale,
+                translate=found.translate, rotate=found.rotate, shear=found.shear,
+                units=found.units,
             )  # fmt: skip
-            color_labels(layer, create_classes(ERRORS, _ERROR_COLORS))
 
     def _start_child(self) -> None:
         """Evaluate a model on a folder, in a child process."""
@@ -205,24 +224,31 @@ class EvaluateWidget(Panel):
             raise ConfigError("Choose a folder with images and masks.")
         if not Path(self.model.value).is_file():
             raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
-        data = DataConfig.create(**values).model_dump(mode="json", exclude_defaults=True)
+        config = DataConfig.create(**values)
+        data = config.model_dump(mode="json", exclude_defaults=True)
+        data |= self.settings.create().model_dump(mode="json", exclude_defaults=True)
         path = data.pop("path")
-        arguments = ["evaluate", str(self.model.value), path, "--json", *to_options(data)]
+        labels = self.images.begin(config)
+        arguments = ["evaluate", str(self.model.value), path, "--json", "--labels", str(labels)]
+        self._job = Job([*arguments, *to_options(data)], self)
         self._set_busy(True)
-        self._job = Job(arguments, self)
         self._job.ended.connect(self._show_child)
 
     def _show_child(self, end: JobEnd) -> None:
         output = "" if self._job is None else self._job.output
         self._job = None
         self._set_busy(False)
+        if not end.ok:
+            self.images.clear()
         if end.stopped:
             self.say("Stopped.")
             return
         if not end.ok:
-            self.complain(end.message)
+            self.complain(end.message, log=end.log)
             return
-        total = json.loads(output)["total"]
+        found = json.loads(output)
+        total = found["total"]
+        self.images.show_scores(found["images"])
         matrix = np.array(total["confusion"], np.int64)
         self._show(create_scores(matrix, list(total["classes"]), background=total["background"]))
 
@@ -236,7 +262,7 @@ class EvaluateWidget(Panel):
         rows = scores.rows()
         self.table.setRowCount(len(rows))
         for number, (name, row) in enumerate(rows.items()):
-            values = ["-" if v is None else f"{v:.4f}" for v in row.to_dict().values()]
+            values = ["-" if v is None else f"{v:.3f}" for v in row.to_dict().values()]
             for column, text in enumerate([name, *values]):
                 self.table.setItem(number, column, QTableWidgetItem(text))
         with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
@@ -255,40 +281,3 @@ class EvaluateWidget(Panel):
         self.progress.setVisible(busy)
         self.button.setEnabled(not busy)
         self.stop_button.setEnabled(busy)
-
-
-def compare_labels(
-    found: Any, truth: Any, *, sparse: bool = False
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
-
-    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. The map holds 0
-    where right or void, 1 missed foreground, 2 too much foreground, 3 the wrong class of
-    foreground.
-
-    Raises
-    ------
-    DataError
-        The labels are instances (more than 255 values), not classes.
-    """
-    found, truth = np.asarray(found), np.asarray(truth)
-    if sparse:
-        truth = np.where(np.isin(truth, (0, VOID)), VOID, truth.astype(np.int64) - 1)
-    top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))
-    if top >= VOID:
-        raise DataError(
-            f"The labels go up to {top}: these are numbered objects, not classes. Evaluate the "
-            "labels of classes."
-        )
-    count = max(top + 1, 2)
-    matrix = np.zeros((count, count), np.int64)
-    flat_truth, flat_found = truth.reshape(-1), found.reshape(-1)
-    for start in range(0, flat_truth.size, _STRIP_PX):
-        part = slice(start, start + _STRIP_PX)
-        matrix += count_confusion(flat_truth[part], flat_found[part], count)
-    wrong = (found != truth) & (truth != VOID)
-    errors = np.zeros(truth.shape, np.uint8)
-    errors[wrong & (found == 0)] = 1
-    errors[wrong & (truth == 0)] = 2
-    errors[wrong & (truth != 0) & (found != 0)] = 3
-    return matrix, errors

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
+from pixelwise.errors import ConfigError
 from pixelwise.events import Event, RequestEnded, parse_event
 from pixelwise.requests import Request
 from pixelwise.widgets.children import Child
@@ -35,11 +36,14 @@ class JobEnd:
         It was asked to stop.
     message : str
         What went wrong, for the user; empty if nothing did.
+    log : str
+        All that it said on standard error.
     """
 
     ok: bool
     message: str = ""
     stopped: bool = False
+    log: str = ""
 
 
 class LineFollower:
@@ -150,7 +154,8 @@ class Job(QObject):
         with contextlib.suppress(OSError):
             self.output = self.child.printed.read_text(encoding="utf-8")
         message = "" if status == 0 else self.child.explain()
-        self.end = JobEnd(status == 0, message, stopped=self._stopped and status != 0)
+        stopped = self._stopped and status != 0
+        self.end = JobEnd(status == 0, message, stopped=stopped, log=self.child.read_log())
         self.child.forget()
         self.ended.emit(self.end)
 
@@ -162,6 +167,8 @@ class Server(QObject):
     ----------
     reported : Signal
         Each event of the answers; the last of an answer is `RequestEnded`.
+    log : str
+        What the child had said on standard error when a request failed last.
     """
 
     reported = Signal(object)
@@ -169,6 +176,7 @@ class Server(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.child: Child | None = None
+        self.log = ""
         self._pending: list[Request] = []
         self._count = 0
         self._timer = QTimer(self)
@@ -212,7 +220,10 @@ class Server(QObject):
         self.child.write(request.model_dump_json() + "\n")  # one that is gone is found by a look
 
     def _look(self) -> None:
-        """Report new events; a child that died fails its request, and the next has a new one."""
+        """Report new events; a child that died fails its requests, and the next has a new one.
+
+        One that ended by itself, idle, just as it was asked, is asked again.
+        """
         if self.child is None:
             return
         status = self.child.status
@@ -222,13 +233,20 @@ class Server(QObject):
         if status is None or events:
             return
         message, pending = self.child.explain(), self._pending
+        self.log = self.child.read_log()
         self.end()
+        if status == 0:
+            for request in pending:
+                self.submit(request)
+            return
         for request in pending:
             failed = RequestEnded(number=request.number, status="failed", message=message)
             self.reported.emit(failed)
 
     def _report(self, event: Event) -> None:
         if isinstance(event, RequestEnded):
+            if event.status == "failed" and self.child is not None:
+                self.log = self.child.read_log()
             self._pending = [r for r in self._pending if r.number != event.number]
             if self._pending:
                 self._send(self._pending[0])
@@ -255,13 +273,21 @@ def end_server() -> None:
 
 
 def to_options(values: dict[str, object]) -> list[str]:
-    """Write a config's fields as command-line options."""
+    """Write a config's fields as command-line options.
+
+    Raises
+    ------
+    ConfigError
+        A name in a mapping, such as that of a class, has a comma or an equals sign.
+    """
     options: list[str] = []
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             options.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, dict):
+            if wrong := [n for n in map(str, value.values()) if "," in n or "=" in n]:
+                raise ConfigError(f"Rename {wrong[0]!r}: a name must not have a comma or a =.")
             options += [flag, ",".join(f"{key}={item}" for key, item in value.items())]
         elif isinstance(value, list):
             options += [flag, ",".join(str(item) for item in value)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.atomic import create_array
 from pixelwise.axes import AXES, NamedAxes, guess_axes, label_axes, parse_axes
 from pixelwise.classes import VOID, SegmentationClass
 from pixelwise.errors import DataError, PixelwiseError
@@ -24,6 +25,9 @@ Array = npt.NDArray[Any]
 CLASS_COLUMN = "class"
 """Column of a Labels layer's features that names the classes; napari's status bar shows it."""
 
+AXES_KEY = "pixelwise axes"
+"""Key in a layer's metadata: axes of its data, as this plugin made it or a user has named them."""
+
 PREVIEW = "pixelwise preview"
 """Key in the metadata of layers that show a training: no data to work on."""
 
@@ -33,14 +37,18 @@ def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:
     return [x for x in viewer.layers if x._type_string == kind and PREVIEW not in x.metadata]
 
 
-def read_axes(layer: Layer) -> NamedAxes:
-    """Name the axes of an image or labels layer: from its axis labels, else from its shape.
+def read_axes(layer: Layer, given: str = "") -> NamedAxes:
+    """Name the axes of an image or labels layer: as given, now or before, by its labels or shape.
 
     Raises
     ------
     DataError
-        The layer has fewer than 2 or more than 5 dimensions.
+        The layer has fewer than 2 or more than 5 dimensions, or other ones than are given.
     """
+    if text := given.strip():
+        return NamedAxes(parse_axes(text, layer_array(layer).ndim), "as given")
+    if known := layer.metadata.get(AXES_KEY):
+        return NamedAxes(parse_axes(known, layer_array(layer).ndim), "metadata of the layer")
     labels = [str(label).upper() for label in getattr(layer, "axis_labels", ())]
     color = "C" if getattr(layer, "rgb", False) else ""
     named = "".join(labels) + color
@@ -79,15 +87,20 @@ def find_file(layer: Layer) -> Path | None:
 
 
 def save_array(array: Any, path: Path) -> None:
-    """Write an array, lazy or not, as a NumPy file, part by part of its first axis."""
-    if isinstance(array, np.ndarray):
-        np.save(path, array)
+    """Write an array, lazy or not, as a NumPy file, part by part of its first axis.
+
+    Raises
+    ------
+    WriteError
+        The disk has not enough room.
+    """
+    if not array.ndim or not array.size:
+        np.save(path, np.asarray(array))
         return
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=tuple(array.shape))
+    out = create_array(path, dtype=array.dtype, shape=tuple(array.shape))
     rows = 1 if array.ndim > 2 else 1024
     for start in range(0, array.shape[0], rows):
         out[start : start + rows] = np.asarray(array[start : start + rows])
-    out.flush()
 
 
 def pair_layers(images: Sequence[Image], labels: Sequence[Labels]) -> list[tuple[Image, Labels]]:
@@ -117,10 +130,10 @@ def _fits(image: Image, labels: Labels) -> bool:
     return image_shape(image) == tuple(layer_array(labels).shape)
 
 
-def image_shape(layer: Layer) -> tuple[int, ...]:
+def image_shape(layer: Layer, axes: str = "") -> tuple[int, ...]:
     """Shape that labels of an image must have: its own, without colours or channels."""
     try:
-        axes = read_axes(layer).names
+        axes = axes or read_axes(layer).names
     except DataError:
         return ()
     shape = layer_array(layer).shape

@@ -174,7 +174,8 @@ class NetworkCost(QWidget):
         self._forget()
 
     def _forget(self) -> None:
-        if self.summary:
+        """Describe again what has changed, if it was described, or is being."""
+        if self.summary or self._number >= 0:
             self._delay.start(_DELAY_MS)
 
     def _hear(self, event: Event) -> None:
@@ -192,7 +193,7 @@ class NetworkCost(QWidget):
                 self.text.setText(describe_summary(self.summary))
             else:
                 self.text.setText("")
-                self._panel.complain(event.message)
+                self._panel.complain(event.message, log=get_server().log)
 
     def show_layers(self) -> None:
         """Show every layer in a window of its own."""
@@ -203,9 +204,10 @@ def describe_summary(summary: dict[str, Any]) -> str:
     """Say what a network costs and sees."""
     reach = summary["receptive_field_px"]
     height, width = summary["input_size"]
+    channels = summary["in_channels"]
     return (
         f"{summary['parameters']:,} parameters, {summary['multiply_adds'] / 1e9:.1f} G "
-        f"multiply-adds for a patch of {height} x {width} px\n"
+        f"multiply-adds for a patch of {height} x {width} px, {channels} channels\n"
         f"{summary['activation_bytes'] / 2**20:,.0f} MiB of activations for a training step with "
         f"{summary['batch_size']} patches\n"
         f"a pixel sees {'the whole image' if reach is None else f'{reach} x {reach} px'}"

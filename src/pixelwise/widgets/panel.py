@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Panel(QWidget):
     viewer : napari.Viewer
     message : str
         What the widget says last; empty if nothing.
+    log : str
+        What the child process printed that failed last; "Log…" shows it.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -60,10 +62,14 @@ class Panel(QWidget):
         self._note.setWordWrap(True)
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note.hide()
+        self.log = ""
+        self._log_button = create_button("Log…", "What the process printed", self.show_log)
+        self._log_button.hide()
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(scroll)
         outside.addWidget(self._note)
+        outside.addWidget(self._log_button)
         self.setMinimumWidth(330)
 
     @property
@@ -90,9 +96,11 @@ class Panel(QWidget):
         """Show a message, in the widget only; an empty text takes it away."""
         self._write_note(text, "")
 
-    def complain(self, text: str) -> None:
-        """Show what went wrong: in the widget, and as napari's notification."""
+    def complain(self, text: str, log: str = "") -> None:
+        """Show what went wrong: in the widget, and as napari's notification; the log on request."""
         self._write_note(text, "color: #ff6b6b;")
+        self.log = log
+        self._log_button.setVisible(bool(log.strip()))
         show_error(text)
 
     def announce(self, text: str) -> None:
@@ -108,7 +116,12 @@ class Panel(QWidget):
         except (PixelwiseError, OSError) as error:
             self.complain(str(error))
 
+    def show_log(self) -> None:
+        """Show what the process printed, in a window of its own."""
+        self._log_window = show_text("Log", self.log or "Nothing was printed.")
+
     def _write_note(self, text: str, style: str) -> None:
+        self._log_button.hide()
         self._note.setText(text)
         self._note.setStyleSheet(f"padding: 6px; {style}")
         self._note.setVisible(bool(text))
@@ -152,6 +165,7 @@ def stack_widgets(*widgets: QWidget) -> QWidget:
     """Widgets one below the other, at the top of what room there is."""
     inside = QWidget()
     layout = QVBoxLayout(inside)
+    layout.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
         layout.addWidget(widget)
     layout.addStretch()
@@ -195,6 +209,14 @@ def read_setting(category: str, name: str, default: str) -> str:
     except (ImportError, AttributeError, KeyError):
         return default
     return str(value) or default
+
+
+def write_setting(category: str, name: str, value: str) -> None:
+    """Change a setting of the plugin in napari's preferences, which napari saves."""
+    from napari.settings import get_plugin_settings
+
+    with suppress(AttributeError, KeyError, ValueError, OSError):
+        setattr(getattr(get_plugin_settings(PLUGIN), category), name, value)
 
 
 def runs_folder() -> Path:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GRID = "patch grid"
 _MOST_LINES = 5000
+_MOST_PROBLEMS = 8
 
 
 class PatchesWidget(Panel):
@@ -65,7 +66,9 @@ class PatchesWidget(Panel):
         self.grid.toggled.connect(self.show_grid)
         self.windows.container.changed.connect(lambda *_: self.show_grid())
         self.count_button = create_button(
-            "Count", "Say how many patches there would be, and of which classes", self.count
+            "Count",
+            "How many patches of which classes, and problems of the data",
+            self.count,
         )
         self.write_button = create_button("Write", "Write the patches into the folder", self.write)
         self.stop_button = create_button("Stop", "Stop, and leave nothing behind", self.stop)
@@ -143,7 +146,12 @@ class PatchesWidget(Panel):
             if writes:
                 self._require_out()
             self._set_busy(True)
-            self.data.prepare(temp, then=self._run, failed=self._fail)
+            self.data.prepare(
+                temp,
+                then=self._run,
+                failed=self._fail,
+                abandoned=partial(shutil.rmtree, temp, ignore_errors=True),
+            )
         except (PixelwiseError, OSError) as error:
             self._fail(error)
 
@@ -163,7 +171,6 @@ class PatchesWidget(Panel):
     def _start_child(self, data: DataConfig) -> None:
         values = data.model_dump(mode="json", exclude_defaults=True)
         values.pop("path")
-        values.pop("validation_fraction", None)
         arguments = ["patches", str(data.path), "--json", *to_options(values)]
         arguments += to_options(self.windows.create().model_dump(mode="json", exclude_none=True))
         arguments += ["--out", str(self._require_out())] if self._writes else ["--dry-run"]
@@ -182,12 +189,13 @@ class PatchesWidget(Panel):
             self.say("Stopped.")
             return
         if not end.ok:
-            self.complain(end.message)
+            self.complain(_list_problems(output, fatal=True) or end.message, log=end.log)
             return
         found = json.loads(output)
         shares = ", ".join(f"{name} {share:.1%}" for name, share in found["class_shares"].items())
         skipped = f", {found['skipped']} with too little foreground" if found["skipped"] else ""
         text = f"{found['patches']} patches from {len(found['sources'])} images{skipped}\n{shares}"
+        text += f"\n{notes}" if (notes := _list_problems(output, fatal=False)) else ""
         self.summary.setText(text)
         if self._writes:
             self.result = Path(found["path"])
@@ -206,6 +214,17 @@ class PatchesWidget(Panel):
         self.stop_button.setEnabled(busy)
         self.count_button.setEnabled(not busy)
         self.write_button.setEnabled(not busy)
+
+
+def _list_problems(output: str, *, fatal: bool) -> str:
+    """Problems of the data that a dry run has found, one line each; none in another output."""
+    try:
+        problems = json.loads(output).get("problems", [])
+    except ValueError:
+        return ""
+    lines = [problem["message"] for problem in problems if problem["fatal"] == fatal]
+    more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
+    return "\n".join([*lines[:_MOST_PROBLEMS], *more])
 
 
 def _remove(folders: set[Path], *_: object) -> None:

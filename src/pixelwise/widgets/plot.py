@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
+from napari.utils.notifications import show_error
 from pyqtgraph.exporters import ImageExporter
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
@@ -24,6 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.atomic import replacing, write_text
+from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded, Event, StepsDone
 
 REPAINT_MS = 100
@@ -220,11 +222,18 @@ class CurvePlot(QWidget):
 
     def _ask_png(self) -> None:
         if path := QFileDialog.getSaveFileName(self, "Save the plot", "loss.png", "*.png")[0]:
-            self.export_png(Path(path))
+            self._export(self.export_png, Path(path))
 
     def _ask_csv(self) -> None:
         if path := QFileDialog.getSaveFileName(self, "Save the points", "loss.csv", "*.csv")[0]:
-            self.export_csv(Path(path))
+            self._export(self.export_csv, Path(path))
+
+    def _export(self, export: Callable[[Path], None], path: Path) -> None:
+        """Export, or say why it cannot be done."""
+        try:
+            export(path)
+        except (PixelwiseError, OSError) as error:
+            show_error(str(error))
 
 
 def _to_array(image: pg.QtGui.QImage) -> npt.NDArray[np.uint8]:

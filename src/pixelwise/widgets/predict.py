@@ -17,15 +17,14 @@ from qtpy.QtWidgets import (
     QTabWidget,
 )
 
-from pixelwise.axes import parse_axes
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError
 from pixelwise.events import Event, ImageFailed, ImagePredicted
 from pixelwise.images import write_tiff
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options
-from pixelwise.widgets.layers import find_layers, layer_array, read_axes
+from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
+from pixelwise.widgets.layers import AXES_KEY, find_layers, read_axes
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -36,7 +35,7 @@ from pixelwise.widgets.panel import (
     runs_folder,
     stack_widgets,
 )
-from pixelwise.widgets.predictions import AXES_KEY, LayerPredictions
+from pixelwise.widgets.predictions import LayerPredictions
 
 if TYPE_CHECKING:
     import napari
@@ -203,21 +202,13 @@ class PredictWidget(Panel):
 
     def _explain_axes(self, *_: object) -> None:
         """Say how the ticked layers are understood."""
-        given = self.axes.value.strip().upper()
         lines = []
         for layer in self.chosen:
             try:
-                lines.append(
-                    f"{layer.name}: {f'{given} (as given)' if given else read_axes(layer)}"
-                )
+                lines.append(f"{layer.name}: {read_axes(layer, self.axes.value)}")
             except DataError as error:
                 lines.append(str(error))
         self.understood.setText("\n".join(lines) or "Tick image layers, or select them.")
-
-    def _read_axes(self, layer: Layer) -> str:
-        if text := self.axes.value.strip():
-            return parse_axes(text, layer_array(layer).ndim)
-        return read_axes(layer).names
 
     def _read_card(self) -> Card:
         path = Path(self.model.value or "")
@@ -238,7 +229,7 @@ class PredictWidget(Panel):
         )
 
     def _predict_layers(self, settings: PredictConfig) -> None:
-        layers = [(layer, self._read_axes(layer)) for layer in self.chosen]
+        layers = [(layer, read_axes(layer, self.axes.value).names) for layer in self.chosen]
         if not layers:
             raise DataError("Open an image and tick it in the list, or take a folder.")
         self._predictions.predict(layers, Path(self.model.value), settings)
@@ -247,7 +238,7 @@ class PredictWidget(Panel):
         self._show_state()
         if status == "failed":
             self.status.setText("")
-            self.complain("\n".join(self._predictions.failures))
+            self.complain("\n".join(self._predictions.failures), log=get_server().log)
         else:
             done = f"{len(self.results)} layers predicted."
             self.status.setText("Cancelled." if status == "cancelled" else done)
@@ -284,7 +275,7 @@ class PredictWidget(Panel):
             self.status.setText("Cancelled." if end.stopped else done)
         else:
             self.status.setText("")
-            self.complain("\n".join(self._failed) or end.message)
+            self.complain("\n".join(self._failed) or end.message, log=end.log)
 
     def _ask_save(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "Folder for the labels"):

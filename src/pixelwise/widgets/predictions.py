@@ -20,15 +20,12 @@ from pixelwise.config import PredictConfig
 from pixelwise.events import Event, PredictionStarted, RequestEnded, RowsPredicted
 from pixelwise.requests import PredictRequest
 from pixelwise.widgets.jobs import get_server
-from pixelwise.widgets.layers import add_result, find_file, layer_array, save_array
+from pixelwise.widgets.layers import AXES_KEY, add_result, find_file, layer_array, save_array
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
-
-AXES_KEY = "pixelwise axes"
-"""Key in a result's metadata: axes of its data."""
 
 
 @dataclass
@@ -177,20 +174,37 @@ class LayerPredictions(QObject):
             task.request.cancel.touch()
 
     def _end(self, task: _Task, event: RequestEnded) -> None:
-        """Keep the result in memory, or take away what is not finished; remove the files."""
-        self._tasks.remove(task)
+        """Keep the result in memory, or take away what is not finished."""
         layer = task.result if task.result in self._viewer.layers else None
         if event.status == "done" and layer is not None:
-            layer.data = np.array(task.read_result())
-            self.results.append(layer)
-        elif layer is not None:
+            run_in_thread(
+                lambda: np.array(task.read_result()),
+                self,
+                then=partial(self._keep, task),
+                failed=partial(self._fail, task),
+            )
+            return
+        if layer is not None:
             self._viewer.layers.remove(layer)
         if event.status == "failed":
             self.failures.append(f"{task.layer.name}: {event.message}")
+        self._forget(task, event.status)
+
+    def _keep(self, task: _Task, array: Any) -> None:
+        """Give the finished layer an array of its own, in place of the child's file."""
+        layer = task.result
+        if layer is not None and layer in self._viewer.layers:
+            layer.data = array
+            self.results.append(layer)
+        self._forget(task, "done")
+
+    def _forget(self, task: _Task, status: str) -> None:
+        """Remove the files of a layer; the last one ends the job."""
+        self._tasks.remove(task)
         task.planes = None
         shutil.rmtree(task.folder, ignore_errors=True)
         if not self._tasks:
-            self.finished.emit("failed" if self.failures else event.status)
+            self.finished.emit("failed" if self.failures else status)
 
 
 def _forget(tasks: list[_Task], *_: object) -> None:

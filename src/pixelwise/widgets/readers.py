@@ -14,6 +14,7 @@ from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.datasets.layouts.patches import INDEX_NAME
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import write_tiff
+from pixelwise.widgets.layers import AXES_KEY
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
@@ -39,7 +40,7 @@ def read_folder(path: str | Path) -> list[LayerData]:
     data = load_dataset(DataConfig(path=_folder(path)), strict=False)
     if data.layout == "patches":
         return _read_patches(data)
-    return [layer for sample in data.samples[:_MOST_IMAGES] for layer in _read_pair(data, sample)]
+    return [layer for sample in data.samples[:_MOST_IMAGES] for layer in read_pair(data, sample)]
 
 
 def _folder(path: str | Path) -> Path:
@@ -70,7 +71,7 @@ def open_model(path: str | Path) -> list[LayerData]:
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a labels layer as a TIFF that says its axes."""
     labels = np.asarray(data)
-    axes = attributes.get("metadata", {}).get("pixelwise axes") or "TZYX"[-labels.ndim :]
+    axes = attributes.get("metadata", {}).get(AXES_KEY) or "TZYX"[-labels.ndim :]
     write_tiff(Path(path), labels.astype(_smallest(labels)), axes=axes)
     return [path]
 
@@ -86,7 +87,7 @@ def _features(data: Dataset) -> dict[str, Any]:
     return {"index": list(range(len(names))), "class": names}
 
 
-def _read_pair(data: Dataset, sample: Sample) -> list[LayerData]:
+def read_pair(data: Dataset, sample: Sample) -> list[LayerData]:
     """Image and class labels of one sample."""
     planes, masks = sample.read_image(), sample.read_mask()
     rgb = planes.shape[1] == 3 and planes.dtype == np.uint8

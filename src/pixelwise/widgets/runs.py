@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -17,9 +18,10 @@ from qtpy.QtWidgets import (
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import RunEnded, RunFailed
-from pixelwise.runs import RunFolder, RunSummary, is_training, list_runs
-from pixelwise.widgets.jobs import LineFollower
+from pixelwise.runs import RunFolder, RunStory, RunSummary, is_training, list_runs
+from pixelwise.widgets.jobs import LineFollower, wait_until
 from pixelwise.widgets.plot import CurvePlot
+from pixelwise.widgets.threads import run_in_thread
 
 _POLL_MS = 100
 _LOST_LOOKS = 20
@@ -89,13 +91,21 @@ class RunsTable(QTableWidget):
     ----------
     ticked : Signal
         A run's path and whether it is ticked now.
+    listed : Signal
+        The folder was read, which is done in a thread.
+    summaries : list of RunSummary
+        What is listed.
     """
 
     ticked = Signal(str, bool)
+    listed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 4, parent)
         self.summaries: list[RunSummary] = []
+        self._stories: dict[Path, RunStory] = {}
+        self._next: tuple[Path, Sequence[str]] | None = None
+        self._reading = False
         self.setHorizontalHeaderLabels(["run", "state", "epoch", "best"])
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.verticalHeader().hide()
@@ -106,13 +116,45 @@ class RunsTable(QTableWidget):
         self.itemChanged.connect(self._tell)
 
     def refresh(self, folder: Path, drawn: Sequence[str]) -> None:
-        """List the runs in a folder; those in `drawn` (paths) are ticked."""
+        """List the runs in a folder, soon; those in `drawn` (paths) are ticked."""
+        self._next = folder, drawn
+        if not self._reading:
+            self._read()
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Let Qt work until the folder is read."""
+        wait_until(lambda: not self._reading, seconds)
+
+    def _read(self) -> None:
+        """Read the folder that was asked for last."""
+        assert self._next is not None  # noqa: S101  only called with something asked
+        (folder, drawn), self._next = self._next, None
+        self._reading = True
+        run_in_thread(
+            partial(_read_runs, folder, self._stories),
+            self,
+            then=partial(self._take, drawn),
+            failed=lambda _: self._take(drawn, []),
+        )
+
+    def _take(self, drawn: Sequence[str], summaries: list[RunSummary]) -> None:
+        self._reading = False
+        if self._next is not None:  # asked again meanwhile: this is old news
+            self._read()
+            return
+        if summaries != self.summaries or drawn != self._list_ticked():
+            self._show(summaries, drawn)
+        self.listed.emit()
+
+    def _list_ticked(self) -> list[str]:
+        rows = [(self.item(row, 0), s) for row, s in enumerate(self.summaries)]
+        ticked = Qt.CheckState.Checked
+        return [str(s.path) for item, s in rows if item is not None and item.checkState() == ticked]
+
+    def _show(self, summaries: list[RunSummary], drawn: Sequence[str]) -> None:
+        """Fill the table; the selected run stays selected."""
         chosen = self.selected
-        try:
-            found = list_runs(folder) if folder.is_dir() else []
-        except PixelwiseError:
-            found = []
-        self.summaries = sorted(found, key=lambda s: s.path.stat().st_mtime, reverse=True)
+        self.summaries = summaries
         self.blockSignals(True)
         self.setRowCount(len(self.summaries))
         for row, summary in enumerate(self.summaries):
@@ -181,6 +223,15 @@ class DrawnRuns(QObject):
         if (watch := self._watches.pop(path, None)) is not None:
             watch.stop()
             watch.deleteLater()
+
+
+def _read_runs(folder: Path, stories: dict[Path, RunStory]) -> list[RunSummary]:
+    """List the runs of a folder, newest first; none if there is no such folder."""
+    try:
+        found = list_runs(folder, stories=stories)
+    except PixelwiseError:
+        return []
+    return sorted(found, key=lambda s: s.path.stat().st_mtime, reverse=True)
 
 
 def new_run_name() -> str:

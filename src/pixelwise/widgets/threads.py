@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -19,12 +20,13 @@ def run_in_thread(
     *,
     then: Callable[[Any], None],
     failed: Callable[[Exception], None],
+    abandoned: Callable[[], None] = lambda: None,
 ) -> None:
     """Do `work` in a thread; `then` gets its result, or `failed` its error, in the window's thread.
 
-    Neither is called once `parent` is gone.
+    Neither is called once `parent` is gone: then `abandoned` cleans up, when the work is done.
     """
-    _Watch(_pool.submit(work), parent, then=then, failed=failed)
+    _Watch(_pool.submit(work), parent, then=then, failed=failed, abandoned=abandoned)
 
 
 class _Watch(QObject):
@@ -37,8 +39,12 @@ class _Watch(QObject):
         *,
         then: Callable[[Any], None],
         failed: Callable[[Exception], None],
+        abandoned: Callable[[], None],
     ) -> None:
         super().__init__(parent)
+        self._parent = parent
+        self._abandon = partial(_abandon, future, abandoned)
+        parent.destroyed.connect(self._abandon)
         self._future, self._then, self._failed = future, then, failed
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
@@ -48,9 +54,15 @@ class _Watch(QObject):
         if not self._future.done():
             return
         self._timer.stop()
+        self._parent.destroyed.disconnect(self._abandon)
         self.deleteLater()
         error = self._future.exception()
         if isinstance(error, Exception):
             self._failed(error)
         else:
             self._then(self._future.result())
+
+
+def _abandon(future: Future[Any], clean: Callable[[], None], *_: object) -> None:
+    """Clean up as soon as the work is done, if nobody waits for it any more."""
+    future.add_done_callback(lambda _: clean())

@@ -5,47 +5,40 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, LineEdit
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QWidget
 
-from pixelwise.config import (
-    AugmentationConfig,
-    DataConfig,
-    PatchConfig,
-    TrainConfig,
-    TrainingConfig,
-)
+from pixelwise.config import DataConfig
 from pixelwise.errors import ConfigError, RunError
 from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
 from pixelwise.widgets.closing import CloseGuard
 from pixelwise.widgets.collector import Collector
-from pixelwise.widgets.data import DataPicker
-from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.jobs import Job, JobEnd
-from pixelwise.widgets.models import ModelPicker, NetworkCost
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
     create_button,
     create_row,
-    read_setting,
     runs_folder,
-    show_text,
     stack_widgets,
+    write_setting,
 )
 from pixelwise.widgets.plot import CurvePlot
 from pixelwise.widgets.previews import PreviewLayers
 from pixelwise.widgets.runs import DrawnRuns, RunsTable, RunWatch, new_run_name
+from pixelwise.widgets.settings import TrainSettings
 from pixelwise.widgets.status import TrainingStatus
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QShowEvent
 
-_FIRST = ("epochs", "batch_size", "learning_rate", "device")
+_LIST_MS = 3000
 
 
 class TrainWidget(Panel):
@@ -53,10 +46,11 @@ class TrainWidget(Panel):
 
     Attributes
     ----------
-    data : DataPicker
-    model : ModelPicker
-    patches, training, more, augmentation : Form
-        ``training["epochs"].value = 20``; `more` holds the folded fields of `TrainingConfig`.
+    settings : TrainSettings
+        What is asked; its parts `data`, `model`, `patches`, `training`, `more` and `augmentation`
+        are attributes of this widget too: ``widget.training["epochs"].value = 20``.
+    fill, create_config : callable
+        Show a config, and make the one that is shown.
     place : magicgui Container
         `folder` (of all runs) and `name` (of this one).
     plot : CurvePlot
@@ -67,15 +61,11 @@ class TrainWidget(Panel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self.data, self.model = DataPicker(self), ModelPicker()
-        self.cost = NetworkCost(self.model, self)
-        self.patches = Form(PatchConfig)
-        self.training = Form(TrainingConfig, _FIRST)
-        self.more = Form(
-            TrainingConfig, [f for f in TrainingConfig.model_fields if f not in _FIRST]
-        )
-        self.augmentation = Form(AugmentationConfig)
-        self.training.fill({"device": read_setting("general", "device", "auto")})
+        self.settings = settings = TrainSettings(self)
+        self.data, self.model, self.patches = settings.data, settings.model, settings.patches
+        self.training, self.more = settings.training, settings.more
+        self.augmentation = settings.augmentation
+        self.fill, self.create_config = settings.fill, settings.create
         self.plot, self.runs = CurvePlot(), RunsTable()
         self.run: RunFolder | None = None
         name = LineEdit(name="name", label="Run", value=new_run_name(), tooltip="Name of the run")
@@ -91,8 +81,11 @@ class TrainWidget(Panel):
         self._looks = DrawnRuns(self.plot, self)
         self._build()
         self.guard = CloseGuard(self, is_running=lambda: self.is_running, stop=self._stop_now)
+        self.runs.listed.connect(self._find_running)
         self.refresh_runs()
-        self._find_running()
+        self._look_again = QTimer(self)
+        self._look_again.timeout.connect(self._refresh_shown)
+        self._look_again.start(_LIST_MS)
 
     def _build(self) -> None:
         self.start_button = create_button("Start", "Start a new training", self.start)
@@ -106,24 +99,7 @@ class TrainWidget(Panel):
         self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
-        settings = QWidget()
-        inside = QVBoxLayout(settings)
-        inside.setContentsMargins(0, 0, 0, 0)
-        for form in (self.training, self.patches):
-            inside.addWidget(form.native)
-        network = QWidget()
-        column = QVBoxLayout(network)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.model)
-        column.addWidget(self.cost)
-        for title, part, is_open in (
-            ("Data", self.data, True),
-            ("Network", network, False),
-            ("Training", settings, True),
-            ("More settings", self.more.native, False),
-            ("Augmentation", self.augmentation.native, False),
-        ):
-            self.column.addWidget(Fold(title, part, is_open=is_open))
+        self.column.addWidget(self.settings)
         self.column.addWidget(self._place)
         self.column.addLayout(
             create_row(self.start_button, self.stop_button, self.resume_button, self.log_button)
@@ -138,8 +114,6 @@ class TrainWidget(Panel):
         buttons.setLayout(create_row(refresh, follow))
         self.column.addWidget(Fold("Runs", stack_widgets(self.runs, buttons), is_open=True))
         self.column.addStretch()
-        self.patches.container.changed.connect(self._count)
-        self.training["batch_size"].changed.connect(self._count)
         self._show_state()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
@@ -157,32 +131,6 @@ class TrainWidget(Panel):
     def _is_busy(self) -> bool:
         """Whether a training of this widget's own is running or about to."""
         return self._saving or self._job is not None
-
-    def create_config(self, data: DataConfig, run: Path) -> TrainConfig:
-        """Make the config that the controls show.
-
-        Raises
-        ------
-        ConfigError
-            A value is wrong.
-        """
-        return TrainConfig.create(
-            data=data,
-            run=run,
-            patches=self.patches.create(),
-            model=self.model.create(),
-            augmentation=self.augmentation.create(),
-            training=TrainingConfig.create(**self.training.values | self.more.values),
-        )
-
-    def fill(self, config: TrainConfig) -> None:
-        """Show a config in the controls."""
-        self.data.choose_folder(**config.data.model_dump(mode="json", exclude_none=True))
-        self.patches.fill(config.patches)
-        self.model.fill(config.model)
-        self.augmentation.fill(config.augmentation)
-        self.training.fill(config.training)
-        self.more.fill(config.training)
 
     def start(self) -> None:
         """Start a new training; layers are saved into its run folder first."""
@@ -203,6 +151,7 @@ class TrainWidget(Panel):
                     run.data,
                     then=lambda data: self._launch(data, run),
                     failed=partial(self._fail, run),
+                    abandoned=partial(_discard, run),
                 )
             except Exception:
                 self._saving = False
@@ -238,14 +187,18 @@ class TrainWidget(Panel):
             self._follow(open_run(self.runs.selected.path))
 
     def refresh_runs(self) -> None:
-        """Read the folder of all runs again."""
-        self.runs.refresh(Path(self.place["folder"].value), list(self.plot.runs))
+        """Read the folder of all runs again, in a thread; ``runs.wait()`` waits for it."""
+        self.runs.refresh(Path(self.place["folder"].value).expanduser(), list(self.plot.runs))
 
     def show_log(self) -> None:
-        """Show what the process of the followed run printed."""
-        log = self.run.log if self.run is not None else None
-        text = log.read_text("utf-8", "replace") if log is not None and log.exists() else ""
-        self._log = show_text("Log", text or "Nothing was printed.")
+        """Show what the process of the followed run printed, or the one that failed."""
+        if self.run is not None and self.run.log.exists():
+            self.log = self.run.log.read_text("utf-8", "replace")
+        super().show_log()
+
+    def _refresh_shown(self) -> None:
+        if self.isVisible():
+            self.refresh_runs()
 
     def _require_idle(self) -> None:
         if self._is_busy:
@@ -255,7 +208,7 @@ class TrainWidget(Panel):
         """Start the child on a config, unless Stop was pressed while layers were saved."""
         self._saving = False
         if self._cancelled:
-            self._discard(run)
+            _discard(run)
             self.say("Stopped.")
             self._show_state()
             return
@@ -264,11 +217,12 @@ class TrainWidget(Panel):
             run.path.mkdir(parents=True, exist_ok=True)
             self.plot.remove_run(str(run.path))
             self._began_here = run.path
+            write_setting("general", "runs_folder", str(run.path.parent))  # where to look next time
             self._follow(run)
             self._run_child(["train", "-"], run, text=config.to_yaml())
             self.say("")
         if self._job is None:  # refused: a setting was changed while layers were saved
-            self._discard(run)
+            _discard(run)
         self._show_state()
 
     def _run_child(self, arguments: list[str], run: RunFolder, text: str = "") -> None:
@@ -295,6 +249,9 @@ class TrainWidget(Panel):
 
     def _find_running(self) -> None:
         """Follow a run that is going on, as after napari was closed and opened."""
+        self.runs.listed.disconnect(self._find_running)  # asked once
+        if self.run is not None:
+            return
         for summary in self.runs.summaries:
             if summary.state == "training" and is_training(RunFolder(summary.path)):
                 self._follow(RunFolder(summary.path))
@@ -324,9 +281,10 @@ class TrainWidget(Panel):
         if run.path == self._began_here and not run.config.exists():
             watch.stop()
             self.plot.remove_run(str(run.path))
-            self._discard(run)
+            _discard(run)
             self.run = None
             self.status.clear()
+            self.refresh_runs()
         elif not end.ok and not is_training(run):  # what the run said before is not its end
             watch.stop()
             self.status.end(watch.last)
@@ -337,7 +295,7 @@ class TrainWidget(Panel):
         if end.stopped:
             self.say("Stopped.")
         elif not end.ok:
-            self.complain(end.message)
+            self.complain(end.message, log=end.log)
         self._show_state()
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
@@ -352,14 +310,10 @@ class TrainWidget(Panel):
         self.refresh_runs()
         self._show_state()
 
-    def _discard(self, run: RunFolder) -> None:
-        """Remove what was saved for a run that did not begin; its folder was empty before."""
-        shutil.rmtree(run.path, ignore_errors=True)
-
     def _fail(self, run: RunFolder, error: Exception) -> None:
         """Say that the layers could not be saved."""
         self._saving = False
-        self._discard(run)
+        _discard(run)
         self.complain(str(error))
         self._show_state()
 
@@ -378,13 +332,12 @@ class TrainWidget(Panel):
             return
         self._looks.show(path) if ticked else self._looks.hide(path)
 
-    def _count(self, *_: object) -> None:
-        """Tell the description of the network what it is counted for."""
-        with self.complaining():
-            batch: Any = self.training["batch_size"].value
-            self.cost.describe_soon(size=self.patches.create().size, batch_size=batch)
-
     def _show_state(self) -> None:
         self.start_button.setEnabled(not self._is_busy)
         self.resume_button.setEnabled(not self._is_busy)
         self.stop_button.setEnabled(self.is_running)
+
+
+def _discard(run: RunFolder) -> None:
+    """Remove what was saved for a run that did not begin; its folder was empty before."""
+    shutil.rmtree(run.path, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""Where a prediction is wrong: counted, and as a layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.classes import VOID, create_classes
+from pixelwise.errors import DataError
+from pixelwise.scores import count_confusion
+from pixelwise.widgets.layers import color_labels
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+ERRORS = ("right", "missed", "too much", "wrong class")
+_ERROR_COLORS = ("#000000", "#0072b2", "#d55e00", "#f0e442")
+_STRIP_PX = 2**24  # so many pixels are counted at a time
+
+
+def add_errors(viewer: napari.Viewer, errors: Any, *, name: str, **placement: Any) -> Labels:
+    """Add a map of errors as a layer, in the place of an older one of that name."""
+    if name in viewer.layers:
+        viewer.layers.remove(name)
+    layer = viewer.add_labels(errors, name=name, **placement)
+    color_labels(layer, create_classes(ERRORS, _ERROR_COLORS))
+    return layer
+
+
+def compare_labels(
+    found: Any, truth: Any, *, sparse: bool = False
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
+
+    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. The map holds 0
+    where right or void, 1 missed foreground, 2 too much foreground, 3 the wrong class of
+    foreground.
+
+    Raises
+    ------
+    DataError
+        The labels are instances (more than 255 values), not classes.
+    """
+    found, truth = np.asarray(found), np.asarray(truth)
+    if sparse:
+        truth = np.where(np.isin(truth, (0, VOID)), VOID, truth.astype(np.int64) - 1)
+    top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))
+    if top >= VOID:
+        raise DataError(
+            f"The labels go up to {top}: these are numbered objects, not classes. Evaluate the "
+            "labels of classes."
+        )
+    count = max(top + 1, 2)
+    matrix = np.zeros((count, count), np.int64)
+    flat_truth, flat_found = truth.reshape(-1), found.reshape(-1)
+    for start in range(0, flat_truth.size, _STRIP_PX):
+        part = slice(start, start + _STRIP_PX)
+        matrix += count_confusion(flat_truth[part], flat_found[part], count)
+    wrong = (found != truth) & (truth != VOID)
+    errors = np.zeros(truth.shape, np.uint8)
+    errors[wrong & (found == 0)] = 1
+    errors[wrong & (truth == 0)] = 2
+    errors[wrong & (truth != 0) & (found != 0)] = 3
+    return matrix, errors

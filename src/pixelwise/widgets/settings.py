@@ -1,0 +1,103 @@
+"""What is asked of a training: data, network, patches, settings, augmentation."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from pixelwise.config import (
+    AugmentationConfig,
+    DataConfig,
+    PatchConfig,
+    TrainConfig,
+    TrainingConfig,
+)
+from pixelwise.errors import PixelwiseError
+from pixelwise.widgets.data import DataPicker
+from pixelwise.widgets.forms import Form
+from pixelwise.widgets.models import ModelPicker, NetworkCost
+from pixelwise.widgets.panel import Fold, Panel, read_setting, stack_widgets
+
+_FIRST = ("epochs", "batch_size", "learning_rate", "device")
+
+
+class TrainSettings(QWidget):
+    """All that a `TrainConfig` holds, the usual parts open and the rest folded away.
+
+    Parameters
+    ----------
+    panel : Panel
+        The widget that it is part of.
+
+    Attributes
+    ----------
+    data : DataPicker
+    model : ModelPicker
+    cost : NetworkCost
+    patches, training, more, augmentation : Form
+        `more` holds the folded fields of `TrainingConfig`.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        self.data, self.model = DataPicker(panel, split=True), ModelPicker()
+        self.cost = NetworkCost(self.model, panel)
+        self.patches = Form(PatchConfig)
+        self.training = Form(TrainingConfig, _FIRST)
+        self.more = Form(
+            TrainingConfig, [f for f in TrainingConfig.model_fields if f not in _FIRST]
+        )
+        self.augmentation = Form(AugmentationConfig)
+        self.training.fill({"device": read_setting("general", "device", "auto")})
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for title, part, is_open in (
+            ("Data", self.data, True),
+            ("Network", stack_widgets(self.model, self.cost), False),
+            ("Training", stack_widgets(self.training.native, self.patches.native), True),
+            ("More settings", self.more.native, False),
+            ("Augmentation", self.augmentation.native, False),
+        ):
+            layout.addWidget(Fold(title, part, is_open=is_open))
+        self.data.changed.connect(self._count)
+        self.patches.container.changed.connect(self._count)
+        self.training["batch_size"].changed.connect(self._count)
+
+    def create(self, data: DataConfig, run: Path) -> TrainConfig:
+        """Make the config that the controls show.
+
+        Raises
+        ------
+        ConfigError
+            A value is wrong.
+        """
+        return TrainConfig.create(
+            data=data,
+            run=run,
+            patches=self.patches.create(),
+            model=self.model.create(),
+            augmentation=self.augmentation.create(),
+            training=TrainingConfig.create(**self.training.values | self.more.values),
+        )
+
+    def fill(self, config: TrainConfig) -> None:
+        """Show a config in the controls."""
+        self.data.choose_folder(**config.data.model_dump(mode="json", exclude_none=True))
+        self.patches.fill(config.patches)
+        self.model.fill(config.model)
+        self.augmentation.fill(config.augmentation)
+        self.training.fill(config.training)
+        self.more.fill(config.training)
+
+    def _count(self, *_: object) -> None:
+        """Tell the description of the network what it is counted for."""
+        with suppress(PixelwiseError):  # half typed; Start refuses what is wrong
+            batch: Any = self.training["batch_size"].value
+            self.cost.describe_soon(
+                size=self.patches.create().size,
+                batch_size=batch,
+                in_channels=self.data.count_channels() or 3,
+            )
