@@ -8,19 +8,26 @@ from pixelwise.images.source import (
     DecodedImage,
     ImageFile,
     ImageSource,
+    is_zarr,
     iter_image_files,
     open_image,
     read_image,
 )
+from pixelwise.images.zarr_sink import ZarrContent, ZarrWriter, write_zarr, writing_zarr
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "DecodedImage",
     "ImageFile",
     "ImageSource",
+    "ZarrContent",
+    "ZarrWriter",
+    "is_zarr",
     "iter_image_files",
     "open_image",
     "read_image",
     "write_picture",
     "write_tiff",
+    "write_zarr",
+    "writing_zarr",
 ]
