@@ -217,15 +217,19 @@ def test_a_resized_model_streams_too(create_unet: Create, tmp_path: Path) -> Non
     np.testing.assert_array_equal(read_image(tmp_path / "b.zarr")[0], expected)
 
 
-@pytest.mark.parametrize("out", ["b.zarr", "b.ome.tif"])
+@pytest.mark.parametrize("file_format", ["zarr", "tiff"])
 def test_pixel_sizes_go_from_the_image_to_the_labels(
-    create_unet: Create, tmp_path: Path, out: str
+    create_unet: Create, tmp_path: Path, file_format: str
 ) -> None:
-    path = tmp_path / "a.ome.tif"
+    path, model = tmp_path / "a.ome.tif", create_unet(3)
     write_tiff(path, picture(3, 40, 50), axes="CYX", pixel_size_um=(0.25, 0.5))
-    predict(create_unet(3), path, out=tmp_path / out)
-    calibration = open_image(tmp_path / out).calibration
-    assert calibration == Calibration.create([0.25, 0.5], ["µm", "µm"])
+    alone = tmp_path / ("b.zarr" if file_format == "zarr" else "b.ome.tif")
+    predict(model, path, out=alone)
+    predictor = Predictor(model, PredictConfig.create(format=file_format))
+    [event] = iter_predict_files(predictor, [path], tmp_path / "out")
+    for output in (alone, event.output):
+        calibration = open_image(output).calibration
+        assert calibration == Calibration.create([0.25, 0.5], ["µm", "µm"])
 
 
 def test_labels_in_a_zarr_know_their_classes_and_objects_have_none(
