@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.atomic import create_array, replacing, write_text
+from pixelwise.atomic import create_array, replacing, replacing_folder, write_text
 from pixelwise.errors import DataError, WriteError
 
 
@@ -54,3 +54,35 @@ def test_room_for_an_array_is_taken_at_once(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    for name in ("old", "new"):
+        with replacing_folder(path) as temp:
+            (temp / "deep").mkdir()
+            (temp / "deep" / name).write_text(name)
+            assert temp.suffix == path.suffix
+            assert temp.name.startswith(".")
+    assert [entry.name for entry in (path / "deep").iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_folder_that_cannot_be_moved_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    with replacing_folder(path) as temp:
+        (temp / "old").touch()
+    rename = Path.rename
+
+    def fail_once(self: Path, target: Path) -> Path:
+        if target == path and ".tmp" in self.name and ".old" not in self.name:
+            raise OSError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(WriteError, match="Permission denied"), replacing_folder(path) as temp:
+        (temp / "new").touch()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert [entry.name for entry in path.iterdir()] == ["old"]

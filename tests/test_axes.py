@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from pixelwise.axes import (
     AXES,
+    Calibration,
     NamedAxes,
     from_planes,
     guess_axes,
     label_axes,
+    name_unit,
     parse_axes,
     planes_shape,
     to_planes,
@@ -116,3 +118,29 @@ def test_no_guess(shape: tuple[int, ...]) -> None:
 
 def test_said_in_words() -> None:
     assert str(NamedAxes("ZCYX", "OME metadata")) == "read as ZCYX (OME metadata)"
+
+
+def test_units_have_their_full_names() -> None:
+    known = ["µm", "μm", "um", "micron", "micrometre", "\\u00B5m", "Micrometer"]
+    assert {name_unit(text) for text in known} == {"micrometer"}
+    assert [name_unit(text) for text in ("s", "nm", "pixel", "", "furlong")] == [
+        *("second", "nanometer", None, None, None)
+    ]
+
+
+def test_a_calibration_follows_the_axes_that_are_kept() -> None:
+    stack = Calibration.create([2, 1, 0.5, 0.25], ["s", "pixel", "µm", "nm"], [9, 8, 7, 6])
+    kept = stack.select("TCYX", "CTXY")
+    assert kept == Calibration.create([1, 2, 0.25, 0.5], [None, "s", "nm", "µm"], [0, 9, 6, 7])
+    assert stack.select("TCYX", "ZYX").scale == (1, 0.5, 0.25)
+    assert stack.pixel_size_um("TCYX") == (0.5, 0.00025)
+    assert Calibration.create([1, 1]).pixel_size_um("YX") is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [([1, 2], ["µm"]), ([1], None, [0, 0]), ([0.0],), ([float("nan")],), ([-1.0],)],
+)
+def test_calibrations_that_cannot_be(arguments: tuple[list[float], ...]) -> None:
+    with pytest.raises(DataError, match="Expected"):
+        Calibration.create(*arguments)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pixelwise import normalization
 from pixelwise.errors import ConfigError
 from pixelwise.normalization import (
     Normalization,
@@ -74,3 +75,15 @@ def test_round_trips_through_json(normal: Normalization) -> None:
 def test_refuses_what_is_no_number() -> None:
     with pytest.raises(ConfigError, match="complex"):
         intensity_range(np.dtype(np.complex64))
+
+
+def test_percentiles_of_a_large_image_take_every_nth_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever blocks of rows the image comes in."""
+    image = np.random.default_rng(0).integers(0, 4000, (2, 57, 61)).astype(np.uint16)
+    monkeypatch.setattr(normalization, "_PERCENTILE_PIXELS", 500)
+    monkeypatch.setattr(normalization, "_SAMPLED_ROWS", 10)
+    offset, scale = create_percentile().parameters(image)
+    pixels = image.reshape(2, -1)[:, :: 57 * 61 // 500].astype(np.float32)
+    low, high = np.percentile(pixels, [1, 99.8], axis=1)
+    np.testing.assert_array_equal(offset, low.astype(np.float32))
+    np.testing.assert_array_equal(scale, (high - low).astype(np.float32))

@@ -76,6 +76,42 @@ def creating_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temp, ignore_errors=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temp folder to fill; it takes the place of the folder `path` when the block ends well.
+
+    The caller has made sure that an old folder may go. It stays until the new one is complete on
+    the disk, then moves to a temp name and is removed. After an error nothing new is left.
+
+    Raises
+    ------
+    WriteError
+        The parent is missing or read-only, or the disk is full.
+    """
+    path = Path(path).absolute()
+    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
+    old = temp.with_suffix(f".old{path.suffix}")
+    try:
+        temp.mkdir()
+        yield temp
+        for entry in temp.rglob("*"):
+            flush_folder(entry) if entry.is_dir() else flush_file(entry)
+        flush_folder(temp)
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        temp.rename(path)
+        flush_folder(path.parent)
+    except PixelwiseError:
+        raise
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(temp, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def require_free_folder(path: Path) -> None:
     """Raise `WriteError` if `path` is a file or a folder that holds anything."""
     if path.is_dir() and not any(path.iterdir()):

@@ -7,9 +7,10 @@ Planes are the one form that the engine computes on: ``(N, C, Y, X)``, where N r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from math import isfinite, prod
+from typing import Any, Self
 
 import numpy.typing as npt
 
@@ -18,6 +19,41 @@ from pixelwise.errors import DataError
 AXES = "TZCYX"
 _CANONICAL = {2: "YX", 3: "ZYX", 4: "ZCYX", 5: "TZCYX"}
 _COLOUR_CHANNELS = (3, 4)
+
+_MICROMETRES = {
+    "angstrom": 1e-4,
+    "picometer": 1e-6,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "kilometer": 1e9,
+    "inch": 25_400.0,
+}
+"""Lengths that OME-Zarr knows, in micrometres."""
+_SHORT_UNITS = {
+    "Å": "angstrom",
+    "pm": "picometer",
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "um": "micrometer",
+    "micron": "micrometer",
+    "microns": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "km": "kilometer",
+    "in": "inch",
+    "s": "second",
+    "sec": "second",
+    "ms": "millisecond",
+    "µs": "microsecond",
+    "ns": "nanosecond",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+}
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +75,80 @@ class NamedAxes:
 
     def __str__(self) -> str:
         return f"read as {self.names} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where the pixels of an array lie in the world; one value per axis, in the array's order.
+
+    Attributes
+    ----------
+    scale : tuple of float
+        Size of a pixel in `units`, above 0.
+    units : tuple of str or None
+        Full names such as ``micrometer`` and ``second``; None: the axis counts pixels.
+    translation : tuple of float
+        Position of the first pixel in `units`.
+    """
+
+    scale: tuple[float, ...]
+    units: tuple[str | None, ...]
+    translation: tuple[float, ...]
+
+    @classmethod
+    def create(
+        cls,
+        scale: Sequence[float],
+        units: Sequence[object] | None = None,
+        translation: Sequence[float] | None = None,
+    ) -> Self:
+        """Make a calibration; units may be short (µm) or a layer's, with "pixel" for none.
+
+        Raises
+        ------
+        DataError
+            The counts differ, or a scale is not above 0.
+        """
+        units = [None] * len(scale) if units is None else units
+        translation = [0.0] * len(scale) if translation is None else translation
+        if not len(scale) == len(units) == len(translation):
+            raise DataError(
+                f"Expected one scale, unit and translation per axis, got {len(scale)}, "
+                f"{len(units)} and {len(translation)}."
+            )
+        if not all(isfinite(size) and size > 0 for size in scale):
+            raise DataError(f"Expected pixel sizes above 0, got {tuple(scale)}.")
+        names = tuple(None if unit is None else name_unit(str(unit)) for unit in units)
+        return cls(tuple(map(float, scale)), names, tuple(map(float, translation)))
+
+    def select(self, axes: str, kept: str) -> Calibration:
+        """Calibration of an array with the axes `kept`, made from one with `axes`.
+
+        Axes that are new, and channels, count from 0 by 1: a result's channels are its own.
+        """
+        own = axes.replace("C", "-")
+        found = [own.index(letter) if letter in own else None for letter in kept]
+        return Calibration(
+            tuple(1.0 if i is None else self.scale[i] for i in found),
+            tuple(None if i is None else self.units[i] for i in found),
+            tuple(0.0 if i is None else self.translation[i] for i in found),
+        )
+
+    def pixel_size_um(self, axes: str) -> tuple[float, float] | None:
+        """Height and width of a pixel in micrometres, if both are lengths."""
+        found = [(self.units[axes.index(x)], self.scale[axes.index(x)]) for x in "YX"]
+        if not all(unit in _MICROMETRES for unit, _ in found):
+            return None
+        height, width = (_MICROMETRES[str(unit)] * scale for unit, scale in found)
+        return height, width
+
+
+def name_unit(text: str) -> str | None:
+    """Full name of a unit that may be short; None for pixels and for what is no unit we know."""
+    plain = text.strip().replace("\\u00B5", "µ").replace("μ", "µ").replace("metre", "meter")
+    known = _MICROMETRES.keys() | set(_SHORT_UNITS.values())
+    name = _SHORT_UNITS.get(plain, plain.lower())
+    return name if name in known else None
 
 
 def parse_axes(names: str, ndim: int) -> str:

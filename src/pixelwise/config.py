@@ -24,6 +24,7 @@ NormalizationName = Literal["auto", "dataset", "imagenet", "percentile", "none"]
 PresetName = Literal["none", "flips", "light", "microscopy", "histology", "natural"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+FileFormat = Literal["tiff", "zarr"]
 WindowName = Literal["hann", "gaussian", "flat"]
 
 
@@ -374,6 +375,11 @@ class PredictConfig(Config):
     instances: bool = Field(
         default=False,
         description="Number the connected areas of each class, plane by plane; 0 is background",
+    )
+    format: FileFormat = Field(
+        default="tiff",
+        description="Format of the files that are written; zarr: OME-Zarr with class names, "
+        "colours and a pyramid, written while it is predicted, for images larger than memory",
     )
     axes: str | None = Field(
         default=None,

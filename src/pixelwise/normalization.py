@@ -8,7 +8,7 @@ images.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,18 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 # Percentiles of an image are taken from at most this many pixels per channel.
 _PERCENTILE_PIXELS = 1_000_000
+_SAMPLED_ROWS = 1024
+
+
+class Plane(Protocol):
+    """A plane (C, Y, X) that gives its rows when it is sliced: an array, or one of a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 class Normalization(BaseModel):
@@ -49,13 +61,13 @@ class Normalization(BaseModel):
     low: float = Field(default=1.0, ge=0, lt=100)
     high: float = Field(default=99.8, gt=0, le=100)
 
-    def parameters(self, image: Array) -> tuple[Vector, Vector]:
+    def parameters(self, image: Plane) -> tuple[Vector, Vector]:
         """Offset and scale for one image.
 
         Parameters
         ----------
-        image : ndarray, (C, Y, X)
-            In stored intensities; only "percentile" looks at it.
+        image : Plane, (C, Y, X)
+            In stored intensities; only "percentile" looks at it, some rows at a time.
 
         Returns
         -------
@@ -63,10 +75,20 @@ class Normalization(BaseModel):
         """
         if self.kind == "fixed":
             return np.array(self.offset, np.float32), np.array(self.scale, np.float32)
-        pixels = image.reshape(len(image), -1)
-        pixels = pixels[:, :: max(1, pixels.shape[1] // _PERCENTILE_PIXELS)].astype(np.float32)
+        pixels = _sample(image).astype(np.float32)
         low, high = np.nanpercentile(pixels, [self.low, self.high], axis=1)
         return low.astype(np.float32), _nonzero(high - low).astype(np.float32)
+
+
+def _sample(image: Plane) -> Array:
+    """Every n-th pixel of each channel (C, pixels), at most `_PERCENTILE_PIXELS` or so."""
+    _, height, width = image.shape
+    step = max(1, height * width // _PERCENTILE_PIXELS)
+    parts = []
+    for top in range(0, height, _SAMPLED_ROWS):
+        rows = image[:, top : top + _SAMPLED_ROWS]
+        parts.append(rows.reshape(len(rows), -1)[:, -top * width % step :: step])
+    return np.concatenate(parts, axis=1)
 
 
 def create_fixed(mean: Array, std: Array, source: str) -> Normalization:

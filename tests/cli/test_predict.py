@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 
 from pixelwise.classes import create_classes
-from pixelwise.images import write_picture
+from pixelwise.images import read_image, write_picture, write_zarr
 from pixelwise.models.files import create_network, save_model
 from pixelwise.samples import samples_path
 from tests.prediction.conftest import create_card
@@ -75,3 +76,26 @@ def test_other_classes_are_refused(pixelwise: Callable, model: Path) -> None:
     result = pixelwise("evaluate", model, samples_path(), "--classes", classes)
     assert result.status == 1
     assert "2 classes" in result.err
+
+
+def test_predict_reads_and_writes_zarr(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 70, 50)).astype(np.uint8)
+    write_zarr(images / "a.zarr", pixels, axes="CYX")
+    for given, out in ((images, "folder"), (images / "a.zarr", "image")):
+        result = pixelwise("predict", model, given, "--out", tmp_path / out, "--format", "zarr")
+        assert result.status == 0, result.err
+        assert "read as CYX (OME-Zarr 0.5 metadata)" in result.out
+        assert [path.name for path in (tmp_path / out).iterdir()] == ["a_labels.zarr"]
+    tiff = pixelwise("predict", model, images, "--out", tmp_path / "tiff")
+    assert tiff.status == 0, tiff.err
+    expected = tifffile.imread(tmp_path / "tiff" / "a_labels.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "image" / "a_labels.zarr")[0], expected)
+
+
+def test_predict_says_what_to_point_at(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "a.zarr", attributes={"ome": {"labels": ["nuclei"]}})
+    result = pixelwise("predict", model, tmp_path / "a.zarr", "--out", tmp_path / "out")
+    assert result.status == 1
+    assert f"e.g. {tmp_path / 'a.zarr' / 'nuclei'}" in result.err.replace("\n", "")

@@ -20,6 +20,7 @@ from pixelwise.events import (
     RowsPredicted,
     parse_event,
 )
+from pixelwise.images import write_zarr
 from pixelwise.models.files import create_network, save_model
 from pixelwise.prediction.predict import predict
 from pixelwise.requests import DescribeRequest, PredictRequest
@@ -92,6 +93,15 @@ def test_labels_fill_a_file_row_by_row(server: Server, model: Path, tmp_path: Pa
         assert all(a[1] == b[0] for a, b in pairwise(spans))
     assert rows[-1].done == 1
     assert last == RequestEnded(number=7, status="done", time=last.time)
+    expected = predict(model, image, axes="ZYX", device="cpu")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_a_zarr_is_predicted_from_its_folder(server: Server, model: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (2, 90, 70)).astype(np.uint8)
+    write_zarr(tmp_path / "a.zarr", image, axes="ZYX")
+    asked = request(model, tmp_path, image, "ZYX", source=tmp_path / "a.zarr", axes=None)
+    assert server.ask(asked)[-1].status == "done"
     expected = predict(model, image, axes="ZYX", device="cpu")
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
 

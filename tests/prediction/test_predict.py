@@ -1,17 +1,38 @@
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from pixelwise import normalization
+from pixelwise.axes import Calibration
+from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, ReadError
 from pixelwise.events import ImageFailed, ImagePredicted
-from pixelwise.images import write_picture, write_tiff
+from pixelwise.images import (
+    open_image,
+    read_image,
+    write_picture,
+    write_tiff,
+    write_zarr,
+    zarr_sink,
+)
 from pixelwise.models.files import Model, save_model
-from pixelwise.prediction.predict import Predictor, iter_predict_files, name_outputs, predict
+from pixelwise.prediction import planes
+from pixelwise.prediction.predict import (
+    Predictor,
+    iter_predict_files,
+    name_outputs,
+    predict,
+    stream_zarr,
+)
+from tests.prediction.conftest import create_stack
 
 Create = Callable[..., Model]
 
@@ -145,3 +166,112 @@ def test_missing_and_empty_sources_are_named(create_unet: Create, tmp_path: Path
     with pytest.raises(ReadError, match="no image"):
         list(iter_predict_files(predictor, [tmp_path], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "channels"),
+    [
+        ("YX", (170, 90), 1),
+        ("CYX", (2, 70, 80), 2),
+        ("ZYX", (3, 70, 80), 1),
+        ("TCZYX", (2, 3, 2, 70, 80), 3),
+    ],
+)
+@pytest.mark.parametrize(
+    "settings", [{}, {"probabilities": True}, {"instances": True}, {"tile": 32, "overlap": 0.5}]
+)
+def test_a_zarr_predicted_in_bands_equals_the_array(
+    create_unet: Create,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    axes: str,
+    shape: tuple[int, ...],
+    channels: int,
+    settings: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(planes, "BLOCK_ROWS", 24)
+    monkeypatch.setattr(zarr_sink, "CHUNK_PX", 48)
+    model, image = create_unet(channels), picture(*shape)
+    expected = predict(model, image, axes=axes, **settings)
+    write_zarr(tmp_path / "a.zarr", image, axes=axes)
+    config = PredictConfig.create(format="zarr", **settings)
+    [event] = iter_predict_files(Predictor(model, config), [tmp_path / "a.zarr"], tmp_path / "out")
+    assert isinstance(event, ImagePredicted), event
+    found = open_image(event.output)
+    if "probabilities" in settings:
+        order = [0, 2, 1, 3, 4] if axes == "TCZYX" else [*range(expected.ndim)]
+        order = [1, 0, 2, 3] if axes == "ZYX" else order
+        expected = expected.astype(np.float16).transpose(order)
+    np.testing.assert_array_equal(found.read(), expected)
+    assert found.dtype == expected.dtype
+
+
+def test_a_resized_model_streams_too(create_unet: Create, tmp_path: Path) -> None:
+    model, image = create_unet(), picture(70, 80)
+    model = Model(model.network, model.card.model_copy(update={"resize": (64, 48)}))
+    write_zarr(tmp_path / "a.zarr", image, axes="YX")
+    expected = predict(model, image, axes="YX")
+    np.testing.assert_array_equal(predict(model, tmp_path / "a.zarr"), expected)
+    predictor = Predictor(model, PredictConfig(format="zarr"))
+    stream_zarr(predictor, open_image(tmp_path / "a.zarr"), tmp_path / "b.zarr")
+    np.testing.assert_array_equal(read_image(tmp_path / "b.zarr")[0], expected)
+
+
+@pytest.mark.parametrize("file_format", ["zarr", "tiff"])
+def test_pixel_sizes_go_from_the_image_to_the_labels(
+    create_unet: Create, tmp_path: Path, file_format: str
+) -> None:
+    path, model = tmp_path / "a.ome.tif", create_unet(3)
+    write_tiff(path, picture(3, 40, 50), axes="CYX", pixel_size_um=(0.25, 0.5))
+    alone = tmp_path / ("b.zarr" if file_format == "zarr" else "b.ome.tif")
+    predict(model, path, out=alone)
+    predictor = Predictor(model, PredictConfig.create(format=file_format))
+    [event] = iter_predict_files(predictor, [path], tmp_path / "out")
+    for output in (alone, event.output):
+        calibration = open_image(output).calibration
+        assert calibration == Calibration.create([0.25, 0.5], ["µm", "µm"])
+
+
+def test_labels_in_a_zarr_know_their_classes_and_objects_have_none(
+    create_unet: Create, tmp_path: Path
+) -> None:
+    for instances in (False, True):
+        path = tmp_path / f"{instances}.zarr"
+        predict(create_unet(), picture(40, 50), out=path, instances=instances)
+        ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
+        names = [item["class"] for item in ome["image-label"].get("properties", [])]
+        assert names == ([] if instances else ["background", "class 1", "class 2"])
+
+
+def test_a_prediction_that_fails_half_way_leaves_nothing(
+    create_unet: Create, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planes, "BLOCK_ROWS", 24)
+    write_zarr(tmp_path / "a.zarr", picture(2, 90, 50), axes="ZYX")
+    chunk = tmp_path / "a.zarr" / "0" / "c" / "1" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:50])
+    predictor = Predictor(create_unet(), PredictConfig(format="zarr"))
+    [event] = iter_predict_files(predictor, [tmp_path / "a.zarr"], tmp_path / "out")
+    assert isinstance(event, ImageFailed)
+    assert str(chunk) in event.message
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_memory_of_a_stream_does_not_grow_with_the_height(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the image nor its labels are ever whole in memory."""
+    monkeypatch.setattr(planes, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(normalization, "_SAMPLED_ROWS", 64)
+    monkeypatch.setattr(zarr_sink, "CHUNK_PX", 64)
+    model = create_stack(2)
+    peaks = []
+    for height in (512, 4096):
+        path = tmp_path / f"{height}.zarr"
+        write_zarr(path, np.zeros((1, height, 512), np.float32), axes="CYX")
+        predictor = Predictor(model, PredictConfig.create(tile=64, format="zarr"))
+        tracemalloc.start()
+        stream_zarr(predictor, open_image(path), tmp_path / "out.zarr")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_000_000  # the image is 7 MB larger, its labels 2 MB

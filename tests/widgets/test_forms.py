@@ -44,8 +44,8 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
     },
     PredictConfig: {
         "tile": (128, 256), "overlap": 0.5, "window": "flat", "batch_size": 2, "flips": True,
-        "rotations": True, "probabilities": True, "instances": False, "axes": "YX",
-        "device": "cpu", "precision": "fp32",
+        "rotations": True, "probabilities": True, "instances": False, "format": "zarr",
+        "axes": "YX", "device": "cpu", "precision": "fp32",
     },
 }  # fmt: skip
 CONFIGS = list(CHANGED)

@@ -16,7 +16,7 @@ from napari.layers._source import layer_source
 from pixelwise.axes import parse_axes
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets.jobs import end_server, get_server, wait_until
-from pixelwise.widgets.layers import read_classes
+from pixelwise.widgets.layers import find_file, read_classes
 from tests.widgets.conftest import draw_discs, fill_memory, limit_files
 
 pytestmark = pytest.mark.display
@@ -282,3 +282,31 @@ def test_a_full_disk_is_said(
     end_server()
     assert "Cannot write" in widget.message
     assert list((tmp_path / "labels").iterdir()) == []
+
+
+def test_results_are_saved_as_zarr_that_napari_opens(
+    open_widget: Open, write_model: Write, tmp_path: Path
+) -> None:
+    widget = open_widget("Predict")
+    viewer = widget.viewer
+    viewer.add_image(ramp(3, 64, 96), name="cells", scale=(2, 0.5, 0.5), units=("µm",) * 3)
+    widget.model.value = write_model()
+    widget.settings.fill({"device": "cpu", "format": "zarr"})
+    widget.choose("cells")
+    widget.predict()
+    widget.wait(120)
+    (found,) = widget.results
+    (path,) = widget.save(tmp_path)
+    assert path == tmp_path / "cells prediction.zarr"
+    (opened,) = viewer.open(str(path), plugin="napari-pixelwise")
+    assert opened._type_string == "labels"
+    np.testing.assert_array_equal(np.asarray(opened.data), found.data)
+    np.testing.assert_allclose(opened.scale, (2, 0.5, 0.5))
+    assert read_classes([opened]) == read_classes([found])
+    for value in (1, 2):
+        np.testing.assert_allclose(opened.get_color(value), found.get_color(value), atol=1 / 255)
+    (plain,) = viewer.open(str(path / "0"), plugin="napari")  # napari's own reader
+    np.testing.assert_array_equal(np.asarray(plain.data), found.data)
+    viewer.layers.clear()
+    (image,) = viewer.open(str(path / "0"), plugin="napari", layer_type="image")
+    assert find_file(image) == path / "0", "the child reads the Zarr, no copy is made"

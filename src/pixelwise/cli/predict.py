@@ -32,8 +32,8 @@ Item = TypeVar("Item")
 def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **values: Any) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
-    Writes NAME_labels.tif for each. An image that cannot be predicted is reported at the end, and
-    the exit status is 1; the others are predicted.
+    An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
+    cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
     """
     from pixelwise.prediction.predict import Predictor, iter_predict_files
 
@@ -71,7 +71,7 @@ def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **v
 @config_options(
     DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
 )
-@config_options(PredictConfig, skip=["probabilities"])
+@config_options(PredictConfig, skip=["probabilities", "format"])
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation

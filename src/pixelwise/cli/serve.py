@@ -6,7 +6,6 @@ import select
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +26,7 @@ from pixelwise.images import open_image
 from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
 
 if TYPE_CHECKING:
+    from pixelwise.prediction.planes import Planes
     from pixelwise.prediction.predict import Predictor
 
 Array = npt.NDArray[Any]
@@ -84,14 +84,20 @@ class _Server:
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:
         """Predict into the request's file, and report rows as they are final."""
-        from pixelwise.prediction.predict import require_planes
+        from pixelwise.prediction.planes import read_planes, require_planes
 
         predictor = self._load(request)
-        array, axes = _read(request)
-        planes = require_planes(to_planes(array, axes), predictor.model.card)
-        names, shape = predictor.result_axes(axes, array.shape)
-        shape_of_planes = predictor.result_shape(planes.shape)
-        found = create_array(request.output, dtype=predictor.result_dtype, shape=shape_of_planes)
+        if request.source.suffix == ".npy":
+            array = np.load(request.source, mmap_mode="r")
+            axes, size = parse_axes(request.axes or "", array.ndim), array.shape
+            planes: Planes = require_planes(to_planes(array, axes), predictor.model.card)
+        else:
+            image = open_image(request.source, axes=request.axes)
+            axes, size = image.axes.names, image.shape
+            planes = read_planes(image, predictor.model.card)
+        names, shape = predictor.result_axes(axes, size)
+        room = predictor.result_shape(planes.shape)
+        found = create_array(request.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
         yield PredictionStarted(
             output=str(request.output),
@@ -120,15 +126,6 @@ class _Server:
             self._predictor = Predictor(request.model, request.settings)
             self._key = key
         return self._predictor
-
-
-def _read(request: PredictRequest) -> tuple[Array, str]:
-    """Pixels and axes of the source."""
-    if request.source.suffix == ".npy":
-        array = np.load(request.source, mmap_mode="r")
-        return array, parse_axes(request.axes or "", array.ndim)
-    image = open_image(Path(request.source), axes=request.axes)
-    return image.read(), image.axes.names
 
 
 def _describe(request: DescribeRequest) -> NetworkDescribed:

@@ -12,6 +12,9 @@ from pixelwise.atomic import replacing
 from pixelwise.axes import parse_axes
 from pixelwise.errors import DataError, WriteError
 
+SUFFIXES: Final = {"tiff": ".tif", "zarr": ".zarr"}
+"""What the files of each format of results are called."""
+
 Array = npt.NDArray[Any]
 
 PICTURE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})

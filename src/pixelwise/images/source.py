@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.axes import NamedAxes, parse_axes
+from pixelwise.axes import Calibration, NamedAxes, parse_axes
 from pixelwise.errors import DataError, ReadError
 from pixelwise.images.budget import require_budget
 
@@ -20,6 +20,9 @@ Palette = Literal["color", "index"]
 """What a palette picture gives: its colours (images) or its indices (masks)."""
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
+ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
+"""Metadata of a Zarr folder: format 3, and arrays and groups of format 2."""
 
 _TIFF_MARKS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
@@ -32,6 +35,7 @@ class Header:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: NamedAxes
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class DecodedImage:
     notes: tuple[str, ...] = ()
 
 
+Region = tuple[slice, ...]
+"""One slice per axis, of step 1."""
 Decoder = Callable[[Path, Palette], tuple[Array, tuple[str, ...]]]
+RegionReader = Callable[[Path, Region], Array]
 
 
 class ImageSource(Protocol):
@@ -69,8 +76,17 @@ class ImageSource(Protocol):
         """Name of every dimension, and where the names come from."""
         ...
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """Size and place of the pixels, where the file tells."""
+        ...
+
     def read(self) -> Array:
         """Decode all pixels."""
+        ...
+
+    def read_region(self, region: Region) -> Array:
+        """Decode the pixels of a region."""
         ...
 
     def decode(self) -> DecodedImage:
@@ -90,6 +106,10 @@ class ImageFile:
         What a palette picture gives.
     decoder : callable
         Decodes the format of this file.
+    region_reader : callable or None
+        Reads a region without the rest; None: the format has no such way.
+    calibration : Calibration or None
+        What the file says of the size and place of its pixels.
     """
 
     path: Path
@@ -99,6 +119,8 @@ class ImageFile:
     decoder: Decoder
     palette: Palette = "color"
     budget_bytes: int | None = None
+    region_reader: RegionReader | None = None
+    calibration: Calibration | None = None
 
     def read(self) -> Array:
         """Decode all pixels: an array of `shape` and `dtype`.
@@ -123,6 +145,22 @@ class ImageFile:
             )
         return DecodedImage(pixels, self.axes, notes)
 
+    def read_region(self, region: Region) -> Array:
+        """Read the pixels of a region; a format without region reads is decoded whole.
+
+        Parameters
+        ----------
+        region : tuple of slice
+            One per axis, of step 1. The budget counts the region alone, where that is all that is
+            read; errors as in `read`.
+        """
+        if self.region_reader is None:
+            return self.read()[region]
+        spans = (range(n)[part] for n, part in zip(self.shape, region, strict=True))
+        shape = tuple(map(len, spans))
+        require_budget(self.path, shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
+        return self.region_reader(self.path, region)
+
 
 def open_image(
     path: str | Path,
@@ -131,12 +169,13 @@ def open_image(
     palette: Palette = "color",
     budget_bytes: int | None = None,
 ) -> ImageFile:
-    """Read the header of an image file: PNG, JPEG, BMP, WebP, TIFF, OME-TIFF or BigTIFF.
+    """Read the header of an image: PNG, JPEG, BMP, WebP, TIFF, OME-TIFF, BigTIFF, OME-Zarr, Zarr.
 
     Parameters
     ----------
     path : path
-        The content decides on the format, not the name.
+        The content decides on the format, not the name. A Zarr is a local folder: of an OME-Zarr
+        image, whose largest level is taken, or of one array.
     axes : str, optional
         Axes of the image, in place of the file's own or a guess.
     palette : {"color", "index"}
@@ -157,7 +196,17 @@ def open_image(
     header: Header = module.read_header(path, palette)
     _require_pixels(path, header)
     named = header.axes if axes is None else _override_axes(path, header, axes=axes)
-    return ImageFile(path, header.shape, header.dtype, named, module.decode, palette, budget_bytes)
+    return ImageFile(
+        path,
+        header.shape,
+        header.dtype,
+        named,
+        module.decode,
+        palette,
+        budget_bytes,
+        getattr(module, "read_region", None),
+        header.calibration,
+    )
 
 
 def read_image(
@@ -175,6 +224,8 @@ def read_image(
 def iter_image_files(folder: Path) -> Iterator[Path]:
     """Image files directly in `folder`, sorted by name; hidden and other files are left out.
 
+    A folder named ``.zarr`` is one image.
+
     Raises
     ------
     ReadError
@@ -186,12 +237,23 @@ def iter_image_files(folder: Path) -> Iterator[Path]:
         raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
     for entry in entries:
         hidden = entry.name.startswith(".")
-        if entry.suffix.lower() in IMAGE_SUFFIXES and not hidden and entry.is_file():
+        if hidden:
+            continue
+        if is_zarr(entry) or (entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()):
             yield entry
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path is a Zarr folder: it is called ``.zarr``, or holds a Zarr's metadata."""
+    if not path.is_dir():
+        return False
+    return path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in ZARR_FILES)
 
 
 def _find_format(path: Path) -> str:
     """Name the module that reads this file, by the file's first bytes."""
+    if is_zarr(path):
+        return "pixelwise.images.zarr"
     try:
         with path.open("rb") as file:
             mark = file.read(12)

@@ -16,6 +16,7 @@ import tifffile
 
 from pixelwise.axes import AXES, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.images.pixel_size import read_calibration
 from pixelwise.images.source import Header, Palette
 
 Array = npt.NDArray[Any]
@@ -35,12 +36,12 @@ _KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
 
 
 def read_header(path: Path, palette: Palette) -> Header:
-    """Shape without alpha, dtype and axes of the first series of a TIFF."""
+    """Shape without alpha, dtype, axes and calibration of the first series of a TIFF."""
     with _open_series(path) as series:
         shape, axes = _find_layout(series, palette)
         small = series.dtype == bool or _has_colormap(series, palette)
         dtype = np.dtype("uint8" if small else series.dtype).newbyteorder("=")
-        return Header(shape, dtype, axes)
+        return Header(shape, dtype, axes, read_calibration(series, axes.names))
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:

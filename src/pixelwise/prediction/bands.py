@@ -6,21 +6,23 @@ row, it is given on. Memory grows with the image's width, not its area.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pixelwise.config import PredictConfig
 from pixelwise.models.devices import Compute
 from pixelwise.models.files import Model
+from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import TileAxis, plan_axis
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,14 @@ class TilePredictor:
             window=self.config.window,
         )
 
-    def iter_bands(self, image: Array) -> Iterator[Band]:
+    def iter_bands(self, image: Plane) -> Iterator[Band]:
         """Predict one plane.
 
         Parameters
         ----------
-        image : ndarray, (C, Y, X)
-            Stored intensities; C is the model's channel count.
+        image : Plane, (C, Y, X)
+            Stored intensities; C is the model's channel count. Rows are asked for as they are
+            needed, so a plane of a file need not fit into memory.
 
         Yields
         ------
@@ -84,12 +87,13 @@ class TilePredictor:
             From the first row to the last, without gaps.
         """
         rows, columns = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
-        padded = self._pad(image, rows, columns)
+        normalise = self._create_normaliser(image)
+        across, down = _mirror(columns), _mirror(rows)
         buffer = torch.zeros(
             len(self.card.classes), rows.tile, columns.padded, device=self.compute.device
         )
         for number, top in enumerate(rows.origins):
-            strip = padded[:, top : top + rows.tile]
+            strip = normalise(_read_rows(image, down[top : top + rows.tile])[:, :, across])
             self._blend(strip, buffer, columns, weights=torch.from_numpy(rows.weights[number]))
             count = rows.finished(number) - top
             yield Band(top, buffer[:, :count, : columns.length].clone())
@@ -122,27 +126,31 @@ class TilePredictor:
             total = total + (probabilities.flip(-1) if mirrored else probabilities)
         return total / len(self._turns)
 
-    def _pad(self, image: Array, rows: TileAxis, columns: TileAxis) -> Tensor:
-        """Normalise a plane and fill it up to the grid by mirroring, as networks do."""
+    def _create_normaliser(self, image: Plane) -> Callable[[Array], Tensor]:
+        """Give what turns rows of a plane into input of the network, on its device."""
         offset, scale = (
             torch.from_numpy(values)[:, None, None].to(self.compute.device)
             for values in self.card.normalization.parameters(image)
         )
-        plane = torch.from_numpy(np.ascontiguousarray(image)).to(self.compute.device).float()
-        plane = (plane - offset) / scale
-        return _mirror(plane, rows.padded, columns.padded)
+
+        def normalise(rows: Array) -> Tensor:
+            strip = torch.from_numpy(np.ascontiguousarray(rows)).to(self.compute.device).float()
+            return (strip - offset) / scale
+
+        return normalise
 
 
-def _mirror(plane: Tensor, height: int, width: int) -> Tensor:
-    """Extend (C, Y, X) at the bottom and right by reflection, as often as it takes."""
-    while plane.shape[1] < height or plane.shape[2] < width:
-        down = min(height - plane.shape[1], max(plane.shape[1] - 1, 0))
-        right = min(width - plane.shape[2], max(plane.shape[2] - 1, 0))
-        if down == right == 0:  # one pixel has nothing to mirror
-            missing = (0, width - plane.shape[2], 0, height - plane.shape[1])
-            return F.pad(plane[None], missing, mode="replicate")[0]
-        plane = F.pad(plane[None], (0, right, 0, down), mode="reflect")[0]
-    return plane
+def _mirror(axis: TileAxis) -> Indices:
+    """Pixel of the image for each pixel of the grid: mirrored at the end, as networks do."""
+    fill = axis.padded - axis.length
+    return np.pad(np.arange(axis.length), (0, fill), mode="reflect")
+
+
+def _read_rows(image: Plane, wanted: Indices) -> Array:
+    """Rows of a plane (C, Y, X) in the wanted order, by one slice."""
+    first = int(wanted.min())
+    rows: Array = image[:, first : int(wanted.max()) + 1]
+    return rows[:, wanted - first]
 
 
 def _list_turns(config: PredictConfig) -> list[tuple[int, bool]]:

@@ -12,17 +12,36 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pixelwise.axes import NamedAxes, from_planes, guess_axes, label_axes, parse_axes, to_planes
-from pixelwise.cards import Card
+from pixelwise.axes import (
+    Calibration,
+    from_planes,
+    guess_axes,
+    label_axes,
+    parse_axes,
+    to_planes,
+)
+from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
 from pixelwise.errors import DataError, PixelwiseError, ReadError, WriteError
 from pixelwise.events import ImageFailed, ImagePredicted
-from pixelwise.images import iter_image_files, open_image, write_tiff
+from pixelwise.images import (
+    SUFFIXES,
+    ImageFile,
+    ZarrContent,
+    is_zarr,
+    iter_image_files,
+    open_image,
+    write_tiff,
+    write_zarr,
+    writing_zarr,
+)
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
+from pixelwise.normalization import Plane
 from pixelwise.prediction.bands import TilePredictor
 from pixelwise.prediction.objects import label_objects
+from pixelwise.prediction.planes import Planes, read_planes, require_planes
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +88,10 @@ class Predictor:
 
     def predict_planes(self, planes: Array) -> Array:
         """Labels (N, Y, X), or probabilities (N, classes, Y, X), of planes (N, C, Y, X)."""
-        planes = require_planes(planes, self.model.card)
+        return self.predict_all(require_planes(planes, self.model.card))
+
+    def predict_all(self, planes: Planes) -> Array:
+        """Predict planes, as `require_planes` or `read_planes` give them, into one array."""
         found = np.empty(self.result_shape(planes.shape), self.result_dtype)
         for _ in self.iter_predict_into(planes, found):
             pass
@@ -88,35 +110,57 @@ class Predictor:
         classes = [len(self.model.card.classes)] if self.config.probabilities else []
         return (planes, *classes, *size)
 
-    def iter_predict_into(self, planes: Array, found: Array) -> Iterator[Rows]:
+    def iter_predict_into(self, planes: Planes, found: Array) -> Iterator[Rows]:
         """Predict planes (N, C, Y, X) into `found`, rows as they are final.
 
         Parameters
         ----------
-        planes : ndarray, (N, C, Y, X)
-            As `require_planes` gives them.
+        planes : Planes, (N, C, Y, X)
+            As `require_planes` or `read_planes` give them.
         found : ndarray
             Of `result_shape` and `result_dtype`; a memory map will do.
         """
-        height = planes.shape[2]
-        resize = self.model.card.resize
         for number, plane in enumerate(planes):
-            if resize is not None and resize != plane.shape[1:]:
-                found[number] = self._predict_resized(plane, resize)
-                yield Rows(number, 0, height)
-            else:
-                for y, values in self._iter_rows(plane):
-                    found[number, ..., y : y + values.shape[-2], :] = values
-                    yield Rows(number, y, y + values.shape[-2])
+            for y, values in self._iter_rows(plane):
+                found[number, ..., y : y + values.shape[-2], :] = values
+                yield Rows(number, y, y + values.shape[-2])
             if self.config.instances:
                 found[number] = label_objects(found[number], self.model.card.background)
-                yield Rows(number, 0, height)
+                yield Rows(number, 0, planes.shape[2])
+
+    def iter_final_rows(self, plane: Plane) -> Iterator[tuple[int, Array]]:
+        """First row and values of the bands of a plane (C, Y, X), which change no more.
+
+        Objects have their numbers when all rows are known: then they come in one piece.
+        """
+        rows = self._iter_rows(plane)
+        if not self.config.instances:
+            yield from rows
+            return
+        labels = np.concatenate([values for _, values in rows])
+        yield 0, label_objects(labels, self.model.card.background)
 
     def predict_array(self, array: Array, axes: str) -> Prediction:
         """Predict an array whose axes are known."""
         result = self.predict_planes(to_planes(array, axes))
         names, shape = self.result_axes(parse_axes(axes, array.ndim), array.shape)
         return Prediction(from_planes(result, names, shape), names)
+
+    def predict_source(self, source: ImageFile) -> Prediction:
+        """Predict an image file into one array."""
+        found = self.predict_all(read_planes(source, self.model.card))
+        names, shape = self.result_axes(source.axes.names, source.shape)
+        return Prediction(from_planes(found, names, shape), names)
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Number format in a Zarr: half the bytes for probabilities, of which 3 digits count."""
+        return np.dtype(np.float16) if self.config.probabilities else self.result_dtype
+
+    @property
+    def named_classes(self) -> tuple[SegmentationClass, ...]:
+        """Classes that the values, or the channels, of a result stand for; none for objects."""
+        return () if self.config.instances else self.model.card.classes
 
     def result_axes(self, axes: str, shape: Sequence[int]) -> tuple[str, tuple[int, ...]]:
         """Axes and shape of the result for an image: without C, or with one for the classes."""
@@ -127,16 +171,24 @@ class Predictor:
             plain = plain.replace("YX", "CYX") if "YX" in plain else "C" + plain
         return plain, tuple(sizes[letter] for letter in plain)
 
+    def _iter_rows(self, plane: Plane) -> Iterator[tuple[int, Array]]:
+        """First row and values of each band of a plane; one band if the model resizes images."""
+        resize = self.model.card.resize
+        if resize is not None and resize != tuple(plane.shape[1:]):
+            yield 0, self._predict_resized(plane[:, :], resize)
+        else:
+            yield from self._iter_bands(plane)
+
     def _predict_resized(self, plane: Array, size: tuple[int, int]) -> Array:
         """Predict a plane (C, Y, X) at another size, and bring the result back."""
-        rows = [values for _, values in self._iter_rows(resize_planes(plane[None], size)[0])]
+        rows = [values for _, values in self._iter_bands(resize_planes(plane[None], size)[0])]
         found = np.concatenate(rows, axis=-2)[None]
         back = resize_planes if self.config.probabilities else resize_labels
         result: Array = back(found, (plane.shape[1], plane.shape[2]))[0]
         return result
 
-    def _iter_rows(self, plane: Array) -> Iterator[tuple[int, Array]]:
-        """First row and values of each band of a plane (C, Y, X)."""
+    def _iter_bands(self, plane: Plane) -> Iterator[tuple[int, Array]]:
+        """First row and values of each band of a plane at the network's size."""
         for band in self.tiles.iter_bands(plane):
             values = band.probabilities
             values = values if self.config.probabilities else values.argmax(dim=0).to(torch.uint8)
@@ -162,7 +214,7 @@ def predict(
     axes : str, optional
         Axes of the image, letters of ``TZCYX``; from the file, or guessed, if not given.
     out : path, optional
-        TIFF file to write the result to as well.
+        File to write the result to as well: OME-Zarr if it is called ``.zarr``, else TIFF.
     **settings
         Fields of `PredictConfig`, e.g. ``tile=512, overlap=0.5, flips=True``.
 
@@ -180,17 +232,23 @@ def predict(
         A file is missing or damaged.
     """
     predictor = Predictor(model, PredictConfig.create(axes=axes, **settings))
-    array, named = _read(image, axes)
-    result = predictor.predict_array(array, named.names)
+    if isinstance(image, str | Path):
+        source = open_image(image, axes=axes)
+        result = predictor.predict_source(source)
+        calibration = _calibrate(source, result.axes)
+    else:
+        array = np.asarray(image)
+        result = predictor.predict_array(array, axes or guess_axes(array.shape).names)
+        calibration = None
     if out is not None:
-        write_tiff(Path(out), result.array, axes=result.axes)
+        write_result(Path(out), result, predictor=predictor, calibration=calibration)
     return result.array
 
 
 def iter_predict_files(
     predictor: Predictor, images: Sequence[str | Path], out: str | Path
 ) -> Iterator[ImagePredicted | ImageFailed]:
-    """Predict image files and folders of images into ``<out>/<name>_labels.tif``.
+    """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
     An image that cannot be predicted is reported, and the others go on.
 
@@ -203,7 +261,8 @@ def iter_predict_files(
     """
     sources = _list_sources(images)
     suffix = name_suffix(predictor.config)
-    outputs = name_outputs(sources, Path(out), suffix)
+    extension = SUFFIXES[predictor.config.format]
+    outputs = name_outputs(sources, Path(out), suffix, extension=extension)
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -219,70 +278,77 @@ def name_suffix(config: PredictConfig) -> str:
     return "instances" if config.instances else "labels"
 
 
-def name_outputs(sources: Sequence[Path], out: Path, suffix: str) -> list[Path]:
+def name_outputs(
+    sources: Sequence[Path], out: Path, suffix: str, *, extension: str = ".tif"
+) -> list[Path]:
     """Output of each image: its stem, or its whole name where two stems are the same."""
     stems = [source.stem for source in sources]
     names = [s.name if stems.count(s.stem) > 1 else s.stem for s in sources]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"Several images are called {twice}: predict their folders one by one.")
-    return [out / f"{name}_{suffix}.tif" for name in names]
-
-
-def require_planes(planes: Array, card: Card) -> Array:
-    """Give planes (N, C, Y, X) with the channels that a model takes; grey is repeated for RGB.
-
-    Raises
-    ------
-    DataError
-        Another channel count, no pixels, or NaN.
-    """
-    channels = planes.shape[1]
-    if channels == 1 < card.in_channels == 3:
-        planes, channels = np.repeat(planes, 3, axis=1), 3
-    if channels != card.in_channels:
-        raise DataError(
-            f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
-            "same. If the axes were read wrongly, name them with --axes, e.g. ZYX or YXC."
-        )
-    if not planes.size:
-        raise DataError(f"The image has no pixels: its planes have shape {planes.shape}.")
-    if planes.dtype.kind == "f" and not np.isfinite(planes).all():
-        raise DataError(
-            f"The image holds {int((~np.isfinite(planes)).sum())} NaN or infinite pixels: expected "
-            "finite intensities. Replace them, e.g. by 0."
-        )
-    if planes.dtype.kind not in "biuf":
-        raise DataError(f"Images of dtype {planes.dtype} cannot be predicted; expected numbers.")
-    return planes
+    return [out / f"{name}_{suffix}{extension}" for name in names]
 
 
 def _predict_file(predictor: Predictor, source: Path, output: Path) -> ImagePredicted | ImageFailed:
     """Predict one file; an error becomes an event."""
     started = time.perf_counter()
     try:
-        array, axes = _read(source, predictor.config.axes)
-        result = predictor.predict_array(array, axes.names)
-        write_tiff(output, result.array, axes=result.axes)
+        image = open_image(source, axes=predictor.config.axes)
+        if predictor.config.format == "zarr":
+            stream_zarr(predictor, image, output)
+        else:
+            result = predictor.predict_source(image)
+            calibration = _calibrate(image, result.axes)
+            write_result(output, result, predictor=predictor, calibration=calibration)
     except PixelwiseError as error:
         return ImageFailed(source=str(source), message=str(error))
     return ImagePredicted(
         source=str(source),
         output=str(output),
-        axes=str(axes),
-        shape=array.shape,
+        axes=str(image.axes),
+        shape=image.shape,
         seconds=time.perf_counter() - started,
     )
 
 
-def _read(image: Array | str | Path, axes: str | None) -> tuple[Array, NamedAxes]:
-    """Pixels and axes of an array or a file."""
-    if isinstance(image, str | Path):
-        source = open_image(Path(image), axes=axes)
-        return source.read(), source.axes
-    array = np.asarray(image)
-    named = NamedAxes(parse_axes(axes, array.ndim), "as given") if axes else guess_axes(array.shape)
-    return array, named
+def stream_zarr(predictor: Predictor, source: ImageFile, output: Path) -> None:
+    """Predict an image file into an OME-Zarr, band by band: no whole image is kept in memory.
+
+    Errors are those of `read_planes` and `writing_zarr`; then nothing is left under `output`.
+    """
+    planes = read_planes(source, predictor.model.card)
+    names, shape = predictor.result_axes(source.axes.names, source.shape)
+    content = ZarrContent(
+        names,
+        shape,
+        predictor.stored_dtype,
+        predictor.named_classes,
+        _calibrate(source, names),
+    )
+    with writing_zarr(output, content) as writer:
+        for number, plane in enumerate(planes):
+            for y, values in predictor.iter_final_rows(plane):
+                writer.write_rows(number, y, values)
+
+
+def write_result(
+    out: Path, result: Prediction, *, predictor: Predictor, calibration: Calibration | None
+) -> None:
+    """Write a prediction as OME-Zarr if `out` is called ``.zarr``, else as TIFF."""
+    if out.suffix.lower() == ".zarr":
+        array = result.array.astype(predictor.stored_dtype, copy=False)
+        classes = predictor.named_classes
+        write_zarr(out, array, axes=result.axes, classes=classes, calibration=calibration)
+        return
+    size = calibration.pixel_size_um(result.axes) if calibration is not None else None
+    write_tiff(out, result.array, axes=result.axes, pixel_size_um=size)
+
+
+def _calibrate(source: ImageFile, axes: str) -> Calibration | None:
+    """Calibration of a result with these axes, made from a file."""
+    known = source.calibration
+    return None if known is None else known.select(source.axes.names, axes)
 
 
 def _list_sources(images: Sequence[str | Path]) -> list[Path]:
@@ -291,7 +357,8 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, images):
         if not path.exists():
             raise ReadError(f"There is no file or folder {path}.")
-        sources.extend(iter_image_files(path) if path.is_dir() else [path])
+        folder = path.is_dir() and not is_zarr(path)
+        sources.extend(iter_image_files(path) if folder else [path])
     if not sources:
         raise ReadError(f"There is no image in {', '.join(map(str, images))}.")
     return sources

@@ -28,6 +28,7 @@ _LABELS = {
     ("PatchConfig", "min_foreground"): "Least foreground",
     ("DataConfig", "path"): "Folder",
     ("PredictConfig", "tile"): "Tile (px)",
+    ("PredictConfig", "format"): "Format of files",
     ("ModelConfig", "start_from"): "Start from model",
     ("AugmentationConfig", "rotate90"): "Rotate by 90",
 }

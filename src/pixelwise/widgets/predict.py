@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -21,10 +20,10 @@ from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError
 from pixelwise.events import Event, ImageFailed, ImagePredicted
-from pixelwise.images import write_tiff
+from pixelwise.images import SUFFIXES
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
-from pixelwise.widgets.layers import AXES_KEY, find_layers, read_axes
+from pixelwise.widgets.layers import find_layers, read_axes
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -36,6 +35,7 @@ from pixelwise.widgets.panel import (
     stack_widgets,
 )
 from pixelwise.widgets.predictions import LayerPredictions
+from pixelwise.widgets.readers import write_labels
 
 if TYPE_CHECKING:
     import napari
@@ -92,7 +92,9 @@ class PredictWidget(Panel):
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.predict_button = create_button("Predict", "Predict what is chosen", self.predict)
         self.cancel_button = create_button("Cancel", "Stop; nothing is left", self.cancel)
-        self.save_button = create_button("Save…", "Save the last labels as TIFF", self._ask_save)
+        self.save_button = create_button(
+            "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
+        )
         self.progress = QProgressBar()
         self.progress.setRange(0, _SHARES)
         settings = Fold("Settings", self.settings.native)
@@ -171,7 +173,7 @@ class PredictWidget(Panel):
             self._job.stop()
 
     def save(self, folder: Path) -> list[Path]:
-        """Save the last results as TIFF, one file each.
+        """Save the last results, one file each, in the format of the settings: TIFF or OME-Zarr.
 
         Raises
         ------
@@ -179,9 +181,11 @@ class PredictWidget(Panel):
             The folder cannot be written.
         """
         paths = []
+        suffix = SUFFIXES[self.settings.create().format]
         for layer in self.results:
-            path = folder / f"{layer.name.replace('/', '_')}.tif"
-            write_tiff(path, np.asarray(layer.data), axes=layer.metadata[AXES_KEY])
+            path = folder / f"{layer.name.replace('/', '_')}{suffix}"
+            data, attributes, _ = layer.as_layer_data_tuple()
+            write_labels(str(path), data, attributes)
             paths.append(path)
         return paths
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from pixelwise.axes import Calibration
 from pixelwise.cards import read_card
+from pixelwise.classes import SegmentationClass, create_classes
 from pixelwise.config import DataConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.datasets.layouts.patches import INDEX_NAME
 from pixelwise.errors import PixelwiseError
-from pixelwise.images import write_tiff
-from pixelwise.widgets.layers import AXES_KEY
+from pixelwise.images import write_tiff, write_zarr
+from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
@@ -69,11 +71,48 @@ def open_model(path: str | Path) -> list[LayerData]:
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a labels layer as a TIFF that says its axes."""
-    labels = np.asarray(data)
-    axes = attributes.get("metadata", {}).get(AXES_KEY) or "TZYX"[-labels.ndim :]
-    write_tiff(Path(path), labels.astype(_smallest(labels)), axes=axes)
+    """Write labels, or class probabilities, with their axes: as OME-Zarr (``.zarr``) or TIFF.
+
+    Parameters
+    ----------
+    path : str
+    data : array
+    attributes : dict
+        Of the layer, as its `as_layer_data_tuple` gives them.
+    """
+    pixels = np.asarray(data)
+    if pixels.dtype.kind in "biu":
+        pixels = pixels.astype(_smallest(pixels))
+    axes = attributes.get("metadata", {}).get(AXES_KEY) or "TZYX"[-pixels.ndim :]
+    known, scale = None, attributes.get("scale", ())
+    if len(scale) == pixels.ndim:
+        known = Calibration.create(scale, attributes.get("units"), attributes.get("translate"))
+    if Path(path).suffix.lower() == ".zarr":
+        write_zarr(path, pixels, axes=axes, classes=_list_classes(attributes), calibration=known)
+    else:
+        size = known.pixel_size_um(axes) if known is not None else None
+        write_tiff(Path(path), pixels, axes=axes, pixel_size_um=size)
     return [path]
+
+
+def _list_classes(attributes: dict[str, Any]) -> tuple[SegmentationClass, ...]:
+    """Names and colours that a labels layer has for its values 0, 1, ...; none if they have gaps.
+
+    The background, which is clear, is black.
+    """
+    features = attributes.get("features")
+    if features is None or not {"index", CLASS_COLUMN} <= set(features):
+        return ()
+    names = dict(zip(features["index"], features[CLASS_COLUMN], strict=True))
+    if sorted(names) != list(range(len(names))) or len(names) < 2:
+        return ()
+    shown = getattr(attributes.get("colormap"), "color_dict", {})
+    colors = [shown.get(i, (0, 0, 0, 0)) for i in range(len(names))]
+    codes = [
+        "#000000" if color[3] == 0 else "#" + "".join(f"{round(255 * c):02x}" for c in color[:3])
+        for color in colors
+    ]
+    return create_classes([str(names[i]) for i in range(len(names))], codes)
 
 
 def _smallest(labels: Any) -> Any:

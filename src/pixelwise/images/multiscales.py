@@ -1,0 +1,173 @@
+"""Metadata of OME-Zarr: read from versions 0.1 to 0.5, written as 0.5; no files here.
+
+The specification is https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
+from pixelwise.classes import SegmentationClass
+from pixelwise.errors import DataError
+
+OME_ZARR_AXES: Final = "TCZYX"
+"""The order that OME-Zarr demands: time, channel, space."""
+
+_TYPES: Final = {"T": "time", "C": "channel"}
+_LETTERS: Final = {"time": "T", "channel": "C"}
+
+Attributes = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Multiscale:
+    """What an OME-Zarr group says of one image.
+
+    Attributes
+    ----------
+    path : str
+        Array of the largest level, below the group.
+    names : tuple of str
+        Names of the axes, as written.
+    letters : str or None
+        The same as letters of ``TZCYX``; None if they cannot be.
+    calibration : Calibration or None
+        Of the largest level; None where it is not told, or cannot be.
+    version : str
+    count : int
+        Images in the group; this is the first.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    letters: str | None
+    calibration: Calibration | None
+    version: str
+    count: int = 1
+
+    def name_axes(self, shape: tuple[int, ...]) -> NamedAxes:
+        """Axes of the largest level, guessed from its shape if the metadata cannot name them."""
+        if self.letters is not None and len(self.letters) == len(shape):
+            return NamedAxes(self.letters, f"OME-Zarr {self.version} metadata")
+        called = ", ".join(self.names) or "nothing"
+        return NamedAxes(guess_axes(shape).names, f"guessed: the metadata call them {called}")
+
+
+def parse_multiscale(attributes: Attributes) -> Multiscale | None:
+    """Find the first image in a group's attributes; None if they describe no image.
+
+    Raises
+    ------
+    DataError
+        The metadata of an image lack their levels.
+    """
+    ome = attributes.get("ome", attributes)
+    images = ome.get("multiscales") if isinstance(ome, Mapping) else None
+    if not images:
+        return None
+    try:
+        image = images[0]
+        level = image["datasets"][0]
+        version = str(ome.get("version") or image.get("version") or "0.1")
+        axes = [_parse_axis(axis) for axis in image.get("axes", "tczyx")]
+        transforms = [level.get("coordinateTransformations", [])]
+        transforms.append(image.get("coordinateTransformations", []))
+        names = tuple(name for name, _, _ in axes)
+        return Multiscale(
+            path=str(level["path"]),
+            names=names,
+            letters=_parse_letters(axes),
+            calibration=_parse_transforms(transforms, [unit for _, _, unit in axes]),
+            version=version,
+            count=len(images),
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"its OME-Zarr metadata are not complete ({error!r})") from error
+
+
+def parse_dimension_names(names: object) -> str | None:
+    """Letters of an array's dimension names, such as ("z", "y", "x"); None if they are others."""
+    listed = names if isinstance(names, list | tuple) else ()
+    return _parse_letters([(str(name), "", None) for name in listed])
+
+
+def _parse_axis(axis: Any) -> tuple[str, str, str | None]:
+    """Name, type and unit of an axis; up to version 0.3 it is only a name."""
+    if isinstance(axis, str):
+        return axis, "", None
+    return str(axis["name"]), str(axis.get("type", "")), axis.get("unit")
+
+
+def _parse_letters(axes: Sequence[tuple[str, str, str | None]]) -> str | None:
+    """Axes as letters of ``TZCYX``: by name, else by type."""
+    letters = [
+        name.upper() if name.upper() in [*AXES] else _LETTERS.get(kind, "?")
+        for name, kind, _ in axes
+    ]
+    sound = len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters) <= set(AXES)
+    return "".join(letters) if sound else None
+
+
+def _parse_transforms(transforms: Any, units: Sequence[str | None]) -> Calibration | None:
+    """Sum up scales and translations, first those of the level, then those of all levels."""
+    scale, translation = [1.0] * len(units), [0.0] * len(units)
+    steps = [step for part in transforms for step in part]
+    for step in steps:
+        if len(values := step.get(step["type"], ())) != len(units):
+            return None  # a transform of another kind, or in a file: the image is still readable
+        if step["type"] == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            translation = [a * b for a, b in zip(translation, values, strict=True)]
+        elif step["type"] == "translation":
+            translation = [a + b for a, b in zip(translation, values, strict=True)]
+    try:
+        return Calibration.create(scale, units, translation) if steps else None
+    except DataError:
+        return None
+
+
+def create_multiscales(
+    axes: str, factors: Sequence[int], *, name: str, calibration: Calibration
+) -> dict[str, Any]:
+    """Metadata of one image whose level i holds every `factors[i]`-th pixel in Y and X.
+
+    A pixel of a coarse level is one of the largest level, not the mean of several, so all levels
+    have the same translation.
+    """
+    described: list[dict[str, str]] = []
+    for letter, unit in zip(axes, calibration.units, strict=True):
+        axis = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
+        described.append(axis if unit is None else {**axis, "unit": unit})
+    datasets = []
+    for level, factor in enumerate(factors):
+        sizes = zip(axes, calibration.scale, strict=True)
+        scale = [size * factor if letter in "YX" else size for letter, size in sizes]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if any(calibration.translation):
+            steps.append({"type": "translation", "translation": [*calibration.translation]})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    image = {"name": name, "axes": described, "datasets": datasets, "type": "nearest"}
+    return {"version": "0.5", "multiscales": [image]}
+
+
+def describe_labels(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
+    """Colours and names of the values 0, 1, …; black, the background's colour, is clear."""
+    colors = [
+        {"label-value": value, "rgba": [*item.rgb, 0 if item.color == "#000000" else 255]}
+        for value, item in enumerate(classes)
+    ]
+    names = [{"label-value": value, "class": item.name} for value, item in enumerate(classes)]
+    return {"image-label": {"colors": colors, "properties": names} if classes else {}}
+
+
+def describe_channels(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
+    """Names, colours and the range 0 to 1 of channels that hold the classes' probabilities."""
+    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+    channels = [
+        {"label": item.name, "color": item.color[1:].upper(), "active": value > 0, "window": window}
+        for value, item in enumerate(classes)
+    ]
+    return {"omero": {"channels": channels}} if classes else {}

@@ -1,0 +1,89 @@
+"""Pixel sizes that TIFF files tell: OME, ImageJ, and the resolution tags in centimetres.
+
+A resolution in inches is that of a printer or a screen, and is not taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.ElementTree import fromstring
+
+from pixelwise.axes import Calibration, name_unit
+
+Sizes = dict[str, tuple[float, str]]
+"""Size and unit of a pixel for each axis letter."""
+
+_CENTIMETRE: Final = 3
+_UM_PER_CM: Final = 1e4
+
+
+def read_calibration(series: Any, axes: str) -> Calibration | None:
+    """Calibration of a tifffile series whose axes were understood as `axes`.
+
+    None if the file tells nothing of any axis, or nothing that can be understood.
+    """
+    tiff = series.keyframe.parent
+    try:
+        if tiff.is_ome:
+            sizes = _read_ome(tiff.ome_metadata)
+        elif tiff.is_imagej:
+            sizes = _read_imagej(series.keyframe, tiff.imagej_metadata or {})
+        else:
+            sizes = _read_tags(series.keyframe)
+        return _calibrate(sizes, axes)
+    except (ValueError, KeyError, TypeError, AttributeError, ParseError):
+        return None
+
+
+def _calibrate(sizes: Sizes, axes: str) -> Calibration | None:
+    """Put the sizes in the order of `axes`; one of 0, or in an unknown unit, tells nothing."""
+    sound = {x: size for x, size in sizes.items() if size[0] > 0 and name_unit(size[1])}
+    found = [sound.get(letter, (1.0, "")) for letter in axes]
+    return Calibration.create(*zip(*found, strict=True)) if sound.keys() & set(axes) else None
+
+
+def _read_ome(text: str) -> Sizes:
+    """Sizes of the first image in OME-XML; their units are micrometres unless told."""
+    pixels = fromstring(text).find(".//{*}Pixels")
+    sizes: Sizes = {}
+    if pixels is None:
+        return sizes
+    for letter in "XYZ":
+        if size := pixels.get(f"PhysicalSize{letter}"):
+            sizes[letter] = float(size), pixels.get(f"PhysicalSize{letter}Unit", "µm")
+    if step := pixels.get("TimeIncrement"):
+        sizes["T"] = float(step), pixels.get("TimeIncrementUnit", "s")
+    return sizes
+
+
+def _read_imagej(page: Any, metadata: dict[str, Any]) -> Sizes:
+    """Sizes of an ImageJ stack, in its one unit of length."""
+    unit = str(metadata.get("unit", ""))
+    sizes: Sizes = {}
+    if unit:
+        sizes = {x: (size, unit) for x, size in _read_resolution(page).items()}
+    if "spacing" in metadata and unit:
+        sizes["Z"] = float(metadata["spacing"]), unit
+    if "finterval" in metadata:
+        sizes["T"] = float(metadata["finterval"]), "s"
+    return sizes
+
+
+def _read_tags(page: Any) -> Sizes:
+    """Sizes of a plain TIFF, if its resolution is per centimetre."""
+    if page.resolutionunit != _CENTIMETRE:
+        return {}
+    return {x: (size * _UM_PER_CM, "µm") for x, size in _read_resolution(page).items()}
+
+
+def _read_resolution(page: Any) -> dict[str, float]:
+    """Width and height of a pixel in the file's resolution unit."""
+    sizes = {}
+    for letter in "XY":
+        tag = page.tags.get(f"{letter}Resolution")
+        count, per = tag.value if tag is not None else (0, 0)
+        if count > 0:
+            sizes[letter] = per / count
+    return sizes

@@ -1,0 +1,182 @@
+"""OME-Zarr images and plain Zarr arrays in local folders, formats 2 and 3, through zarr.
+
+Of an OME-Zarr image the largest level is read. A chunk without a file holds the fill value: that is
+how Zarr stores chunks of one value.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from pixelwise.axes import Calibration, NamedAxes, guess_axes
+from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
+from pixelwise.images.source import ZARR_FILES, Header, Palette, Region
+
+Array = npt.NDArray[Any]
+
+_DAMAGE: Final = (
+    OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, RuntimeError,
+    NotImplementedError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+_MOST_NAMES: Final = 5
+
+
+@dataclass(frozen=True)
+class _Image:
+    """Array with the pixels of an image, and what is told of it."""
+
+    array: zarr.Array[Any]
+    axes: NamedAxes | None
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+    """Shape, dtype, axes and calibration of the largest level of an image, or of an array."""
+    image = _open_image(path)
+    array, calibration = image.array, image.calibration
+    if calibration is not None and len(calibration.scale) != array.ndim:
+        calibration = None
+    dtype = np.dtype("uint8") if array.dtype == bool else array.dtype.newbyteorder("=")
+    return Header(array.shape, dtype, image.axes or guess_axes(array.shape), calibration)
+
+
+def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
+    """Read all pixels, with a note if the group holds further images."""
+    image = _open_image(path)
+    return _read(path, image.array, (slice(None),) * image.array.ndim), image.notes
+
+
+def read_region(path: Path, region: Region) -> Array:
+    """Read the chunks that a region touches, and no others."""
+    return _read(path, _open_image(path).array, region)
+
+
+def _open_image(path: Path) -> _Image:
+    """Find the array with the pixels.
+
+    Raises
+    ------
+    DataError
+        The folder holds something else than one image; the message says what to point at.
+    ReadError
+        The metadata are missing or damaged.
+    """
+    node = _open_node(path)
+    if isinstance(node, zarr.Array):
+        return _Image(node, _name_axes(node))
+    attributes = node.attrs.asdict()
+    try:
+        image = parse_multiscale(attributes)
+    except DataError as error:
+        raise ReadError(f"{path} is damaged: {error}. Save it again or leave it out.") from error
+    if image is None:
+        raise DataError(_advise(path, node, attributes.get("ome", attributes)))
+    array = _open_node(path / image.path)
+    if not isinstance(array, zarr.Array):
+        raise ReadError(f"{path} is damaged: {image.path} should be an array, found a group.")
+    notes = (f"holds {image.count} images, the first was read",) if image.count > 1 else ()
+    return _Image(array, image.name_axes(array.shape), image.calibration, notes)
+
+
+def _open_node(path: Path) -> zarr.Array[Any] | zarr.Group:
+    """Open an array or a group; metadata that cannot be read become a `ReadError`."""
+    if not any((path / name).is_file() for name in ZARR_FILES):
+        raise ReadError(
+            f"{path} is no Zarr: expected {', '.join(ZARR_FILES[:-1])} or {ZARR_FILES[-1]} in it. "
+            "Point at the folder of an image, or copy it again."
+        )
+    with _reading(f"the metadata of {path}"):
+        return zarr.open(path, mode="r")
+
+
+def _name_axes(array: zarr.Array[Any]) -> NamedAxes | None:
+    """Axes of a plain array: its dimension names, or those that xarray adds in format 2."""
+    names = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+    letters = parse_dimension_names(names)
+    if letters is None or len(letters) != array.ndim:
+        return None
+    return NamedAxes(letters, "dimension names of the array")
+
+
+def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
+    """Read a region; a damaged chunk is named."""
+    try:
+        with _reading(f"the pixels of {path}"):
+            pixels = np.asarray(array[region])
+    except ReadError as error:
+        bad = next(_iter_damaged(array, region), None)
+        if bad is None:
+            raise
+        raise ReadError(
+            f"The chunk {bad} is damaged, cut off, or compressed in an unknown way: "
+            f"{error.__cause__}. Save the image again or leave it out."
+        ) from error
+    pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _iter_damaged(array: zarr.Array[Any], region: Region) -> Iterator[Path]:
+    """Files of the chunks, or shards, in a region that cannot be read."""
+    sides = array.shards or array.chunks
+    spans = [range(n)[part] for n, part in zip(array.shape, region, strict=True)]
+    grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, sides, strict=True)]
+    for place in product(*grid):
+        part = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, sides, strict=True))
+        try:
+            with _reading("a chunk"):
+                _ = array[part]
+        except ReadError:
+            root = Path(str(array.store_path.store.root))  # type: ignore[attr-defined]
+            yield root / array.path / array.metadata.encode_chunk_key(place)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Turn whatever zarr and its codecs raise into a `ReadError`."""
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except _DAMAGE as error:
+        raise ReadError(
+            f"Cannot read {what}: {error or type(error).__name__}. "
+            "The Zarr is damaged or compressed in an unknown way; copy or save it again."
+        ) from error
+
+
+def _advise(path: Path, group: zarr.Group, ome: Any) -> str:
+    """Say what a group holds that is no image, and what to point at."""
+    ome = ome if isinstance(ome, dict) else {}
+    plate, well = ome.get("plate"), ome.get("well")
+    if plate:
+        names = [f"{item['path']}/0" for item in plate.get("wells", [])]
+        found = "a plate of many images, not one image"
+    elif well:
+        names = [str(item["path"]) for item in well.get("images", [])]
+        found = "a well of several images, not one image"
+    elif ome.get("labels"):
+        names = [str(name) for name in ome["labels"]]
+        found = "a group of labels, not one image"
+    else:
+        with _reading(f"the metadata of {path}"):
+            names = sorted([*group.array_keys(), *group.group_keys()])
+        found = "a Zarr group without the metadata of an image" if names else "an empty Zarr group"
+    if not names:
+        return f"{path} is {found}: point at an OME-Zarr image or at an array."
+    inside = ", ".join(str(path / name) for name in names[:_MOST_NAMES])
+    more = f" (and {len(names) - _MOST_NAMES} more)" if len(names) > _MOST_NAMES else ""
+    return f"{path} is {found}: point at an image in it, e.g. {inside}{more}."

@@ -1,0 +1,78 @@
+"""OME-Zarr labels as a Labels layer with the names and colours of their classes.
+
+Other Zarrs are left to napari's own reader and to other plugins: napari has no sign for labels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pixelwise.axes import Calibration
+from pixelwise.errors import PixelwiseError
+from pixelwise.images import is_zarr, open_image
+from pixelwise.images.multiscales import Multiscale, parse_multiscale
+from pixelwise.widgets.layers import CLASS_COLUMN
+from pixelwise.widgets.readers import LayerData, Reader
+
+
+def choose_zarr_reader(path: str | list[str]) -> Reader | None:
+    """Reader for a folder of OME-Zarr labels; None for anything else."""
+    if isinstance(path, list) or not is_zarr(Path(path)):
+        return None
+    try:
+        open_image(path)
+        return read_labels if "image-label" in _read_metadata(path) else None
+    except (PixelwiseError, OSError):
+        return None
+
+
+def read_labels(path: str | Path) -> list[LayerData]:
+    """One multiscale layer, read lazily, that lies where its metadata say."""
+    from dask.array import from_zarr
+
+    ome = _read_metadata(path)
+    image = parse_multiscale(ome)
+    paths = [level["path"] for level in ome["multiscales"][0]["datasets"]]
+    levels = [from_zarr(str(Path(path) / name)) for name in paths]
+    options = {"name": Path(path).stem, **_color(ome["image-label"]), **_place(image)}
+    return [(levels if len(levels) > 1 else levels[0], options, "labels")]
+
+
+def _read_metadata(path: str | Path) -> dict[str, Any]:
+    """OME-Zarr metadata of a group; empty for an array."""
+    import zarr
+
+    attributes: dict[str, Any] = zarr.open(path, mode="r").attrs.asdict()
+    ome: dict[str, Any] = attributes.get("ome", attributes)
+    return ome
+
+
+def _color(described: dict[str, Any]) -> dict[str, Any]:
+    """Colours and class names, where they are given; numbered objects keep napari's colours."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    options: dict[str, Any] = {}
+    if colors := described.get("colors"):
+        shown: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
+        shown |= {item["label-value"]: [part / 255 for part in item["rgba"]] for item in colors}
+        options["colormap"] = DirectLabelColormap(color_dict=shown)
+    if names := [item for item in described.get("properties", ()) if "class" in item]:
+        options["features"] = {
+            "index": [item["label-value"] for item in names],
+            CLASS_COLUMN: [item["class"] for item in names],
+        }
+    return options
+
+
+def _place(image: Multiscale | None) -> dict[str, Any]:
+    """Axes, scale, translation and units of the layer."""
+    if image is None or image.letters is None:
+        return {}
+    known = image.calibration or Calibration.create([1.0] * len(image.letters))
+    return {
+        "axis_labels": tuple(image.letters.lower()),
+        "scale": known.scale,
+        "translate": known.translation,
+        "units": tuple(unit or "pixel" for unit in known.units),
+    }
