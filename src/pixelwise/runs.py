@@ -4,7 +4,8 @@
 
     run/config.yaml         what was asked
         events.jsonl        what happened, one JSON line each, append-only
-        checkpoints/        last.pt: all it takes to go on; epoch-0010.safetensors: kept models
+        checkpoints/        last.pt: all it takes to go on; previous.pt: the one before, from the
+                            start of an epoch; epoch-0010.safetensors: kept models
         previews/           pictures of fixed validation images, after each epoch
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
@@ -18,7 +19,7 @@ Whoever trains writes; everybody else reads, follows, or asks to stop.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelwise.atomic import write_text
+from pixelwise.atomic import (
+    append_lines,
+    flush_file,
+    flush_folder,
+    is_temporary,
+    make_folder,
+    write_text,
+)
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, ReadError, RunError, WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, parse_event
@@ -100,19 +108,39 @@ class RunFolder:
         """Read what was asked."""
         return TrainConfig.read(self.config)
 
-    def append(self, event: Event) -> None:
-        """Add one event to the run's story.
+    def append(self, *events: Event) -> None:
+        """Add events to the run's story, all of them or none.
 
         Raises
         ------
         WriteError
             The file cannot be written.
         """
+        append_lines(self.events, "".join(f"{event.to_json()}\n" for event in events))
+
+    def flush_events(self) -> None:
+        """Wait until the run's story is on the disk.
+
+        Raises
+        ------
+        WriteError
+            The disk does not take it.
+        """
         try:
-            with self.events.open("a", encoding="utf-8") as file:
-                file.write(event.to_json() + "\n")
+            flush_file(self.events)
+            flush_folder(self.path)
         except OSError as error:
             raise WriteError(f"Cannot write {self.events}: {error.strerror}.") from error
+
+    def mend_events(self) -> None:
+        """Cut off what a killed process or a power cut left of a last line."""
+        try:
+            data = self.events.read_bytes()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self.events, len(whole))
 
 
 def require_new_run(path: Path) -> RunFolder:
@@ -131,7 +159,7 @@ def require_new_run(path: Path) -> RunFolder:
             f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "
             "give another --out."
         )
-    if run.path.is_dir() and set(run.path.iterdir()) - {run.data, run.log, run.lock}:
+    if run.path.is_dir() and not all(_may_lie_there(run, path) for path in run.path.iterdir()):
         raise RunError(f"{run.path} is not empty: give a new folder as --out.")
     above = next(folder for folder in (run.path, *run.path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
@@ -140,6 +168,11 @@ def require_new_run(path: Path) -> RunFolder:
             "Give another --out."
         )
     return run
+
+
+def _may_lie_there(run: RunFolder, path: Path) -> bool:
+    """Whether a new run can share its folder with this file, or with what a killed start left."""
+    return path in (run.data, run.log, run.lock) or is_temporary(path)
 
 
 def create_run(config: TrainConfig) -> RunFolder:
@@ -153,13 +186,22 @@ def create_run(config: TrainConfig) -> RunFolder:
         The folder cannot be made.
     """
     run = require_new_run(config.run)
-    try:
-        for folder in (run.checkpoints, run.previews):
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"Cannot make the run folder {run.path}: {error.strerror}.") from error
+    make_folder(run.path)
     write_text(run.config, config.to_yaml())
+    complete_run(run)
     return run
+
+
+def complete_run(run: RunFolder) -> None:
+    """Make the folders inside a run folder, where a killed start has not.
+
+    Raises
+    ------
+    WriteError
+        They cannot be made.
+    """
+    for folder in (run.checkpoints, run.previews):
+        make_folder(folder)
 
 
 def open_run(path: str | Path) -> RunFolder:
@@ -235,6 +277,21 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
             raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
 
 
+def read_epochs(run: RunFolder) -> list[EpochEnded]:
+    """Read what the epochs gave; of one that was done again after a fault, the last time counts."""
+    return keep_last(event for event in iter_events(run) if isinstance(event, EpochEnded))
+
+
+def keep_last(epochs: Iterable[EpochEnded]) -> list[EpochEnded]:
+    """Epochs in their order, without those that were done again, or follow one that was."""
+    kept: list[EpochEnded] = []
+    for event in epochs:
+        while kept and kept[-1].epoch >= event.epoch:
+            kept.pop()
+        kept.append(event)
+    return kept
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """One run in a list.
@@ -269,7 +326,7 @@ class RunSummary:
 def summarize_run(run: RunFolder) -> RunSummary:
     """Read where a run stands."""
     config = run.read_config()
-    state, epoch, best = "waiting", 0, None
+    state, ended = "waiting", []
     for event in iter_events(run):
         match event:
             case RunStarted():
@@ -279,12 +336,15 @@ def summarize_run(run: RunFolder) -> RunSummary:
             case RunFailed():
                 state = "failed"
             case EpochEnded():
-                epoch = event.epoch
-                best = _score(event, config.training.shown_score) if event.best else best
+                ended.append(event)
             case _:
                 pass
     if state == "training" and not is_training(run):
         state = "interrupted"
+    epochs = keep_last(ended)
+    epoch = epochs[-1].epoch if epochs else 0
+    best_epochs = [event for event in epochs if event.best]
+    best = _score(best_epochs[-1], config.training.shown_score) if best_epochs else None
     return RunSummary(
         run.path, state, config.model.name, epoch, config.training.epochs, best,
         config.training.shown_score,

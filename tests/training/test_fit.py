@@ -17,6 +17,7 @@ from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, iter_events, request_stop
 from pixelwise.training import fit as fit_module
 from pixelwise.training.fit import fit, resume
+from pixelwise.training.stepper import Stepper
 from tests.training.conftest import create_config, write_discs
 
 
@@ -27,7 +28,7 @@ def finish(events: Iterator[Event]) -> RunEnded:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(RunFolder(path).state, weights_only=True)["network"]
+    return torch.load(RunFolder(path).state, weights_only=True)["parts"]["network"]
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -48,7 +49,7 @@ def test_learns_discs_and_leaves_a_complete_run_folder(discs: Path, tmp_path: Pa
     assert list(iter_events(run)) == events
     assert run.read_config() == config
     kept = [path.name for path in sorted(run.checkpoints.iterdir())]
-    assert kept == ["epoch-0010.safetensors", "epoch-0020.safetensors", "last.pt"]
+    assert kept == ["epoch-0010.safetensors", "epoch-0020.safetensors", "last.pt", "previous.pt"]
     prediction, axes = read_image(run.previews / "prediction-0.tif")
     truth, _ = read_image(run.previews / "truth-0.tif")
     assert axes.names == "YX"
@@ -93,15 +94,15 @@ def test_stopped_and_resumed_equals_uninterrupted(
     }
     finish(fit(create_config(discs, tmp_path / "straight", **sections)))
     run = RunFolder(tmp_path / "stopped")
-    train, done = fit_module.Stepper.train, []
+    train, done = Stepper.train, []
 
-    def train_and_ask(self: fit_module.Stepper, *args: object, **kwargs: object) -> torch.Tensor:
+    def train_and_ask(self: Stepper, *args: object, **kwargs: object) -> torch.Tensor:
         done.append(1)
         if len(done) == steps:
             request_stop(run)
         return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(fit_module.Stepper, "train", train_and_ask)
+    monkeypatch.setattr(Stepper, "train", train_and_ask)
     ended = finish(fit(create_config(discs, run.path, **sections)))
     assert (ended.reason, len(done)) == ("stopped", steps)
     assert run.model.exists()
@@ -177,7 +178,7 @@ def test_an_error_in_the_loop_is_the_last_event(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the cable is out")
 
-    monkeypatch.setattr(fit_module.Stepper, "validate", fail)
+    monkeypatch.setattr(Stepper, "validate", fail)
     with pytest.raises(RuntimeError, match="cable"):
         list(fit(create_config(discs, tmp_path / "run")))
     last = list(iter_events(RunFolder(tmp_path / "run")))[-1]
