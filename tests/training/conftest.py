@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pixelwise.config import TrainConfig
 from pixelwise.images import write_picture
+from pixelwise.runs import RunFolder
 
 
 def write_discs(folder: Path, *, images: int = 6, size: int = 64, void: bool = False) -> Path:
@@ -55,3 +57,9 @@ def create_config(path: Path, run: Path, /, **sections: Any) -> TrainConfig:
     }  # fmt: skip
     merged = {name: values | sections.get(name, {}) for name, values in base.items()}
     return TrainConfig.create(run=run, **merged)
+
+
+def read_state(run: Path) -> dict[str, Any]:
+    """Read the newest checkpoint of a run, as it lies on the disk."""
+    state: dict[str, Any] = torch.load(RunFolder(run).state, weights_only=True)
+    return state

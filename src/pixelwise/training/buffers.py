@@ -28,20 +28,18 @@ class RunningBuffers:
 
     def restore(self) -> None:
         """Put back what was good."""
-        if self._good is not None:
-            self._write(self._good)
+        self._write(self._good)
 
     def keep_if(self, finite: Tensor) -> None:
         """Take the buffers for good if a flag on the device is true; else put back what was."""
-        now = self._join()
-        if now is not None:
-            self._good = torch.where(finite, now, self._good)
+        if self._buffers:
+            self._good = torch.where(finite, self._join(), self._good)
             self._write(self._good)
 
-    def _join(self) -> Tensor | None:
-        return torch.cat([b.flatten() for b in self._buffers]) if self._buffers else None
+    def _join(self) -> Tensor:
+        return torch.cat([b.flatten() for b in self._buffers]) if self._buffers else torch.empty(0)
 
     def _write(self, joined: Tensor) -> None:
-        pieces = joined.split([b.numel() for b in self._buffers])
+        pieces = torch.split(joined, [b.numel() for b in self._buffers])
         shaped = [p.view_as(b) for p, b in zip(pieces, self._buffers, strict=True)]
-        torch._foreach_copy_(self._buffers, shaped)  # noqa: SLF001  its only name
+        torch._foreach_copy_(self._buffers, shaped)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 import torch
 from torch import nn
@@ -203,7 +203,7 @@ class Checkpoints:
         return self._choose(newest_first, network)
 
     def _choose(self, paths: list[Path], network: nn.Module) -> State:
-        """Read the first of the files that can be used; the notes tell what is wrong with others."""
+        """Read the first file that can be used; the notes tell what is wrong with the others."""
         if not self.exist:
             raise ReadError(f"There is no checkpoint {self.last}: nothing was saved yet.")
         notes: list[str] = []
@@ -241,7 +241,7 @@ def _write(path: Path, state: dict[str, Any]) -> None:
     """Write a state and the trailer."""
     with path.open("wb") as file:
         hashing = _HashingFile(file)
-        torch.save(state, hashing)  # type: ignore[arg-type]  it writes and flushes, no more
+        torch.save(state, cast("IO[bytes]", hashing))  # torch writes and flushes, no more
         file.write(_MARK + hashing.hash.digest())
 
 

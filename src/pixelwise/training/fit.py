@@ -11,7 +11,7 @@ import psutil
 from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
-from pixelwise.events import Event, RunFailed, Warned
+from pixelwise.events import Event, RunFailed
 from pixelwise.runs import (
     RunFolder,
     complete_run,

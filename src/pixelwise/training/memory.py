@@ -33,7 +33,7 @@ def free_cache(device: torch.device) -> None:
 
 def release() -> None:
     """Give back all memory of GPUs that nothing uses any more, at the end of a training."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         gc.collect()  # a network and its parts refer to each other
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
