@@ -2,9 +2,10 @@
 
     python benchmarks/kill_drill.py --times 30
 
-Each training is killed (signal 9) at a moment drawn evenly over the time that the undisturbed one
-takes, from the start of its process; then resumed, and perhaps killed again. It counts as identical
-if weights, optimiser, progress and model file are the same, bit for bit, and its story is whole.
+Each training is killed (signal 9) at a random moment: one in four is drawn evenly from the start
+of its process, most of which goes into loading torch, the others from its first event to its end.
+Then it is resumed, and perhaps killed again. It counts as identical if weights, optimiser, progress
+and model file are the same, bit for bit, and its story is whole.
 The state is saved after nearly every step, so that many moments lie within a save.
 """
 
@@ -77,19 +78,31 @@ def start(config: TrainConfig) -> subprocess.Popen[bytes]:
     )
 
 
-def run_to_end(config: TrainConfig) -> float:
-    """Train or resume until the end; gives the seconds it took."""
+def run_to_end(config: TrainConfig) -> tuple[float, float]:
+    """Train or resume until the end; gives the seconds until the first event, and from there."""
     started = time.perf_counter()
     child = start(config)
+    wait_for_event(config, child)
+    first = time.perf_counter()
     _, said = child.communicate()
     if child.returncode:
         raise SystemExit(f"The training of {config.run} failed: {said.decode()}")
-    return time.perf_counter() - started
+    return first - started, time.perf_counter() - first
 
 
-def kill_after(config: TrainConfig, seconds: float) -> str | None:
+def wait_for_event(config: TrainConfig, child: subprocess.Popen[bytes]) -> None:
+    """Wait until a process adds to the run's story, or ends."""
+    events = RunFolder(config.run).events
+    size = events.stat().st_size if events.exists() else 0
+    while child.poll() is None and not (events.exists() and events.stat().st_size > size):
+        time.sleep(0.005)
+
+
+def kill_after(config: TrainConfig, seconds: float, *, from_event: bool) -> str | None:
     """Train or resume and kill; gives what was going on, or None if it had ended before."""
     child = start(config)
+    if from_event:
+        wait_for_event(config, child)
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -143,18 +156,19 @@ def drill(folder: Path, *, times: int, seed: int) -> int:
     draw = random.Random(seed)
     data = write_data(folder / "data")
     straight = create_config(data, folder / "straight")
-    duration = run_to_end(straight)
+    starting, training = run_to_end(straight)
     wanted = read_result(RunFolder(straight.run))
-    print(f"undisturbed: {duration:.1f} s, {_EPOCHS} epochs", flush=True)
+    print(f"undisturbed: {starting:.1f} s to start, {training:.1f} s to train", flush=True)
     identical = 0
     for number in range(1, times + 1):
         config = create_config(data, folder / f"run-{number}")
         kills = []
         for _ in range(draw.randint(1, _MOST_KILLS)):
-            moment = draw.uniform(0, duration)
-            if (what := kill_after(config, moment)) is None:
+            from_event = draw.random() < 0.75
+            moment = draw.uniform(0, training if from_event else starting + training)
+            if (what := kill_after(config, moment, from_event=from_event)) is None:
                 break
-            kills.append(f"{moment:.2f} s ({what})")
+            kills.append(f"{'first event + ' * from_event}{moment:.2f} s ({what})")
         run = RunFolder(config.run)
         if not run.config.exists() or summarize_run(run).state != "finished":
             run_to_end(config)
@@ -174,9 +188,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=30, help="trainings to disturb [30]")
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
-    parser.add_argument(
-        "--folder", type=Path, help="where to work [a temporary folder]"
-    )
+    parser.add_argument("--folder", type=Path, help="where to work [a temporary folder]")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)

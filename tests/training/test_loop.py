@@ -19,7 +19,7 @@ from pixelwise.training import loop
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.losses import Loss
 from pixelwise.training.stepper import Stepper
-from tests.training.conftest import create_config, read_state
+from tests.training.conftest import assert_same_run, create_config, read_state
 
 WORDINGS = [
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
@@ -90,18 +90,7 @@ def test_parts_are_remembered_so_that_a_resumed_run_has_the_same_bits(
         next(event for event in events if isinstance(event, EpochEnded))
         events.close()
     assert list(resume(tmp_path / "run"))  # with memory enough for whole batches
-    assert_same_state(tmp_path / "run", tmp_path / "straight")
-
-
-def assert_same_state(first: Path, second: Path) -> None:
-    ours, theirs = read_state(first), read_state(second)
-    assert ours["progress"] == theirs["progress"]
-    assert ours["parts"]["network"].keys() == theirs["parts"]["network"].keys()
-    for name, tensor in ours["parts"]["network"].items():
-        assert torch.equal(tensor, theirs["parts"]["network"][name]), name
-    for key, moments in ours["parts"]["optimizer"]["state"].items():
-        for name, tensor in moments.items():
-            assert torch.equal(tensor, theirs["parts"]["optimizer"]["state"][key][name]), name
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
 @pytest.mark.parametrize("batch_size", [4, "auto"])
@@ -224,12 +213,7 @@ def test_when_losses_are_read_does_not_matter(
             faults = iter([True] * 3)
             break_losses(patch, lambda step, faults=faults: step >= 9 and next(faults, False))
             list(fit(create_config(discs, tmp_path / name, **sections)))
-    assert_same_state(tmp_path / "straight", tmp_path / "run")
-    stories = [
-        [e.train_loss for e in iter_events(RunFolder(tmp_path / n)) if isinstance(e, EpochEnded)]
-        for n in ("straight", "run")
-    ]
-    assert stories[0] == stories[1]
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
 
 
 def test_faults_without_end_are_an_error(
