@@ -162,21 +162,26 @@ def drill(folder: Path, *, times: int, seed: int) -> int:
     identical = 0
     for number in range(1, times + 1):
         config = create_config(data, folder / f"run-{number}")
-        kills = []
+        run = RunFolder(config.run)
+        kills: list[str] = []
         for _ in range(draw.randint(1, _MOST_KILLS)):
             from_event = draw.random() < 0.75
             moment = draw.uniform(0, training if from_event else starting + training)
-            if (what := kill_after(config, moment, from_event=from_event)) is None:
+            what = kill_after(config, moment, from_event=from_event)
+            while what is None and not kills:  # it was over before: a sooner moment, from anew
+                shutil.rmtree(run.path)
+                moment /= 2
+                what = kill_after(config, moment, from_event=from_event)
+            if what is None:
                 break
             kills.append(f"{'first event + ' * from_event}{moment:.2f} s ({what})")
-        run = RunFolder(config.run)
         if not run.config.exists() or summarize_run(run).state != "finished":
             run_to_end(config)
         list(iter_events(run))
         wrong = find_differences(read_result(run), wanted)
         identical += not wrong
         result = f"DIFFERENT: {', '.join(wrong)}" if wrong else "identical"
-        print(f"{number:3}  killed at {', '.join(kills) or 'no moment'}: {result}", flush=True)
+        print(f"{number:3}  killed at {', '.join(kills)}: {result}", flush=True)
         if not wrong:
             shutil.rmtree(run.path)
     print(f"{identical} of {times} identical")

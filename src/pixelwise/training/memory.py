@@ -11,14 +11,13 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pixelwise.config import MOST_AUTO_BATCH
 from pixelwise.errors import BudgetError, is_memory_error
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.summary import count_activation_bytes
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import MIN_BATCH
 
-MOST_AUTO = 16
-"""Larger batches gain little speed and cost accuracy per patch seen."""
 _SHARE = 0.8  # of the memory that is free; the rest is for what a measurement does not see
 _SIDE_STEP = 32  # px; networks work at any size, but fastest at multiples
 
@@ -52,7 +51,7 @@ def measure_available(device: torch.device) -> int:
 
 
 def choose_batch_size(setup: Setup, fabric: Fabric, network: nn.Module) -> int:
-    """Largest power of two, up to `MOST_AUTO`, whose training step fits the free memory.
+    """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
     A GPU is asked by a step on an empty batch; elsewhere the memory is estimated.
 
@@ -64,7 +63,7 @@ def choose_batch_size(setup: Setup, fabric: Fabric, network: nn.Module) -> int:
     network : Module
         On its device; only its gradients and buffers are changed.
     """
-    limit = min(MOST_AUTO, len(setup.train))
+    limit = min(MOST_AUTO_BATCH, len(setup.train))
     budget = _SHARE * measure_available(fabric.device)
     # gradients, and two moments of Adam's
     fixed = 3 * sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from pixelwise.config import (
+    MOST_AUTO_BATCH,
     AugmentationConfig,
     DataConfig,
     PatchConfig,
@@ -381,8 +382,10 @@ class TrainWidget(Panel):
     def _count(self, *_: object) -> None:
         """Tell the description of the network what it is counted for."""
         with self.complaining():
-            batch: Any = self.training["batch_size"].value
-            self.cost.describe_soon(size=self.patches.create().size, batch_size=batch)
+            asked = self.training.create().batch_size
+            batch = MOST_AUTO_BATCH if asked == "auto" else asked
+            size = self.patches.create().size
+            self.cost.describe_soon(size=size, batch_size=batch)
 
     def _show_state(self) -> None:
         self.start_button.setEnabled(not self._is_busy)
