@@ -17,6 +17,7 @@ from pixelwise.runs import (
     list_runs,
     lock_run,
     open_run,
+    read_epochs,
     request_stop,
     require_new_run,
     summarize_run,
@@ -139,4 +140,27 @@ def test_saved_layers_and_a_log_do_not_make_a_folder_foreign(tmp_path: Path) -> 
     run = RunFolder(tmp_path)
     run.data.mkdir()
     run.log.touch()
+    assert require_new_run(tmp_path).path == tmp_path
+
+
+def test_an_epoch_that_was_done_again_counts_once(run: RunFolder) -> None:
+    ended = EVENTS["epoch_ended"]
+    assert isinstance(ended, EpochEnded)
+    for epoch, dice in ((1, 0.1), (2, 0.9), (3, 0.3), (2, 0.2)):
+        run.append(ended.model_copy(update={"epoch": epoch, "scores": {"dice": dice}}))
+    assert [(e.epoch, e.scores["dice"]) for e in read_epochs(run)] == [(1, 0.1), (2, 0.2)]
+    assert (summarize_run(run).epoch, summarize_run(run).best_score) == (2, 0.2)
+
+
+def test_a_torn_last_line_is_cut_off_before_more_is_written(run: RunFolder) -> None:
+    run.append(Warned(message="first"))
+    with run.events.open("a") as file:
+        file.write('{"kind": "war')
+    run.mend_events()
+    run.append(Warned(message="second"))
+    assert [event.message for event in iter_events(run)] == ["first", "second"]
+
+
+def test_a_start_that_was_killed_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
+    (tmp_path / ".config-00ff.tmp.yaml").touch()
     assert require_new_run(tmp_path).path == tmp_path
