@@ -36,7 +36,8 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "scale": 0.3, "brightness": 0.4, "contrast": 0.1, "stain": 0.05, "noise": 0.2, "blur": 2.0,
     },
     TrainingConfig: {
-        "epochs": 7, "batch_size": 3, "save_minutes": 2.5, "loss": "focal", "class_weights": (1.0, 1.0),
+        "epochs": 7, "batch_size": 3, "loss": "focal", "class_weights": (1.0, 1.0),
+        "save_minutes": 2.5,
         "optimizer": "sgd", "learning_rate": 0.02, "min_learning_rate": 1e-05,
         "weight_decay": 0.01, "momentum": 0.5, "schedule": "plateau", "warmup_epochs": 2.0,
         "cycle_epochs": 3.0, "plateau_epochs": 2, "patience": 9, "monitor": "last",
