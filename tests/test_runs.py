@@ -8,18 +8,16 @@ import pytest
 
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError, RunError, WriteError
-from pixelwise.events import EpochEnded, RunEnded, Warned
+from pixelwise.events import Warned
 from pixelwise.runs import (
     RunFolder,
     create_run,
     is_training,
     iter_events,
-    list_runs,
     lock_run,
     open_run,
     request_stop,
     require_new_run,
-    summarize_run,
 )
 from tests.test_events import EVENTS
 
@@ -83,31 +81,6 @@ def test_a_stop_is_a_file(run: RunFolder) -> None:
     assert run.stop_request.exists()
 
 
-def test_summary_follows_the_events(run: RunFolder) -> None:
-    assert summarize_run(run).state == "waiting"
-    run.append(EVENTS["run_started"])
-    assert summarize_run(run).state == "interrupted"
-    with lock_run(run):
-        assert summarize_run(run).state == "training"
-    ended = EVENTS["epoch_ended"]
-    assert isinstance(ended, EpochEnded)
-    run.append(ended.model_copy(update={"scores": {"dice": 0.7}}))
-    run.append(ended.model_copy(update={"scores": {"dice": 0.6}, "epoch": 2, "best": False}))
-    summary = summarize_run(run)
-    assert (summary.epoch, summary.best_score) == (2, 0.7)
-    stopped = EVENTS["run_ended"]
-    assert isinstance(stopped, RunEnded)
-    run.append(stopped)
-    assert [found.state for found in list_runs(run.path.parent)] == ["stopped"]
-    run.append(EVENTS["run_failed"])
-    assert list_runs(run.path)[0].state == "failed"
-
-
-def test_listing_what_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="no folder"):
-        list_runs(tmp_path / "none")
-
-
 def test_a_run_has_one_writer(run: RunFolder) -> None:
     assert not is_training(run)
     with lock_run(run):
@@ -139,4 +112,18 @@ def test_saved_layers_and_a_log_do_not_make_a_folder_foreign(tmp_path: Path) -> 
     run = RunFolder(tmp_path)
     run.data.mkdir()
     run.log.touch()
+    assert require_new_run(tmp_path).path == tmp_path
+
+
+def test_a_torn_last_line_is_cut_off_before_more_is_written(run: RunFolder) -> None:
+    run.append(Warned(message="first"))
+    with run.events.open("a") as file:
+        file.write('{"kind": "war')
+    run.mend_events()
+    run.append(Warned(message="second"))
+    assert [event.message for event in iter_events(run)] == ["first", "second"]
+
+
+def test_a_start_that_was_killed_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
+    (tmp_path / ".config-00ff.tmp.yaml").touch()
     assert require_new_run(tmp_path).path == tmp_path

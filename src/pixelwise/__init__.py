@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pixelwise.patches import make_patches as make_patches
     from pixelwise.prediction.evaluate import evaluate as evaluate
     from pixelwise.prediction.predict import predict as predict
-    from pixelwise.runs import list_runs as list_runs
     from pixelwise.samples import load_samples as load_samples
     from pixelwise.samples import samples_path as samples_path
+    from pixelwise.summaries import list_runs as list_runs
     from pixelwise.training.fit import fit as fit
     from pixelwise.training.fit import resume as resume
 
@@ -43,7 +43,7 @@ _HOMES = {
     "fit": "training.fit",
     "inspect_dataset": "datasets",
     "list_architectures": "architectures",
-    "list_runs": "runs",
+    "list_runs": "summaries",
     "load_dataset": "datasets",
     "load_model": "models.files",
     "load_samples": "samples",

@@ -19,11 +19,12 @@ from pixelwise.errors import PixelwiseError, WriteError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
     """Give a temp path to write to; it takes the place of `path` when the block ends well.
 
     The temp name keeps the suffix of `path`, starts with a dot, and is removed after an error.
-    An old file under `path` stays untouched until the new one is complete on the disk.
+    An old file under `path` stays untouched until the new one is complete on the disk; then it
+    takes the name `keep`, in the same folder, if one is given.
 
     Raises
     ------
@@ -35,6 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temp
         flush_file(temp)
+        if keep is not None and path.exists():
+            path.replace(keep)
         temp.replace(path)
         flush_folder(path.parent)
     except PixelwiseError:
@@ -110,6 +113,58 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             old.rename(path)
         shutil.rmtree(temp, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power cut; it may exist.
+
+    Raises
+    ------
+    WriteError
+        A folder cannot be made.
+    """
+    path = Path(path).absolute()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            flush_folder(folder.parent)
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+
+
+def append_lines(path: Path, lines: str) -> None:
+    """Add whole lines to the end of a file, or none of them.
+
+    Raises
+    ------
+    WriteError
+        The file cannot be written; what was written of the lines is taken back.
+    """
+    data = lines.encode()
+    try:
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                while data:
+                    data = data[os.write(file.fileno(), data) :]
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise WriteError(_explain(path, error)) from error
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a name is that of a file or folder that is being written, or was when it ended."""
+    return path.name.startswith(".") and ".tmp" in path.suffixes
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a killed process left in a folder."""
+    with suppress(OSError):
+        for path in filter(is_temporary, list(folder.iterdir())):
+            path.unlink()
 
 
 def require_free_folder(path: Path) -> None:

@@ -12,7 +12,10 @@ MEMORY_ADVICE = (
     "The memory of the device is full. Take a smaller batch (--batch-size), smaller patches "
     "(--size, or --tile in prediction) or a smaller network; or close what else uses the device."
 )
-_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+_MEMORY_SIGNS = (
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
+    *("invalid buffer size", "alloc_failed"),  # MPS; cuDNN and cuBLAS
+)
 
 
 class PixelwiseError(Exception):
@@ -49,6 +52,10 @@ class ModelFileError(PixelwiseError, ValueError):
 
 class WeightsError(PixelwiseError, RuntimeError):
     """Pre-trained weights cannot be had or do not fit the network."""
+
+
+class DivergedError(PixelwiseError, FloatingPointError):
+    """A training gives numbers that are not finite, again and again."""
 
 
 class MissingPackageError(PixelwiseError, ImportError):

@@ -46,6 +46,7 @@ class RunStarted(_Event):
     train_patches: int
     validation_patches: int
     epochs: int
+    batch_size: int | None = None
 
 
 class StepsDone(_Event):

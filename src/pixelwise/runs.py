@@ -4,7 +4,8 @@
 
     run/config.yaml         what was asked
         events.jsonl        what happened, one JSON line each, append-only
-        checkpoints/        last.pt: all it takes to go on; epoch-0010.safetensors: kept models
+        checkpoints/        last.pt: all it takes to go on; previous.pt: the one before, from the
+                            start of an epoch; epoch-0010.safetensors: kept models
         previews/           pictures of fixed validation images, after each epoch
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
@@ -22,14 +23,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelwise.atomic import write_text
+from pixelwise.atomic import (
+    append_lines,
+    flush_file,
+    flush_folder,
+    is_temporary,
+    make_folder,
+    write_text,
+)
 from pixelwise.config import TrainConfig
-from pixelwise.errors import PixelwiseError, ReadError, RunError, WriteError
-from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, parse_event
+from pixelwise.errors import ReadError, RunError, WriteError
+from pixelwise.events import Event, parse_event
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
 
@@ -100,19 +107,39 @@ class RunFolder:
         """Read what was asked."""
         return TrainConfig.read(self.config)
 
-    def append(self, event: Event) -> None:
-        """Add one event to the run's story.
+    def append(self, *events: Event) -> None:
+        """Add events to the run's story, all of them or none.
 
         Raises
         ------
         WriteError
             The file cannot be written.
         """
+        append_lines(self.events, "".join(f"{event.to_json()}\n" for event in events))
+
+    def flush_events(self) -> None:
+        """Wait until the run's story is on the disk.
+
+        Raises
+        ------
+        WriteError
+            The disk does not take it.
+        """
         try:
-            with self.events.open("a", encoding="utf-8") as file:
-                file.write(event.to_json() + "\n")
+            flush_file(self.events)
+            flush_folder(self.path)
         except OSError as error:
             raise WriteError(f"Cannot write {self.events}: {error.strerror}.") from error
+
+    def mend_events(self) -> None:
+        """Cut off what a killed process or a power cut left of a last line."""
+        try:
+            data = self.events.read_bytes()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self.events, len(whole))
 
 
 def require_new_run(path: Path) -> RunFolder:
@@ -131,7 +158,7 @@ def require_new_run(path: Path) -> RunFolder:
             f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "
             "give another --out."
         )
-    if run.path.is_dir() and set(run.path.iterdir()) - {run.data, run.log, run.lock}:
+    if run.path.is_dir() and not all(_may_lie_there(run, path) for path in run.path.iterdir()):
         raise RunError(f"{run.path} is not empty: give a new folder as --out.")
     above = next(folder for folder in (run.path, *run.path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
@@ -140,6 +167,11 @@ def require_new_run(path: Path) -> RunFolder:
             "Give another --out."
         )
     return run
+
+
+def _may_lie_there(run: RunFolder, path: Path) -> bool:
+    """Whether a new run can share its folder with this file, or with what a killed start left."""
+    return path in (run.data, run.log, run.lock) or is_temporary(path)
 
 
 def create_run(config: TrainConfig) -> RunFolder:
@@ -153,13 +185,22 @@ def create_run(config: TrainConfig) -> RunFolder:
         The folder cannot be made.
     """
     run = require_new_run(config.run)
-    try:
-        for folder in (run.checkpoints, run.previews):
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"Cannot make the run folder {run.path}: {error.strerror}.") from error
+    make_folder(run.path)
     write_text(run.config, config.to_yaml())
+    complete_run(run)
     return run
+
+
+def complete_run(run: RunFolder) -> None:
+    """Make the folders inside a run folder, where a killed start has not.
+
+    Raises
+    ------
+    WriteError
+        They cannot be made.
+    """
+    for folder in (run.checkpoints, run.previews):
+        make_folder(folder)
 
 
 def open_run(path: str | Path) -> RunFolder:
@@ -229,147 +270,18 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         if not line.endswith("\n"):
             return
-        yield _parse(line, number, run)
+        yield parse_line(line, number, run)
 
 
-def _parse(line: str, number: int, run: RunFolder) -> Event:
-    try:
-        return parse_event(line)
-    except ValueError as error:
-        raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One run in a list.
-
-    Attributes
-    ----------
-    path : Path
-    state : str
-        "waiting", "training", "finished", "stopped", "no_progress", "failed", "interrupted"
-        for one that was killed, or in lists "unreadable".
-    architecture : str
-    epoch, epochs : int
-        Done, and asked for.
-    best_score : float or None
-        Best value of `monitor` so far.
-    monitor : str
-    """
-
-    path: Path
-    state: str
-    architecture: str
-    epoch: int
-    epochs: int
-    best_score: float | None
-    monitor: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Summary ready for JSON."""
-        return {**self.__dict__, "path": str(self.path)}
-
-
-class RunStory:
-    """Where a run stands; a second look reads only what was added since the first.
-
-    Parameters
-    ----------
-    run : RunFolder
-    """
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
-        self._config = run.read_config()
-        self._place, self._lines = 0, 0
-        self._state, self._epoch = "waiting", 0
-        self._best: float | None = None
-
-    def look(self) -> RunSummary:
-        """Read on.
-
-        Raises
-        ------
-        ReadError
-            A line is no event.
-        """
-        for event in self._read_events():
-            self._add(event)
-        lost = self._state == "training" and not is_training(self.run)
-        training = self._config.training
-        return RunSummary(
-            self.run.path, "interrupted" if lost else self._state, self._config.model.name,
-            self._epoch, training.epochs, self._best, training.shown_score,
-        )  # fmt: skip
-
-    def _read_events(self) -> Iterator[Event]:
-        """Read the complete lines that are new."""
-        try:
-            with self.run.events.open("rb") as file:
-                file.seek(self._place)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        return
-                    self._place, self._lines = self._place + len(line), self._lines + 1
-                    yield _parse(line.decode("utf-8", "replace"), self._lines, self.run)
-        except FileNotFoundError:
-            return
-
-    def _add(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._state = "training"
-            case RunEnded():
-                self._state = event.reason
-            case RunFailed():
-                self._state = "failed"
-            case EpochEnded():
-                self._epoch = event.epoch
-                if event.best:
-                    self._best = _score(event, self._config.training.shown_score)
-            case _:
-                pass
-
-
-def summarize_run(run: RunFolder) -> RunSummary:
-    """Read where a run stands."""
-    return RunStory(run).look()
-
-
-def list_runs(
-    folder: str | Path, *, stories: dict[Path, RunStory] | None = None
-) -> list[RunSummary]:
-    """Summaries of the runs directly inside `folder`, or of `folder` itself, by name.
-
-    Parameters
-    ----------
-    folder : path
-    stories : dict, optional
-        What was read before, by run; filled, and read on from there the next time.
+def parse_line(line: str, number: int, run: RunFolder) -> Event:
+    """Read one line of a run's events.
 
     Raises
     ------
     ReadError
-        There is no such folder.
+        It is no event.
     """
-    folder, stories = Path(folder), {} if stories is None else stories
-    if not folder.is_dir():
-        raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
-    candidates = [folder, *sorted(folder.iterdir())]
-    return [_summarize(path, stories) for path in candidates if (path / "config.yaml").is_file()]
-
-
-def _summarize(path: Path, stories: dict[Path, RunStory]) -> RunSummary:
-    """Summary of one run in a list; one that cannot be read does not hide the others."""
     try:
-        if path not in stories:
-            stories[path] = RunStory(RunFolder(path))
-        return stories[path].look()
-    except PixelwiseError:
-        stories.pop(path, None)
-        return RunSummary(path, "unreadable", "", 0, 0, None, "")
-
-
-def _score(event: EpochEnded, name: str) -> float | None:
-    """Give the validation loss or a score by its name."""
-    return event.validation_loss if name == "loss" else event.scores.get(name)
+        return parse_event(line)
+    except ValueError as error:
+        raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error

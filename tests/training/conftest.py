@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pixelwise.config import TrainConfig
 from pixelwise.images import write_picture
+from pixelwise.runs import RunFolder
+from pixelwise.summaries import read_epochs
 
 
 def write_discs(folder: Path, *, images: int = 6, size: int = 64, void: bool = False) -> Path:
@@ -55,3 +58,37 @@ def create_config(path: Path, run: Path, /, **sections: Any) -> TrainConfig:
     }  # fmt: skip
     merged = {name: values | sections.get(name, {}) for name, values in base.items()}
     return TrainConfig.create(run=run, **merged)
+
+
+def read_state(run: Path) -> dict[str, Any]:
+    """Read the newest checkpoint of a run, as it lies on the disk."""
+    state: dict[str, Any] = torch.load(RunFolder(run).state, weights_only=True)
+    return state
+
+
+def assert_same_result(first: Path, second: Path) -> None:
+    """Two runs have the same state and model file, bit for bit."""
+    ours, theirs = read_state(first), read_state(second)
+    assert ours["progress"] == theirs["progress"]
+    assert flatten(ours["parts"]) == flatten(theirs["parts"])
+    assert RunFolder(first).model.read_bytes() == RunFolder(second).model.read_bytes()
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Two runs have the same result, and tell the same of their epochs."""
+    assert_same_result(first, second)
+    runs = RunFolder(first), RunFolder(second)
+    figures = [
+        [(e.epoch, e.train_loss, e.validation_loss, e.scores, e.best) for e in read_epochs(run)]
+        for run in runs
+    ]
+    assert figures[0] == figures[1]
+
+
+def flatten(value: Any) -> Any:
+    """Nested state with bytes in place of tensors, so that it can be compared."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, tuple(value.shape), value.contiguous().numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: flatten(item) for key, item in value.items()}
+    return [flatten(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
-from pixelwise.errors import ModelFileError, ReadError
-from pixelwise.training.checkpoints import Progress, load_state, save_state
+from pixelwise.errors import ModelFileError, ReadError, WriteError
+from pixelwise.training.checkpoints import Checkpoints, Progress, State, _HashingFile
 
 
 def create(width: int = 3) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -23,35 +26,140 @@ def train(network: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int
         optimizer.step()
 
 
-PROGRESS = Progress(epoch=3, step=2, loss_sum=0.1, best_score=0.5, best_epoch=2, waited=1)
+PROGRESS = Progress(epoch=3, step=0, loss_sum=0.1, best_score=0.5, best_epoch=2, waited=1)
+LATER = Progress(epoch=3, step=2)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    """The start of an epoch, and two steps later."""
+    made = Checkpoints(tmp_path / "last.pt")
     network, optimizer = create()
     train(network, optimizer)
-    save_state(tmp_path / "last.pt", network, optimizer, progress=PROGRESS)
-    return tmp_path / "last.pt"
+    made.save(network, {"optimizer": optimizer}, progress=PROGRESS)
+    train(network, optimizer, steps=2)
+    made.save(network, {"optimizer": optimizer}, progress=LATER)
+    return made
 
 
-def test_going_on_equals_never_having_stopped(path: Path) -> None:
-    straight, its_optimizer = create()
-    train(straight, its_optimizer)
-    resumed, optimizer = create()
-    assert load_state(path, resumed, optimizer) == PROGRESS
-    train(straight, its_optimizer)
-    train(resumed, optimizer)
-    for ours, theirs in zip(
-        resumed.state_dict().values(), straight.state_dict().values(), strict=True
-    ):
+def read(path: Path) -> State:
+    return Checkpoints(path.with_name("last.pt")).load(create()[0])
+
+
+def assert_same(first: torch.nn.Module, second: torch.nn.Module) -> None:
+    for ours, theirs in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("keep", [0, 30, -200], ids=["empty", "start", "end"])
-def test_a_torn_checkpoint_is_recognised(path: Path, keep: int) -> None:
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ModelFileError, match="damaged or foreign"):
-        load_state(path, *create())
+@pytest.mark.parametrize("torn", [False, True], ids=["from the last", "from the previous"])
+def test_going_on_equals_never_having_stopped(checkpoints: Checkpoints, torn: bool) -> None:
+    straight, its_optimizer = create()
+    train(straight, its_optimizer)
+    resumed, optimizer = create()
+    if torn:
+        checkpoints.last.unlink()
+    else:
+        train(straight, its_optimizer, steps=2)
+    state = checkpoints.load(resumed)
+    assert state.restore(resumed, {"optimizer": optimizer}) == (PROGRESS if torn else LATER)
+    train(straight, its_optimizer)
+    train(resumed, optimizer)
+    assert_same(resumed, straight)
+
+
+def test_the_previous_one_is_from_the_start_of_an_epoch(checkpoints: Checkpoints) -> None:
+    network, optimizer = create()
+    for step in (3, 4):
+        later = Progress(epoch=3, step=step)
+        checkpoints.save(network, {"optimizer": optimizer}, progress=later)
+    assert checkpoints.load_start(network).progress == PROGRESS
+    assert checkpoints.load(network).progress == later
+    start = Progress(epoch=4)
+    checkpoints.save(network, {"optimizer": optimizer}, progress=start)
+    assert checkpoints.load_start(network).progress == start
+    checkpoints.save(network, {"optimizer": optimizer}, progress=Progress(epoch=5))
+    checkpoints.last.unlink()
+    assert checkpoints.load(network).progress == start
+
+
+def damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    middle = len(data) // 2
+    match how:
+        case "empty":
+            data = b""
+        case "start":
+            data = data[:30]
+        case "end":
+            data = data[:-20]
+        case "flipped":
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        case "zeros":
+            data = data[:middle] + bytes(len(data) - middle)
+        case "foreign":
+            data = b"not a checkpoint" * 100
+    path.write_bytes(data)
+
+
+DAMAGES = ["empty", "start", "end", "flipped", "zeros", "foreign"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_checkpoint_is_recognised_and_the_previous_used(
+    checkpoints: Checkpoints, how: str
+) -> None:
+    damage(checkpoints.last, how)
+    state = read(checkpoints.last)
+    assert state.progress == PROGRESS
+    assert "damaged or foreign" in state.notes[0]
+    assert "previous.pt instead" in state.notes[-1]
+    damage(checkpoints.previous, how)
+    with pytest.raises(
+        ModelFileError, match=r"last\.pt is damaged.+previous\.pt is damaged.+--start"
+    ):
+        read(checkpoints.last)
+
+
+def test_a_damaged_checkpoint_never_becomes_the_previous_one(checkpoints: Checkpoints) -> None:
+    damage(checkpoints.last, "flipped")
+    again = Checkpoints(checkpoints.last)
+    network, optimizer = create()
+    assert again.load(network).progress == PROGRESS
+    again.save(network, {"optimizer": optimizer}, progress=LATER)
+    assert again.load_start(network).progress == PROGRESS
+    assert again.load(network).notes == ()
+
+
+def test_what_the_disk_gives_back_is_verified(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = checkpoints.last.read_bytes()
+    write = torch.save
+
+    def forget(state: object, file: object) -> None:
+        write(state, file)
+        file._file.seek(-40, os.SEEK_END)  # type: ignore[attr-defined]
+        file._file.write(b"x")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(torch, "save", forget)
+    network, optimizer = create()
+    with pytest.raises(WriteError, match="gives back another"):
+        checkpoints.save(network, {"optimizer": optimizer}, progress=LATER)
+    assert checkpoints.last.read_bytes() == before
+    assert sorted(p.name for p in checkpoints.last.parent.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_a_full_disk_keeps_both(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [path.read_bytes() for path in (checkpoints.last, checkpoints.previous)]
+
+    def fill(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill)
+    network, optimizer = create()
+    with pytest.raises(WriteError, match="No space left"):
+        checkpoints.save(network, {"optimizer": optimizer}, progress=PROGRESS)
+    assert [path.read_bytes() for path in (checkpoints.last, checkpoints.previous)] == before
 
 
 class Evil:
@@ -59,22 +167,29 @@ class Evil:
         return (Path.touch, (Path("evil"),))
 
 
-def test_code_in_a_checkpoint_is_not_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(path.parent)
-    torch.save({"format": Evil()}, path)
+def test_code_in_a_checkpoint_is_not_run(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkpoints.last.parent)
+    checkpoints.previous.unlink()
+    with checkpoints.last.open("wb") as file:
+        sealed = _HashingFile(file)
+        torch.save({"format": Evil()}, sealed)
+        file.write(b"pixelwise-sha256:" + sealed.hash.digest())
+    with pytest.raises(ModelFileError, match=r"damaged or foreign \(UnpicklingError"):
+        read(checkpoints.last)
+    data = pickle.dumps(Evil())
+    checkpoints.last.write_bytes(data + b"pixelwise-sha256:" + sha256(data).digest())
     with pytest.raises(ModelFileError, match="damaged or foreign"):
-        load_state(path, *create())
-    path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(ModelFileError, match="damaged or foreign"):
-        load_state(path, *create())
+        read(checkpoints.last)
     assert not Path("evil").exists()
 
 
-def test_another_network_is_refused(path: Path) -> None:
+def test_another_network_is_refused(checkpoints: Checkpoints) -> None:
     with pytest.raises(ModelFileError, match="does not fit"):
-        load_state(path, *create(width=4))
+        checkpoints.load(create(width=4)[0])
 
 
-def test_a_missing_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="train again"):
-        load_state(tmp_path / "last.pt", *create())
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="nothing was saved yet"):
+        Checkpoints(tmp_path / "last.pt").load(create()[0])

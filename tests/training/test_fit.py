@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,18 @@ from safetensors.torch import load_file
 
 from pixelwise.cards import read_card
 from pixelwise.config import TrainConfig
-from pixelwise.errors import ConfigError, DataError, ModelFileError, RunError
-from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted
+from pixelwise.datasets import Sample
+from pixelwise.errors import ConfigError, DataError, ModelFileError, ReadError, RunError
+from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
-from pixelwise.runs import RunFolder, iter_events, request_stop
+from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
 from pixelwise.training import fit as fit_module
+from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
-from tests.training.conftest import create_config, write_discs
+from pixelwise.training.stepper import Stepper
+from pixelwise.training.store import Plane
+from tests.training.conftest import assert_same_run, create_config, write_discs
 
 
 def finish(events: Iterator[Event]) -> RunEnded:
@@ -27,7 +31,7 @@ def finish(events: Iterator[Event]) -> RunEnded:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(RunFolder(path).state, weights_only=True)["network"]
+    return torch.load(RunFolder(path).state, weights_only=True)["parts"]["network"]
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -48,7 +52,7 @@ def test_learns_discs_and_leaves_a_complete_run_folder(discs: Path, tmp_path: Pa
     assert list(iter_events(run)) == events
     assert run.read_config() == config
     kept = [path.name for path in sorted(run.checkpoints.iterdir())]
-    assert kept == ["epoch-0010.safetensors", "epoch-0020.safetensors", "last.pt"]
+    assert kept == ["epoch-0010.safetensors", "epoch-0020.safetensors", "last.pt", "previous.pt"]
     prediction, axes = read_image(run.previews / "prediction-0.tif")
     truth, _ = read_image(run.previews / "truth-0.tif")
     assert axes.names == "YX"
@@ -93,15 +97,15 @@ def test_stopped_and_resumed_equals_uninterrupted(
     }
     finish(fit(create_config(discs, tmp_path / "straight", **sections)))
     run = RunFolder(tmp_path / "stopped")
-    train, done = fit_module.Stepper.train, []
+    train, done = Stepper.train, []
 
-    def train_and_ask(self: fit_module.Stepper, *args: object, **kwargs: object) -> torch.Tensor:
+    def train_and_ask(self: Stepper, *args: object, **kwargs: object) -> torch.Tensor:
         done.append(1)
         if len(done) == steps:
             request_stop(run)
         return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(fit_module.Stepper, "train", train_and_ask)
+    monkeypatch.setattr(Stepper, "train", train_and_ask)
     ended = finish(fit(create_config(discs, run.path, **sections)))
     assert (ended.reason, len(done)) == ("stopped", steps)
     assert run.model.exists()
@@ -177,7 +181,7 @@ def test_an_error_in_the_loop_is_the_last_event(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the cable is out")
 
-    monkeypatch.setattr(fit_module.Stepper, "validate", fail)
+    monkeypatch.setattr(Stepper, "validate", fail)
     with pytest.raises(RuntimeError, match="cable"):
         list(fit(create_config(discs, tmp_path / "run")))
     last = list(iter_events(RunFolder(tmp_path / "run")))[-1]
@@ -237,3 +241,63 @@ def test_all_background_is_refused(tmp_path: Path) -> None:
     classes = {"0": "background", "255": "disc"}
     with pytest.raises(DataError, match="at least two classes"):
         next(fit(create_config(data, tmp_path / "run", data={"classes": classes})))
+
+
+def spoil(path: Path) -> None:
+    """Cut an image off behind its header."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_corrupt_file_is_named_or_left_out_on_request(tmp_path: Path, kind: str) -> None:
+    data = write_discs(tmp_path / "data", size=128)
+    broken = data / kind / "3.png"
+    spoil(broken)
+    with pytest.raises((DataError, ReadError), match=r"3\.png"):
+        next(fit(create_config(data, tmp_path / "run")))
+    config = create_config(data, tmp_path / "run", data={"skip_unreadable": True})
+    events = list(fit(config))
+    assert any("left out" in e.message and "3.png" in e.message for e in events
+               if isinstance(e, Warned))  # fmt: skip
+    started = events[0]
+    assert isinstance(started, RunStarted)
+    assert started.train_images + started.validation_images == 5
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_discs(tmp_path / "data")
+    read = preparation.read_planes
+
+    def vanish(samples: Sequence[Sample]) -> list[Plane]:
+        samples[0].image_path.unlink(missing_ok=True)
+        return read(samples)
+
+    monkeypatch.setattr(preparation, "read_planes", vanish)
+    with pytest.raises(ReadError, match=r"images/\d\.png"):
+        next(fit(create_config(data, tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(discs: Path, tmp_path: Path) -> None:
+    list(fit(create_config(discs, tmp_path / "straight")))
+    run = create_run(create_config(discs, tmp_path / "run"))
+    events = list(resume(run.path))
+    assert any("begins anew" in event.message for event in events if isinstance(event, Warned))
+    assert_same_run(run.path, tmp_path / "straight")
+
+
+def test_a_run_killed_before_its_last_event_gets_one(discs: Path, tmp_path: Path) -> None:
+    list(fit(create_config(discs, tmp_path / "run")))
+    run = RunFolder(tmp_path / "run")
+    lines = run.events.read_text().splitlines(keepends=True)
+    run.events.write_text("".join(lines[:-1]) + lines[-1][:20])
+    (run.checkpoints / ".last-0011.tmp.pt").touch()
+    ended = finish(resume(run.path))
+    assert (ended.reason, ended.epochs_done) == ("finished", 2)
+    assert isinstance(list(iter_events(run))[-1], RunEnded)
+    assert not list(run.path.rglob(".*"))
+    with pytest.raises(RunError, match="all its 2 epochs"):
+        list(resume(run.path))

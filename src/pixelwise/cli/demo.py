@@ -16,12 +16,12 @@ from pixelwise.cli.progress import show_events
 from pixelwise.config import TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.errors import ConfigError
-from pixelwise.events import EpochEnded
 from pixelwise.figures import Panel, draw_comparison, draw_losses, to_rgb8
 from pixelwise.images import read_image
-from pixelwise.runs import RunFolder, iter_events, require_new_run
+from pixelwise.runs import RunFolder, require_new_run
 from pixelwise.samples import samples_path
 from pixelwise.scores import Scores
+from pixelwise.summaries import read_epochs
 
 _CLASSES = {"0": "background", "255": "nucleus"}
 
@@ -46,8 +46,7 @@ def demo(out: Path, epochs: int, as_json: bool) -> None:
     _train(run, epochs)
     test = load_dataset(samples_path(), classes=_CLASSES).select("test")
     scores = _predict(run, test, out)
-    ended = [event for event in iter_events(run) if isinstance(event, EpochEnded)]
-    draw_losses(ended, out / "loss.png")
+    draw_losses(read_epochs(run), out / "loss.png")
     write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2))
     if as_json:
         write_json(scores.to_dict())

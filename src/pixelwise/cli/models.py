@@ -14,7 +14,8 @@ from pixelwise.cli.console import create_table, out, say, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import ModelConfig, PatchConfig
 from pixelwise.errors import ConfigError
-from pixelwise.runs import open_run, summarize_run
+from pixelwise.runs import open_run
+from pixelwise.summaries import summarize_run
 
 if TYPE_CHECKING:
     from pixelwise.models.summary import Summary

@@ -83,7 +83,8 @@ def _describe_start(event: RunStarted) -> str:
         f"{', '.join(event.classes)}"),
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",
         (f"with {event.train_images} images in {event.train_patches} patches; validation: "
-        f"{event.validation_images} images in {event.validation_patches} patches"),
+        f"{event.validation_images} images in {event.validation_patches} patches; "
+        f"{event.batch_size} per step"),
         f"from {event.data}",
         f"normalised by {event.normalization}; run folder {event.run}",
     ))  # fmt: skip

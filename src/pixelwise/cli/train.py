@@ -25,7 +25,8 @@ from pixelwise.config import (
     TrainingConfig,
 )
 from pixelwise.errors import ConfigError, RunError
-from pixelwise.runs import RunFolder, list_runs, open_run, request_stop, summarize_run
+from pixelwise.runs import RunFolder, open_run, request_stop
+from pixelwise.summaries import list_runs, summarize_run
 
 _SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,

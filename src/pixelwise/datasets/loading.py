@@ -17,7 +17,7 @@ from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, crea
 from pixelwise.datasets.problems import Kind, Problem
 from pixelwise.datasets.readers import PlanesHeader
 from pixelwise.datasets.sample import Sample
-from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
 
 
 def load_dataset(
@@ -124,6 +124,8 @@ class _Checked:
 def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
     """Read headers, settle channels and classes, make the samples."""
     checked, problems = _check_headers(listing.entries)
+    if config.skip_unreadable:
+        checked, problems = _skip_unreadable(checked, problems)
     channels, channel_problems = _settle_channels(checked)
     unfit = {problem.where for problem in channel_problems if problem.fatal}
     checked = [c for c in checked if str(c.entry.image.path) not in unfit]
@@ -173,6 +175,35 @@ def _check_headers(entries: Sequence[Entry]) -> tuple[list[_Checked], list[Probl
             continue
         checked.append(_Checked(entry, header))
     return checked, problems
+
+
+def _skip_unreadable(
+    checked: Sequence[_Checked], problems: Sequence[Problem]
+) -> tuple[list[_Checked], list[Problem]]:
+    """Leave out what cannot be read, which a header alone does not show, and name each file."""
+    results = [_read_whole(c) for c in checked]
+    found = [*problems, *(result for result in results if result is not None)]
+    sound = [c for c, result in zip(checked, results, strict=True) if result is None]
+    if not sound:
+        raise DataError(f"No image with its mask can be read: {'; '.join(map(str, found[:5]))}")
+    return sound, [
+        replace(problem, fatal=False, message=f"left out: {problem.message}")
+        if problem.kind == "unreadable"
+        else problem
+        for problem in found
+    ]
+
+
+def _read_whole(checked: _Checked) -> Problem | None:
+    """Read an image and its mask to the end; gives what went wrong."""
+    path = checked.entry.image.path
+    try:
+        checked.entry.image.read()
+        path = checked.entry.mask.path
+        checked.entry.mask.read(checked.header)
+    except ReadError as error:
+        return Problem("unreadable", str(path), str(error))
+    return None
 
 
 def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:

@@ -112,6 +112,13 @@ def summarize(
     )
 
 
+def count_activation_bytes(
+    network: SegmentationNetwork, input_size: tuple[int, int], *, batch_size: int
+) -> int:
+    """Count what autograd keeps of one training batch, as `Summary.activation_bytes`."""
+    return _count_saved_bytes(_copy_to_meta(network), input_size, batch_size=batch_size)
+
+
 def _copy_to_meta(network: SegmentationNetwork) -> SegmentationNetwork:
     """Copy the network without its numbers, which costs no memory."""
     hollow: dict[int, Any] = {

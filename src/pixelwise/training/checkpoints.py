@@ -1,12 +1,21 @@
-"""The state of a training on disk: all that is needed to go on as if nothing had happened."""
+"""The state of a training on disk: all that is needed to go on as if nothing had happened.
+
+A checkpoint is a zip archive of torch's with a trailer: the SHA-256 of what comes before it. It is
+written beside the last one, read again, and only then takes its name; the last one, if it is from
+the start of an epoch, becomes ``previous.pt``. Both are good to go on from, and give the same bits,
+because whatever is random in a step is seeded by (seed, epoch, step).
+"""
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 import torch
 from torch import nn
@@ -14,7 +23,9 @@ from torch import nn
 from pixelwise.atomic import replacing
 from pixelwise.errors import ModelFileError, ReadError, WriteError
 
-_FORMAT = 1
+_FORMAT = 2
+_MARK = b"pixelwise-sha256:"
+_TRAILER = len(_MARK) + sha256().digest_size
 
 
 @dataclass
@@ -28,7 +39,7 @@ class Progress:
     step : int
         Steps done in the epoch that is going on.
     loss_sum : float
-        Sum of the loss over the patches of these steps.
+        Sum of the loss over the patches of these steps, without those that were skipped.
     best_score : float or None
         Best value of the monitored score.
     best_epoch : int or None
@@ -42,6 +53,14 @@ class Progress:
         What the learning rate has been cut to.
     data : str
         Fingerprint of the images, the split and the classes.
+    batch_size : int or None
+        Patches per step; None before the first step.
+    parts, validation_parts : int
+        How many parts a batch is computed in, for want of memory.
+    skipped, skipped_in_a_row : int
+        Steps of the epoch, and the last steps, without a finite loss and gradient.
+    roll_backs : int
+        How often the training went back to the start of an epoch; each halves the rate.
     """
 
     epoch: int = 0
@@ -54,61 +73,227 @@ class Progress:
     plateau_waited: int = 0
     plateau_factor: float = 1.0
     data: str = ""
+    batch_size: int | None = None
+    parts: int = 1
+    validation_parts: int = 1
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    roll_backs: int = 0
+
+    @property
+    def damping(self) -> float:
+        """What the roll-backs have left of every learning rate."""
+        return 0.5**self.roll_backs
 
 
-def save_state(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, progress: Progress
-) -> None:
-    """Write network, optimiser and progress; the file is complete under its name or not there."""
-    state = {
-        "format": _FORMAT,
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "progress": asdict(progress),
-    }
-    with replacing(path) as temporary:
-        try:
-            torch.save(state, temporary)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise WriteError(f"Cannot write the checkpoint {path}: {error}") from error
+class Stateful(Protocol):
+    """What has a state of its own beside the weights: an optimiser, a precision's loss scaling."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take the state over."""
+        ...
 
 
-def load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Read what `save_state` wrote into a network and its optimiser.
+@dataclass(frozen=True)
+class State:
+    """A checkpoint that was read and is sound.
 
-    Raises
-    ------
-    ReadError
-        There is no such file.
-    ModelFileError
-        The file is damaged, or of another network.
+    Attributes
+    ----------
+    path : Path
+        File that it was read from.
+    parts : mapping
+        State of the network ("network") and of whatever else was saved, by its name.
+    progress : Progress
+    notes : tuple of str
+        Why a newer file could not be used.
     """
-    state = _read_state(path)
-    try:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return Progress(**state["progress"])
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelFileError(f"The checkpoint {path} does not fit this run: {reason}") from error
+
+    path: Path
+    parts: Mapping[str, dict[str, Any]]
+    progress: Progress
+    notes: tuple[str, ...] = ()
+
+    def restore(self, network: nn.Module, others: Mapping[str, Stateful]) -> Progress:
+        """Put the state into a network and what belongs to it.
+
+        Raises
+        ------
+        ModelFileError
+            The state is of another network or optimiser.
+        """
+        try:
+            network.load_state_dict(self.parts["network"])
+            for name, other in others.items():
+                other.load_state_dict(self.parts[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise _explain_misfit(self.path, str(error).splitlines()[0]) from error
+        return self.progress
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file without running any code that it may hold."""
-    if not path.is_file():
-        raise ReadError(
-            f"There is no checkpoint {path}: the run was ended before its first one. Delete the "
-            "run folder and train again."
-        )
-    try:
-        if not zipfile.is_zipfile(path):  # torch would take it for a file of its old, unsafe format
-            raise ValueError("no zip archive")  # noqa: TRY301  one message for all damage
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+@dataclass
+class Checkpoints:
+    """The two newest checkpoints of a run.
+
+    Attributes
+    ----------
+    last : Path
+        The newest one.
+    keeps : bool
+        Whether the file under that name is sound and from the start of an epoch.
+    """
+
+    last: Path
+    keeps: bool = field(default=False, init=False)
+
+    @property
+    def previous(self) -> Path:
+        """The one before, from the start of an epoch."""
+        return self.last.with_name("previous.pt")
+
+    @property
+    def exist(self) -> bool:
+        """Whether anything was saved yet."""
+        return self.last.exists() or self.previous.exists()
+
+    def save(
+        self, network: nn.Module, others: Mapping[str, Stateful], *, progress: Progress
+    ) -> None:
+        """Write the state; the files that are there stay until it is complete and verified.
+
+        Raises
+        ------
+        WriteError
+            The file cannot be written, or the disk gives back something else.
+        """
+        parts = {name: other.state_dict() for name, other in others.items()}
+        parts["network"] = network.state_dict()
+        state = {"format": _FORMAT, "parts": parts, "progress": asdict(progress)}
+        with replacing(self.last, keep=self.previous if self.keeps else None) as temporary:
+            try:
+                _write(temporary, state)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise WriteError(f"Cannot write the checkpoint {self.last}: {error}") from error
+            if not _is_whole(temporary):
+                raise WriteError(
+                    f"The disk gives back another checkpoint than was written to {self.last}. "
+                    "The one before is kept; look at the disk's health."
+                )
+        self.keeps = progress.step == 0
+
+    def load(self, network: nn.Module) -> State:
+        """Read the newest checkpoint that is sound and fits a network.
+
+        Raises
+        ------
+        ReadError
+            There is none.
+        ModelFileError
+            All are damaged, or of another network.
+        """
+        return self._choose([self.last, self.previous], network)
+
+    def load_start(self, network: nn.Module) -> State:
+        """Read the newest checkpoint from the start of an epoch, see `load`."""
+        newest_first = [self.last, self.previous] if self.keeps else [self.previous, self.last]
+        return self._choose(newest_first, network)
+
+    def _choose(self, paths: list[Path], network: nn.Module) -> State:
+        """Read the first file that can be used; the notes tell what is wrong with the others."""
+        if not self.exist:
+            raise ReadError(f"There is no checkpoint {self.last}: nothing was saved yet.")
+        notes: list[str] = []
+        for path in paths:
+            try:
+                state = _read(path, network)
+            except (ModelFileError, ReadError) as error:
+                notes.append(str(error))
+                continue
+            self.keeps = path == self.last and state.progress.step == 0
+            if notes:
+                notes.append(f"The training goes on from {path} instead.")
+            return State(state.path, state.parts, state.progress, tuple(notes))
         raise ModelFileError(
-            f"The checkpoint {path} is damaged or foreign ({type(error).__name__}). The best model "
-            "so far is the run's model.safetensors: start a new run from it with --start-from."
+            f"{' '.join(notes)} The best model so far is the run's model.safetensors: start a new "
+            "run from it with --start-from."
+        )
+
+
+class _HashingFile:
+    """A file to write to that keeps the SHA-256 of what passes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.hash = file, sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """Write a state and the trailer."""
+    with path.open("wb") as file:
+        hashing = _HashingFile(file)
+        torch.save(state, cast("IO[bytes]", hashing))  # torch writes and flushes, no more
+        file.write(_MARK + hashing.hash.digest())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends in the hash of the rest."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        if size < _TRAILER:
+            return False
+        file.seek(-_TRAILER, io.SEEK_END)
+        trailer = file.read()
+        file.seek(0)
+        digest = sha256()
+        for block in _iter_blocks(file, size - _TRAILER):
+            digest.update(block)
+    return trailer == _MARK + digest.digest()
+
+
+def _iter_blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Read the first `size` bytes of a file, a mebibyte at a time."""
+    while size and (block := file.read(min(size, 1 << 20))):
+        size -= len(block)
+        yield block
+
+
+def _read(path: Path, network: nn.Module) -> State:
+    """Read a checkpoint file without running any code that it may hold."""
+    try:
+        if not _is_whole(path):
+            raise ModelFileError(f"The checkpoint {path} is damaged or foreign.")
+        if not zipfile.is_zipfile(path):  # torch would take it for a file of its old, unsafe format
+            raise ModelFileError(f"The checkpoint {path} is damaged or foreign.")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ReadError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            f"The checkpoint {path} is damaged or foreign ({type(error).__name__})."
         ) from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ModelFileError(f"The checkpoint {path} is not of this version's format {_FORMAT}.")
-    return state
+    try:
+        found = State(path, state["parts"], Progress(**state["progress"]))
+        shapes = {name: tensor.shape for name, tensor in found.parts["network"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _explain_misfit(path, str(error)) from error
+    if shapes != {name: tensor.shape for name, tensor in network.state_dict().items()}:
+        raise _explain_misfit(path, "it is of another network")
+    return found
+
+
+def _explain_misfit(path: Path, reason: str) -> ModelFileError:
+    return ModelFileError(f"The checkpoint {path} does not fit this run: {reason}.")

@@ -45,6 +45,17 @@ def create_optimizer(
             return torch.optim.SGD(trained, momentum=config.momentum, nesterov=nesterov, **common)
 
 
+def create_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give SGD the momentum of its first step, 0, on the parameters' device.
+
+    Fused SGD makes it without filling it, and leaves that behind if its first step is skipped.
+    """
+    for group in optimizer.param_groups:
+        if "nesterov" in group and group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The learning rate of every step.

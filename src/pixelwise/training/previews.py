@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
-from pixelwise.events import PreviewsWritten
+from pixelwise.errors import WriteError
+from pixelwise.events import PreviewsWritten, Warned
 from pixelwise.figures import overlay, to_rgb8
 from pixelwise.images import write_picture, write_tiff
 from pixelwise.runs import RunFolder
@@ -38,14 +41,33 @@ class PreviewSet:
             overlay(image, truth, classes=stepper.setup.card.classes)
             for image, (_, truth) in zip(self._images, pairs, strict=True)
         ]
-        for number, (image, truth) in enumerate(pairs):
-            write_tiff(run.previews / f"image-{number}.tif", image, axes="CYX")
-            write_tiff(run.previews / f"truth-{number}.tif", truth, axes="YX")
+        self._unwritten = [
+            (run.previews / f"{name}-{number}.tif", array, axes)
+            for number, pair in enumerate(pairs)
+            for name, array, axes in zip(("image", "truth"), pair, ("CYX", "YX"), strict=True)
+        ]
+        with suppress(WriteError):  # said and tried again after the first epoch
+            self._write_fixed()
 
-    def write(self, epoch: int) -> Iterator[PreviewsWritten]:
+    def write(self, epoch: int) -> Iterator[PreviewsWritten | Warned]:
         """Write what the network predicts now; nothing where no previews are asked for."""
         if not self._numbers:
             return
+        try:
+            self._write_fixed()
+            yield PreviewsWritten(epoch=epoch, picture=str(self._write_epoch(epoch)))
+        except WriteError as error:
+            yield Warned(message=f"{error} The training goes on without this preview.")
+
+    def _write_fixed(self) -> None:
+        """Write the images and masks that are not there yet."""
+        while self._unwritten:
+            path, array, axes = self._unwritten[0]
+            write_tiff(path, array, axes=axes)
+            self._unwritten.pop(0)
+
+    def _write_epoch(self, epoch: int) -> Path:
+        """Write the predictions and their picture."""
         labels = self._stepper.predict(self._stepper.setup.validation, self._numbers)
         for number, prediction in enumerate(labels):
             write_tiff(self._run.previews / f"prediction-{number}.tif", prediction, axes="YX")
@@ -56,7 +78,7 @@ class PreviewSet:
             for image, truth, prediction in zip(self._images, self._truths, labels, strict=True)
         ]
         write_picture(picture, np.vstack(rows))
-        yield PreviewsWritten(epoch=epoch, picture=str(picture))
+        return picture
 
 
 def _choose(count: int, wanted: int) -> list[int]:

@@ -2,7 +2,12 @@
 
 Whatever is random in a step is seeded by (seed, epoch, step), so that a training that was
 interrupted goes on exactly as it would have. Nothing here waits for the device: losses and counts
-stay there until somebody reads them.
+stay there until somebody reads them. That holds for faults too: a step whose loss or gradient is
+not finite changes nothing, which the device decides by itself.
+
+When the device's memory is full, a batch is computed in parts. The loss is that of the whole batch,
+and so is its gradient, up to rounding: it is derived at the joined logits first, and then carried
+back part by part. Only batch normalisation sees the parts, each with its own statistics.
 """
 
 from __future__ import annotations
@@ -18,9 +23,19 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor
 
 from pixelwise.classes import VOID
+from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import Compute
 from pixelwise.scores import Scores, create_scores
-from pixelwise.training.optimizers import Schedule, create_optimizer
+from pixelwise.training.buffers import RunningBuffers
+from pixelwise.training.checkpoints import Progress, State, Stateful
+from pixelwise.training.memory import (
+    choose_batch_size,
+    divide,
+    explain_full_memory,
+    free_cache,
+    least_patches,
+)
+from pixelwise.training.optimizers import Schedule, create_momentum, create_optimizer
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
 
@@ -53,44 +68,165 @@ class Stepper:
     Parameters
     ----------
     setup : Setup
+    batch_size : int, optional
+        What an earlier part of the training used, where the config says "auto".
+
+    Attributes
+    ----------
+    steps, batch_size : int
+        Steps of an epoch, and patches of a step.
+    parts, validation_parts : int
+        How many parts a batch is computed in; doubled whenever the memory is full.
+    damping : float
+        What every learning rate is multiplied by, after numbers that were not finite.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, batch_size: int | None = None) -> None:
         self.setup = setup
         self.config = setup.config.training
         self.fabric = _create_fabric(setup.compute, deterministic=self.config.deterministic)
         network = setup.network.to(memory_format=torch.channels_last)
         optimizer = create_optimizer(network.parameters(), self.config)
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        create_momentum(self.optimizer)
+        self._trained = [p for p in network.parameters() if p.requires_grad]
+        self._buffers = RunningBuffers(network)
+        self.parts = self.validation_parts = 1
+        self.damping = 1.0
+        self._least = least_patches(network)
+        self._wanted = batch_size or self._choose_batch_size()
         batches = self.draw_batches(0)
         self.steps, self.batch_size = len(batches), len(batches[0])
         self.schedule = Schedule(self.config, self.steps)
 
+    def _choose_batch_size(self) -> int:
+        """Patches per step that the config asks for, or that fit."""
+        if self.config.batch_size == "auto":
+            return choose_batch_size(self.setup, self.fabric, self.network)
+        return self.config.batch_size
+
+    @property
+    def others(self) -> dict[str, Stateful]:
+        """What a checkpoint holds beside the network."""
+        # a loss scaling of fp16 changes from step to step; other precisions have no state
+        return {"optimizer": self.optimizer, "precision": self.fabric.strategy.precision}
+
+    def restore(self, state: State) -> Progress:
+        """Go back to a state; gives where it stands."""
+        progress = state.restore(self.setup.network, self.others)
+        self._buffers.remember()
+        self.resume_at(progress)
+        return progress
+
+    def resume_at(self, progress: Progress) -> None:
+        """Take over what a training has learned about memory and rates."""
+        self.parts, self.validation_parts = progress.parts, progress.validation_parts
+        self.damping = progress.damping
+
     def draw_batches(self, epoch: int) -> list[list[int]]:
         """Numbers of the patches of each step of an epoch."""
         rng = np.random.default_rng([self.config.seed, epoch])
-        return list(iter_batch_numbers(len(self.setup.train), self.config.batch_size, rng=rng))
+        return list(iter_batch_numbers(len(self.setup.train), self._wanted, rng=rng))
 
     def rate(self, epoch: int, step: int, *, factor: float) -> float:
         """Learning rate of a step; `factor` is what the schedule "plateau" has come down to."""
-        return self.schedule.rate(epoch * self.steps + step, factor=factor)
+        return self.schedule.rate(epoch * self.steps + step, factor=factor) * self.damping
 
     def train(self, numbers: list[int], *, epoch: int, step: int, factor: float) -> Tensor:
-        """Train on one batch; gives the sum of its loss over patches, on the device."""
-        rng = np.random.default_rng([self.config.seed, epoch, step])
+        """Train on one batch; gives the sum of its loss over patches, on the device.
+
+        It is NaN if loss or gradient are not finite: then weights, optimiser and statistics stay
+        as they are. A step that runs out of memory is done again in more parts.
+
+        Raises
+        ------
+        BudgetError
+            Not even the smallest part fits the memory.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(epoch, step, factor=factor)
+        while True:
+            try:
+                return self._step(numbers, np.random.default_rng([self.config.seed, epoch, step]))
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+            # outside of the handler, whose traceback holds on to the step's tensors
+            self.optimizer.zero_grad(set_to_none=True)
+            self._buffers.restore()
+            self.parts = self._divide(self.parts, len(numbers), least=self._least)
+
+    def _step(self, numbers: list[int], rng: np.random.Generator) -> Tensor:
+        """Read, augment, derive, and change the weights if all is finite."""
         generator = torch.Generator().manual_seed(int(rng.integers(_SEEDS)))
-        torch.manual_seed(int(rng.integers(_SEEDS)))  # for dropout
+        seed = int(rng.integers(_SEEDS))
         shift = self.setup.augmentation.config.strength("shift")
         image, mask = self._augment(
             self.setup.train.read(numbers, rng=rng if shift else None), generator
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(epoch, step, factor=factor)
         self.optimizer.zero_grad(set_to_none=True)
+        derive = self._derive if self.parts == 1 else self._derive_in_parts
+        loss = derive(image, mask, seed=seed)
+        finite = torch.isfinite(loss)
+        if self.setup.compute.precision != "fp16":  # its scaled gradients overflow now and then
+            gradients = [p.grad for p in self._trained if p.grad is not None]
+            finite &= torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        self._buffers.keep_if(finite)
+        self._change_weights(finite)
+        return torch.where(finite, loss * len(numbers), torch.nan)
+
+    def _derive(self, image: Tensor, mask: Tensor, *, seed: int) -> Tensor:
+        """Loss of a batch; its gradient is left in the weights."""
+        torch.manual_seed(seed)  # for dropout
         loss = self.setup.loss(self.network(image), mask)
         self.fabric.backward(loss)
+        return loss.detach()
+
+    def _derive_in_parts(self, image: Tensor, mask: Tensor, *, seed: int) -> Tensor:
+        """As `_derive`, holding the activations of one part at a time, for a second forward pass.
+
+        The loss is not a sum over patches (Dice's is a ratio over the batch), so its gradient with
+        respect to all logits comes first (as in GradCache, Gao et al. 2021).
+        """
+        images = image.tensor_split(self.parts)
+        with torch.no_grad():
+            outputs = [self._forward(part, seed + k) for k, part in enumerate(images)]
+        heads = [torch.cat(head).requires_grad_() for head in zip(*outputs, strict=True)]
+        loss = self.setup.loss(heads[0] if len(heads) == 1 else tuple(heads), mask)
+        gradients = torch.autograd.grad(loss, heads)
+        self._buffers.restore()  # the first pass has moved the running statistics
+        slices = zip(*(gradient.tensor_split(self.parts) for gradient in gradients), strict=True)
+        for k, (part, wanted) in enumerate(zip(images, slices, strict=True)):
+            found = self._forward(part, seed + k)
+            total = [(a * b).sum() for a, b in zip(found, wanted, strict=True)]
+            self.fabric.backward(torch.stack(total).sum())
+        return loss.detach()
+
+    def _forward(self, image: Tensor, seed: int) -> tuple[Tensor, ...]:
+        """Logits of each head, with a dropout of their own."""
+        torch.manual_seed(seed)
+        output = self.network(image)
+        return output if isinstance(output, tuple) else (output,)
+
+    def _change_weights(self, finite: Tensor) -> None:
+        """Let the optimiser take its step, or not, without waiting to know which."""
+        if self.setup.compute.precision != "fp16":  # its loss scaling does the same by itself
+            if finite.device.type == "mps":  # whose fused optimisers read the flag on the host
+                if not bool(finite):
+                    return
+            else:
+                fused = self.optimizer.optimizer
+                fused.grad_scale, fused.found_inf = None, (~finite).float()
         self.optimizer.step()
-        return loss.detach() * len(numbers)
+
+    def _divide(self, parts: int, patches: int, *, least: int) -> int:
+        """More and smaller parts, after the memory ran out."""
+        device = self.fabric.device
+        free_cache(device)
+        more = divide(parts, patches, least=least)
+        if more is None:
+            raise explain_full_memory(self.setup, device, least=least)
+        return more
 
     @torch.inference_mode()
     def validate(self) -> Validation:
@@ -99,9 +235,9 @@ class Stepper:
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
         with self._evaluating():
-            for numbers in iter_batch_numbers(len(store), self.config.batch_size):
+            for numbers in iter_batch_numbers(len(store), self._wanted):
                 batch = store.read_once(numbers).to(self.fabric.device)
-                logits = self.network(_normalize(batch))
+                logits = self._evaluate(_normalize(batch))
                 loss_sum += self.setup.loss(logits, batch.mask) * len(numbers)
                 counts += _count_confusion(batch.mask, logits)
         loss = float(loss_sum) / len(store)
@@ -114,8 +250,22 @@ class Stepper:
     def predict(self, store: PatchStore, numbers: list[int]) -> list[np.ndarray]:
         """Labels (Y, X) of a few patches."""
         with self._evaluating():
-            logits = self.network(_normalize(store.read(numbers).to(self.fabric.device)))
+            logits = self._evaluate(_normalize(store.read(numbers).to(self.fabric.device)))
         return list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+
+    def _evaluate(self, image: Tensor) -> Tensor:
+        """Logits of a batch, in as many parts as the memory asks for."""
+        while True:
+            parts = min(self.validation_parts, len(image))
+            try:
+                if parts == 1:
+                    logits: Tensor = self.network(image)
+                    return logits
+                return torch.cat([self.network(part) for part in image.tensor_split(parts)])
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+            self.validation_parts = self._divide(parts, len(image), least=1)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

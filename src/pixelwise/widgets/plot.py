@@ -47,7 +47,9 @@ class Series:
     points: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 64)))
 
     def append(self, x: float, y: float) -> None:
-        """Add a point."""
+        """Add a point; those from `x` on were done again, after a fault, and are dropped."""
+        while self.count and self.points[0, self.count - 1] >= x:
+            self.count -= 1
         if self.count == self.points.shape[1]:
             self.points = np.concatenate([self.points, np.empty_like(self.points)], axis=1)
         self.points[:, self.count] = x, y

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import RunEnded, RunFailed
-from pixelwise.runs import RunFolder, RunStory, RunSummary, is_training, list_runs
+from pixelwise.runs import RunFolder, is_training
+from pixelwise.summaries import RunStory, RunSummary, list_runs
 from pixelwise.widgets.jobs import LineFollower, wait_until
 from pixelwise.widgets.plot import CurvePlot
 from pixelwise.widgets.threads import run_in_thread

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from pixelwise.config import (
+    MOST_AUTO_BATCH,
     AugmentationConfig,
     DataConfig,
     PatchConfig,
@@ -95,9 +95,9 @@ class TrainSettings(QWidget):
     def _count(self, *_: object) -> None:
         """Tell the description of the network what it is counted for."""
         with suppress(PixelwiseError):  # half typed; Start refuses what is wrong
-            batch: Any = self.training["batch_size"].value
+            asked = TrainingConfig.create(**self.training.values).batch_size
             self.cost.describe_soon(
                 size=self.patches.create().size,
-                batch_size=batch,
+                batch_size=MOST_AUTO_BATCH if asked == "auto" else asked,
                 in_channels=self.data.count_channels() or 3,
             )

@@ -1,0 +1,168 @@
+"""Where runs stand: read from their events, one run or a folder of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelwise.errors import PixelwiseError, ReadError
+from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted
+from pixelwise.runs import RunFolder, is_training, iter_events, parse_line
+
+
+def read_epochs(run: RunFolder) -> list[EpochEnded]:
+    """Read what the epochs gave; of one that was done again after a fault, the last time counts."""
+    return keep_last(event for event in iter_events(run) if isinstance(event, EpochEnded))
+
+
+def keep_last(epochs: Iterable[EpochEnded]) -> list[EpochEnded]:
+    """Epochs in their order, without those that were done again, or follow one that was."""
+    kept: list[EpochEnded] = []
+    for event in epochs:
+        _add_last(kept, event)
+    return kept
+
+
+def _add_last(kept: list[EpochEnded], event: EpochEnded) -> None:
+    """Add an epoch in the place of itself and of those after it."""
+    while kept and kept[-1].epoch >= event.epoch:
+        kept.pop()
+    kept.append(event)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run in a list.
+
+    Attributes
+    ----------
+    path : Path
+    state : str
+        "waiting", "training", "finished", "stopped", "no_progress", "failed", "interrupted"
+        for one that was killed, or in lists "unreadable".
+    architecture : str
+    epoch, epochs : int
+        Done, and asked for.
+    best_score : float or None
+        Best value of `monitor` so far.
+    monitor : str
+    """
+
+    path: Path
+    state: str
+    architecture: str
+    epoch: int
+    epochs: int
+    best_score: float | None
+    monitor: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Summary ready for JSON."""
+        return {**self.__dict__, "path": str(self.path)}
+
+
+class RunStory:
+    """Where a run stands; a second look reads only what was added since the first.
+
+    Parameters
+    ----------
+    run : RunFolder
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._config = run.read_config()
+        self._place, self._lines = 0, 0
+        self._state = "waiting"
+        self._epochs: list[EpochEnded] = []
+
+    def look(self) -> RunSummary:
+        """Read on.
+
+        Raises
+        ------
+        ReadError
+            A line is no event.
+        """
+        for event in self._read_events():
+            self._add(event)
+        lost = self._state == "training" and not is_training(self.run)
+        training, epochs = self._config.training, self._epochs
+        best = next((event for event in reversed(epochs) if event.best), None)
+        return RunSummary(
+            self.run.path, "interrupted" if lost else self._state, self._config.model.name,
+            epochs[-1].epoch if epochs else 0, training.epochs,
+            None if best is None else _score(best, training.shown_score), training.shown_score,
+        )  # fmt: skip
+
+    def _read_events(self) -> Iterator[Event]:
+        """Read the complete lines that are new."""
+        try:
+            with self.run.events.open("rb") as file:
+                file.seek(self._place)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._place, self._lines = self._place + len(line), self._lines + 1
+                    yield parse_line(line.decode("utf-8", "replace"), self._lines, self.run)
+        except FileNotFoundError:
+            return
+
+    def _add(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._state = "training"
+            case RunEnded():
+                self._state = event.reason
+            case RunFailed():
+                self._state = "failed"
+            case EpochEnded():
+                _add_last(self._epochs, event)
+            case _:
+                pass
+
+
+def summarize_run(run: RunFolder) -> RunSummary:
+    """Read where a run stands."""
+    return RunStory(run).look()
+
+
+def list_runs(
+    folder: str | Path, *, stories: dict[Path, RunStory] | None = None
+) -> list[RunSummary]:
+    """Summaries of the runs directly inside `folder`, or of `folder` itself, by name.
+
+    Parameters
+    ----------
+    folder : path
+    stories : dict, optional
+        What was read before, by run; filled, and read on from there the next time.
+
+    Raises
+    ------
+    ReadError
+        There is no such folder.
+    """
+    folder, stories = Path(folder), {} if stories is None else stories
+    if not folder.is_dir():
+        raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
+    candidates = [folder, *sorted(folder.iterdir())]
+    return [_summarize(path, stories) for path in candidates if (path / "config.yaml").is_file()]
+
+
+def _summarize(path: Path, stories: dict[Path, RunStory]) -> RunSummary:
+    """Summary of one run in a list; one that cannot be read does not hide the others."""
+    try:
+        if path not in stories:
+            stories[path] = RunStory(RunFolder(path))
+        return stories[path].look()
+    except PixelwiseError:
+        stories.pop(path, None)
+        return RunSummary(path, "unreadable", "", 0, 0, None, "")
+
+
+def _score(event: EpochEnded, name: str) -> float | None:
+    """Give the validation loss or a score by its name."""
+    return event.validation_loss if name == "loss" else event.scores.get(name)

@@ -1,0 +1,45 @@
+"""The running statistics of a network, which a step that went wrong must not change."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningBuffers:
+    """Floating-point buffers of a network, and what they were after the last good step.
+
+    They are kept joined in one tensor, so that a step costs three small launches on a GPU and not
+    three for each layer.
+
+    Parameters
+    ----------
+    network : Module
+        On its device.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._buffers = [b for b in network.buffers() if b.dtype == torch.float32]
+        self.remember()
+
+    def remember(self) -> None:
+        """Take the buffers as they are for good."""
+        self._good = self._join()
+
+    def restore(self) -> None:
+        """Put back what was good."""
+        self._write(self._good)
+
+    def keep_if(self, finite: Tensor) -> None:
+        """Take the buffers for good if a flag on the device is true; else put back what was."""
+        if self._buffers:
+            self._good = torch.where(finite, self._join(), self._good)
+            self._write(self._good)
+
+    def _join(self) -> Tensor:
+        return torch.cat([b.flatten() for b in self._buffers]) if self._buffers else torch.empty(0)
+
+    def _write(self, joined: Tensor) -> None:
+        pieces = torch.split(joined, [b.numel() for b in self._buffers])
+        shaped = [p.view_as(b) for p, b in zip(pieces, self._buffers, strict=True)]
+        torch._foreach_copy_(self._buffers, shaped)

@@ -1,0 +1,377 @@
+"""The training loop: epochs, what is judged and saved after each, and the way out of faults."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixelwise.errors import DivergedError
+from pixelwise.events import EpochEnded, Event, RunEnded, RunStarted, StepsDone, Warned
+from pixelwise.runs import RunFolder
+from pixelwise.training.checkpoints import Progress
+from pixelwise.training.optimizers import PLATEAU_FACTOR
+from pixelwise.training.previews import PreviewSet
+from pixelwise.training.saving import ModelFile, Reason, Saver
+from pixelwise.training.stepper import Stepper, Validation
+
+_REPORT_SECONDS = 0.5
+_SKIPPED_IN_A_ROW = 3
+_SKIPPED_IN_AN_EPOCH = 5
+_ROLL_BACKS = 3
+
+EndReason = Literal["finished", "stopped", "no_progress"]
+
+
+@dataclass
+class Training:
+    """One training between its first and last event.
+
+    Attributes
+    ----------
+    stepper : Stepper
+    run : RunFolder
+    progress : Progress
+    saver : Saver
+    notes : tuple of str
+        What to warn of at the start.
+    """
+
+    stepper: Stepper
+    run: RunFolder
+    progress: Progress
+    saver: Saver = field(kw_only=True)
+    notes: tuple[str, ...] = field(default=(), init=False)
+    _losses: list[Tensor] = field(default_factory=list, init=False)
+    _saved: float = field(default_factory=time.perf_counter, init=False)
+
+    def iter_events(self, *, resumed: bool) -> Iterator[Event]:
+        """Train all epochs that are left."""
+        started = time.perf_counter()
+        previews = PreviewSet(self.stepper, self.run)
+        try:
+            yield self._describe(resumed=resumed)
+            for note in self.stepper.setup.notes + self.notes:
+                yield Warned(message=note)
+            if not self.saver.checkpoints.exist:
+                yield from self._save()
+            yield from self._train(previews, started)
+        except GeneratorExit:
+            if not self._read_losses():  # else an older state is the better one to go on from
+                self.saver.is_behind = True
+                list(self.saver.finish(self.stepper, self.progress))
+            raise
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or patience is at its end."""
+        return self.progress.epoch >= self.stepper.config.epochs or self._waited_enough()
+
+    def _train(self, previews: PreviewSet, started: float) -> Iterator[Event]:
+        """Train epoch by epoch until the last one, a stop, or the end of patience."""
+        is_stopped = False
+        while not is_stopped and not self.is_over:
+            epoch_started = time.perf_counter()
+            yield from self._train_epoch()
+            if self._read_losses():
+                yield from self._roll_back()
+            elif self.progress.step < self.stepper.steps:
+                is_stopped = True
+                yield from self._save()
+            else:
+                yield from self._end_epoch(epoch_started)
+                yield from previews.write(self.progress.epoch)
+                yield from self._note_memory()
+        done = self.progress.epoch >= self.stepper.config.epochs
+        reason: EndReason = "finished" if done else "stopped" if is_stopped else "no_progress"
+        yield from self._end(reason, started)
+
+    def _train_epoch(self) -> Iterator[Event]:
+        """Do the steps that are left of an epoch, or fewer when asked to stop or gone astray."""
+        progress, steps = self.progress, self.stepper.steps
+        batches = self.stepper.draw_batches(progress.epoch)
+        pace = _Pace(progress.step)
+        while progress.step < steps and not self.run.stop_request.exists():
+            loss = self.stepper.train(
+                batches[progress.step],
+                epoch=progress.epoch,
+                step=progress.step,
+                factor=progress.plateau_factor,
+            )
+            self._losses.append(loss)
+            progress.step += 1
+            must_save = self._must_save() and progress.step < steps
+            if must_save or pace.is_due():
+                if self._read_losses():
+                    return
+                if must_save:
+                    yield from self._note_memory()
+                    yield from self._save()
+                yield self._report(pace)
+
+    def _must_save(self) -> bool:
+        """Whether the last state is old, or from before the memory was full."""
+        age = time.perf_counter() - self._saved
+        grown = self.stepper.parts != self.progress.parts
+        return grown or age > self.stepper.config.save_minutes * 60
+
+    def _read_losses(self) -> bool:
+        """Count the losses of the steps since the last look; True if too many are not finite.
+
+        This waits for the device. They are added one by one and judged in their order, so that it
+        does not matter when it is done.
+        """
+        progress = self.progress
+        losses = torch.stack(self._losses).tolist() if self._losses else []
+        self._losses.clear()
+        for loss in losses:
+            if math.isfinite(loss):
+                progress.loss_sum += loss
+                progress.skipped_in_a_row = 0
+                continue
+            progress.skipped += 1
+            progress.skipped_in_a_row += 1
+            if self._is_astray:
+                return True
+        return self._is_astray
+
+    @property
+    def _is_astray(self) -> bool:
+        """Whether so many steps were not finite that going on is of no use."""
+        progress = self.progress
+        return (
+            progress.skipped_in_a_row >= _SKIPPED_IN_A_ROW
+            or progress.skipped >= _SKIPPED_IN_AN_EPOCH
+        )
+
+    def _roll_back(self) -> Iterator[Event]:
+        """Go back to the start of the epoch, with half the learning rate.
+
+        Raises
+        ------
+        DivergedError
+            That was done too often already.
+        """
+        fault, epoch = self.progress, self.progress.epoch + 1
+        found = f"{fault.skipped} steps of epoch {epoch} gave no finite loss or gradient"
+        if fault.roll_backs >= _ROLL_BACKS:
+            raise DivergedError(
+                f"{found}, after {_ROLL_BACKS} returns to an earlier state with half the learning "
+                "rate each. Start a new run with a lower --learning-rate, another --loss, or "
+                f"--precision fp32; the best model so far is {self.run.model}, if it is there."
+            )
+        state = self.saver.checkpoints.load_start(self.stepper.setup.network)
+        self.progress = self.stepper.restore(state)
+        progress = self.progress
+        progress.roll_backs = fault.roll_backs + 1
+        progress.parts, progress.validation_parts = fault.parts, fault.validation_parts
+        self.stepper.resume_at(progress)
+        yield from self._save()
+        yield Warned(
+            message=f"{found}: the training goes on from the start of epoch {progress.epoch + 1}, "
+            f"with {progress.damping:g} of the learning rate."
+        )
+
+    def _end_epoch(self, started: float) -> Iterator[Event]:
+        """Validate, remember whether it was the best epoch, and save."""
+        trained = time.perf_counter() - started
+        validation = self.stepper.validate()
+        progress, config = self.progress, self.stepper.config
+        patches = self.stepper.steps * self.stepper.batch_size
+        train_loss, skipped = self._mean_loss(), progress.skipped
+        rate = self._rate(self.stepper.steps - 1)
+        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        progress.skipped = 0
+        best = self._judge(validation)
+        saved = list(self._save_models(validation, best=best))
+        # The story before the state: what is done twice is told twice, but nothing goes untold.
+        yield EpochEnded(
+            epoch=progress.epoch,
+            epochs=config.epochs,
+            train_loss=train_loss,
+            validation_loss=validation.loss,
+            scores=validation.scores.summary(),
+            class_dice={n: r.to_dict()["dice"] for n, r in validation.scores.per_class().items()},
+            learning_rate=rate,
+            seconds=time.perf_counter() - started,
+            patches_per_second=patches / trained,
+            best=best,
+        )
+        yield from saved
+        if skipped:
+            yield Warned(
+                message=f"{skipped} of {self.stepper.steps} steps of epoch {progress.epoch} gave "
+                "no finite loss or gradient and were skipped."
+            )
+        yield from self._note_memory()
+        yield from self._save()
+
+    def _save_models(self, validation: Validation, *, best: bool) -> Iterator[Event]:
+        """Write the model files of an epoch: the best so far, and those to be kept."""
+        epoch, keep_every = self.progress.epoch, self.stepper.config.keep_every
+        if best:
+            file = self._create_file("best", validation, name=None)
+            yield from self.saver.save_model(file)
+        if keep_every and epoch % keep_every == 0:
+            file = self._create_file("kept", validation, name=f"epoch-{epoch:04d}.safetensors")
+            yield from self.saver.save_model(file)
+
+    def _judge(self, validation: Validation) -> bool:
+        """Take note of an epoch's validation; True if it is the best so far."""
+        progress, monitor = self.progress, self.stepper.config.monitor
+        score = validation.score(self.stepper.config.shown_score)
+        best = monitor == "last" or (
+            score is not None
+            and (
+                progress.best_score is None
+                or (
+                    score < progress.best_score
+                    if monitor == "loss"
+                    else score > progress.best_score
+                )
+            )
+        )
+        progress.waited = 0 if best else progress.waited + 1
+        if best:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+        self._watch_plateau(validation.loss)
+        return best
+
+    def _watch_plateau(self, loss: float | None) -> None:
+        """Cut the rate of the schedule "plateau" when the validation loss no longer falls."""
+        progress = self.progress
+        if loss is not None and (progress.plateau_best is None or loss < progress.plateau_best):
+            progress.plateau_best, progress.plateau_waited = loss, 0
+            return
+        progress.plateau_waited += 1
+        if progress.plateau_waited > self.stepper.config.plateau_epochs:
+            progress.plateau_factor *= PLATEAU_FACTOR
+            progress.plateau_waited = 0
+
+    def _waited_enough(self) -> bool:
+        """Whether early stopping is on and its patience over."""
+        patience = self.stepper.config.patience
+        return patience is not None and self.progress.waited >= patience
+
+    def _end(self, reason: EndReason, started: float) -> Iterator[Event]:
+        """Make sure that all is on the disk, a model too, and say how it ended."""
+        progress = self.progress
+        if progress.best_epoch is None:
+            yield from self.saver.save_model(self._create_file("final", None, name=None))
+        yield from self.saver.finish(self.stepper, progress)
+        self.run.stop_request.unlink(missing_ok=True)
+        yield RunEnded(
+            reason=reason,
+            epochs_done=progress.epoch,
+            best_epoch=progress.best_epoch,
+            best_score=progress.best_score,
+            monitor=self.stepper.config.shown_score,
+            seconds=time.perf_counter() - started,
+            model=str(self.run.model),
+        )
+
+    def _save(self) -> Iterator[Event]:
+        """Save the state; a disk that is full does not end the training."""
+        self._saved = time.perf_counter()
+        yield from self.saver.save_state(self.stepper, self.progress)
+
+    def _create_file(
+        self, reason: Reason, validation: Validation | None, *, name: str | None
+    ) -> ModelFile:
+        """Model file of the network as it is now; without a name the run's own."""
+        setup, epoch = self.stepper.setup, self.progress.epoch
+        scores = {} if validation is None else validation.scores.summary()
+        summary = setup.card.training
+        assert summary is not None  # noqa: S101  the card of a training has one
+        summary = summary.model_copy(update={"epochs": epoch, "scores": scores})
+        card = setup.card.model_copy(update={"training": summary})
+        path = self.run.checkpoints / name if name else self.run.model
+        return ModelFile(path, setup.network.state_dict(), card, epoch=epoch, reason=reason)
+
+    def _note_memory(self) -> Iterator[Event]:
+        """Take note, and say, if the memory was full and batches are computed in more parts."""
+        progress, stepper = self.progress, self.stepper
+        if stepper.parts > progress.parts:
+            yield Warned(
+                message=f"The memory of {stepper.fabric.device} is full: from now on each batch of "
+                f"{stepper.batch_size} patches is computed in {stepper.parts} parts, one after "
+                "another. Loss and gradient stay those of the whole batch; batch normalisation "
+                "uses the statistics of each part. A smaller --batch-size is faster."
+            )
+        if stepper.validation_parts > progress.validation_parts:
+            yield Warned(
+                message=f"The memory of {stepper.fabric.device} is full: from now on batches are "
+                f"validated in {stepper.validation_parts} parts, with the same result."
+            )
+        progress.parts, progress.validation_parts = stepper.parts, stepper.validation_parts
+
+    def _mean_loss(self) -> float | None:
+        """Mean loss over the patches of the epoch so far; None without a finite one."""
+        patches = (self.progress.step - self.progress.skipped) * self.stepper.batch_size
+        return self.progress.loss_sum / patches if patches else None
+
+    def _rate(self, step: int) -> float:
+        progress = self.progress
+        return self.stepper.rate(progress.epoch, step, factor=progress.plateau_factor)
+
+    def _report(self, pace: _Pace) -> StepsDone:
+        """Progress inside an epoch."""
+        progress, stepper = self.progress, self.stepper
+        done = progress.epoch * stepper.steps + progress.step
+        left = stepper.config.epochs * stepper.steps - done
+        per_step = stepper.batch_size
+        return StepsDone(
+            epoch=progress.epoch + 1,
+            step=progress.step,
+            steps=stepper.steps,
+            train_loss=self._mean_loss(),
+            learning_rate=self._rate(progress.step - 1),
+            patches_per_second=pace.per_second(progress.step) * per_step,
+            seconds_left=left / pace.per_second(progress.step),
+        )
+
+    def _describe(self, *, resumed: bool) -> RunStarted:
+        """Say what is trained, on what, and why there."""
+        setup = self.stepper.setup
+        return RunStarted(
+            run=str(self.run.path),
+            resumed=resumed,
+            device=str(setup.compute.device),
+            device_reason=setup.compute.device_reason,
+            precision=setup.compute.precision,
+            precision_reason=setup.compute.precision_reason,
+            architecture=setup.card.architecture,
+            parameters=sum(p.numel() for p in setup.network.parameters()),
+            classes=setup.card.class_names,
+            data=f"{setup.config.data.path}: {setup.understood}",
+            normalization=setup.card.normalization.source,
+            train_images=setup.train_images,
+            validation_images=setup.validation_images,
+            train_patches=len(setup.train),
+            validation_patches=len(setup.validation),
+            epochs=setup.config.training.epochs,
+            batch_size=self.stepper.batch_size,
+        )
+
+
+class _Pace:
+    """Steps per second since the epoch's start, and when the next report is due."""
+
+    def __init__(self, step: int) -> None:
+        self._first_step = step
+        self._started = self._reported = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Whether the last report is long enough ago."""
+        now = time.perf_counter()
+        due = now - self._reported > _REPORT_SECONDS
+        self._reported = now if due else self._reported
+        return due
+
+    def per_second(self, step: int) -> float:
+        return (step - self._first_step) / (time.perf_counter() - self._started)

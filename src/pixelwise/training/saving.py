@@ -1,0 +1,167 @@
+"""What a training writes, on disks that may be full: later what cannot be written now.
+
+A training outlives a full disk. Model files wait in memory, the state is saved after the next
+epoch, and events are written in their order as soon as they can be; each failure is an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from pixelwise.cards import Card
+from pixelwise.errors import WriteError
+from pixelwise.events import Event, ModelSaved, Warned
+from pixelwise.models.files import save_model
+from pixelwise.runs import RunFolder
+from pixelwise.training.checkpoints import Checkpoints, Progress
+from pixelwise.training.stepper import Stepper
+
+Reason = Literal["best", "kept", "final"]
+_LATER = "The training goes on and tries again after the next epoch."
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file to be written.
+
+    Attributes
+    ----------
+    path : Path
+    weights : mapping of str to Tensor
+        The network's state dict.
+    card : Card
+    epoch : int
+    reason : str
+    """
+
+    path: Path
+    weights: Mapping[str, Tensor]
+    card: Card
+    epoch: int
+    reason: Reason
+
+    def write(self) -> ModelSaved:
+        """Write the file, or raise `WriteError`."""
+        save_model(self.path, self.weights, self.card)
+        return ModelSaved(path=str(self.path), epoch=self.epoch, reason=self.reason)
+
+    def detach(self) -> ModelFile:
+        """Copy it, so that the training cannot change its weights."""
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in self.weights.items()}
+        return replace(self, weights=weights)
+
+
+@dataclass
+class Saver:
+    """Writes models and states of one run.
+
+    A state is never saved before the models that it knows of: who goes on from it would not make
+    them again.
+
+    Attributes
+    ----------
+    run : RunFolder
+    checkpoints : Checkpoints
+    waiting : dict of Path to ModelFile
+        What could not be written yet.
+    is_behind : bool
+        Whether the last attempt to save the state failed.
+    """
+
+    run: RunFolder
+    checkpoints: Checkpoints
+    waiting: dict[Path, ModelFile] = field(default_factory=dict, init=False)
+    is_behind: bool = field(default=False, init=False)
+
+    def save_model(self, file: ModelFile) -> Iterator[Event]:
+        """Write a model file, or keep it for later and say so."""
+        try:
+            saved = file.write()
+        except WriteError as error:
+            self.waiting[file.path] = file.detach()
+            yield Warned(message=f"{error} {_LATER}")
+            return
+        self.waiting.pop(file.path, None)
+        yield saved
+
+    def save_state(self, stepper: Stepper, progress: Progress) -> Iterator[Event]:
+        """Write what waits and the state, or say why not."""
+        try:
+            yield from self._write_waiting()
+            self._write_state(stepper, progress)
+        except WriteError as error:
+            self.is_behind = True
+            yield Warned(message=f"{error} {_LATER}")
+
+    def finish(self, stepper: Stepper, progress: Progress) -> Iterator[Event]:
+        """Write what waits, and the state if it was not saved.
+
+        Raises
+        ------
+        WriteError
+            It still cannot be written.
+        """
+        yield from self._write_waiting()
+        if self.is_behind:
+            self._write_state(stepper, progress)
+
+    def _write_waiting(self) -> Iterator[Event]:
+        while self.waiting:
+            path, file = next(iter(self.waiting.items()))
+            saved = file.write()
+            del self.waiting[path]
+            yield saved
+
+    def _write_state(self, stepper: Stepper, progress: Progress) -> None:
+        with suppress(WriteError):  # a story with gaps is better than a training without states
+            self.run.flush_events()
+        self.checkpoints.save(stepper.setup.network, stepper.others, progress=progress)
+        self.is_behind = False
+
+
+class Story:
+    """The run's events, written in their order; those that the disk does not take wait.
+
+    Parameters
+    ----------
+    run : RunFolder
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._waiting: list[Event] = []
+
+    def add(self, event: Event) -> Iterator[Event]:
+        """Write an event and give it on; the first one that cannot be written brings another."""
+        is_first = not self._waiting
+        self._waiting.append(event)
+        try:
+            self.close()
+        except WriteError as error:
+            yield event
+            if is_first:
+                warning = Warned(
+                    message=f"{error} What happens is kept in memory and written when it can be."
+                )
+                self._waiting.append(warning)
+                yield warning
+            return
+        yield event
+
+    def close(self) -> None:
+        """Write what waits.
+
+        Raises
+        ------
+        WriteError
+            It still cannot be written.
+        """
+        if self._waiting:
+            self._run.append(*self._waiting)
+            self._waiting.clear()

@@ -1,0 +1,52 @@
+"""Trainings that are ended from outside, in a process of their own, and go on."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pixelwise.events import RunEnded
+from pixelwise.runs import RunFolder, iter_events, request_stop
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_drill.py"
+
+
+@pytest.fixture(scope="module")
+def drill() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("kill_drill", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_killed_at_random_moments_gives_the_same_bits(drill: ModuleType, tmp_path: Path) -> None:
+    assert drill.drill(tmp_path, times=2, seed=1) == 2
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stop file"])
+def test_asked_to_stop_gives_the_same_bits(drill: ModuleType, tmp_path: Path, how: str) -> None:
+    data = drill.write_data(tmp_path / "data")
+    straight, config = (drill.create_config(data, tmp_path / name) for name in ("a", "b"))
+    drill.run_to_end(straight)
+    run = RunFolder(config.run)
+    child = drill.start(config)
+    while "steps_done" not in (run.events.read_text() if run.events.exists() else ""):
+        assert child.poll() is None
+    if how == "stop file":
+        request_stop(run)
+    else:
+        child.send_signal(getattr(signal, how))
+    child.communicate()
+    assert child.returncode == 0
+    ended = list(iter_events(run))[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.reason == "stopped"
+    drill.run_to_end(config)
+    results = drill.read_result(run), drill.read_result(RunFolder(straight.run))
+    assert drill.find_differences(*results) == []

@@ -1,0 +1,159 @@
+"""Trainings on a disk that is full for a while, or for good."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pixelwise import atomic
+from pixelwise.errors import WriteError
+from pixelwise.events import EpochEnded, Event, RunEnded, Warned
+from pixelwise.runs import RunFolder, iter_events
+from pixelwise.training.fit import fit, resume
+from tests.training.conftest import assert_same_result, assert_same_run, create_config
+
+SECTIONS: dict[str, Any] = {"training": {"epochs": 3, "monitor": "last"}}
+
+
+class FullDisk:
+    """Takes nothing while it is full: neither bytes nor a flush, of files with a certain name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.is_full = False
+        self.refused = 0
+        self._name, self._fsync, self._write = name, os.fsync, os.write
+        monkeypatch.setattr(atomic.os, "fsync", self.fsync)
+        monkeypatch.setattr(atomic.os, "write", self.write)
+
+    def _refuse(self, handle: int) -> None:
+        if self.is_full and self._name in Path(f"/proc/self/fd/{handle}").readlink().name:
+            self.refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fsync(self, handle: int) -> None:
+        self._refuse(handle)
+        self._fsync(handle)
+
+    def write(self, handle: int, data: bytes) -> int:
+        try:
+            self._refuse(handle)
+        except OSError:
+            if len(data) < 10:
+                raise
+            return self._write(handle, data[:9])  # a full disk takes the first bytes
+        return self._write(handle, data)
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="finds the names of open files in /proc"
+)
+
+
+def train(run: Path, discs: Path, disk: FullDisk, *, full: tuple[int, int]) -> list[Event]:
+    """Train; the disk is full between the ends of two epochs."""
+    events = []
+    for event in fit(create_config(discs, run, **SECTIONS)):
+        events.append(event)
+        if isinstance(event, EpochEnded):
+            disk.is_full = full[0] <= event.epoch < full[1]
+    return events
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ["last", "model", "epoch-", "events", ""])
+def test_a_disk_that_is_full_for_a_while_costs_nothing(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    list(fit(create_config(discs, tmp_path / "straight", **SECTIONS)))
+    disk = FullDisk(monkeypatch, name)
+    events = train(tmp_path / "run", discs, disk, full=(1, 2))
+    assert disk.refused
+    assert any("No space left" in e.message for e in events if isinstance(e, Warned))
+    assert isinstance(events[-1], RunEnded)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+    assert list(iter_events(RunFolder(tmp_path / "run"))) == events
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ["last", "model", "events"])
+def test_a_disk_that_stays_full_is_an_error_at_the_end(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    list(fit(create_config(discs, tmp_path / "straight", **SECTIONS)))
+    disk = FullDisk(monkeypatch, name)
+    with pytest.raises(WriteError, match="No space left"):
+        train(tmp_path / "run", discs, disk, full=(1, 9))
+    disk.is_full = False
+    list(resume(tmp_path / "run"))
+    # what waited in memory to be told is lost with its process, what was learned is not
+    check = assert_same_result if name == "events" else assert_same_run
+    check(tmp_path / "run", tmp_path / "straight")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    try:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_small_disk_that_fills_up(discs: Path, tmp_path: Path, small_disk: Path) -> None:
+    list(fit(create_config(discs, tmp_path / "straight", **SECTIONS)))
+    ballast = small_disk / "ballast"
+    events = []
+    for event in fit(create_config(discs, small_disk / "run", **SECTIONS)):
+        events.append(event)
+        if isinstance(event, EpochEnded) and event.epoch == 1:
+            fill(ballast)
+        if isinstance(event, EpochEnded) and event.epoch == 2:
+            ballast.unlink()
+    assert any("No space left" in e.message for e in events if isinstance(e, Warned))
+    assert list(iter_events(RunFolder(small_disk / "run"))) == events
+    assert_same_run(small_disk / "run", tmp_path / "straight")
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            pass
+
+
+def test_a_second_process_is_refused(discs: Path, tmp_path: Path) -> None:
+    events = fit(create_config(discs, tmp_path / "run"))
+    next(events)
+    for command in (
+        ["resume", str(tmp_path / "run")],
+        ["train", str(discs), "--out", str(tmp_path / "run")],
+    ):
+        second = subprocess.run(
+            [sys.executable, "-m", "pixelwise", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "nother process" in second.stderr or "already holds a run" in second.stderr
+    assert isinstance(list(events)[-1], RunEnded)
