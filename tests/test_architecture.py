@@ -27,7 +27,7 @@ TESTS = REPOSITORY / "tests"
 LAYERS = [
     {"errors"},
     {"atomic", "classes"},
-    {"architectures", "axes", "events", "scores"},
+    {"architectures", "axes", "events", "frozen", "scores"},
     {"config", "figures", "images"},
     {"normalization"},
     {"cards", "datasets", "requests", "runs", "samples"},

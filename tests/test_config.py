@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from pixelwise.config import (
     AugmentationConfig,
-    Config,
     DataConfig,
     ModelConfig,
     PatchConfig,
@@ -18,7 +16,8 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
-from pixelwise.errors import ConfigError, ReadError
+from pixelwise.errors import ConfigError
+from pixelwise.frozen import Config
 
 ALL = [
     *(AugmentationConfig, DataConfig, ModelConfig, PatchConfig, PredictConfig),
@@ -69,21 +68,6 @@ def test_every_field_is_described(model: type[Config]) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        (256, (256, 256)),
-        ("256", (256, 256)),
-        ("360x480", (360, 480)),
-        ("360,480", (360, 480)),
-        ("360X480", (360, 480)),
-        ([3, 4], (3, 4)),
-    ],
-)
-def test_sizes(text: Any, size: tuple[int, int]) -> None:
-    assert PatchConfig.create(size=text).size == size
-
-
 def test_the_step_is_the_size_unless_given() -> None:
     assert PatchConfig(size=(8, 9)).step_px == (8, 9)
     assert PatchConfig.create(size=8, step="2x3").step_px == (2, 3)
@@ -120,35 +104,6 @@ def test_wrong_values_are_named(model: type[Config], fields: dict[str, Any], mes
     with pytest.raises(ConfigError, match=message) as caught:
         model.create(**fields)
     assert "pydantic" not in str(caught.value)
-
-
-def test_frozen() -> None:
-    with pytest.raises(ValidationError):
-        PatchConfig().edge = "drop"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("size: [1", "not valid YAML"),
-        ("- 1", "must be a YAML mapping.*got list"),
-        ("", "got NoneType"),
-        ("size: 0", "size"),
-    ],
-)
-def test_wrong_yaml(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        PatchConfig.from_yaml(text)
-
-
-def test_files(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("size: 64\nedge: drop\n")
-    assert PatchConfig.read(tmp_path / "a.yaml") == PatchConfig(size=(64, 64), edge="drop")
-    with pytest.raises(ReadError, match=r"Cannot read the config .*b\.yaml"):
-        PatchConfig.read(tmp_path / "b.yaml")
-    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ReadError, match=r"c\.yaml"):
-        PatchConfig.read(tmp_path / "c.yaml")
 
 
 def test_a_switch_follows_the_preset_unless_set() -> None:

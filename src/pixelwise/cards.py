@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from pixelwise.classes import SegmentationClass
-from pixelwise.config import Config
 from pixelwise.errors import ModelFileError, ReadError
+from pixelwise.frozen import Config
 from pixelwise.normalization import Normalization
 
 METADATA_KEY = "pixelwise"

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pixelwise.config import Config, ModelConfig, PredictConfig, Size
+from pixelwise.config import ModelConfig, PredictConfig
+from pixelwise.frozen import Config, Size
 
 
 class PredictRequest(Config):

@@ -9,7 +9,6 @@ import pytest
 from pixelwise.architectures import list_architectures
 from pixelwise.config import (
     AugmentationConfig,
-    Config,
     DataConfig,
     ModelConfig,
     PatchConfig,
@@ -17,6 +16,7 @@ from pixelwise.config import (
     TrainingConfig,
 )
 from pixelwise.errors import ConfigError
+from pixelwise.frozen import Config
 from pixelwise.widgets.forms import Form, OptionForm
 
 pytestmark = pytest.mark.usefixtures("qapp")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from pixelwise.config import Config
+from pixelwise.frozen import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -1,0 +1,105 @@
+"""The base of all configs, and values as people type them: ``256x320``, ``0=background``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pixelwise.errors import ConfigError, ReadError
+
+
+def _parse_size(value: Any) -> Any:
+    """Read ``256``, ``"256"`` and ``"360x480"`` as (height, width)."""
+    if isinstance(value, str):
+        sides = value.lower().replace(",", "x").split("x")
+        value = sides * 2 if len(sides) == 1 else sides
+    return (value, value) if isinstance(value, int) else value
+
+
+def _parse_mapping(value: Any) -> Any:
+    """Read ``"0=background,255=cell"`` as a mapping; leave other values as they are."""
+    if isinstance(value, str) and "=" in value:
+        return dict(item.strip().split("=", 1) for item in value.split(","))
+    if isinstance(value, dict):
+        return {str(key): name for key, name in value.items()}
+    return value
+
+
+def _parse_numbers(value: Any) -> Any:
+    """Read ``"1,2.5"`` as a tuple of numbers."""
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
+ClassMapping = Annotated[
+    Literal["auto", "instances"] | dict[str, str], BeforeValidator(_parse_mapping)
+]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_parse_numbers)]
+Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown fields, YAML both ways."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def create(cls, **values: Any) -> Self:
+        """Make a config; a wrong value raises `ConfigError` with the field's name and limits."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_describe(error, cls.__name__)) from error
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """Read a config from YAML text.
+
+        Raises
+        ------
+        ConfigError
+            The text is no YAML mapping, or a value is wrong.
+        """
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The config is not valid YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(
+                "The config must be a YAML mapping such as 'data: {path: stage1_train}', "
+                f"got {type(values).__name__}."
+            )
+        return cls.create(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a config from a YAML file."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReadError(f"Cannot read the config {path}: {error}") from error
+        return cls.from_yaml(text)
+
+    def to_yaml(self) -> str:
+        """Write the config as YAML that `from_yaml` reads back to an equal config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _describe(error: ValidationError, model: str) -> str:
+    """Say each wrong field of a pydantic error in one line, without pydantic's own wording."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        where = ".".join(str(part) for part in detail["loc"] if not _is_branch(part)) or model
+        message = detail["msg"].removeprefix("Value error, ").rstrip(".")
+        found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+        lines.append(f"{where}: {message}{found}")
+    return "; ".join(dict.fromkeys(lines)) + "."
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether a location part names a branch of a union and not a field."""
+    return isinstance(part, str) and ("[" in part or part in ("int", "str", "float"))
