@@ -6,7 +6,7 @@
 Four ways train the same network on patches of the same images:
 
 a  the limit: forward, backward and optimiser step on one batch that never leaves the device, with
-   the precision, memory format and optimiser of `fit`, and PyTorch's own cross-entropy;
+   the precision, memory format, optimiser and allocator of `fit`, and PyTorch's own cross-entropy;
 b  `fit` with everything on: patches cut at random places, augmentation (preset "light"), Dice loss
    and cross-entropy, events, run folder. Steps of training only: validation, checkpoints and
    previews lie between epochs and are not inside;
@@ -174,6 +174,7 @@ def create_network(config: Any) -> Network:
 def train_at_the_limit(config: Any, device: torch.device, clock: Clock) -> None:
     """Way a: one batch, over and over."""
     from pixelwise.models.devices import choose_compute
+    from pixelwise.training.memory import keeping_freed_memory
 
     compute = choose_compute(str(device))
     torch.backends.cudnn.benchmark = True
@@ -184,14 +185,15 @@ def train_at_the_limit(config: Any, device: torch.device, clock: Clock) -> None:
     image = torch.randn(count, 3, *size, device=device)
     image = image.contiguous(memory_format=torch.channels_last)
     mask = torch.randint(2, (count, *size), device=device)
-    while True:
-        optimizer.zero_grad(set_to_none=True)
-        with compute.autocast():
-            logits = network(image)
-        scaler.scale(F.cross_entropy(logits.float(), mask)).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        clock.count(1)
+    with keeping_freed_memory():
+        while True:
+            optimizer.zero_grad(set_to_none=True)
+            with compute.autocast():
+                logits = network(image)
+            scaler.scale(F.cross_entropy(logits.float(), mask)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            clock.count(1)
 
 
 def train_with_fit(config: Any, _device: torch.device, clock: Clock) -> None:
@@ -353,8 +355,9 @@ def measure(network: str, arguments: argparse.Namespace) -> dict[str, Child]:
 def describe(network: str, children: dict[str, Child]) -> str:
     """Write one line of the table."""
     speeds = {way: statistics.median(child.speeds) for way, child in children.items()}
+    ours = children["b"].speeds
     ratios = (
-        statistics.median(b / x for b, x in zip(children["b"].speeds, children[way].speeds, strict=True))
+        statistics.median(b / x for b, x in zip(ours, children[way].speeds, strict=True))
         for way in "acd"
     )
     return (

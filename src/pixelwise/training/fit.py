@@ -26,6 +26,7 @@ from pixelwise.events import (
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder, create_run, lock_run, open_run, require_new_run
 from pixelwise.training.checkpoints import Progress, load_state, save_state
+from pixelwise.training.memory import keeping_freed_memory
 from pixelwise.training.optimizers import PLATEAU_FACTOR
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.setup import prepare
@@ -59,7 +60,7 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     stepper = Stepper(prepare(config))
     create_run(config)
     progress = Progress(data=stepper.setup.fingerprint)
-    with lock_run(run):
+    with lock_run(run), keeping_freed_memory():
         yield from _record(run, Training(stepper, run, progress), resumed=False)
 
 
@@ -84,7 +85,7 @@ def resume(path: str | Path) -> Iterator[Event]:
         There is no run or checkpoint, or it is damaged.
     """
     run = open_run(path)
-    with lock_run(run):
+    with lock_run(run), keeping_freed_memory():
         _forget_old_stop(run)
         stepper = Stepper(prepare(run.read_config(), first_weights=False))
         progress = load_state(run.state, stepper.setup.network, stepper.optimizer)
