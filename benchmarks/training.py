@@ -66,23 +66,26 @@ class Clock:
     device: torch.device
     steps: int = 0
     taken: float = 0.0
+    processor: float = 0.0
     warm: bool = False
     last: float = field(default_factory=time.perf_counter)
+    last_processor: float = field(default_factory=time.process_time)
 
     def count(self, steps: int) -> None:
         """Take note of steps that are done; wait for the next turn when this one is over."""
         self.steps += steps
         self.taken += time.perf_counter() - self.last
+        self.processor += time.process_time() - self.last_processor
         if self.is_over():
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
                 self.taken += time.perf_counter() - self.last
             self.wait()
-        self.last = time.perf_counter()
+        self.skip()
 
     def skip(self) -> None:
         """Leave out the time since the last step: it was no training."""
-        self.last = time.perf_counter()
+        self.last, self.last_processor = time.perf_counter(), time.process_time()
 
     def is_over(self) -> bool:
         """Whether the turn, or the warm-up before the first, has lasted long enough."""
@@ -92,11 +95,11 @@ class Clock:
 
     def wait(self) -> None:
         """Report, and go on when told to; end the process when told nothing more."""
-        figures = {"steps": self.steps, "seconds": self.taken, "bytes": self.peak()}
-        print(json.dumps(figures), flush=True)
+        figures = {"steps": self.steps, "seconds": self.taken, "processor": self.processor}
+        print(json.dumps(figures | {"bytes": self.peak()}), flush=True)
         if not sys.stdin.readline():
             os._exit(0)  # some ways have no other exit than their end
-        self.steps, self.taken, self.warm = 0, 0.0, True
+        self.steps, self.taken, self.processor, self.warm = 0, 0.0, 0.0, True
 
     def peak(self) -> int:
         """Largest memory so far, in bytes: of the GPU, or of this process without its workers."""
@@ -174,7 +177,7 @@ def create_network(config: Any) -> Network:
 def train_at_the_limit(config: Any, device: torch.device, clock: Clock) -> None:
     """Way a: one batch, over and over."""
     from pixelwise.models.devices import choose_compute
-    from pixelwise.training.memory import keeping_freed_memory
+    from pixelwise.training.allocator import keeping_freed_memory
 
     compute = choose_compute(str(device))
     torch.backends.cudnn.benchmark = True
@@ -302,6 +305,7 @@ class Child:
 
     process: subprocess.Popen[str]
     speeds: list[float] = field(default_factory=list)
+    efforts: list[float] = field(default_factory=list)
     peak: int = 0
 
     def read(self) -> dict[str, float]:
@@ -319,6 +323,7 @@ class Child:
         self.process.stdin.flush()
         figures = self.read()
         self.speeds.append(figures["steps"] * batch / figures["seconds"])
+        self.efforts.append(figures["processor"] / figures["steps"])
         self.peak = int(figures["bytes"])
 
     def end(self) -> None:
@@ -355,17 +360,19 @@ def measure(network: str, arguments: argparse.Namespace) -> dict[str, Child]:
 def describe(network: str, children: dict[str, Child]) -> str:
     """Write one line of the table."""
     speeds = {way: statistics.median(child.speeds) for way, child in children.items()}
-    ours = children["b"].speeds
-    ratios = (
-        statistics.median(b / x for b, x in zip(ours, children[way].speeds, strict=True))
-        for way in "acd"
-    )
+    ratios = [divide(children["b"].speeds, children[way].speeds) for way in "acd"]
+    ratios.append(divide(children["a"].efforts, children["b"].efforts))
     return (
         f"{network:26}"
         + "".join(f"{speed:8.2f}" for speed in speeds.values())
         + "".join(f"{ratio:7.3f}" for ratio in ratios)
         + "".join(f"{child.peak / 2**30:7.2f}" for child in children.values())
     )
+
+
+def divide(upper: list[float], lower: list[float]) -> float:
+    """Median of the ratios of each round."""
+    return statistics.median(u / x for u, x in zip(upper, lower, strict=True))
 
 
 def iter_lines(arguments: argparse.Namespace) -> Iterator[str]:
@@ -378,12 +385,13 @@ def iter_lines(arguments: argparse.Namespace) -> Iterator[str]:
         f"DSB2018; {arguments.rounds} rounds of {arguments.seconds:g} s, taken in turns."
     )
     yield "Patches per second: median of the rounds. Ratios: median of those of each round."
+    yield "CPU: b/a by the processor's time, which other processes disturb less than the clock."
     yield "Peak memory in GiB: of the GPU; on a CPU of the process, without a DataLoader's workers."
     yield "Only steps of training count; no validation is inside."
     yield "a: limit, b: fit, c: Lightning's Trainer + DataLoader, d: plain loop + DataLoader."
     yield ""
-    memory = "".join(f"{f'GiB {way}':>7}" for way in WAYS)
-    yield f"{'network':26}{'a':>8}{'b':>8}{'c':>8}{'d':>8}{'b/a':>7}{'b/c':>7}{'b/d':>7}{memory}"
+    ratios = [*(f"b/{way}" for way in "acd"), "CPU", *(f"GiB {way}" for way in WAYS)]
+    yield "".join([f"{'network':26}", *(f"{way:>8}" for way in WAYS), *(f"{r:>7}" for r in ratios)])
     for network in arguments.networks:
         yield describe(network, measure(network, arguments))
     yield ""

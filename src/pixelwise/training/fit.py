@@ -25,8 +25,8 @@ from pixelwise.events import (
 )
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder, create_run, lock_run, open_run, require_new_run
+from pixelwise.training.allocator import keeping_freed_memory
 from pixelwise.training.checkpoints import Progress, load_state, save_state
-from pixelwise.training.memory import keeping_freed_memory
 from pixelwise.training.optimizers import PLATEAU_FACTOR
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.setup import prepare
