@@ -232,6 +232,10 @@ class TrainingConfig(Config):
     )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")
+    compile: bool = Field(
+        default=False,
+        description="Compile the network with torch.compile: minutes at the start, for long runs",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of everything that is random")
     deterministic: bool = Field(default=False, description="Same bits on every run, if slower")
     keep_every: int | None = Field(

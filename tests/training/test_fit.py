@@ -189,6 +189,24 @@ def test_an_error_in_the_loop_is_the_last_event(
     assert "cable" in last.message
 
 
+def test_a_compiled_network_leaves_ordinary_weights(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, compile_ = [], torch.compile
+
+    def note(model: torch.nn.Module, **options: object) -> object:
+        compiled.append(model)
+        return compile_(model, **(options | {"backend": "eager"}))
+
+    monkeypatch.setattr(torch, "compile", note)
+    finish(fit(create_config(discs, tmp_path / "a", training={"compile": True})))
+    assert compiled
+    compiled.clear()
+    finish(fit(create_config(discs, tmp_path / "b")))
+    assert not compiled
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
 def test_tensorboard_logs_are_written(discs: Path, tmp_path: Path) -> None:
     finish(fit(create_config(discs, tmp_path / "run", training={"tensorboard": True})))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

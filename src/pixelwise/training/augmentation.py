@@ -1,7 +1,8 @@
 """Random changes to a batch of patches, on its device, the same for image and mask.
 
 Whatever is random is drawn from one generator on the CPU, so that a seed means the same on every
-device. Each patch of a batch gets its own values.
+device; only the pixels of noise are drawn where they are wanted. Each patch of a batch gets its own
+values.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Generator, Tensor
 from pixelwise.classes import VOID
 from pixelwise.config import AugmentationConfig
 from pixelwise.errors import ConfigError
+from pixelwise.training.transfer import send
 
 # Optical density of haematoxylin, eosin and DAB in RGB: Ruifrok & Johnston 2001.
 _STAINS = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
@@ -90,23 +92,34 @@ class Augmentation:
         """Vary brightness, contrast, noise and blur of normalised images (N, C, Y, X)."""
         strength, count = self.config.strength, len(image)
         if strength("contrast"):
-            factor = 1 + _uniform(count, strength("contrast"), generator).to(image.device)
+            factor = 1 + send(_uniform(count, strength("contrast"), generator), image.device)
             mean = image.mean(dim=(2, 3), keepdim=True)
             image = (image - mean) * factor + mean
         if strength("brightness"):
-            image = image + _uniform(count, strength("brightness"), generator).to(image.device)
+            image = image + send(_uniform(count, strength("brightness"), generator), image.device)
         if strength("blur"):
             image = blur(image, _uniform(count, strength("blur"), generator).abs())
         if strength("noise"):
-            sigma = _uniform(count, strength("noise"), generator).abs().to(image.device)
-            noise = torch.randn(image.shape, generator=generator).to(image.device)
-            image = image + sigma * noise
+            sigma = send(_uniform(count, strength("noise"), generator).abs(), image.device)
+            image = image + sigma * draw_noise(image, generator)
         return image
+
+
+def draw_noise(image: Tensor, generator: Generator) -> Tensor:
+    """Draw standard normal values in an image's shape, on its device.
+
+    A GPU draws them itself, from a seed: to draw and send them would take longer than a step.
+    """
+    if image.device.type != "cuda":
+        return send(torch.randn(image.shape, generator=generator), image.device)
+    own = torch.Generator(image.device)
+    own.manual_seed(*torch.randint(2**62, (1,), generator=generator).tolist())
+    return torch.randn(image.shape, generator=own, device=image.device)
 
 
 def flip(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Mirror each patch left-right with probability one half."""
-    chosen = (torch.rand(len(image), generator=generator) < 0.5).to(image.device)
+    chosen = send(torch.rand(len(image), generator=generator) < 0.5, image.device)
     return (
         torch.where(chosen[:, None, None, None], image.flip(-1), image),
         torch.where(chosen[:, None, None], mask.flip(-1), mask),
@@ -118,8 +131,9 @@ def rotate90(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor,
     square = image.shape[-1] == image.shape[-2]
     turns = torch.randint(4 if square else 2, (len(image),), generator=generator)
     turns = turns if square else turns * 2
-    images = [torch.rot90(x, int(k), (-2, -1)) for x, k in zip(image, turns, strict=True)]
-    masks = [torch.rot90(x, int(k), (-2, -1)) for x, k in zip(mask, turns, strict=True)]
+    counts = turns.tolist()
+    images = [torch.rot90(x, k, (-2, -1)) for x, k in zip(image, counts, strict=True)]
+    masks = [torch.rot90(x, k, (-2, -1)) for x, k in zip(mask, counts, strict=True)]
     return torch.stack(images), torch.stack(masks)
 
 
@@ -145,7 +159,7 @@ def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
     # affine_grid's coordinates run from -1 to 1 on both axes, whatever the sides' lengths.
     aspect = torch.tensor([[1.0, height / width], [width / height, 1.0]])
-    theta = F.pad(matrix * aspect, (0, 1)).to(image.device, image.dtype)
+    theta = send(F.pad(matrix * aspect, (0, 1)).to(image.dtype), image.device)
     grid = F.affine_grid(theta, list(image.shape), align_corners=False)
     warped = F.grid_sample(
         image, grid, mode="bilinear", padding_mode="reflection", align_corners=False
@@ -160,12 +174,12 @@ def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur with one sigma (N, 1, 1, 1), in pixels, per image (N, C, Y, X)."""
-    radius = min(math.ceil(3 * float(sigma.max())), min(image.shape[-2:]) - 1)
+    radius = min(math.ceil(3 * max(sigma.flatten().tolist())), min(image.shape[-2:]) - 1)
     if radius == 0:
         return image
     offsets = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-0.5 * (offsets / sigma.reshape(-1, 1).clamp_min(1e-3)) ** 2)
-    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).to(image.device, image.dtype)
+    kernel = send((kernel / kernel.sum(dim=1, keepdim=True)).to(image.dtype), image.device)
     count, channels, height, width = image.shape
     kernel = kernel.repeat_interleave(channels, 0)[:, None]
     planes = image.reshape(1, count * channels, height, width)
@@ -192,9 +206,9 @@ def jitter_stains(image: Tensor, strength: float, generator: Generator) -> Tenso
     shift = _uniform(count * 3, strength / 10, generator).reshape(count, 3)
     # density' = ((density @ S^-1) * factor + shift) @ S, as one matrix and one vector per image
     matrix = torch.linalg.inv(stains) @ (factor[:, :, None] * stains)
-    constant = (shift @ stains)[:, :, None, None].to(image.device, image.dtype)
+    constant = send((shift @ stains)[:, :, None, None].to(image.dtype), image.device)
     density = -torch.log(image.clamp_min(1 / 256))
-    mixed = torch.einsum("ncyx,ncd->ndyx", density, matrix.to(image.device, image.dtype))
+    mixed = torch.einsum("ncyx,ncd->ndyx", density, send(matrix.to(image.dtype), image.device))
     return torch.exp(-(mixed + constant)).clamp(0, 1)
 
 

@@ -14,6 +14,7 @@ from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
+from pixelwise.training.allocator import keeping_freed_memory
 from pixelwise.training.checkpoints import Checkpoints, Progress
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release
@@ -52,7 +53,7 @@ def _fit(config: TrainConfig) -> Iterator[Event]:
     run = require_new_run(config.run)
     stepper = Stepper(prepare(config))
     make_folder(run.path)
-    with lock_run(run):
+    with lock_run(run), keeping_freed_memory():
         create_run(config)
         yield from _record(create_training(stepper, run), resumed=False)
 
@@ -87,7 +88,7 @@ def resume(path: str | Path) -> Iterator[Event]:
 
 def _resume(path: str | Path) -> Iterator[Event]:
     run = open_run(path)
-    with lock_run(run):
+    with lock_run(run), keeping_freed_memory():
         _clean_up(run)
         checkpoints = Checkpoints(run.state)
         setup = prepare(run.read_config(), first_weights=not checkpoints.exist)

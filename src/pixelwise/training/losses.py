@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pixelwise.classes import VOID
 from pixelwise.errors import require_name
+from pixelwise.training.transfer import send
 
 _FOCUS = 2.0
 _TVERSKY_FALSE_POSITIVES = 0.3
@@ -41,8 +42,11 @@ class Loss:
         """Loss of a batch; the mean over the heads of a network with deep supervision."""
         if isinstance(logits, tuple):
             return torch.stack([self(head, mask) for head in logits]).mean()
-        weights = torch.ones(logits.shape[1]) if self.weights is None else self.weights
-        return LOSSES[self.name](logits.float(), mask, weights.to(logits.device, torch.float32))
+        if self.weights is None:
+            weights = torch.ones(logits.shape[1], device=logits.device)
+        else:
+            weights = send(self.weights.float(), logits.device)
+        return LOSSES[self.name](logits.float(), mask, weights)
 
 
 def create_loss(name: str, weights: Tensor | None = None) -> Loss:

@@ -35,7 +35,7 @@ class PreviewSet:
         if not self._numbers:
             return
         batch = stepper.setup.validation.read(self._numbers)
-        pairs = list(zip(batch.image.numpy(), batch.mask.numpy(), strict=True))
+        pairs = list(zip(batch.image.cpu().numpy(), batch.mask.cpu().numpy(), strict=True))
         self._images = [to_rgb8(image) for image, _ in pairs]
         self._truths = [
             overlay(image, truth, classes=stepper.setup.card.classes)

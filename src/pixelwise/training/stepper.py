@@ -16,16 +16,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from pixelwise.classes import VOID
 from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import Compute
 from pixelwise.scores import Scores, create_scores
+from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_resident
 from pixelwise.training.buffers import RunningBuffers
 from pixelwise.training.checkpoints import Progress, State, Stateful
 from pixelwise.training.memory import (
@@ -37,9 +39,7 @@ from pixelwise.training.memory import (
 )
 from pixelwise.training.optimizers import Schedule, create_momentum, create_optimizer
 from pixelwise.training.setup import Setup
-from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
-
-_SEEDS = 2**62
+from pixelwise.training.store import Batch, PatchStore
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,23 @@ class Stepper:
         self.fabric = _create_fabric(setup.compute, deterministic=self.config.deterministic)
         network = setup.network.to(memory_format=torch.channels_last)
         optimizer = create_optimizer(network.parameters(), self.config)
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        compiled = torch.compile(network) if self.config.compile else network
+        self.network, self.optimizer = self.fabric.setup(cast("nn.Module", compiled), optimizer)
         create_momentum(self.optimizer)
         self._trained = [p for p in network.parameters() if p.requires_grad]
         self._buffers = RunningBuffers(network)
         self.parts = self.validation_parts = 1
         self.damping = 1.0
         self._least = least_patches(network)
+        make_resident([setup.train, setup.validation], self.fabric.device)
         self._wanted = batch_size or self._choose_batch_size()
+        self.feeder = Feeder(
+            setup.train,
+            self._wanted,
+            seed=self.config.seed,
+            shift=bool(setup.augmentation.config.strength("shift")),
+            pin=self.fabric.device.type == "cuda",
+        )
         batches = self.draw_batches(0)
         self.steps, self.batch_size = len(batches), len(batches[0])
         self.schedule = Schedule(self.config, self.steps)
@@ -125,8 +134,7 @@ class Stepper:
 
     def draw_batches(self, epoch: int) -> list[list[int]]:
         """Numbers of the patches of each step of an epoch."""
-        rng = np.random.default_rng([self.config.seed, epoch])
-        return list(iter_batch_numbers(len(self.setup.train), self._wanted, rng=rng))
+        return self.feeder.draw(epoch)
 
     def rate(self, epoch: int, step: int, *, factor: float) -> float:
         """Learning rate of a step; `factor` is what the schedule "plateau" has come down to."""
@@ -147,7 +155,7 @@ class Stepper:
             group["lr"] = self.rate(epoch, step, factor=factor)
         while True:
             try:
-                return self._step(numbers, np.random.default_rng([self.config.seed, epoch, step]))
+                return self._step(numbers, epoch=epoch, step=step)
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
@@ -156,14 +164,12 @@ class Stepper:
             self._buffers.restore()
             self.parts = self._divide(self.parts, len(numbers), least=self._least)
 
-    def _step(self, numbers: list[int], rng: np.random.Generator) -> Tensor:
+    def _step(self, numbers: list[int], *, epoch: int, step: int) -> Tensor:
         """Read, augment, derive, and change the weights if all is finite."""
-        generator = torch.Generator().manual_seed(int(rng.integers(_SEEDS)))
-        seed = int(rng.integers(_SEEDS))
-        shift = self.setup.augmentation.config.strength("shift")
-        image, mask = self._augment(
-            self.setup.train.read(numbers, rng=rng if shift else None), generator
-        )
+        augmentation_seed, seed, _ = draw_seeds(self.config.seed, epoch, step)
+        generator = torch.Generator().manual_seed(augmentation_seed)
+        batch = self.feeder.take(numbers, epoch=epoch, step=step)
+        image, mask = self._augment(batch, generator)
         self.optimizer.zero_grad(set_to_none=True)
         derive = self._derive if self.parts == 1 else self._derive_in_parts
         loss = derive(image, mask, seed=seed)
@@ -235,10 +241,10 @@ class Stepper:
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
         with self._evaluating():
-            for numbers in iter_batch_numbers(len(store), self._wanted):
-                batch = store.read_once(numbers).to(self.fabric.device)
+            for read in iter_scored(store, self._wanted):
+                batch = read.to(self.fabric.device)
                 logits = self._evaluate(_normalize(batch))
-                loss_sum += self.setup.loss(logits, batch.mask) * len(numbers)
+                loss_sum += self.setup.loss(logits, batch.mask) * len(batch.mask)
                 counts += _count_confusion(batch.mask, logits)
         loss = float(loss_sum) / len(store)
         matrix = counts.reshape(classes, classes).cpu().numpy()
@@ -291,6 +297,7 @@ def _create_fabric(compute: Compute, *, deterministic: bool) -> Fabric:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
     cuda = compute.device.type == "cuda"
     return Fabric(
         accelerator=compute.device.type,
@@ -308,6 +315,8 @@ def _normalize(batch: Batch) -> Tensor:
 def _count_confusion(mask: Tensor, logits: Tensor) -> Tensor:
     """Confusion counts (C * C,), truth first, of masks (N, Y, X) and logits (N, C, Y, X)."""
     classes = logits.shape[1]
-    counted = mask != VOID
-    pairs = mask[counted].long() * classes + logits.argmax(dim=1)[counted]
-    return torch.bincount(pairs, minlength=classes * classes)
+    pairs = mask.long() * classes + logits.argmax(dim=1)
+    # One more place for void: to pick out the others, or bincount, would wait for the device.
+    places = torch.where(mask == VOID, classes * classes, pairs).flatten()
+    counts = torch.zeros(classes * classes + 1, dtype=torch.int64, device=mask.device)
+    return counts.scatter_add_(0, places, torch.ones_like(places))[:-1]

@@ -17,6 +17,7 @@ from pixelwise.datasets import Sample
 from pixelwise.errors import DataError
 from pixelwise.normalization import Normalization
 from pixelwise.patches.windows import Window, iter_windows, require_fit
+from pixelwise.training.transfer import send
 
 Array = npt.NDArray[Any]
 _READERS = 4
@@ -64,10 +65,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Put the batch on a device."""
-        return Batch(
-            self.image.to(device), self.mask.to(device), self.offset.to(device),
-            self.scale.to(device),
-        )  # fmt: skip
+        return Batch(*(send(tensor, device) for tensor in self._tensors()))
+
+    def pin(self) -> Batch:
+        """Put the batch into memory from which a GPU can fetch it by itself."""
+        return Batch(*(tensor.pin_memory() for tensor in self._tensors()))
+
+    def _tensors(self) -> tuple[torch.Tensor, ...]:
+        return self.image, self.mask, self.offset, self.scale
 
 
 def read_planes(samples: Sequence[Sample]) -> list[Plane]:
@@ -132,9 +137,27 @@ class PatchStore:
             if _has_foreground(plane.mask[window.slices], patches.min_foreground, background)
         ]
         self._norms = [normalization.parameters(plane.image) for plane in planes]
+        self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def __len__(self) -> int:
         return len(self._windows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images and masks."""
+        return sum(plane.image.nbytes + plane.mask.nbytes for plane in self.planes)
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether patches are cut on the device."""
+        return bool(self._resident)
+
+    def put_on(self, device: torch.device) -> None:
+        """Copy images and masks to a device; patches are cut there from now on."""
+        self._resident = [
+            (torch.tensor(plane.image, device=device), torch.tensor(plane.mask, device=device))
+            for plane in self.planes
+        ]
 
     def read(self, numbers: Sequence[int], *, rng: np.random.Generator | None = None) -> Batch:
         """Cut the patches with these numbers.
@@ -145,11 +168,10 @@ class PatchStore:
         rng : Generator, optional
             Moves every patch to a random place, such that all of them together cover the plane.
         """
-        cut = [self._cut(number, rng) for number in numbers]
-        images, masks, norms = zip(*cut, strict=True)
-        offset, scale = (np.stack(values)[..., None, None] for values in zip(*norms, strict=True))
-        arrays = np.stack(images), np.stack(masks), offset, scale
-        return Batch(*(torch.from_numpy(array) for array in arrays))
+        places = [self._place(number, rng) for number in numbers]
+        norms = zip(*(self._norms[plane] for plane, _ in places), strict=True)
+        offset, scale = (torch.from_numpy(np.stack(each)[..., None, None]) for each in norms)
+        return Batch(*self._cut(places), offset, scale)
 
     def read_once(self, numbers: Sequence[int]) -> Batch:
         """Cut patches for scoring: pixels that an earlier patch of the grid shows become void."""
@@ -161,13 +183,22 @@ class PatchStore:
             mask[:, : columns[window.x]] = VOID
         return batch
 
-    def _cut(self, number: int, rng: np.random.Generator | None) -> tuple[Array, Array, Any]:
-        plane_number, window = self._windows[number]
-        plane = self.planes[plane_number]
-        if rng is not None:
-            window = self._move(window, plane_number, rng)
-        area = window.slices
-        return plane.image[:, *area], plane.mask[area], self._norms[plane_number]
+    def _place(self, number: int, rng: np.random.Generator | None) -> tuple[int, Window]:
+        """Plane and window of a patch."""
+        plane, window = self._windows[number]
+        return plane, window if rng is None else self._move(window, plane, rng)
+
+    def _cut(self, places: Sequence[tuple[int, Window]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (N, C, Y, X) and masks (N, Y, X), on the host or where the planes are."""
+        if self._resident:
+            planes = [(*self._resident[plane], window.slices) for plane, window in places]
+            # CUDA is sure to stack unsigned 16-bit integers only where they are contiguous.
+            images = torch.stack([image[:, *area].contiguous() for image, _, area in planes])
+            return images, torch.stack([mask[area] for _, mask, area in planes])
+        held = [(self.planes[plane], window.slices) for plane, window in places]
+        images_read = np.stack([plane.image[:, *area] for plane, area in held])
+        masks_read = np.stack([plane.mask[area] for plane, area in held])
+        return torch.from_numpy(images_read), torch.from_numpy(masks_read)
 
     def _move(self, window: Window, plane_number: int, rng: np.random.Generator) -> Window:
         """Give a window a random place within its own share of each axis."""

@@ -1,0 +1,15 @@
+"""Host to device without waiting."""
+
+from __future__ import annotations
+
+import torch
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Put a tensor on a device; the host goes on while a GPU copies.
+
+    Only pinned memory is copied without waiting. PyTorch keeps it until the copy is done.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
