@@ -11,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,8 @@ QT_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot"
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 os.environ.setdefault("QT_API", "pyside6")
+_SETTINGS = tempfile.TemporaryDirectory(prefix="napari-settings-")  # not those of this user
+os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
 os.environ["PYTEST_QT_API"] = os.environ["QT_API"]  # two bindings in one process crash
 
 settings.register_profile("developer", deadline=None)

@@ -73,10 +73,10 @@ EVERY_OPTION = {
     "min_learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.5, "schedule": "cyclic",
     "warmup_epochs": 2, "cycle_epochs": 2, "plateau_epochs": 2, "patience": 2, "monitor": "iou",
     "normalization": "percentile", "device": "cpu", "precision": "bf16", "seed": 3,
-    "keep_every": 2, "previews": 1,
+    "keep_every": 2, "save_minutes": 5, "previews": 1,
 }  # fmt: skip
-EVERY_SWITCH = ["sparse", "freeze_encoder", "flips", "rotate90", "shift", "deterministic",
-                "tensorboard"]  # fmt: skip
+EVERY_SWITCH = ["sparse", "skip_unreadable", "freeze_encoder", "flips", "rotate90", "shift",
+                "deterministic", "compile", "tensorboard"]  # fmt: skip
 
 
 def test_every_option_reaches_the_config(pixelwise: Callable) -> None:
