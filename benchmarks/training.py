@@ -204,14 +204,16 @@ def train_with_fit(config: Any, _device: torch.device, clock: Clock) -> None:
     from pixelwise.events import StepsDone
     from pixelwise.training.fit import fit
 
-    step = 0
+    epoch = step = 0
     for event in fit(config):
-        if isinstance(event, StepsDone):
+        if isinstance(event, StepsDone) and event.epoch == epoch:
             clock.count(event.step - step)
             step = event.step
+        elif isinstance(event, StepsDone):  # what an epoch ends with lies before this first report
+            epoch, step = event.epoch, event.step
+            clock.skip()
         else:
             clock.skip()
-            step = 0
 
 
 def train_with_lightning(config: Any, device: torch.device, clock: Clock) -> None:

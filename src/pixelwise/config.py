@@ -236,6 +236,10 @@ class TrainingConfig(Config):
         default=False,
         description="Compile the network with torch.compile: minutes at the start, for long runs",
     )
+    sync_batch_norm: bool = Field(
+        default=False,
+        description="Batch normalisation over the patches of all processes, if there are several",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of everything that is random")
     deterministic: bool = Field(default=False, description="Same bits on every run, if slower")
     keep_every: int | None = Field(

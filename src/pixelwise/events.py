@@ -47,6 +47,7 @@ class RunStarted(_Event):
     validation_patches: int
     epochs: int
     batch_size: int | None = None
+    processes: int = 1
 
 
 class StepsDone(_Event):

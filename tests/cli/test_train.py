@@ -76,7 +76,7 @@ EVERY_OPTION = {
     "keep_every": 2, "save_minutes": 5, "previews": 1,
 }  # fmt: skip
 EVERY_SWITCH = ["sparse", "skip_unreadable", "freeze_encoder", "flips", "rotate90", "shift",
-                "deterministic", "compile", "tensorboard"]  # fmt: skip
+                "deterministic", "compile", "sync_batch_norm", "tensorboard"]  # fmt: skip
 
 
 def test_every_option_reaches_the_config(pixelwise: Callable) -> None:

@@ -17,10 +17,15 @@ from pixelwise.training.augmentation import (
     rotate90,
     warp,
 )
+from pixelwise.training.draws import WHOLE, Draws
 
 
 def seeded(seed: int = 0) -> Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(count: int = 6, seed: int = 0) -> Draws:
+    return Draws(seeded(seed), count)
 
 
 def batch(count: int = 6, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Tensor]:
@@ -34,7 +39,7 @@ def batch(count: int = 6, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)], ids=["square", "oblong"])
 def test_mask_moves_with_its_image(change: object, size: tuple[int, int]) -> None:
     image, mask = batch(size=size)
-    moved, labels = change(image, mask, seeded())
+    moved, labels = change(image, mask, draws(len(image)))
     assert torch.equal(labels, (moved[:, 0] > 0).to(torch.uint8))
     assert not torch.equal(moved, image)
     assert moved.shape == image.shape
@@ -43,7 +48,7 @@ def test_mask_moves_with_its_image(change: object, size: tuple[int, int]) -> Non
 
 def test_flip_mirrors_about_half_of_the_patches() -> None:
     image, mask = batch(200)
-    moved, _ = flip(image, mask, seeded())
+    moved, _ = flip(image, mask, draws(200))
     same = (moved == image).flatten(1).all(dim=1)
     mirrored = (moved == image.flip(-1)).flatten(1).all(dim=1)
     assert (same ^ mirrored).all()
@@ -52,7 +57,7 @@ def test_flip_mirrors_about_half_of_the_patches() -> None:
 
 def test_rotate90_turns_by_all_quarters() -> None:
     image, mask = batch(60)
-    moved, _ = rotate90(image, mask, seeded())
+    moved, _ = rotate90(image, mask, draws(60))
     turns = [
         next(k for k in range(4) if torch.equal(torch.rot90(x, k, (-2, -1)), y))
         for x, y in zip(image, moved, strict=True)
@@ -82,7 +87,7 @@ def test_warp_by_a_quarter_turn_equals_rot90(size: tuple[int, int]) -> None:
 
 def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
     image, mask = batch(20, (64, 64))
-    matrix = draw_affine(20, seeded(), degrees=40, zoom=0.3)
+    matrix = draw_affine(draws(20), degrees=40, zoom=0.3)
     moved, labels = warp(image, mask, matrix)
     inside = labels != VOID
     agree = ((moved[:, 0] > 0).to(torch.uint8) == labels)[inside].float().mean()
@@ -94,7 +99,7 @@ def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
 def test_warp_leaves_void_void() -> None:
     image, _ = batch()
     void = torch.full((6, 32, 32), VOID, dtype=torch.uint8)
-    assert (warp(image, void, draw_affine(6, seeded(), degrees=30, zoom=0.2))[1] == VOID).all()
+    assert (warp(image, void, draw_affine(draws(), degrees=30, zoom=0.2))[1] == VOID).all()
 
 
 def test_zoom_in_shows_no_outside() -> None:
@@ -123,12 +128,12 @@ def test_blur_equals_scikit_image() -> None:
 
 def test_stain_jitter_of_zero_changes_nothing() -> None:
     image = torch.rand(3, 3, 8, 8, generator=seeded()) * 0.9 + 0.05
-    torch.testing.assert_close(jitter_stains(image, 0.0, seeded()), image, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(jitter_stains(image, 0.0, draws(3)), image, atol=1e-5, rtol=1e-4)
 
 
 def test_stain_jitter_changes_colour_and_stays_in_range() -> None:
     image = torch.rand(3, 3, 8, 8, generator=seeded())
-    changed = jitter_stains(image, 0.5, seeded())
+    changed = jitter_stains(image, 0.5, draws(3))
     assert (changed - image).abs().mean() > 0.01
     assert (changed >= 0).all()
     assert (changed <= 1).all()
@@ -147,14 +152,17 @@ SWITCHES = {
 }  # fmt: skip
 
 
-def augment(config: AugmentationConfig, seed: int = 0) -> tuple[Tensor, Tensor]:
+def augment(
+    config: AugmentationConfig, seed: int = 0, part: slice = WHOLE
+) -> tuple[Tensor, Tensor]:
     image, mask = batch()
     augmentation = Augmentation(config, 255.0)
-    generator = seeded(seed)
+    values = Draws(seeded(seed), len(image), part)
     image = (image - image.min()) / (image.max() - image.min()) * 255
-    image, mask = augmentation.change_geometry(image, mask, generator)
-    image = augmentation.change_stains(image, generator)
-    return augmentation.change_intensities(image, generator), mask
+    image, mask = image[part], mask[part]
+    image, mask = augmentation.change_geometry(image, mask, values)
+    image = augmentation.change_stains(image, values)
+    return augmentation.change_intensities(image, values), mask
 
 
 def test_without_switches_nothing_changes() -> None:
@@ -172,6 +180,9 @@ def test_each_switch_works_alone_and_repeats_with_its_seed(switch: str) -> None:
     assert not torch.equal(image, plain)
     assert torch.isfinite(image).all()
     again, same = augment(config)
+    part, part_mask = augment(config, part=slice(2, 5))
+    torch.testing.assert_close(part, image[2:5], atol=0.3 if switch == "blur" else 0, rtol=0)
+    assert torch.equal(part_mask, mask[2:5])
     assert torch.equal(image, again)
     assert torch.equal(mask, same)
     assert not torch.equal(image, augment(config, seed=1)[0])

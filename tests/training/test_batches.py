@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelwise.classes import VOID
@@ -14,12 +15,14 @@ from pixelwise.normalization import create_range
 from pixelwise.training import batches as batches_module
 from pixelwise.training.batches import AHEAD, Feeder, iter_scored, make_resident
 from pixelwise.training.fit import fit
+from pixelwise.training.ranks import Ranks
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.store import Batch, PatchStore, Plane
 from tests.training.conftest import assert_same_result, create_config
 
 CPU = torch.device("cpu")
+ALONE = Ranks(Fabric(accelerator="cpu", devices=1))
 
 
 def create_store(dtype: type = np.uint16) -> PatchStore:
@@ -35,7 +38,7 @@ def create_store(dtype: type = np.uint16) -> PatchStore:
 
 
 def create_feeder(store: PatchStore, *, shift: bool = True) -> Feeder:
-    return Feeder(store, 4, seed=3, shift=shift, pin=False)
+    return Feeder(store, 4, seed=3, shift=shift, ranks=ALONE)
 
 
 def assert_same(first: Batch, second: Batch) -> None:
@@ -108,7 +111,7 @@ def test_what_fails_in_the_thread_fails_in_its_step(monkeypatch: pytest.MonkeyPa
 def test_scored_batches_show_every_pixel_once() -> None:
     host, resident = create_store(), create_store()
     resident.put_on(CPU)
-    pairs = list(zip(iter_scored(host, 5), iter_scored(resident, 5), strict=True))
+    pairs = list(zip(iter_scored(host, 5, ALONE), iter_scored(resident, 5, ALONE), strict=True))
     for first, second in pairs:
         assert_same(first, second)
     assert sum(int((batch.mask != VOID).sum()) for batch, _ in pairs) == 40 * (50 + 51 + 52)

@@ -42,7 +42,8 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "weight_decay": 0.01, "momentum": 0.5, "schedule": "plateau", "warmup_epochs": 2.0,
         "cycle_epochs": 3.0, "plateau_epochs": 2, "patience": 9, "monitor": "last",
         "normalization": "percentile", "device": "cuda:1", "precision": "fp32", "seed": 5,
-        "deterministic": True, "compile": True, "keep_every": 10, "previews": 0, "tensorboard": True,
+        "deterministic": True, "compile": True, "sync_batch_norm": True, "keep_every": 10,
+        "previews": 0, "tensorboard": True,
     },
     PredictConfig: {
         "tile": (128, 256), "overlap": 0.5, "window": "flat", "batch_size": 2, "flips": True,

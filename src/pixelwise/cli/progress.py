@@ -84,10 +84,14 @@ def _describe_start(event: RunStarted) -> str:
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",
         (f"with {event.train_images} images in {event.train_patches} patches; validation: "
         f"{event.validation_images} images in {event.validation_patches} patches; "
-        f"{event.batch_size} per step"),
+        f"{event.batch_size} per step{_name_processes(event.processes)}"),
         f"from {event.data}",
         f"normalised by {event.normalization}; run folder {event.run}",
     ))  # fmt: skip
+
+
+def _name_processes(count: int) -> str:
+    return f", in {count} processes" if count > 1 else ""
 
 
 def _describe_epoch(event: EpochEnded) -> str:

@@ -126,10 +126,13 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
 @contextmanager
 def stop_on_signals(run: RunFolder) -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
+    asked = False
 
     def ask(_number: int, _frame: FrameType | None) -> None:
-        if not run.events.exists() or run.stop_request.exists():
+        nonlocal asked
+        if asked or not run.events.exists():
             raise KeyboardInterrupt
+        asked = True
         note("Stopping after this step; the training is saved.")
         request_stop(run)
 

@@ -1,8 +1,6 @@
 """Random changes to a batch of patches, on its device, the same for image and mask.
 
-Whatever is random is drawn from one generator on the CPU, so that a seed means the same on every
-device; only the pixels of noise are drawn where they are wanted. Each patch of a batch gets its own
-values.
+Whatever is random comes from one source of draws; each patch of a batch gets its own values.
 """
 
 from __future__ import annotations
@@ -12,11 +10,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from pixelwise.classes import VOID
 from pixelwise.config import AugmentationConfig
 from pixelwise.errors import ConfigError
+from pixelwise.training.draws import Draws
 from pixelwise.training.transfer import send
 
 # Optical density of haematoxylin, eosin and DAB in RGB: Ruifrok & Johnston 2001.
@@ -51,16 +50,14 @@ class Augmentation:
                 "use another preset, or stain=0."
             )
 
-    def change_geometry(
-        self, image: Tensor, mask: Tensor, generator: Generator
-    ) -> tuple[Tensor, Tensor]:
+    def change_geometry(self, image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Mirror, rotate and zoom.
 
         Parameters
         ----------
         image : float Tensor, (N, C, Y, X)
         mask : uint8 Tensor, (N, Y, X)
-        generator : Generator
+        draws : Draws
 
         Returns
         -------
@@ -69,67 +66,51 @@ class Augmentation:
         """
         strength = self.config.strength
         if strength("flips"):
-            image, mask = flip(image, mask, generator)
+            image, mask = flip(image, mask, draws)
         if strength("rotate90"):
-            image, mask = rotate90(image, mask, generator)
+            image, mask = rotate90(image, mask, draws)
         if strength("rotate") or strength("scale"):
-            matrix = draw_affine(
-                len(image), generator, degrees=strength("rotate"), zoom=strength("scale")
-            )
+            matrix = draw_affine(draws, degrees=strength("rotate"), zoom=strength("scale"))
             image, mask = warp(image, mask, matrix)
         return image, mask
 
-    def change_stains(self, image: Tensor, generator: Generator) -> Tensor:
+    def change_stains(self, image: Tensor, draws: Draws) -> Tensor:
         """Vary the stains of RGB images (N, 3, Y, X) of stored intensities."""
         strength = self.config.strength("stain")
         if not strength:
             return image
-        return jitter_stains(image / self.intensity_range, strength, generator) * (
-            self.intensity_range
-        )
+        return jitter_stains(image / self.intensity_range, strength, draws) * (self.intensity_range)
 
-    def change_intensities(self, image: Tensor, generator: Generator) -> Tensor:
+    def change_intensities(self, image: Tensor, draws: Draws) -> Tensor:
         """Vary brightness, contrast, noise and blur of normalised images (N, C, Y, X)."""
-        strength, count = self.config.strength, len(image)
+        strength = self.config.strength
         if strength("contrast"):
-            factor = 1 + send(_uniform(count, strength("contrast"), generator), image.device)
+            factor = 1 + send(draws.spread(strength("contrast")), image.device)
             mean = image.mean(dim=(2, 3), keepdim=True)
             image = (image - mean) * factor + mean
         if strength("brightness"):
-            image = image + send(_uniform(count, strength("brightness"), generator), image.device)
+            image = image + send(draws.spread(strength("brightness")), image.device)
         if strength("blur"):
-            image = blur(image, _uniform(count, strength("blur"), generator).abs())
+            image = blur(image, draws.spread(strength("blur")).abs())
         if strength("noise"):
-            sigma = send(_uniform(count, strength("noise"), generator).abs(), image.device)
-            image = image + sigma * draw_noise(image, generator)
+            sigma = send(draws.spread(strength("noise")).abs(), image.device)
+            image = image + sigma * draws.normal(*image.shape[1:], device=image.device)
         return image
 
 
-def draw_noise(image: Tensor, generator: Generator) -> Tensor:
-    """Draw standard normal values in an image's shape, on its device.
-
-    A GPU draws them itself, from a seed: to draw and send them would take longer than a step.
-    """
-    if image.device.type != "cuda":
-        return send(torch.randn(image.shape, generator=generator), image.device)
-    own = torch.Generator(image.device)
-    own.manual_seed(*torch.randint(2**62, (1,), generator=generator).tolist())
-    return torch.randn(image.shape, generator=own, device=image.device)
-
-
-def flip(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def flip(image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Mirror each patch left-right with probability one half."""
-    chosen = send(torch.rand(len(image), generator=generator) < 0.5, image.device)
+    chosen = send(draws.uniform() < 0.5, image.device)
     return (
         torch.where(chosen[:, None, None, None], image.flip(-1), image),
         torch.where(chosen[:, None, None], mask.flip(-1), mask),
     )
 
 
-def rotate90(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def rotate90(image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Rotate each patch by 0 to 3 quarter turns; by 0 or 2 where patches are not square."""
     square = image.shape[-1] == image.shape[-2]
-    turns = torch.randint(4 if square else 2, (len(image),), generator=generator)
+    turns = draws.integers(4 if square else 2)
     turns = turns if square else turns * 2
     counts = turns.tolist()
     images = [torch.rot90(x, k, (-2, -1)) for x, k in zip(image, counts, strict=True)]
@@ -137,10 +118,10 @@ def rotate90(image: Tensor, mask: Tensor, generator: Generator) -> tuple[Tensor,
     return torch.stack(images), torch.stack(masks)
 
 
-def draw_affine(count: int, generator: Generator, *, degrees: float, zoom: float) -> Tensor:
-    """Draw rotations of up to `degrees` and zooms of up to 1 ± `zoom`: (count, 2, 2) matrices."""
-    angle = _uniform(count, math.radians(degrees), generator).flatten()
-    factor = 1 + _uniform(count, zoom, generator).flatten()
+def draw_affine(draws: Draws, *, degrees: float, zoom: float) -> Tensor:
+    """Draw rotations of up to `degrees` and zooms of up to 1 ± `zoom`: (N, 2, 2) matrices."""
+    angle = draws.spread(math.radians(degrees)).flatten()
+    factor = 1 + draws.spread(zoom).flatten()
     cosine, sine = torch.cos(angle) / factor, torch.sin(angle) / factor
     rows = torch.stack([cosine, -sine]), torch.stack([sine, cosine])
     return torch.stack(rows).permute(2, 0, 1)
@@ -189,7 +170,7 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
     return planes.reshape(image.shape)
 
 
-def jitter_stains(image: Tensor, strength: float, generator: Generator) -> Tensor:
+def jitter_stains(image: Tensor, strength: float, draws: Draws) -> Tensor:
     """Change the amount of each stain of H&E images (Tellez et al. 2018).
 
     Parameters
@@ -198,20 +179,14 @@ def jitter_stains(image: Tensor, strength: float, generator: Generator) -> Tenso
         RGB of 0 to 1.
     strength : float
         Each stain is multiplied by up to 1 ± strength, and shifted by up to a tenth of it.
-    generator : Generator
+    draws : Draws
     """
     stains = F.normalize(torch.tensor(_STAINS), dim=1)
-    count = len(image)
-    factor = 1 + _uniform(count * 3, strength, generator).reshape(count, 3)
-    shift = _uniform(count * 3, strength / 10, generator).reshape(count, 3)
+    factor = 1 + (draws.uniform(3) * 2 - 1) * strength
+    shift = (draws.uniform(3) * 2 - 1) * strength / 10
     # density' = ((density @ S^-1) * factor + shift) @ S, as one matrix and one vector per image
     matrix = torch.linalg.inv(stains) @ (factor[:, :, None] * stains)
     constant = send((shift @ stains)[:, :, None, None].to(image.dtype), image.device)
     density = -torch.log(image.clamp_min(1 / 256))
     mixed = torch.einsum("ncyx,ncd->ndyx", density, send(matrix.to(image.dtype), image.device))
     return torch.exp(-(mixed + constant)).clamp(0, 1)
-
-
-def _uniform(count: int, limit: float, generator: Generator) -> Tensor:
-    """Draw values of -limit to limit, (count, 1, 1, 1)."""
-    return (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1) * limit

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import torch
 
+from pixelwise.training.ranks import Ranks
 from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
 
 RESIDENT_SHARE = 0.2
@@ -54,15 +56,15 @@ class Feeder:
     seed : int
     shift : bool
         Whether patches are cut at random places.
-    pin : bool
-        Whether batches are put into pinned memory, for a GPU.
+    ranks : Ranks
+        Which part of each batch is wanted here, and whether for a GPU.
     """
 
     def __init__(
-        self, store: PatchStore, batch_size: int, *, seed: int, shift: bool, pin: bool
+        self, store: PatchStore, batch_size: int, *, seed: int, shift: bool, ranks: Ranks
     ) -> None:
         self._store, self._batch_size = store, batch_size
-        self._seed, self._shift, self._pin = seed, shift, pin
+        self._seed, self._shift, self._ranks = seed, shift, ranks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._pending: dict[tuple[int, int], tuple[list[int], Future[Batch]]] = {}
         self._epoch, self._drawn = -1, list[list[int]]()
@@ -89,13 +91,18 @@ class Feeder:
 
     def _read(self, numbers: list[int], epoch: int, step: int) -> Batch:
         rng = draw_seeds(self._seed, epoch, step)[-1]
-        batch = self._store.read(numbers, rng=rng if self._shift else None)
-        return batch.pin() if self._pin and not self._store.is_resident else batch
+        part = self._ranks.part(len(numbers))
+        batch = self._store.read(numbers, rng=rng if self._shift else None, part=part)
+        pin = self._ranks.fabric.device.type == "cuda" and not self._store.is_resident
+        return batch.pin() if pin else batch
 
 
-def iter_scored(store: PatchStore, batch_size: int) -> Iterator[Batch]:
-    """Batches that show every pixel of a store's images once, cut ahead of their use."""
-    batches = iter_batch_numbers(len(store), batch_size)
+def iter_scored(store: PatchStore, batch_size: int, ranks: Ranks) -> Iterator[Batch]:
+    """Batches that show every pixel of a store's images once, cut ahead of their use.
+
+    Of several processes each gets every so many-th batch.
+    """
+    batches = islice(iter_batch_numbers(len(store), batch_size), ranks.rank, None, ranks.size)
     if store.is_resident:
         yield from map(store.read_once, batches)
         return

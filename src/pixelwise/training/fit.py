@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -12,12 +12,14 @@ from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
+from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
 from pixelwise.training.allocator import keeping_freed_memory
 from pixelwise.training.checkpoints import Checkpoints, Progress
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release
+from pixelwise.training.ranks import Ranks, join_ranks
 from pixelwise.training.saving import Saver, Story
 from pixelwise.training.setup import Setup, prepare
 from pixelwise.training.stepper import Stepper
@@ -35,7 +37,8 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     Yields
     ------
     Event
-        First `RunStarted`, last `RunEnded`; each is in the run's ``events.jsonl`` as well.
+        First `RunStarted`, last `RunEnded`; each is in the run's ``events.jsonl`` as well. Of
+        several processes only the first gives events; in the others the iteration just ends.
 
     Raises
     ------
@@ -50,11 +53,16 @@ def fit(config: TrainConfig) -> Iterator[Event]:
 
 
 def _fit(config: TrainConfig) -> Iterator[Event]:
-    run = require_new_run(config.run)
-    stepper = Stepper(prepare(config))
-    make_folder(run.path)
-    with lock_run(run), keeping_freed_memory():
+    ranks = _join_ranks(config)
+    run = ranks.share(lambda: require_new_run(config.run))
+    stepper = Stepper(prepare(config), ranks)
+
+    def begin(stack: ExitStack) -> None:
+        make_folder(run.path)
+        stack.enter_context(lock_run(run))
         create_run(config)
+
+    with _holding(ranks, begin), keeping_freed_memory():
         yield from _record(create_training(stepper, run), resumed=False)
 
 
@@ -88,12 +96,30 @@ def resume(path: str | Path) -> Iterator[Event]:
 
 def _resume(path: str | Path) -> Iterator[Event]:
     run = open_run(path)
-    with lock_run(run), keeping_freed_memory():
+    config = run.read_config()
+    ranks = _join_ranks(config)
+
+    def begin(stack: ExitStack) -> None:
+        stack.enter_context(lock_run(run))
         _clean_up(run)
-        checkpoints = Checkpoints(run.state)
-        setup = prepare(run.read_config(), first_weights=not checkpoints.exist)
-        training = _restore(setup, run, checkpoints)
-        yield from _record(training, resumed=True)
+
+    with _holding(ranks, begin), keeping_freed_memory():
+        yield from _record(_restore(config, run, ranks), resumed=True)
+
+
+def _join_ranks(config: TrainConfig) -> Ranks:
+    """Join the other processes of a training."""
+    training = config.training
+    compute = choose_compute(training.device, training.precision)
+    return join_ranks(compute, deterministic=training.deterministic)
+
+
+@contextmanager
+def _holding(ranks: Ranks, begin: Callable[[ExitStack], None]) -> Iterator[None]:
+    """Hold the run folder, in the first process; nobody goes on before it does."""
+    with ExitStack() as stack:
+        ranks.share(lambda: begin(stack))
+        yield
 
 
 def _clean_up(run: RunFolder) -> None:
@@ -115,23 +141,28 @@ def _forget_old_stop(run: RunFolder) -> None:
 def create_training(stepper: Stepper, run: RunFolder) -> Training:
     """Make a training that is at its beginning."""
     progress = Progress(data=stepper.setup.fingerprint, batch_size=stepper.batch_size)
-    return Training(stepper, run, progress, saver=Saver(run, Checkpoints(run.state)))
+    saver = Saver(run, Checkpoints(run.state), writes=stepper.ranks.is_first)
+    return Training(stepper, run, progress, saver=saver)
 
 
-def _restore(setup: Setup, run: RunFolder, checkpoints: Checkpoints) -> Training:
+def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     """Make a training that is where its newest sound checkpoint says."""
-    if not checkpoints.exist:
-        training = create_training(Stepper(setup), run)
+    checkpoints = Checkpoints(run.state)
+    exist = ranks.share(lambda: checkpoints.exist)
+    setup = prepare(config, first_weights=not exist)
+    if not exist:
+        training = create_training(Stepper(setup, ranks), run)
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
-    state = checkpoints.load(setup.network)
+    state = ranks.share(lambda: checkpoints.load(setup.network))
     _require_same_data(state.progress, setup, run)
     is_auto = setup.config.training.batch_size == "auto"
-    stepper = Stepper(setup, batch_size=state.progress.batch_size if is_auto else None)
+    stepper = Stepper(setup, ranks, batch_size=state.progress.batch_size if is_auto else None)
     progress = stepper.restore(state)
-    training = Training(stepper, run, progress, saver=Saver(run, checkpoints))
+    saver = Saver(run, checkpoints, writes=ranks.is_first)
+    training = Training(stepper, run, progress, saver=saver)
     training.notes += state.notes
-    _require_unfinished(training)
+    ranks.share(lambda: _require_unfinished(training))
     return training
 
 
@@ -159,8 +190,12 @@ def _require_unfinished(training: Training) -> None:
 def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
     """Write each event into the run folder before giving it on; an error becomes the last one."""
     run = training.run
-    story = Story(run)
     events = training.iter_events(resumed=resumed)
+    if not training.saver.writes:
+        for _ in events:
+            pass
+        return
+    story = Story(run)
     if training.stepper.config.tensorboard:
         events = iter_logged(events, run.path / "tensorboard")
     try:

@@ -53,12 +53,12 @@ class Training:
     def iter_events(self, *, resumed: bool) -> Iterator[Event]:
         """Train all epochs that are left."""
         started = time.perf_counter()
-        previews = PreviewSet(self.stepper, self.run)
+        previews = PreviewSet(self.stepper, self.run if self.saver.writes else None)
         try:
             yield self._describe(resumed=resumed)
             for note in self.stepper.setup.notes + self.notes:
                 yield Warned(message=note)
-            if not self.saver.checkpoints.exist:
+            if self.saver.writes and not self.saver.checkpoints.exist:
                 yield from self._save()
             yield from self._train(previews, started)
         except GeneratorExit:
@@ -96,7 +96,8 @@ class Training:
         progress, steps = self.progress, self.stepper.steps
         batches = self.stepper.draw_batches(progress.epoch)
         pace = _Pace(progress.step)
-        while progress.step < steps and not self.run.stop_request.exists():
+        ranks = self.stepper.ranks
+        while progress.step < steps and not ranks.decide(self.run.stop_request.exists()):
             loss = self.stepper.train(
                 batches[progress.step],
                 epoch=progress.epoch,
@@ -106,7 +107,7 @@ class Training:
             self._losses.append(loss)
             progress.step += 1
             must_save = self._must_save() and progress.step < steps
-            if must_save or pace.is_due():
+            if ranks.decide(must_save or pace.is_due()):
                 if self._read_losses():
                     return
                 if must_save:
@@ -165,7 +166,8 @@ class Training:
                 "rate each. Start a new run with a lower --learning-rate, another --loss, or "
                 f"--precision fp32; the best model so far is {self.run.model}, if it is there."
             )
-        state = self.saver.checkpoints.load_start(self.stepper.setup.network)
+        checkpoints, network = self.saver.checkpoints, self.stepper.setup.network
+        state = self.stepper.ranks.share(lambda: checkpoints.load_start(network))
         self.progress = self.stepper.restore(state)
         progress = self.progress
         progress.roll_backs = fault.roll_backs + 1
@@ -264,7 +266,8 @@ class Training:
         if progress.best_epoch is None:
             yield from self.saver.save_model(self._create_file("final", None, name=None))
         yield from self.saver.finish(self.stepper, progress)
-        self.run.stop_request.unlink(missing_ok=True)
+        if self.saver.writes:
+            self.run.stop_request.unlink(missing_ok=True)
         yield RunEnded(
             reason=reason,
             epochs_done=progress.epoch,
@@ -341,7 +344,7 @@ class Training:
         return RunStarted(
             run=str(self.run.path),
             resumed=resumed,
-            device=str(setup.compute.device),
+            device=str(self.stepper.fabric.device),
             device_reason=setup.compute.device_reason,
             precision=setup.compute.precision,
             precision_reason=setup.compute.precision_reason,
@@ -356,6 +359,7 @@ class Training:
             validation_patches=len(setup.validation),
             epochs=setup.config.training.epochs,
             batch_size=self.stepper.batch_size,
+            processes=self.stepper.ranks.size,
         )
 
 

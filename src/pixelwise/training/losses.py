@@ -3,6 +3,9 @@
 A loss takes logits (N, C, Y, X) and a class mask (N, Y, X) of uint8 with 255 = void, and gives one
 number. A batch without a single annotated pixel gives 0, with gradients of 0. The computation is
 in float32 whatever the network's precision.
+
+Where several processes hold parts of a batch, `total` adds up their sums over pixels, so that the
+loss is that of the whole batch.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ _FOCUS = 2.0
 _TVERSKY_FALSE_POSITIVES = 0.3
 _TINY = 1e-7
 
+Total = Callable[[Tensor], Tensor]
+
+
+def unchanged(tensor: Tensor) -> Tensor:
+    """Give the sums of a batch that is all here."""
+    return tensor
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -38,15 +48,17 @@ class Loss:
     name: str
     weights: Tensor | None = None
 
-    def __call__(self, logits: Tensor | tuple[Tensor, ...], mask: Tensor) -> Tensor:
+    def __call__(
+        self, logits: Tensor | tuple[Tensor, ...], mask: Tensor, *, total: Total = unchanged
+    ) -> Tensor:
         """Loss of a batch; the mean over the heads of a network with deep supervision."""
         if isinstance(logits, tuple):
-            return torch.stack([self(head, mask) for head in logits]).mean()
+            return torch.stack([self(head, mask, total=total) for head in logits]).mean()
         if self.weights is None:
             weights = torch.ones(logits.shape[1], device=logits.device)
         else:
             weights = send(self.weights.float(), logits.device)
-        return LOSSES[self.name](logits.float(), mask, weights)
+        return LOSSES[self.name](logits.float(), mask, weights, total=total)
 
 
 def create_loss(name: str, weights: Tensor | None = None) -> Loss:
@@ -60,35 +72,40 @@ def create_loss(name: str, weights: Tensor | None = None) -> Loss:
     return Loss(require_name("loss", name, LOSSES), weights)
 
 
-def cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def cross_entropy(
+    logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged
+) -> Tensor:
     """Weighted mean of -log p over annotated pixels; binary cross-entropy for two classes."""
     log_probability, weight = _of_true_class(logits, mask, weights)
-    return -(log_probability * weight).sum() / weight.sum().clamp_min(_TINY)
+    return _weighted_mean(-log_probability, weight, total)
 
 
-def focal(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def focal(logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged) -> Tensor:
     """Cross-entropy that looks away from easy pixels: -(1-p)^2 log p (Lin et al. 2017)."""
     log_probability, weight = _of_true_class(logits, mask, weights)
     hard = (1 - log_probability.exp()) ** _FOCUS
-    return -(hard * log_probability * weight).sum() / weight.sum().clamp_min(_TINY)
+    return _weighted_mean(-hard * log_probability, weight, total)
 
 
-def dice(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def dice(logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged) -> Tensor:
     """1 - soft Dice over the batch, mean over the classes in it (Milletari et al. 2016)."""
-    return _tversky(logits, mask, weights, false_positives=0.5)
+    return _tversky(logits, mask, weights, total=total, false_positives=0.5)
 
 
-def tversky(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def tversky(logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged) -> Tensor:
     """Like `dice`, but a missed pixel costs more than a false one, 7 : 3 (Salehi et al. 2017)."""
-    return _tversky(logits, mask, weights, false_positives=_TVERSKY_FALSE_POSITIVES)
+    return _tversky(logits, mask, weights, total=total, false_positives=_TVERSKY_FALSE_POSITIVES)
 
 
-def dice_cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def dice_cross_entropy(
+    logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged
+) -> Tensor:
     """Sum of `dice` and `cross_entropy`."""
-    return dice(logits, mask, weights) + cross_entropy(logits, mask, weights)
+    areas = dice(logits, mask, weights, total=total)
+    return areas + cross_entropy(logits, mask, weights, total=total)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "dice": dice,
     "dice_cross_entropy": dice_cross_entropy,
@@ -104,15 +121,24 @@ def _of_true_class(logits: Tensor, mask: Tensor, weights: Tensor) -> tuple[Tenso
     return log_probability, weights[truth] * counted
 
 
-def _tversky(logits: Tensor, mask: Tensor, weights: Tensor, *, false_positives: float) -> Tensor:
+def _weighted_mean(values: Tensor, weight: Tensor, total: Total) -> Tensor:
+    """Mean over the batch's pixels."""
+    sums = total(torch.stack([(values * weight).sum(), weight.sum()]))
+    return sums[0] / sums[1].clamp_min(_TINY)
+
+
+def _tversky(
+    logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total, false_positives: float
+) -> Tensor:
     """1 - Tversky index, weighted mean over the classes that occur in the batch's masks."""
     truth, counted = _split_void(mask)
     probability = logits.softmax(dim=1) * counted[:, None]
     expected = torch.zeros_like(probability).scatter_(
         1, truth[:, None], counted[:, None].to(probability.dtype)
     )
-    hits = (probability * expected).sum(dim=(0, 2, 3))
-    predicted, wanted = probability.sum(dim=(0, 2, 3)), expected.sum(dim=(0, 2, 3))
+    areas = [each.sum(dim=(0, 2, 3)) for each in (probability * expected, probability, expected)]
+    sums = total(torch.stack(areas))
+    hits, predicted, wanted = sums[0], sums[1], sums[2]
     wrong = false_positives * (predicted - hits) + (1 - false_positives) * (wanted - hits)
     weight = weights * (wanted > 0)
     losses = 1 - hits / (hits + wrong).clamp_min(_TINY)

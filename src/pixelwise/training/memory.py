@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import psutil
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -50,7 +49,7 @@ def measure_available(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def choose_batch_size(setup: Setup, fabric: Fabric, network: nn.Module) -> int:
+def choose_batch_size(setup: Setup, device: torch.device) -> int:
     """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
     A GPU is asked by a step on an empty batch; elsewhere the memory is estimated.
@@ -58,23 +57,19 @@ def choose_batch_size(setup: Setup, fabric: Fabric, network: nn.Module) -> int:
     Parameters
     ----------
     setup : Setup
-    fabric : Fabric
-        That has set up `network`.
-    network : Module
-        On its device; only its gradients and buffers are changed.
+        With the network on the device; it stays as it is.
+    device : torch.device
     """
-    limit = min(MOST_AUTO_BATCH, len(setup.train))
-    budget = _SHARE * measure_available(fabric.device)
+    limit, network = min(MOST_AUTO_BATCH, len(setup.train)), setup.network
+    budget = _SHARE * measure_available(device)
     # gradients, and two moments of Adam's
     fixed = 3 * sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
 
     def fits(batch_size: int) -> bool:
-        if fabric.device.type == "cuda":
-            used = _measure_step(setup, fabric, network, batch_size=batch_size)
+        if device.type == "cuda":
+            used = _measure_step(setup, device, batch_size=batch_size)
         else:
-            used = count_activation_bytes(
-                setup.network, setup.card.patch_size, batch_size=batch_size
-            )
+            used = count_activation_bytes(network, setup.card.patch_size, batch_size=batch_size)
         return used is not None and used + fixed <= budget
 
     return _find_largest(fits, limit)
@@ -88,18 +83,18 @@ def _find_largest(fits: Callable[[int], bool], limit: int) -> int:
     return size
 
 
-def _measure_step(
-    setup: Setup, fabric: Fabric, network: nn.Module, *, batch_size: int
-) -> int | None:
+def _measure_step(setup: Setup, device: torch.device, *, batch_size: int) -> int | None:
     """Bytes that a step needs beside the weights; None if it runs out of memory."""
-    device, before = fabric.device, torch.cuda.memory_allocated(fabric.device)
+    network, before = setup.network, torch.cuda.memory_allocated(device)
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     torch.cuda.reset_peak_memory_stats(device)
     try:
         shape = (batch_size, setup.card.in_channels, *setup.card.patch_size)
         image = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
         mask = torch.zeros((batch_size, *setup.card.patch_size), dtype=torch.uint8, device=device)
-        fabric.backward(setup.loss(network(image), mask))
+        with setup.compute.autocast():
+            logits = network(image)
+        torch.autograd.backward(setup.loss(logits, mask))
     except (RuntimeError, MemoryError) as error:
         if not is_memory_error(error):
             raise

@@ -26,14 +26,17 @@ class PreviewSet:
     Parameters
     ----------
     stepper : Stepper
-    run : RunFolder
+    run : RunFolder or None
+        None in a process that does not write.
     """
 
-    def __init__(self, stepper: Stepper, run: RunFolder) -> None:
-        self._stepper, self._run = stepper, run
+    def __init__(self, stepper: Stepper, run: RunFolder | None) -> None:
+        self._stepper = stepper
         self._numbers = _choose(len(stepper.setup.validation), stepper.config.previews)
-        if not self._numbers:
+        if run is None or not self._numbers:
+            self._numbers = []
             return
+        self._run = run
         batch = stepper.setup.validation.read(self._numbers)
         pairs = list(zip(batch.image.cpu().numpy(), batch.mask.cpu().numpy(), strict=True))
         self._images = [to_rgb8(image) for image, _ in pairs]

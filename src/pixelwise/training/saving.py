@@ -72,15 +72,20 @@ class Saver:
         What could not be written yet.
     is_behind : bool
         Whether the last attempt to save the state failed.
+    writes : bool
+        Whether this process is the one that does it; the others do nothing here.
     """
 
     run: RunFolder
     checkpoints: Checkpoints
+    writes: bool = True
     waiting: dict[Path, ModelFile] = field(default_factory=dict, init=False)
     is_behind: bool = field(default=False, init=False)
 
     def save_model(self, file: ModelFile) -> Iterator[Event]:
         """Write a model file, or keep it for later and say so."""
+        if not self.writes:
+            return
         try:
             saved = file.write()
         except WriteError as error:
@@ -92,6 +97,8 @@ class Saver:
 
     def save_state(self, stepper: Stepper, progress: Progress) -> Iterator[Event]:
         """Write what waits and the state, or say why not."""
+        if not self.writes:
+            return
         try:
             yield from self._write_waiting()
             self._write_state(stepper, progress)
@@ -108,7 +115,7 @@ class Saver:
             It still cannot be written.
         """
         yield from self._write_waiting()
-        if self.is_behind:
+        if self.is_behind and self.writes:
             self._write_state(stepper, progress)
 
     def _write_waiting(self) -> Iterator[Event]:

@@ -5,6 +5,8 @@ interrupted goes on exactly as it would have. Nothing here waits for the device:
 stay there until somebody reads them. That holds for faults too: a step whose loss or gradient is
 not finite changes nothing, which the device decides by itself.
 
+Of several processes each computes its part of a batch, see `ranks`.
+
 When the device's memory is full, a batch is computed in parts. The loss is that of the whole batch,
 and so is its gradient, up to rounding: it is derived at the joined logits first, and then carried
 back part by part. Only batch normalisation sees the parts, each with its own statistics.
@@ -12,7 +14,6 @@ back part by part. Only batch normalisation sees the parts, each with its own st
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +21,15 @@ from typing import cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from pixelwise.classes import VOID
-from pixelwise.errors import is_memory_error
-from pixelwise.models.devices import Compute
+from pixelwise.errors import BudgetError, ConfigError, is_memory_error
 from pixelwise.scores import Scores, create_scores
 from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_resident
 from pixelwise.training.buffers import RunningBuffers
 from pixelwise.training.checkpoints import Progress, State, Stateful
+from pixelwise.training.draws import Draws
 from pixelwise.training.memory import (
     choose_batch_size,
     divide,
@@ -37,7 +37,9 @@ from pixelwise.training.memory import (
     free_cache,
     least_patches,
 )
+from pixelwise.training.norms import synchronize_norms
 from pixelwise.training.optimizers import Schedule, create_momentum, create_optimizer
+from pixelwise.training.ranks import Ranks, join_ranks
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import Batch, PatchStore
 
@@ -68,6 +70,8 @@ class Stepper:
     Parameters
     ----------
     setup : Setup
+    ranks : Ranks, optional
+        The processes of this training; found out if not given.
     batch_size : int, optional
         What an earlier part of the training used, where the config says "auto".
 
@@ -81,38 +85,55 @@ class Stepper:
         What every learning rate is multiplied by, after numbers that were not finite.
     """
 
-    def __init__(self, setup: Setup, *, batch_size: int | None = None) -> None:
+    def __init__(
+        self, setup: Setup, ranks: Ranks | None = None, *, batch_size: int | None = None
+    ) -> None:
         self.setup = setup
         self.config = setup.config.training
-        self.fabric = _create_fabric(setup.compute, deterministic=self.config.deterministic)
-        network = setup.network.to(memory_format=torch.channels_last)
+        self.ranks = ranks or join_ranks(setup.compute, deterministic=self.config.deterministic)
+        self.fabric = self.ranks.fabric
+        network = setup.network.to(self.fabric.device).to(memory_format=torch.channels_last)
+        make_resident([setup.train, setup.validation], self.fabric.device)
+        self._wanted = batch_size or self._choose_batch_size()
+        if self.config.sync_batch_norm:
+            synchronize_norms(network, self.ranks)
         optimizer = create_optimizer(network.parameters(), self.config)
-        compiled = torch.compile(network) if self.config.compile else network
-        self.network, self.optimizer = self.fabric.setup(cast("nn.Module", compiled), optimizer)
+        # what is validated and shown, by each process for itself; the other one talks to the others
+        self._own = cast("nn.Module", torch.compile(network) if self.config.compile else network)
+        self.network, self.optimizer = self.fabric.setup(self._own, optimizer)
         create_momentum(self.optimizer)
         self._trained = [p for p in network.parameters() if p.requires_grad]
         self._buffers = RunningBuffers(network)
         self.parts = self.validation_parts = 1
         self.damping = 1.0
         self._least = least_patches(network)
-        make_resident([setup.train, setup.validation], self.fabric.device)
-        self._wanted = batch_size or self._choose_batch_size()
         self.feeder = Feeder(
             setup.train,
             self._wanted,
             seed=self.config.seed,
             shift=bool(setup.augmentation.config.strength("shift")),
-            pin=self.fabric.device.type == "cuda",
+            ranks=self.ranks,
         )
         batches = self.draw_batches(0)
         self.steps, self.batch_size = len(batches), len(batches[0])
         self.schedule = Schedule(self.config, self.steps)
+        self._require_patches_for_all()
 
     def _choose_batch_size(self) -> int:
         """Patches per step that the config asks for, or that fit."""
-        if self.config.batch_size == "auto":
-            return choose_batch_size(self.setup, self.fabric, self.network)
-        return self.config.batch_size
+        if self.config.batch_size != "auto":
+            return self.config.batch_size
+        found = choose_batch_size(self.setup, self.fabric.device)
+        return min(self.ranks.least(found) * self.ranks.size, max(len(self.setup.train), 2))
+
+    def _require_patches_for_all(self) -> None:
+        """Refuse batches of which a process would get too few patches."""
+        size = self.ranks.size
+        if size > 1 and self.batch_size // size < self._least:
+            raise ConfigError(
+                f"{self.batch_size} patches a step are too few for {size} processes: each needs "
+                f"{self._least}. Take a larger --batch-size, more images, or fewer processes."
+            )
 
     @property
     def others(self) -> dict[str, Stateful]:
@@ -169,22 +190,24 @@ class Stepper:
         augmentation_seed, seed, _ = draw_seeds(self.config.seed, epoch, step)
         generator = torch.Generator().manual_seed(augmentation_seed)
         batch = self.feeder.take(numbers, epoch=epoch, step=step)
-        image, mask = self._augment(batch, generator)
+        count = len(numbers)
+        draws = Draws(generator, count, self.ranks.part(count))
+        image, mask = self._augment(batch, draws)
         self.optimizer.zero_grad(set_to_none=True)
         derive = self._derive if self.parts == 1 else self._derive_in_parts
-        loss = derive(image, mask, seed=seed)
+        loss = derive(image, mask, seed=seed + self.ranks.rank)
         finite = torch.isfinite(loss)
         if self.setup.compute.precision != "fp16":  # its scaled gradients overflow now and then
             gradients = [p.grad for p in self._trained if p.grad is not None]
             finite &= torch.isfinite(torch.nn.utils.get_total_norm(gradients))
         self._buffers.keep_if(finite)
         self._change_weights(finite)
-        return torch.where(finite, loss * len(numbers), torch.nan)
+        return torch.where(finite, loss * count, torch.nan)
 
     def _derive(self, image: Tensor, mask: Tensor, *, seed: int) -> Tensor:
         """Loss of a batch; its gradient is left in the weights."""
         torch.manual_seed(seed)  # for dropout
-        loss = self.setup.loss(self.network(image), mask)
+        loss = self.setup.loss(self.network(image), mask, total=self.ranks.total)
         self.fabric.backward(loss)
         return loss.detach()
 
@@ -229,6 +252,12 @@ class Stepper:
         """More and smaller parts, after the memory ran out."""
         device = self.fabric.device
         free_cache(device)
+        if self.ranks.size > 1:  # the others are waiting inside the step
+            raise BudgetError(
+                f"The memory of {device} is full with {patches} patches in each of "
+                f"{self.ranks.size} processes. Resume with more processes, or start a new run with "
+                "a smaller --batch-size or --size."
+            )
         more = divide(parts, patches, least=least)
         if more is None:
             raise explain_full_memory(self.setup, device, least=least)
@@ -237,17 +266,18 @@ class Stepper:
     @torch.inference_mode()
     def validate(self) -> Validation:
         """Score the network on all validation images."""
+        self.ranks.align(list(self.setup.network.buffers()))
         store, classes = self.setup.validation, len(self.setup.card.classes)
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
         with self._evaluating():
-            for read in iter_scored(store, self._wanted):
+            for read in iter_scored(store, self._wanted, self.ranks):
                 batch = read.to(self.fabric.device)
                 logits = self._evaluate(_normalize(batch))
                 loss_sum += self.setup.loss(logits, batch.mask) * len(batch.mask)
                 counts += _count_confusion(batch.mask, logits)
-        loss = float(loss_sum) / len(store)
-        matrix = counts.reshape(classes, classes).cpu().numpy()
+        loss = float(self.ranks.total(loss_sum)) / len(store)
+        matrix = self.ranks.total(counts).reshape(classes, classes).cpu().numpy()
         card = self.setup.card
         scores = create_scores(matrix, card.class_names, background=card.background)
         return Validation(loss if np.isfinite(loss) else None, scores)
@@ -264,10 +294,11 @@ class Stepper:
         while True:
             parts = min(self.validation_parts, len(image))
             try:
-                if parts == 1:
-                    logits: Tensor = self.network(image)
-                    return logits
-                return torch.cat([self.network(part) for part in image.tensor_split(parts)])
+                with self.fabric.autocast():
+                    if parts == 1:
+                        logits: Tensor = self._own(image)
+                        return logits
+                    return torch.cat([self._own(part) for part in image.tensor_split(parts)])
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
@@ -282,28 +313,14 @@ class Stepper:
         finally:
             self.network.train()
 
-    def _augment(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Cast, augment and normalise a training batch on the device."""
         batch = batch.to(self.fabric.device)
         augmentation = self.setup.augmentation
-        image, mask = augmentation.change_geometry(batch.image.float(), batch.mask, generator)
-        image = augmentation.change_stains(image, generator)
-        image = augmentation.change_intensities((image - batch.offset) / batch.scale, generator)
+        image, mask = augmentation.change_geometry(batch.image.float(), batch.mask, draws)
+        image = augmentation.change_stains(image, draws)
+        image = augmentation.change_intensities((image - batch.offset) / batch.scale, draws)
         return image.contiguous(memory_format=torch.channels_last), mask
-
-
-def _create_fabric(compute: Compute, *, deterministic: bool) -> Fabric:
-    """Fabric on one device."""
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
-    cuda = compute.device.type == "cuda"
-    return Fabric(
-        accelerator=compute.device.type,
-        devices=[compute.device.index or 0] if cuda else 1,
-        precision=compute.fabric_precision,
-    )
 
 
 def _normalize(batch: Batch) -> Tensor:

@@ -159,7 +159,13 @@ class PatchStore:
             for plane in self.planes
         ]
 
-    def read(self, numbers: Sequence[int], *, rng: np.random.Generator | None = None) -> Batch:
+    def read(
+        self,
+        numbers: Sequence[int],
+        *,
+        rng: np.random.Generator | None = None,
+        part: slice = slice(None),
+    ) -> Batch:
         """Cut the patches with these numbers.
 
         Parameters
@@ -167,8 +173,10 @@ class PatchStore:
         numbers : sequence of int
         rng : Generator, optional
             Moves every patch to a random place, such that all of them together cover the plane.
+        part : slice
+            Which of the patches to cut; the others are only given their places.
         """
-        places = [self._place(number, rng) for number in numbers]
+        places = [self._place(number, rng) for number in numbers][part]
         norms = zip(*(self._norms[plane] for plane, _ in places), strict=True)
         offset, scale = (torch.from_numpy(np.stack(each)[..., None, None]) for each in norms)
         return Batch(*self._cut(places), offset, scale)

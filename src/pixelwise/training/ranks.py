@@ -1,0 +1,176 @@
+"""The processes of one training: this one alone, or all that torchrun or SLURM has started.
+
+All of them go through the same steps. Each computes its part of every batch, and sums over the
+batch are sums over the parts, so that loss and gradient are those of one process with the whole
+batch. What depends on clocks, files or signals is decided by the first process, which alone writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, distributed
+
+from pixelwise.errors import ConfigError
+from pixelwise.models.devices import Compute
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """The processes of a training and what they say to each other.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched, if there are several processes.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process, and of all.
+    is_first : bool
+        Whether this is the process that decides and writes.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.rank, self.size = fabric.global_rank, fabric.world_size
+        self.is_first = self.rank == 0
+        # Decisions travel between the hosts: a GPU need not be waited for.
+        self._hosts = cast("distributed.ProcessGroup | None", None)
+        if self.size > 1:
+            self._hosts = cast("Any", distributed.new_group(backend="gloo"))
+
+    def part(self, count: int) -> slice:
+        """Which of `count` patches of a batch this process computes."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def share(self, make: Callable[[], T]) -> T:
+        """Give all processes what the first one makes, or the error that it meets."""
+        if self.size == 1:
+            return make()
+        box: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                box[0] = make()
+            except Exception as error:  # noqa: BLE001  raised below, in every process
+                box[1] = error
+        distributed.broadcast_object_list(box, src=0, group=self._hosts)
+        made, refusal = box
+        if refusal is not None:
+            raise refusal
+        return cast("T", made)
+
+    def decide(self, wish: bool) -> bool:
+        """Give all processes what the first one wishes."""
+        if self.size == 1:
+            return wish
+        flag = torch.tensor([wish])
+        distributed.broadcast(flag, src=0, group=self._hosts)
+        return bool(flag)
+
+    def least(self, number: int) -> int:
+        """Smallest of all processes' numbers."""
+        if self.size == 1:
+            return number
+        smallest = torch.tensor([number])
+        distributed.all_reduce(smallest, distributed.ReduceOp.MIN, group=self._hosts)
+        return int(smallest)
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Sum of all processes' tensors; its gradient is right after DDP has taken the mean."""
+        return tensor if self.size == 1 else cast("Tensor", _Total.apply(tensor))
+
+    def align(self, tensors: list[Tensor]) -> None:
+        """Overwrite tensors with those of the first process."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, src=0)
+
+
+class _Total(torch.autograd.Function):
+    """Sum over processes.
+
+    Every process derives the same loss from the sum, so the gradients of all are added: as many
+    times the gradient of one as there are processes, which DDP divides by.
+    """
+
+    @staticmethod
+    def forward(_context: Any, tensor: Tensor) -> Tensor:
+        summed = tensor.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        summed = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(summed)
+        return summed
+
+
+def join_ranks(compute: Compute, *, deterministic: bool) -> Ranks:
+    """Join the other processes of this training, if it was started with several.
+
+    Parameters
+    ----------
+    compute : Compute
+        Several processes on GPUs take one each, whatever its index.
+    deterministic : bool
+        Whether torch takes only algorithms that give the same bits every time.
+
+    Raises
+    ------
+    ConfigError
+        They cannot work together on this device.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
+    size, nodes = count_processes()
+    return Ranks(_join(compute, size, nodes) if size > 1 else _create_alone(compute))
+
+
+def count_processes() -> tuple[int, int]:
+    """Count the processes that torchrun or SLURM's srun has started, and their machines."""
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        size = int(environment["WORLD_SIZE"])
+        return size, size // int(environment["LOCAL_WORLD_SIZE"])
+    if "SLURM_STEP_ID" in environment:  # a batch script without srun is one process
+        return int(environment.get("SLURM_NTASKS", 1)), int(environment.get("SLURM_NNODES", 1))
+    return 1, 1
+
+
+def _create_alone(compute: Compute) -> Fabric:
+    """Fabric on one device."""
+    cuda = compute.device.type == "cuda"
+    return Fabric(
+        accelerator=compute.device.type,
+        devices=[compute.device.index or 0] if cuda else 1,
+        precision=compute.fabric_precision,
+        plugins=[LightningEnvironment()],  # whatever cluster this one process runs on
+    )
+
+
+def _join(compute: Compute, size: int, nodes: int) -> Fabric:
+    """Fabric on one device of each process, with the processes connected."""
+    if compute.device.type == "mps":
+        raise ConfigError("Several processes cannot train on 'mps': start one, or use 'cpu'.")
+    fabric = Fabric(
+        accelerator=compute.device.type,
+        devices=size // nodes,
+        num_nodes=nodes,
+        # The same graph in every step: what never gets a gradient is found out in the first.
+        strategy=DDPStrategy(static_graph=True, gradient_as_bucket_view=True),
+        precision=compute.fabric_precision,
+    )
+    fabric.launch()
+    return fabric
