@@ -121,8 +121,14 @@ def test_instances_and_void() -> None:
 def test_sparse_frees_zero() -> None:
     scheme = create_scheme(config(classes="1=background,2=cell", sparse=True))
     assert scheme is not None
-    assert scheme.background is None
+    assert scheme.background == 0
     assert scheme.class_map.apply(planes([[0, 1, 2]])).tolist() == [[[VOID, 0, 1]]]
+
+
+def test_sparse_without_a_class_of_that_name_has_no_background() -> None:
+    scheme = create_scheme(config(classes="1=sky,2=cell", sparse=True))
+    assert scheme is not None
+    assert scheme.background is None
 
 
 @pytest.mark.parametrize(

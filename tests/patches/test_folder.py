@@ -128,7 +128,7 @@ def test_min_foreground_counts_annotated_pixels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No patch of .* has 60% foreground.*--min-foreground"):
         make_patches(data, tmp_path / "none", size=4, min_foreground=0.6)
     assert not (tmp_path / "none").exists()
-    sparse = load_dataset(tmp_path / "data", classes="1=background,2=cell", void="255", sparse=True)
+    sparse = load_dataset(tmp_path / "data", classes="1=tissue,2=cell", void="255", sparse=True)
     made = make_patches(sparse, tmp_path / "sparse", size=4, min_foreground=0.2)
     assert made.count == 2
     assert load_dataset(tmp_path / "sparse").background is None

@@ -125,3 +125,34 @@ def test_averaging_makes_prediction_equivariant(options: dict[str, bool], count:
     if count == 1:
         mirrored = predict(model, image[:, :, ::-1].copy(), tile=64)
         assert np.abs(mirrored - result[:, :, ::-1]).max() > 1e-3
+
+
+def test_full_memory_halves_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = create_stack(2), noise(70, 400)
+    expected = predict(model, image, tile=48, batch_size=8)
+    sizes: list[int] = []
+    forward = model.network.forward
+
+    def fail_beyond_two(tiles: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(tiles))
+        if len(tiles) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(tiles)
+
+    monkeypatch.setattr(model.network, "forward", fail_beyond_two)
+    found = predict(model, image, tile=48, batch_size=8)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(found.argmax(axis=0), expected.argmax(axis=0))
+    assert sizes[:3] == [8, 4, 2]
+    assert max(sizes[2:]) == 2
+
+
+def test_memory_for_not_even_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_stack(1)
+
+    def fail(_tiles: torch.Tensor) -> torch.Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(model.network, "forward", fail)
+    with pytest.raises(MemoryError):
+        predict(model, noise(64, 64), tile=48)

@@ -79,6 +79,18 @@ def test_percentiles_are_those_of_the_whole_image() -> None:
     assert float(last.offset) == pytest.approx(np.percentile(bright.image, 1), abs=0.5)
 
 
+def test_patches_without_annotation_can_be_left_out() -> None:
+    one = plane(32, 32)
+    mask = np.full((32, 32), VOID, np.uint8)
+    mask[20, 5] = 0
+    sparse = Plane("sparse", one.image, mask)
+    norm, patches = create_range(one.image.dtype, 1), PatchConfig.create(size=16)
+    assert len(PatchStore([sparse], patches, norm)) == 4
+    left = PatchStore([sparse], patches, norm, skip_void=True)
+    assert len(left) == 1
+    assert torch.equal(left.read([0]).mask[0], torch.from_numpy(mask[16:, :16]))
+
+
 def test_foreground_share_leaves_patches_out() -> None:
     empty = Plane("e", plane().image, np.zeros((40, 50), np.uint8))
     void = Plane("v", plane().image, np.full((40, 50), VOID, np.uint8))

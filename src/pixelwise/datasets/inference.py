@@ -126,7 +126,7 @@ def _interpret(
     """Choose among the kinds of masks."""
     if any(survey.colors for survey in surveys):
         scheme = _read_colors(masks, ignored)
-        return replace(scheme, background=None) if sparse else scheme
+        return scheme.for_sparse() if sparse else scheme
     present = sorted({value for survey in surveys for value in survey.values} - ignored)
     if not present:
         raise DataError(
@@ -167,7 +167,7 @@ def _read_sparse(present: list[int], ignored: set[int]) -> ClassScheme:
     scheme = create_named_scheme(
         pairs | _name_void(ignored | void), "sparse annotation, 0 is not annotated"
     )
-    return replace(scheme, background=None)
+    return scheme.for_sparse()
 
 
 def _read_codes(present: list[int], ignored: set[int]) -> ClassScheme:

@@ -111,8 +111,7 @@ class ClassMap:
 class ClassScheme:
     """Classes, the map that leads to them, and how that was understood, in words.
 
-    `background` is the class that does not count as foreground; with sparse annotation there is
-    none.
+    `background` is the class that does not count as foreground, if there is one.
     """
 
     classes: tuple[SegmentationClass, ...]
@@ -129,6 +128,13 @@ class ClassScheme:
         table = kept + tuple((value, VOID) for value in extra)
         words = f"{self.words}; {', '.join(map(str, extra))} = void"
         return replace(self, class_map=replace(self.class_map, table=table), words=words)
+
+    def for_sparse(self) -> ClassScheme:
+        """Return the scheme of sparse annotation, whose background is the class of that name."""
+        names = [item.name.lower() for item in self.classes]
+        return replace(
+            self, background=names.index("background") if "background" in names else None
+        )
 
 
 def create_scheme(config: DataConfig) -> ClassScheme | None:
@@ -156,7 +162,7 @@ def create_scheme(config: DataConfig) -> ClassScheme | None:
             "leave 0 out of the classes or turn sparse off."
         )
     scheme = create_named_scheme(pairs, "as given").ignore(config.void)
-    return replace(scheme, background=None) if config.sparse else scheme
+    return scheme.for_sparse() if config.sparse else scheme
 
 
 def create_named_scheme(

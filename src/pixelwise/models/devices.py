@@ -108,3 +108,11 @@ def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
             return "bf16", "the GPU computes in it"
         return "fp16", "the GPU has no bf16"
     return "fp32", "the safe choice here"
+
+
+def free_cache(device: torch.device) -> None:
+    """Give back what torch holds of a device's memory without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -6,7 +6,7 @@ row, it is given on. Memory grows with the image's width, not its area.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from pixelwise.config import PredictConfig
-from pixelwise.models.devices import Compute
+from pixelwise.errors import is_memory_error
+from pixelwise.models.devices import Compute, free_cache
 from pixelwise.models.files import Model
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import TileAxis, plan_axis
@@ -50,6 +51,11 @@ class TilePredictor:
         Its network is put on the device and into eval mode.
     config : PredictConfig
     compute : Compute
+
+    Attributes
+    ----------
+    batch_size : int
+        Tiles per step; halved when the memory is full.
     """
 
     def __init__(self, model: Model, config: PredictConfig, compute: Compute) -> None:
@@ -60,6 +66,7 @@ class TilePredictor:
             model.network.to(compute.device).to(memory_format=torch.channels_last).eval()
         )
         self._turns = _list_turns(config)
+        self.batch_size = config.batch_size
 
     def plan(self, length: int, side: int) -> TileAxis:
         """Tiles along an axis of an image: side 0 is Y, 1 is X."""
@@ -102,16 +109,30 @@ class TilePredictor:
 
     def _blend(self, strip: Tensor, buffer: Tensor, columns: TileAxis, *, weights: Tensor) -> None:
         """Add one row of tiles to the buffer, a batch at a time."""
-        size = self.config.batch_size
-        for first in range(0, len(columns.origins), size):
-            origins = columns.origins[first : first + size]
-            tiles = torch.stack([strip[:, :, x : x + columns.tile] for x in origins])
-            probabilities = self._predict(tiles)
-            for x, values, across in zip(
-                origins, probabilities, columns.weights[first : first + size], strict=True
-            ):
+        first = 0
+        while first < len(columns.origins):
+            origins = columns.origins[first : first + self.batch_size]
+            found = self._try(strip, origins, columns.tile)
+            if found is None:
+                continue
+            for x, values, across in zip(origins, found, columns.weights[first:], strict=False):
                 window = weights[:, None] * torch.from_numpy(across)
                 buffer[:, :, x : x + columns.tile] += values * window.to(buffer.device)
+            first += len(origins)
+
+    def _try(self, strip: Tensor, origins: Sequence[int], tile: int) -> Tensor | None:
+        """Probabilities of a few tiles; None if the memory is full, for smaller batches from then.
+
+        The result does not depend on who shares a batch, so nothing is lost but time.
+        """
+        try:
+            return self._predict(torch.stack([strip[:, :, x : x + tile] for x in origins]))
+        except (RuntimeError, MemoryError) as error:
+            if len(origins) == 1 or not is_memory_error(error):
+                raise
+        self.batch_size = len(origins) // 2
+        free_cache(self.compute.device)
+        return None
 
     @torch.inference_mode()
     def _predict(self, tiles: Tensor) -> Tensor:

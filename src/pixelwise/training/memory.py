@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pixelwise.config import MOST_AUTO_BATCH
 from pixelwise.errors import BudgetError, is_memory_error
+from pixelwise.models.devices import free_cache
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.summary import count_activation_bytes
 from pixelwise.training.setup import Setup
@@ -19,14 +20,6 @@ from pixelwise.training.store import MIN_BATCH
 
 _SHARE = 0.8  # of the memory that is free; the rest is for what a measurement does not see
 _SIDE_STEP = 32  # px; networks work at any size, but fastest at multiples
-
-
-def free_cache(device: torch.device) -> None:
-    """Give back what torch holds of a device's memory without using it."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
 
 
 def release() -> None:

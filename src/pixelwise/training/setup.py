@@ -88,7 +88,9 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
-    train_store = PatchStore(planes, patches, normalization, background=data.background)
+    train_store = PatchStore(
+        planes, patches, normalization, background=data.background, skip_void=True
+    )
     _require_patches(train_store, patches)
     return Setup(
         config=config,

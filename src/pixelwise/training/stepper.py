@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from pixelwise.classes import VOID
 from pixelwise.errors import BudgetError, ConfigError, is_memory_error
+from pixelwise.models.devices import free_cache
 from pixelwise.scores import Scores, create_scores
 from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_resident
 from pixelwise.training.buffers import RunningBuffers
@@ -34,7 +35,6 @@ from pixelwise.training.memory import (
     choose_batch_size,
     divide,
     explain_full_memory,
-    free_cache,
     least_patches,
 )
 from pixelwise.training.norms import synchronize_norms

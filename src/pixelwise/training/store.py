@@ -111,6 +111,8 @@ class PatchStore:
     normalization : Normalization
     background : int or None
         Class that is no foreground.
+    skip_void : bool
+        Whether patches without an annotated pixel, which teach nothing, are left out.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class PatchStore:
         normalization: Normalization,
         *,
         background: int | None = 0,
+        skip_void: bool = False,
     ) -> None:
         self.planes = planes
         self.size = patches.size
@@ -135,6 +138,7 @@ class PatchStore:
             for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
             for window in grid
             if _has_foreground(plane.mask[window.slices], patches.min_foreground, background)
+            and not (skip_void and (plane.mask[window.slices] == VOID).all())
         ]
         self._norms = [normalization.parameters(plane.image) for plane in planes]
         self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []

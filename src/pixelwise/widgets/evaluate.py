@@ -80,7 +80,7 @@ class EvaluateWidget(Panel):
             [
                 ComboBox(name="prediction", label="Prediction", choices=self._list_labels),
                 ComboBox(name="truth", label="Truth", choices=self._list_labels),
-                CheckBox(name="error_map", label="Map of the errors", value=True, text=""),
+                CheckBox(name="error_map", label=" ", value=True, text="Map of the errors"),
             ]
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")

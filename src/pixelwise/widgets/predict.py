@@ -244,7 +244,8 @@ class PredictWidget(Panel):
             self.status.setText("")
             self.complain("\n".join(self._predictions.failures), log=get_server().log)
         else:
-            done = f"{len(self.results)} layers predicted."
+            count = len(self.results)
+            done = f"{count} layer{'s' * (count > 1)} predicted."
             self.status.setText("Cancelled." if status == "cancelled" else done)
 
     def _predict_folder(self, settings: PredictConfig) -> None:
