@@ -300,6 +300,12 @@ class PredictConfig(Config):
         default=False,
         description="Number the connected areas of each class, plane by plane; 0 is background",
     )
+    smallest_object: int = Field(
+        default=0, ge=0, description="Take out objects with fewer pixels than this; 0 keeps all"
+    )
+    largest_hole: int = Field(
+        default=0, ge=0, description="Fill holes inside a class of up to this many pixels"
+    )
     format: FileFormat = Field(
         default="tiff",
         description="Format of the files that are written; zarr: OME-Zarr with class names, "
@@ -316,4 +322,14 @@ class PredictConfig(Config):
     def _check(self) -> Self:
         if self.probabilities and self.instances:
             raise ValueError("instances are made from labels: leave out probabilities")
+        if self.probabilities and self.cleans:
+            raise ValueError(
+                "small objects and holes are those of labels: leave out probabilities, or "
+                "smallest_object and largest_hole"
+            )
         return self
+
+    @property
+    def cleans(self) -> bool:
+        """Whether small objects or holes are looked for."""
+        return bool(self.smallest_object or self.largest_hole)

@@ -178,7 +178,14 @@ def test_missing_and_empty_sources_are_named(create_unet: Create, tmp_path: Path
     ],
 )
 @pytest.mark.parametrize(
-    "settings", [{}, {"probabilities": True}, {"instances": True}, {"tile": 32, "overlap": 0.5}]
+    "settings",
+    [
+        {},
+        {"probabilities": True},
+        {"instances": True},
+        {"tile": 32, "overlap": 0.5},
+        {"smallest_object": 9, "largest_hole": 5},
+    ],
 )
 def test_a_zarr_predicted_in_bands_equals_the_array(
     create_unet: Create,
@@ -275,3 +282,22 @@ def test_memory_of_a_stream_does_not_grow_with_the_height(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1_000_000  # the image is 7 MB larger, its labels 2 MB
+
+
+def test_small_objects_are_taken_out_before_they_are_numbered(create_unet: Create) -> None:
+    image = picture(90, 100)
+    labels = predict(create_unet(), image)
+    cleaned = predict(create_unet(), image, smallest_object=30)
+    assert 0 < np.count_nonzero(cleaned) < np.count_nonzero(labels)
+    assert ((cleaned == labels) | (cleaned == 0)).all()
+    numbered = predict(create_unet(), image, smallest_object=30, instances=True)
+    assert np.bincount(numbered.ravel())[1:].min() >= 30
+
+
+def test_cleaning_needs_labels_and_a_background(create_unet: Create) -> None:
+    with pytest.raises(ConfigError, match="leave out probabilities"):
+        predict(create_unet(), picture(40, 40), largest_hole=3, probabilities=True)
+    model = create_unet()
+    model = Model(model.network, model.card.model_copy(update={"background": None}))
+    with pytest.raises(DataError, match="no background class"):
+        predict(model, picture(40, 40), largest_hole=3)

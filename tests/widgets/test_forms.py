@@ -48,6 +48,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
     PredictConfig: {
         "tile": (128, 256), "overlap": 0.5, "window": "flat", "batch_size": 2, "flips": True,
         "rotations": True, "probabilities": True, "instances": False, "format": "zarr",
+        "smallest_object": 12, "largest_hole": 34,
         "axes": "YX", "device": "cpu", "precision": "fp32",
     },
 }  # fmt: skip

@@ -40,7 +40,7 @@ from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
 from pixelwise.prediction.bands import TilePredictor
-from pixelwise.prediction.objects import label_objects
+from pixelwise.prediction.objects import clean_labels, label_objects
 from pixelwise.prediction.planes import Planes, read_planes, require_planes
 
 Array = npt.NDArray[Any]
@@ -83,6 +83,11 @@ class Predictor:
     def __init__(self, model: Model | str | Path, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
         self.model = model if isinstance(model, Model) else load_model(model)
+        if self.config.cleans and self.model.card.background is None:
+            raise DataError(
+                "The model has no background class, so there are no small objects or holes in it: "
+                "leave out smallest_object and largest_hole."
+            )
         compute = choose_compute(self.config.device, self.config.precision)
         self.tiles = TilePredictor(self.model, self.config, compute)
 
@@ -124,21 +129,36 @@ class Predictor:
             for y, values in self._iter_rows(plane):
                 found[number, ..., y : y + values.shape[-2], :] = values
                 yield Rows(number, y, y + values.shape[-2])
-            if self.config.instances:
-                found[number] = label_objects(found[number], self.model.card.background)
+            if self._needs_whole_planes:
+                found[number] = self._finish(found[number])
                 yield Rows(number, 0, planes.shape[2])
 
     def iter_final_rows(self, plane: Plane) -> Iterator[tuple[int, Array]]:
         """First row and values of the bands of a plane (C, Y, X), which change no more.
 
-        Objects have their numbers when all rows are known: then they come in one piece.
+        Objects are numbered, and small ones found, when all rows are known: then they come in one
+        piece.
         """
         rows = self._iter_rows(plane)
-        if not self.config.instances:
+        if not self._needs_whole_planes:
             yield from rows
             return
-        labels = np.concatenate([values for _, values in rows])
-        yield 0, label_objects(labels, self.model.card.background)
+        yield 0, self._finish(np.concatenate([values for _, values in rows]))
+
+    @property
+    def _needs_whole_planes(self) -> bool:
+        """Whether something is done that no band can know alone."""
+        return self.config.instances or self.config.cleans
+
+    def _finish(self, labels: Array) -> Array:
+        """Clean and number the labels (Y, X) of a whole plane."""
+        background = self.model.card.background
+        if self.config.cleans and background is not None:
+            smallest, largest = self.config.smallest_object, self.config.largest_hole
+            labels = clean_labels(
+                labels, background, smallest_object=smallest, largest_hole=largest
+            )
+        return label_objects(labels, background) if self.config.instances else labels
 
     def predict_array(self, array: Array, axes: str) -> Prediction:
         """Predict an array whose axes are known."""
