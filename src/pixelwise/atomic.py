@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 
@@ -158,6 +159,13 @@ def append_lines(path: Path, lines: str) -> None:
 def is_temporary(path: Path) -> bool:
     """Whether a name is that of a file or folder that is being written, or was when it ended."""
     return path.name.startswith(".") and ".tmp" in path.suffixes
+
+
+def remove_temps(path: Path) -> None:
+    """Remove what a killed process has left of a folder that it was making under this name."""
+    path = Path(path).absolute()
+    for temp in path.parent.glob(f".{escape(path.name)}-" + "[0-9a-f]" * 8 + ".tmp"):
+        shutil.rmtree(temp, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

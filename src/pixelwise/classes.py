@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +44,14 @@ class SegmentationClass(BaseModel):
         """Colour as three values of 0 to 255."""
         red, green, blue = bytes.fromhex(self.color[1:])
         return red, green, blue
+
+
+def describe_classes(
+    classes: Sequence[SegmentationClass], *, sparse: bool = False
+) -> dict[str, Any]:
+    """Describe classes for a file of labels, as JSON: from value 0 or, if sparse, from 1 on."""
+    listed = [[item.name, item.color] for item in classes]
+    return {"classes": listed, "sparse": sparse} if listed or sparse else {}
 
 
 def create_classes(

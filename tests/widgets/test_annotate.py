@@ -9,8 +9,8 @@ import pytest
 
 from pixelwise.classes import create_classes
 from pixelwise.datasets import load_dataset
-from pixelwise.widgets.data import SPARSE, write_layers
-from pixelwise.widgets.layers import read_axes, read_classes
+from pixelwise.widgets.data import write_layers
+from pixelwise.widgets.layers import SPARSE, read_axes, read_classes
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]

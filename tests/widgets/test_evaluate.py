@@ -157,3 +157,18 @@ def test_a_killed_evaluation_says_so(
     widget.wait(30)
     assert "killed" in widget.message
     assert widget.button.isEnabled()
+
+
+@pytest.mark.parametrize("full", ["found", "truth", "both"])
+def test_masks_of_0_and_255_are_masks(full: str) -> None:
+    truth, found = np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 1, 1, 0]], np.uint8)
+    factors = {"found": (255, 1), "truth": (1, 255), "both": (255, 255)}[full]
+    matrix, errors = compare_labels(found * np.uint8(factors[0]), truth * np.uint8(factors[1]))
+    assert matrix.tolist() == [[1, 1], [1, 1]]
+    assert errors.tolist() == [[0, 2, 0, 1]]
+
+
+def test_void_beside_classes_stays_void() -> None:
+    matrix, errors = compare_labels(np.array([[1, 1, 0]]), np.array([[1, 255, 0]]))
+    assert matrix.tolist() == [[1, 0], [0, 1]]
+    assert errors.tolist() == [[0, 0, 0]]

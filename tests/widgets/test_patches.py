@@ -11,6 +11,7 @@ import pytest
 
 from pixelwise.datasets import load_dataset
 from pixelwise.widgets.patches import GRID
+from pixelwise.widgets.threads import wait_until
 from tests.training.conftest import discs, write_discs
 from tests.widgets.conftest import add_pairs, limit_files
 
@@ -143,10 +144,28 @@ def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: 
     widget.windows.fill({"size": 32, "step": 8})
     widget.out.value = tmp_path / "patches"
     widget.write()
+    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")), 60)  # it has begun to write
     widget._job.child.process.kill()
     widget.wait(60)
     assert "killed" in widget.message
-    assert not (tmp_path / "patches").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["many"]
+
+
+def test_closing_napari_while_patches_are_written_leaves_nothing(
+    make_napari_viewer: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Patches")
+    widget.data.choose_folder(write_discs(tmp_path / "many", images=30, size=256))
+    widget.windows.fill({"size": 32, "step": 8})
+    widget.out.value = tmp_path / "patches"
+    widget.write()
+    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")), 60)
+    child = widget._job.child.process
+    viewer.close()
+    del widget
+    wait_until(lambda: child.poll() is not None, 20)
+    assert [path.name for path in tmp_path.iterdir()] == ["many"]
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(

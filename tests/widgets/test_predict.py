@@ -298,6 +298,9 @@ def test_results_are_saved_as_zarr_that_napari_opens(
     (found,) = widget.results
     (path,) = widget.save(tmp_path)
     assert path == tmp_path / "cells prediction.zarr"
+    with pytest.raises(WriteError, match=r"cells prediction\.zarr is in .* already"):
+        widget.save(tmp_path)
+    assert widget.save(tmp_path, replace=True) == [path]
     (opened,) = viewer.open(str(path), plugin="napari-pixelwise")
     assert opened._type_string == "labels"
     np.testing.assert_array_equal(np.asarray(opened.data), found.data)

@@ -191,6 +191,52 @@ def test_closing_asks(
     assert end.reason == "stopped"
 
 
+def test_closing_asks_once_though_the_dock_was_closed_and_opened_again(
+    make_napari_viewer: Any, tmp_path: Path, discs: Path
+) -> None:
+    from qtpy.QtCore import QCoreApplication
+    from qtpy.QtGui import QCloseEvent
+
+    runs = tmp_path / "runs"
+    viewer = make_napari_viewer()
+    dock, first = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    first.guard.watch()
+    first.data.choose_folder(discs)
+    set_tiny(first, runs, epochs=MANY)
+    first.start()
+    wait_for_epoch(first)
+    run = first.run
+    viewer.window.remove_dock_widget(dock)
+    _, again = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
+    again.guard.watch()
+    wait_until(lambda: again.run is not None, 20)
+    assert again is not first
+    asked: list[str] = []
+    for widget in (first, again):
+        widget.guard.ask = lambda: asked.append("asked") or "cancel"
+    event = QCloseEvent()
+    QCoreApplication.sendEvent(viewer.window._qt_window, event)
+    assert asked == ["asked"]
+    assert not event.isAccepted()
+    assert not run.stop_request.exists()
+    again.stop()
+    again.wait(60)
+    assert not is_training(run)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b"])
+def test_a_run_s_name_is_one_folder(
+    open_widget: Open, tmp_path: Path, discs: Path, name: str
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path / "runs")
+    widget.place["name"].value = name
+    widget.start()
+    assert "a name that can be a folder's" in widget.message
+    assert not widget.is_running
+
+
 def test_a_run_of_another_process_is_followed_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:

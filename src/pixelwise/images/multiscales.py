@@ -153,13 +153,19 @@ def create_multiscales(
     return {"version": "0.5", "multiscales": [image]}
 
 
-def describe_labels(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
-    """Colours and names of the values 0, 1, …; black, the background's colour, is clear."""
+def describe_labels(
+    classes: Sequence[SegmentationClass], *, sparse: bool = False
+) -> dict[str, Any]:
+    """Colours and names of the values 0, 1, …; black, the background's colour, is clear.
+
+    Sparse labels have their classes from 1 on; 0 is not annotated.
+    """
+    values = list(enumerate(classes, start=int(sparse)))
     colors = [
         {"label-value": value, "rgba": [*item.rgb, 0 if item.color == "#000000" else 255]}
-        for value, item in enumerate(classes)
+        for value, item in values
     ]
-    names = [{"label-value": value, "class": item.name} for value, item in enumerate(classes)]
+    names = [{"label-value": value, "class": item.name} for value, item in values]
     return {"image-label": {"colors": colors, "properties": names} if classes else {}}
 
 

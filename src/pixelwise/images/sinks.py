@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ def write_tiff(
     axes: str,
     compression: str | None = "zlib",
     pixel_size_um: tuple[float, float] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a TIFF whose axes `open_image` reads back; ``.ome.tif`` names get OME metadata.
 
@@ -42,6 +44,8 @@ def write_tiff(
         tifffile's name of a lossless compression.
     pixel_size_um : tuple of float, optional
         Height and width of a pixel in micrometres.
+    notes : mapping, optional
+        Further values, fit for JSON, for the file's description; not in OME-TIFF.
 
     Raises
     ------
@@ -58,6 +62,7 @@ def write_tiff(
     color = names.endswith("YXC") and array.shape[-1] in (3, 4) and array.dtype in ("u1", "u2")
     ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     metadata: dict[str, Any] = {"axes": names.replace("C", "S") if color else names}
+    metadata |= {} if ome or notes is None else dict(notes)
     options: dict[str, Any] = {}
     if pixel_size_um is not None:
         options = _describe_resolution(pixel_size_um)

@@ -55,6 +55,8 @@ class ZarrContent:
         Names and colours of the values, or of the channels; none for numbered objects.
     calibration : Calibration or None
         Size and place of the pixels, in the order of `axes`.
+    sparse : bool
+        Whether 0 is 'not annotated', and the classes of labels begin at 1.
     """
 
     axes: str
@@ -62,6 +64,7 @@ class ZarrContent:
     dtype: np.dtype[Any]
     classes: Sequence[SegmentationClass] = ()
     calibration: Calibration | None = None
+    sparse: bool = False
 
     @property
     def stored_axes(self) -> str:
@@ -83,12 +86,14 @@ class ZarrContent:
         return tuple(2**level for level in range(levels))
 
     def describe(self, name: str) -> dict[str, Any]:
-        """OME-Zarr metadata of the group."""
+        """OME-Zarr metadata of the group, and, for sparse labels, that they are."""
         calibration = self.calibration or Calibration.create([1.0] * len(self.axes))
         stored = calibration.select(self.axes, self.stored_axes)
         ome = create_multiscales(self.stored_axes, self.factors, name=name, calibration=stored)
-        describe = describe_channels if "C" in self.axes else describe_labels
-        return {"ome": ome | describe(self.classes)}
+        if "C" in self.axes:
+            return {"ome": ome | describe_channels(self.classes)}
+        described = {"ome": ome | describe_labels(self.classes, sparse=self.sparse)}
+        return described | ({"pixelwise": {"sparse": True}} if self.sparse else {})
 
 
 class ZarrWriter:
@@ -208,6 +213,7 @@ def write_zarr(
     axes: str,
     classes: Sequence[SegmentationClass] = (),
     calibration: Calibration | None = None,
+    sparse: bool = False,
 ) -> None:
     """Write labels, or probabilities with a C axis, as OME-Zarr 0.5 with a pyramid.
 
@@ -224,6 +230,8 @@ def write_zarr(
         Names and colours of the values 0, 1, …; none for numbered objects.
     calibration : Calibration, optional
         Size and place of the pixels, in the order of `axes`.
+    sparse : bool
+        Whether 0 is 'not annotated', and `classes` are those of 1, 2, …
 
     Raises
     ------
@@ -235,7 +243,7 @@ def write_zarr(
     names = parse_axes(axes, array.ndim)
     if "C" not in names and array.dtype.kind in "bi" and array.min(initial=0) >= 0:
         array = array.astype(np.min_scalar_type(int(array.max(initial=0))))
-    content = ZarrContent(names, array.shape, array.dtype, classes, calibration)
+    content = ZarrContent(names, array.shape, array.dtype, classes, calibration, sparse)
     planes = to_planes(array, names)
     planes = planes if "C" in names else planes[:, 0]
     with writing_zarr(path, content) as writer:

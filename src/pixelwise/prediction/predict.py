@@ -20,7 +20,7 @@ from pixelwise.axes import (
     parse_axes,
     to_planes,
 )
-from pixelwise.classes import SegmentationClass
+from pixelwise.classes import SegmentationClass, describe_classes
 from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
 from pixelwise.errors import DataError, PixelwiseError, ReadError, WriteError
@@ -362,7 +362,8 @@ def write_result(
         write_zarr(out, array, axes=result.axes, classes=classes, calibration=calibration)
         return
     size = calibration.pixel_size_um(result.axes) if calibration is not None else None
-    write_tiff(out, result.array, axes=result.axes, pixel_size_um=size)
+    notes = {} if "C" in result.axes else describe_classes(predictor.named_classes)
+    write_tiff(out, result.array, axes=result.axes, pixel_size_um=size, notes=notes)
 
 
 def _calibrate(source: ImageFile, axes: str) -> Calibration | None:

@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QCheckBox, QColorDialog, QHeaderView, QTableWidget, Q
 
 from pixelwise.classes import SegmentationClass, create_classes
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
-from pixelwise.widgets.data import SPARSE
 from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.layers import (
     AXES_KEY,
+    SPARSE,
     color_labels,
     find_layers,
     image_shape,
@@ -121,6 +121,7 @@ class AnnotateWidget(Panel):
                 raise ConfigError("A segmentation needs two classes at least.")
             row = self.table.currentRow()
             self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
+            self._number_rows()
 
     def create(self) -> Labels | None:
         """Add the labels layer; None, with a message, if it cannot be."""
@@ -157,6 +158,13 @@ class AnnotateWidget(Panel):
         self.table.setItem(row, 0, QTableWidgetItem(name))
         self.table.setItem(row, 1, QTableWidgetItem(color))
         self._paint(row, color)
+        self._number_rows()
+
+    def _number_rows(self) -> None:
+        """Show beside each class the value that is painted for it."""
+        first = int(self.sparse.isChecked())
+        values = [str(first + row) for row in range(self.table.rowCount())]
+        self.table.setVerticalHeaderLabels(values)
 
     def _choose_color(self, row: int, column: int) -> None:
         item = self.table.item(row, column)
@@ -174,6 +182,7 @@ class AnnotateWidget(Panel):
 
     def _show_sparse(self, on: bool) -> None:
         self.hint.setText(_SPARSE if on else _DENSE)
+        self._number_rows()
 
     def _refresh(self, *_: object) -> None:
         self.image.reset_choices()

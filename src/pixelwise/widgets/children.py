@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+_CLEAN_UP_SECONDS = 2.0
 _END_SECONDS = 5.0
 _NICE = 10
 _BELOW_NORMAL = 0x4000  # Windows' class of that name
@@ -59,15 +60,19 @@ class Child:
         options: dict[str, Any] = {}
         if os.name == "posix":
             options["start_new_session"] = True  # Ctrl-C in napari's terminal is not for the child
-        with self.printed.open("wb") as output, self.log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pixelwise", *map(str, arguments)],
-                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-                **options,
-            )
+        try:
+            with self.printed.open("wb") as output, self.log.open("ab") as errors:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "pixelwise", *map(str, arguments)],
+                    stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                    **options,
+                )
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         _lower_priority(self.process.pid)
         _children.add(self)
 
@@ -100,8 +105,15 @@ class Child:
         return explain(self.process.returncode, self.read_log())
 
     def end(self, *_: object) -> None:
-        """End it now, wait until it is gone, and remove its folder."""
+        """End it, wait until it is gone, and remove its folder.
+
+        It gets the time to remove what it has half written.
+        """
         self.close_input()
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_CLEAN_UP_SECONDS)
         if self.process.poll() is None:
             self.process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):

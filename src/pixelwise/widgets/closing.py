@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
+from weakref import WeakSet, ref
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+_guards: WeakSet[CloseGuard] = WeakSet()
 Answer = Literal["keep", "stop", "cancel"]
 
 
 class CloseGuard(QObject):
     """Sees the close event of napari's window before napari does.
+
+    napari does not delete a widget whose dock is closed, so the training that it follows is asked
+    about still, until a new widget takes its place.
 
     Parameters
     ----------
@@ -27,7 +32,11 @@ class CloseGuard(QObject):
     ----------
     ask : callable
         Gives "keep", "stop" or "cancel"; a dialog, unless a script puts something else here.
+    replaced : Signal
+        Another guard watches the window from now on.
     """
+
+    replaced = Signal()
 
     def __init__(
         self, widget: QWidget, *, is_running: Callable[[], bool], stop: Callable[[], None]
@@ -35,13 +44,30 @@ class CloseGuard(QObject):
         super().__init__(widget)
         self._widget, self._is_running, self._stop = widget, is_running, stop
         self.ask: Callable[[], Answer] = self._ask
+        self._window: Callable[[], QWidget | None] = lambda: None
 
     def watch(self) -> None:
         """Watch the window that the widget belongs to, also from a dock that floats."""
-        self._find_window().installEventFilter(self)
+        window = self._find_window()
+        if window is self._window():
+            return
+        self._leave()
+        for guard in [guard for guard in _guards if guard._window() is window]:
+            guard._leave()
+            guard.replaced.emit()
+        window.installEventFilter(self)
+        self._window = ref(window)  # nothing here keeps it alive
+        _guards.add(self)
+
+    def _leave(self) -> None:
+        """Watch no window."""
+        if (window := self._window()) is not None:
+            window.removeEventFilter(self)
+        self._window = lambda: None
+        _guards.discard(self)
 
     def _find_window(self) -> QWidget:
-        """Give the window itself, not a dock that floats; nothing here keeps it alive."""
+        """Give the window itself, not a dock that floats."""
         window = self._widget
         while (above := window.parentWidget()) is not None:
             window = above
@@ -60,9 +86,10 @@ class CloseGuard(QObject):
         return False
 
     def _ask(self) -> Answer:
-        if not self._find_window().isVisible():  # a script's window: nobody is there to ask
+        window = self._window()
+        if window is None or not window.isVisible():  # a script's: nobody is there to ask
             return "stop"
-        box = QMessageBox(self._find_window())
+        box = QMessageBox(window)
         box.setIcon(QMessageBox.Icon.Question)
         box.setText("A training is running.")
         box.setInformativeText(

@@ -26,6 +26,7 @@ from pixelwise.config import DataConfig
 from pixelwise.errors import DataError
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.layers import (
+    SPARSE,
     find_layers,
     layer_array,
     name_files,
@@ -39,9 +40,6 @@ from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
-
-SPARSE = "pixelwise sparse"
-"""Key in a labels layer's metadata: 0 means 'not annotated'."""
 
 _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation")
@@ -175,7 +173,7 @@ class DataPicker(QWidget):
             box = QComboBox()
             box.addItems([_NONE, *(layer.name for layer in labels)])
             box.setCurrentText(found.get(image.name, _NONE))
-            box.currentTextChanged.connect(self._tell)
+            box.currentTextChanged.connect(partial(self._tick, item))
             self.table.setItem(row, 0, item)
             self.table.setCellWidget(row, 1, box)
         self.table.blockSignals(False)
@@ -200,6 +198,12 @@ class DataPicker(QWidget):
             for item, box in self._list_cells()
             if item.checkState() == Qt.CheckState.Unchecked and box.currentText() != _NONE
         }
+
+    def _tick(self, item: QTableWidgetItem, labels: str) -> None:
+        """Tick an image whose labels were chosen."""
+        chosen = labels != _NONE
+        item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
+        self._tell()
 
     def _tell(self, *_: object) -> None:
         """Say how the layers are understood, and that something changed."""
@@ -284,7 +288,7 @@ def write_layers(
     sparse = kinds.pop() or bool(fields.get("sparse"))
     classes = read_classes(labels for _, labels in pairs)
     if classes and not sparse:
-        values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(labels.data))}
+        values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(layer_array(labels)))}
         for value in sorted(values - {VOID}):
             classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
     classes.pop("0", None) if sparse else None

@@ -35,7 +35,8 @@ def compare_labels(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
 
-    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. The map holds 0
+    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. Labels of 0 and
+    255 alone are a mask: 255 is 1 there, as it is in a data set. The map holds 0
     where right or void, 1 missed foreground, 2 too much foreground, 3 the wrong class of
     foreground.
 
@@ -44,7 +45,8 @@ def compare_labels(
     DataError
         The labels are instances (more than 255 values), not classes.
     """
-    found, truth = np.asarray(found), np.asarray(truth)
+    found, truth = _read_mask(np.asarray(found)), np.asarray(truth)
+    truth = truth if sparse else _read_mask(truth)
     if sparse:
         truth = np.where(np.isin(truth, (0, VOID)), VOID, truth.astype(np.int64) - 1)
     top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))
@@ -65,3 +67,11 @@ def compare_labels(
     errors[wrong & (truth == 0)] = 2
     errors[wrong & (truth != 0) & (found != 0)] = 3
     return matrix, errors
+
+
+def _read_mask(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels with 1 in place of 255, if there is nothing but 0 and 255."""
+    if labels.max(initial=0) != VOID or np.isin(labels, (0, VOID), invert=True).any():
+        return labels
+    mask: npt.NDArray[Any] = (labels == VOID).astype(np.uint8)
+    return mask

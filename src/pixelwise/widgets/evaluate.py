@@ -30,11 +30,10 @@ from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
 from pixelwise.scores import SCORE_NAMES, Scores, create_scores
-from pixelwise.widgets.data import SPARSE
 from pixelwise.widgets.error_maps import add_errors, compare_labels
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, to_options
-from pixelwise.widgets.layers import find_layers, layer_array, read_classes
+from pixelwise.widgets.layers import SPARSE, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -80,7 +79,7 @@ class EvaluateWidget(Panel):
             [
                 ComboBox(name="prediction", label="Prediction", choices=self._list_labels),
                 ComboBox(name="truth", label="Truth", choices=self._list_labels),
-                CheckBox(name="error_map", label=" ", value=True, text="Map of the errors"),
+                CheckBox(name="error_map", text="Map of the errors", value=True),
             ]
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")

@@ -135,7 +135,8 @@ def lay_out(controls: Sequence[ValueWidget[Any]]) -> tuple[Container[Any], QWidg
     rows.setVerticalSpacing(4)
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for control in controls:
-        label = QLabel(control.label)
+        says_it_itself = isinstance(control, CheckBox) and control.text
+        label = QLabel("" if says_it_itself else control.label)
         label.setToolTip(control.tooltip or "")
         rows.addRow(label, control.native)
     native.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)

@@ -28,6 +28,9 @@ CLASS_COLUMN = "class"
 AXES_KEY = "pixelwise axes"
 """Key in a layer's metadata: axes of its data, as this plugin made it or a user has named them."""
 
+SPARSE = "pixelwise sparse"
+"""Key in a labels layer's metadata: whether 0 means 'not annotated'."""
+
 PREVIEW = "pixelwise preview"
 """Key in the metadata of layers that show a training: no data to work on."""
 
@@ -187,17 +190,25 @@ def read_classes(layers: Iterable[Labels]) -> dict[str, str]:
 
 
 def color_labels(layer: Labels, classes: Sequence[SegmentationClass], first: int = 0) -> None:
-    """Give a labels layer names and colours; class `i` is the value `first` + i, black is clear."""
+    """Give a labels layer names and colours, see `create_look`."""
+    look = create_look(classes, first)
+    layer.colormap, layer.features = look["colormap"], look["features"]
+
+
+def create_look(classes: Sequence[SegmentationClass], first: int = 0) -> dict[str, Any]:
+    """Names and colours for a labels layer; class `i` is the value `first` + i, black is clear."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colors: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}
     for index, item in enumerate(classes):
         clear = item.color == "#000000"
         colors[first + index] = (*(c / 255 for c in item.rgb), 0.0 if clear else 1.0)
-    layer.colormap = DirectLabelColormap(color_dict=colors)
-    layer.features = {
-        "index": [first + i for i in range(len(classes))],
-        CLASS_COLUMN: [item.name for item in classes],
+    return {
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "features": {
+            "index": [first + i for i in range(len(classes))],
+            CLASS_COLUMN: [item.name for item in classes],
+        },
     }
 
 

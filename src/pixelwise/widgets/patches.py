@@ -6,13 +6,16 @@ import json
 import shutil
 import tempfile
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from magicgui.widgets import FileEdit
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QProgressBar
 
+from pixelwise.atomic import remove_temps
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.patches import iter_windows
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 GRID = "patch grid"
 _MOST_LINES = 5000
+_GRID_MS = 300
 _MOST_PROBLEMS = 8
 
 
@@ -64,7 +68,12 @@ class PatchesWidget(Panel):
         self.grid = QCheckBox("Show the grid on the image")
         self.grid.setToolTip("Draws every patch as a rectangle on the first image")
         self.grid.toggled.connect(self.show_grid)
-        self.windows.container.changed.connect(lambda *_: self.show_grid())
+        self._later = QTimer(self)  # nobody needs a grid for each key that is typed
+        self._later.setSingleShot(True)
+        self._later.setInterval(_GRID_MS)
+        self._later.timeout.connect(self.show_grid)
+        self.windows.container.changed.connect(lambda *_: self._later.start())
+        self.data.changed.connect(lambda *_: self._later.start())
         self.count_button = create_button(
             "Count",
             "How many patches of which classes, and problems of the data",
@@ -106,21 +115,25 @@ class PatchesWidget(Panel):
         """Draw the windows on the first image, or take them away."""
         if GRID in self.viewer.layers and not self.grid.isChecked():
             self.viewer.layers.remove(GRID)
-        pairs = self.data.pairs
+        pairs = self.data.pairs if self.data.uses_layers else []
         if not self.grid.isChecked() or not pairs:
             return
         image = pairs[0][0]
         try:
-            height, width = image_shape(image)[-2:]
-            windows = list(iter_windows((height, width), self.windows.create()))[:_MOST_LINES]
+            axes = read_axes(image, self.data.axes.text()).names
+            height, width = image_shape(image, axes)[-2:]
+            found = iter_windows((height, width), self.windows.create())
+            windows = list(islice(found, _MOST_LINES))
         except PixelwiseError as error:
             self.say(str(error))
             return
-        self.say("")
+        more = next(found, None) is not None
+        self.say(f"The grid shows the first {_MOST_LINES} patches." if more else "")
         corners = np.array([[(w.y, w.x), (w.y + w.height, w.x + w.width)] for w in windows])
         if GRID in self.viewer.layers:
             self.viewer.layers.remove(GRID)
-        axes = read_axes(image).names.replace("C", "")
+        axes = axes.replace("C", "")
+        selected = set(self.viewer.layers.selection)
         self.viewer.add_shapes(
             list(corners - 0.5),
             shape_type="rectangle",
@@ -131,6 +144,8 @@ class PatchesWidget(Panel):
             translate=np.asarray(image.translate)[-2:] if axes.endswith("YX") else None,
             name=GRID,
         )
+        if selected := {layer for layer in selected if layer in self.viewer.layers}:
+            self.viewer.layers.selection = selected
 
     def _start(self, *, writes: bool) -> None:
         """Save layers if need be, then start the child."""
@@ -185,6 +200,8 @@ class PatchesWidget(Panel):
         """Show what was counted or written."""
         output = "" if self._job is None else self._job.output
         self._clean()
+        if self._writes and not end.ok:
+            remove_temps(self._require_out())
         if end.stopped:
             self.say("Stopped.")
             return

@@ -77,6 +77,7 @@ class CurvePlot(QWidget):
         self.repaints = 0
         self._runs: dict[str, dict[str, Series]] = {}
         self._curves: dict[tuple[str, str], pg.PlotDataItem] = {}
+        self._colors: dict[str, str] = {}
         self._stale: set[tuple[str, str]] = set()
         self._build()
         self._timer = QTimer(self)
@@ -124,8 +125,10 @@ class CurvePlot(QWidget):
     def add_run(self, run: str) -> None:
         """Show a run, empty as yet; one that is shown starts again."""
         self.remove_run(run)
+        free = [color for color in _COLORS if color not in self._colors.values()]
+        color = free[0] if free else _COLORS[len(self._runs) % len(_COLORS)]
+        self._colors[run] = color
         self._runs[run] = {name: Series() for name in ("training", "validation", *SCORES)}
-        color = _COLORS[(len(self._runs) - 1) % len(_COLORS)]
         for name in ("training", "validation", "score"):
             plot = self.scores if name == "score" else self.losses
             pen = pg.mkPen(color, width=2, style=_STYLES[name])
@@ -141,6 +144,7 @@ class CurvePlot(QWidget):
     def remove_run(self, run: str) -> None:
         """Take a run's curves away."""
         self._runs.pop(run, None)
+        self._colors.pop(run, None)
         for name in ("training", "validation", "score"):
             curve = self._curves.pop((run, name), None)
             if curve is not None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QListWidget,
     QListWidgetItem,
+    QMessageBox,
     QProgressBar,
     QSizePolicy,
     QTabWidget,
@@ -18,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
-from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError
+from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, ImageFailed, ImagePredicted
 from pixelwise.images import SUFFIXES
 from pixelwise.widgets.forms import Form, lay_out
@@ -40,6 +41,7 @@ from pixelwise.widgets.readers import write_labels
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
+    from qtpy.QtGui import QShowEvent
 
 _SETTINGS = [field for field in PredictConfig.model_fields if field != "axes"]
 _SHARES = 1000
@@ -79,6 +81,8 @@ class PredictWidget(Panel):
         self._predictions = LayerPredictions(napari_viewer, self)
         self._job: Job | None = None
         self._failed: list[str] = []
+        self._found = self.model.value  # not chosen by anybody
+        self._by_hand = False  # whether somebody has ticked layers
         self._build()
 
     def _build(self) -> None:
@@ -113,7 +117,7 @@ class PredictWidget(Panel):
     def _connect(self) -> None:
         self.model.changed.connect(self._show_card)
         self.axes.changed.connect(self._explain_axes)
-        self.layers.itemChanged.connect(self._explain_axes)
+        self.layers.itemChanged.connect(self._hear_tick)
         for event in ("inserted", "removed", "renamed"):
             getattr(self.viewer.layers.events, event).connect(self.refresh)
         self.viewer.layers.selection.events.changed.connect(self.refresh)
@@ -166,33 +170,47 @@ class PredictWidget(Panel):
                 self._predict_layers(settings)
         self._show_state()
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
+        """Take the model of the newest run, unless somebody has chosen one."""
+        super().showEvent(event)
+        if self.model.value == self._found and (newest := _newest_model()) is not None:
+            self._found = self.model.value = newest
+
     def cancel(self) -> None:
         """Stop; labels that are not finished go away."""
         self._predictions.cancel()
         if self._job is not None:
             self._job.stop()
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, *, replace: bool = False) -> list[Path]:
         """Save the last results, one file each, in the format of the settings: TIFF or OME-Zarr.
 
         Raises
         ------
         WriteError
-            The folder cannot be written.
+            The folder cannot be written, or a file is there already and not to be replaced.
         """
-        paths = []
-        suffix = SUFFIXES[self.settings.create().format]
-        for layer in self.results:
-            path = folder / f"{layer.name.replace('/', '_')}{suffix}"
+        targets = self._name_files(folder)
+        there = [path.name for path in targets if path.exists()]
+        if there and not replace:
+            raise WriteError(f"{', '.join(there)} is in {folder} already. Nothing was changed.")
+        for layer, path in zip(self.results, targets, strict=True):
             data, attributes, _ = layer.as_layer_data_tuple()
             write_labels(str(path), data, attributes)
-            paths.append(path)
-        return paths
+        return targets
+
+    def _name_files(self, folder: Path) -> list[Path]:
+        """Files for the last results."""
+        suffix = SUFFIXES[self.settings.create().format]
+        names = [layer.name.replace("/", "_") for layer in self.results]
+        return [folder / f"{name}{suffix}" for name in names]
 
     def refresh(self, *_: object) -> None:
-        """List the image layers: those are ticked that are selected, else that were before."""
+        """List the image layers: ticked are those ticked by hand, else the selected ones."""
         images = find_layers(self.viewer, "image")
         selected = [layer for layer in images if layer in self.viewer.layers.selection]
+        if self._by_hand:
+            selected = self.chosen
         selected = selected or self.chosen or [layer for layer in images if layer.visible][-1:]
         self.layers.blockSignals(True)
         self.layers.clear()
@@ -202,6 +220,11 @@ class PredictWidget(Panel):
             item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
             self.layers.addItem(item)
         self.layers.blockSignals(False)
+        self._explain_axes()
+
+    def _hear_tick(self, *_: object) -> None:
+        """Keep ticks that somebody has made, whatever is selected then."""
+        self._by_hand = True
         self._explain_axes()
 
     def _explain_axes(self, *_: object) -> None:
@@ -283,9 +306,21 @@ class PredictWidget(Panel):
             self.complain("\n".join(self._failed) or end.message, log=end.log)
 
     def _ask_save(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "Folder for the labels"):
-            with self.complaining():
-                self.announce(f"{len(self.save(Path(folder)))} files are in {folder}.")
+        folder = QFileDialog.getExistingDirectory(self, "Folder for the labels")
+        if not folder:
+            return
+        with self.complaining():
+            there = [path.name for path in self._name_files(Path(folder)) if path.exists()]
+            if there and not self._may_replace(there):
+                return
+            count = len(self.save(Path(folder), replace=True))
+            self.announce(f"{count} file{'s' * (count > 1)} in {folder}.")
+
+    def _may_replace(self, names: list[str]) -> bool:
+        """Ask whether files may be replaced."""
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(self, "Replace?", f"Replace {', '.join(names)}?")
+        return bool(answer == buttons.Yes)
 
     def _show_state(self) -> None:
         running = self.is_running

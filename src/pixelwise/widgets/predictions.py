@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from pixelwise.axes import from_planes
 from pixelwise.cards import Card, read_card
@@ -26,6 +26,8 @@ from pixelwise.widgets.threads import run_in_thread
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
+
+_REDRAW_MS = 100
 
 
 @dataclass
@@ -74,6 +76,10 @@ class LayerPredictions(QObject):
         self._tasks: list[_Task] = []
         self.results: list[Layer] = []
         self.failures: list[str] = []
+        self._redraw = QTimer(self)  # bands may come faster than a window can be drawn
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(_REDRAW_MS)
+        self._redraw.timeout.connect(self._refresh)
         get_server().reported.connect(self._hear)
         parent.destroyed.connect(partial(_forget, self._tasks))
 
@@ -109,7 +115,7 @@ class LayerPredictions(QObject):
             task = _Task(layer, axes, card, folder, request)
             self._tasks.append(task)
             if file is not None:
-                get_server().submit(request)
+                self._submit(task)
                 continue
             run_in_thread(
                 partial(save_array, layer_array(layer), request.source),
@@ -126,7 +132,10 @@ class LayerPredictions(QObject):
                 task.request.cancel.touch()
 
     def _submit(self, task: _Task, _: object = None) -> None:
-        get_server().submit(task.request)
+        try:
+            get_server().submit(task.request)
+        except OSError as error:
+            self._fail(task, error)
 
     def _fail(self, task: _Task, error: Exception) -> None:
         number = task.request.number
@@ -140,9 +149,9 @@ class LayerPredictions(QObject):
                     if str(task.request.output) == event.output:
                         self._show(task, event)
             case RowsPredicted():
-                for task in self._tasks:
-                    if task.started is not None:
-                        self._refresh(task, event)
+                self.progress.emit(event.done)
+                if not self._redraw.isActive():
+                    self._redraw.start()
             case RequestEnded():
                 for task in [task for task in self._tasks if task.request.number == event.number]:
                     self._end(task, event)
@@ -166,12 +175,14 @@ class LayerPredictions(QObject):
         )
         task.result.metadata = {AXES_KEY: event.axes, "model": str(task.request.model)}
 
-    def _refresh(self, task: _Task, event: RowsPredicted) -> None:
-        self.progress.emit(event.done)
-        if task.result is not None and task.result in self._viewer.layers:
-            task.result.refresh()
-        else:  # the user has deleted it
-            task.request.cancel.touch()
+    def _refresh(self) -> None:
+        """Show the rows that have come; what the user has deleted need not go on."""
+        for task in [task for task in self._tasks if task.started is not None]:
+            if task.result is not None and task.result in self._viewer.layers:
+                task.result.refresh()
+            else:
+                with contextlib.suppress(OSError):
+                    task.request.cancel.touch()
 
     def _end(self, task: _Task, event: RequestEnded) -> None:
         """Keep the result in memory, or take away what is not finished."""

@@ -50,8 +50,16 @@ class PreviewLayers(QObject):
     def begin(self) -> None:
         """Make empty layers, in the place of those of the last run."""
         self.remove()
+        selection = self._viewer.layers.selection
+        chosen, active = set(selection), selection.active
+        self._add_empty()
+        selection.clear()
+        selection.update(chosen)
+        selection.active = active  # whoever is painting goes on with that layer
+
+    def _add_empty(self) -> None:
         image, labels = np.zeros((*_EMPTY, 3), np.uint8), np.zeros(_EMPTY, np.uint8)
-        common: dict[str, Any] = {"metadata": {PREVIEW: True}, "translate": self._place(_EMPTY)}
+        common: dict[str, Any] = {"metadata": {PREVIEW: True}, **self._place(_EMPTY)}
         self._layers[NAMES[0]] = self._viewer.add_image(image, name=NAMES[0], rgb=True, **common)
         for name in NAMES[1:]:
             layer = self._viewer.add_labels(labels, name=name, opacity=0.5, **common)
@@ -107,19 +115,22 @@ class PreviewLayers(QObject):
         layer = self._layers.get(name)
         if layer is None or layer not in self._viewer.layers:
             return
-        layer.translate = self._place(shape)
+        for name_of_part, value in self._place(shape).items():
+            setattr(layer, name_of_part, value)
         if name != NAMES[0]:
             color_labels(layer, classes)
 
-    def _place(self, shape: tuple[int, ...]) -> tuple[float, float, float]:
-        """Find a place to the left of all other layers, so that nothing lies under the previews."""
+    def _place(self, shape: tuple[int, ...]) -> dict[str, tuple[float, float, float]]:
+        """Find a place to the left of all other layers, with pixels as large as theirs."""
         others = [x for x in self._viewer.layers if PREVIEW not in x.metadata]
         if not others:
-            return (0.0, 0.0, 0.0)
+            return {"scale": (1.0, 1.0, 1.0), "translate": (0.0, 0.0, 0.0)}
+        height, width = (float(x) for x in others[-1].scale[-2:])
         corners = [layer.extent.world[0] for layer in others]
         top = min(float(corner[-2]) for corner in corners)
         left = min(float(corner[-1]) for corner in corners)
-        return (0.0, top, left - shape[2] - _GAP_PX)
+        translate = (0.0, top, left - (shape[2] + _GAP_PX) * width)
+        return {"scale": (1.0, height, width), "translate": translate}
 
 
 def _read(run: RunFolder) -> Preview:

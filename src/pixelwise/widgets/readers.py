@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,20 @@ import numpy as np
 
 from pixelwise.axes import Calibration
 from pixelwise.cards import read_card
-from pixelwise.classes import SegmentationClass, create_classes
+from pixelwise.classes import SegmentationClass, create_classes, describe_classes
 from pixelwise.config import DataConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.datasets.layouts.patches import INDEX_NAME
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import write_tiff, write_zarr
-from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN
+from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN, SPARSE
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 _NO_LAYER: Any = (None,)  # npe2's sign for "read, but there is no layer"
+_MOST_BYTES = 2**28
+"""Stacks of up to this size are read at once."""
 _MOST_IMAGES = 8  # pairs of layers that are opened of a data set; a list of hundreds helps nobody
 
 
@@ -73,30 +75,37 @@ def open_model(path: str | Path) -> list[LayerData]:
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write labels, or class probabilities, with their axes: as OME-Zarr (``.zarr``) or TIFF.
 
+    Names and colours of classes, and whether 0 is 'not annotated', are written too.
+
     Parameters
     ----------
     path : str
-    data : array
+    data : array or sequence of arrays
+        Of a multiscale layer, the largest level is written.
     attributes : dict
         Of the layer, as its `as_layer_data_tuple` gives them.
     """
-    pixels = np.asarray(data)
+    pixels = np.asarray(data[0] if isinstance(data, Sequence) else data)
     if pixels.dtype.kind in "biu":
         pixels = pixels.astype(_smallest(pixels))
-    axes = attributes.get("metadata", {}).get(AXES_KEY) or "TZYX"[-pixels.ndim :]
+    metadata = attributes.get("metadata", {})
+    axes = metadata.get(AXES_KEY) or "TZYX"[-pixels.ndim :]
+    sparse = bool(metadata.get(SPARSE))
+    classes = _list_classes(attributes, first=int(sparse))
     known, scale = None, attributes.get("scale", ())
     if len(scale) == pixels.ndim:
         known = Calibration.create(scale, attributes.get("units"), attributes.get("translate"))
     if Path(path).suffix.lower() == ".zarr":
-        write_zarr(path, pixels, axes=axes, classes=_list_classes(attributes), calibration=known)
+        write_zarr(path, pixels, axes=axes, classes=classes, calibration=known, sparse=sparse)
     else:
         size = known.pixel_size_um(axes) if known is not None else None
-        write_tiff(Path(path), pixels, axes=axes, pixel_size_um=size)
+        notes = describe_classes(classes, sparse=sparse)
+        write_tiff(Path(path), pixels, axes=axes, pixel_size_um=size, notes=notes)
     return [path]
 
 
-def _list_classes(attributes: dict[str, Any]) -> tuple[SegmentationClass, ...]:
-    """Names and colours that a labels layer has for its values 0, 1, ...; none if they have gaps.
+def _list_classes(attributes: dict[str, Any], first: int) -> tuple[SegmentationClass, ...]:
+    """Names and colours of a labels layer's values from `first` on; none if they have gaps.
 
     The background, which is clear, is black.
     """
@@ -104,15 +113,16 @@ def _list_classes(attributes: dict[str, Any]) -> tuple[SegmentationClass, ...]:
     if features is None or not {"index", CLASS_COLUMN} <= set(features):
         return ()
     names = dict(zip(features["index"], features[CLASS_COLUMN], strict=True))
-    if sorted(names) != list(range(len(names))) or len(names) < 2:
+    values = range(first, first + len(names))
+    if sorted(names) != list(values) or len(names) < 2:
         return ()
     shown = getattr(attributes.get("colormap"), "color_dict", {})
-    colors = [shown.get(i, (0, 0, 0, 0)) for i in range(len(names))]
+    colors = [shown.get(value, (0, 0, 0, 0)) for value in values]
     codes = [
         "#000000" if color[3] == 0 else "#" + "".join(f"{round(255 * c):02x}" for c in color[:3])
         for color in colors
     ]
-    return create_classes([str(names[i]) for i in range(len(names))], codes)
+    return create_classes([str(names[value]) for value in values], codes)
 
 
 def _smallest(labels: Any) -> Any:
@@ -134,25 +144,41 @@ def read_pair(data: Dataset, sample: Sample) -> list[LayerData]:
     image = image[0] if len(image) == 1 else image
     image = image if rgb or planes.shape[1] > 1 else image.squeeze(-3)
     labels = masks[0] if len(masks) == 1 else masks
-    if not rgb and planes.shape[1] > 1:
-        labels = labels[..., None, :, :].repeat(1, axis=-3)
+    plain = "YX" if len(masks) == 1 else "ZYX"
+    axes = f"{plain}C" if rgb else plain.replace("YX", "CYX") if planes.shape[1] > 1 else plain
+    known = {"metadata": {AXES_KEY: axes}}
     return [
-        (image, {"name": sample.name, "rgb": rgb}, "image"),
+        (image, {"name": sample.name, "rgb": rgb, **known}, "image"),
         (labels, {"name": f"{sample.name} mask", "features": _features(data)}, "labels"),
     ]
 
 
 def _read_patches(data: Dataset) -> list[LayerData]:
     """All patches as one stack (N, Y, X) or (N, Y, X, 3), and their labels."""
-    images = np.concatenate([sample.read_image() for sample in data.samples])
-    masks = np.concatenate([sample.read_mask() for sample in data.samples])
+    images = _stack([sample.read_image for sample in data.samples])
+    masks = _stack([sample.read_mask for sample in data.samples])
     rgb = images.shape[1] == 3 and images.dtype == np.uint8
-    shown = (
-        np.moveaxis(images, 1, -1) if rgb else images.squeeze(1) if images.shape[1] == 1 else images
-    )
-    labels = masks if rgb or images.shape[1] == 1 else masks[:, None]
+    plain = images.shape[1] == 1
+    shown = images.transpose(0, 2, 3, 1) if rgb else images[:, 0] if plain else images
+    axes = "ZYXC" if rgb else "ZYX" if plain else "ZCYX"
+    labels = masks
     name = data.root.name
+    known = {"metadata": {AXES_KEY: axes}}
     return [
-        (shown, {"name": f"{name} patches", "rgb": rgb}, "image"),
+        (shown, {"name": f"{name} patches", "rgb": rgb, **known}, "image"),
         (labels, {"name": f"{name} masks", "features": _features(data)}, "labels"),
     ]
+
+
+def _stack(readers: Sequence[Callable[[], Any]]) -> Any:
+    """Put arrays (1, ...) of one shape together; read only when shown if they are many."""
+    first = readers[0]()
+    if first.nbytes * len(readers) <= _MOST_BYTES:
+        return np.concatenate([first, *(read() for read in readers[1:])])
+    import dask
+    import dask.array
+
+    parts = [
+        dask.array.from_delayed(dask.delayed(read)(), first.shape, first.dtype) for read in readers
+    ]
+    return dask.array.concatenate(parts)

@@ -81,6 +81,7 @@ class TrainWidget(Panel):
         self._looks = DrawnRuns(self.plot, self)
         self._build()
         self.guard = CloseGuard(self, is_running=lambda: self.is_running, stop=self._stop_now)
+        self.guard.replaced.connect(self._leave_run)
         self.runs.listed.connect(self._find_running)
         self.refresh_runs()
         self._look_again = QTimer(self)
@@ -137,7 +138,7 @@ class TrainWidget(Panel):
         with self.complaining():
             self._require_idle()
             name = self.place["name"].value.strip()
-            if not name or Path(name).name != name:
+            if Path(name).name != name or name in ("", ".", ".."):
                 raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
             run = require_new_run(Path(self.place["folder"].value).expanduser() / name)
             if run.path.exists() and any(run.path.iterdir()):
@@ -246,6 +247,11 @@ class TrainWidget(Panel):
         self._watch.ended.connect(self._end_watch)
         self.status.begin()
         self._show_state()
+
+    def _leave_run(self) -> None:
+        """Follow no more: a newer widget of this window does."""
+        if self._watch is not None:
+            self._watch.stop()
 
     def _find_running(self) -> None:
         """Follow a run that is going on, as after napari was closed and opened."""

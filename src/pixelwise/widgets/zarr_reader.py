@@ -8,12 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pixelwise.axes import Calibration
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import is_zarr, open_image
 from pixelwise.images.multiscales import Multiscale, parse_multiscale
-from pixelwise.widgets.layers import CLASS_COLUMN
+from pixelwise.widgets.layers import CLASS_COLUMN, SPARSE
 from pixelwise.widgets.readers import LayerData, Reader
+
+MOST_BYTES = 2**29
+"""Labels of up to this size are read into memory."""
 
 
 def choose_zarr_reader(path: str | list[str]) -> Reader | None:
@@ -22,30 +27,38 @@ def choose_zarr_reader(path: str | list[str]) -> Reader | None:
         return None
     try:
         open_image(path)
-        return read_labels if "image-label" in _read_metadata(path) else None
+        attributes = _read_attributes(path)
+        return read_labels if "image-label" in attributes.get("ome", attributes) else None
     except (PixelwiseError, OSError):
         return None
 
 
 def read_labels(path: str | Path) -> list[LayerData]:
-    """One multiscale layer, read lazily, that lies where its metadata say."""
+    """One layer that lies where its metadata say.
+
+    Labels that fit into memory are read, so that they can be corrected: napari lets nobody draw on
+    a multiscale layer, which larger ones become.
+    """
     from dask.array import from_zarr
 
-    ome = _read_metadata(path)
+    attributes = _read_attributes(path)
+    ome = attributes.get("ome", attributes)
     image = parse_multiscale(ome)
     paths = [level["path"] for level in ome["multiscales"][0]["datasets"]]
     levels = [from_zarr(str(Path(path) / name)) for name in paths]
     options = {"name": Path(path).stem, **_color(ome["image-label"]), **_place(image)}
+    options["metadata"] = {SPARSE: bool(attributes.get("pixelwise", {}).get("sparse"))}
+    if levels[0].nbytes <= MOST_BYTES:
+        return [(np.asarray(levels[0]), options, "labels")]
     return [(levels if len(levels) > 1 else levels[0], options, "labels")]
 
 
-def _read_metadata(path: str | Path) -> dict[str, Any]:
-    """OME-Zarr metadata of a group; empty for an array."""
+def _read_attributes(path: str | Path) -> dict[str, Any]:
+    """Attributes of a group or array."""
     import zarr
 
     attributes: dict[str, Any] = zarr.open(path, mode="r").attrs.asdict()
-    ome: dict[str, Any] = attributes.get("ome", attributes)
-    return ome
+    return attributes
 
 
 def _color(described: dict[str, Any]) -> dict[str, Any]:
