@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pixelwise.datasets import load_dataset
+from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.patches import GRID
-from pixelwise.widgets.threads import wait_until
 from tests.training.conftest import discs, write_discs
 from tests.widgets.conftest import add_pairs, limit_files
 
@@ -67,9 +67,9 @@ def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
     np.testing.assert_allclose(grid.scale, (2, 2))
     np.testing.assert_allclose(np.ptp(np.concatenate(grid.data), axis=0), (64, 64))
     widget.windows.fill({"size": 64})
-    assert len(widget.viewer.layers[GRID].data) == 1
+    wait_until(lambda: len(widget.viewer.layers[GRID].data) == 1, 5)
     widget.windows.fill({"size": 65})
-    assert "larger than" in widget.message
+    wait_until(lambda: "larger than" in widget.message, 5)
     widget.grid.setChecked(False)
     assert GRID not in widget.viewer.layers
 
@@ -151,21 +151,16 @@ def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
 
 
-def test_closing_napari_while_patches_are_written_leaves_nothing(
-    make_napari_viewer: Any, tmp_path: Path
-) -> None:
-    viewer = make_napari_viewer()
-    _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Patches")
+def test_a_child_that_napari_ends_cleans_up(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Patches")
     widget.data.choose_folder(write_discs(tmp_path / "many", images=30, size=256))
     widget.windows.fill({"size": 32, "step": 8})
     widget.out.value = tmp_path / "patches"
     widget.write()
     wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")), 60)
-    child = widget._job.child.process
-    viewer.close()
-    del widget
-    wait_until(lambda: child.poll() is not None, 20)
+    widget._job.child.leave()  # as when napari ends
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
+    widget.wait(20)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(

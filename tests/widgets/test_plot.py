@@ -92,3 +92,13 @@ def test_log_axis_and_exports(plot: CurvePlot, tmp_path: Path) -> None:
     assert lines[0] == "run,curve,epoch,value"
     assert "a/first,dice,2,0.75" in lines
     assert sum(",training," in line for line in lines) == 52
+
+
+def test_a_run_takes_a_colour_that_is_free(qtbot: Any) -> None:
+    plot = CurvePlot()
+    qtbot.addWidget(plot)
+    for run in ("a", "b"):
+        plot.add_run(run)
+    plot.remove_run("a")
+    plot.add_run("c")
+    assert plot._colors["b"] != plot._colors["c"]

@@ -14,6 +14,7 @@ import pytest
 from napari.layers._source import layer_source
 
 from pixelwise.axes import parse_axes
+from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets.jobs import end_server, get_server, wait_until
 from pixelwise.widgets.layers import find_file, read_classes

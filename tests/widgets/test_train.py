@@ -221,6 +221,7 @@ def test_closing_asks_once_though_the_dock_was_closed_and_opened_again(
     assert not run.stop_request.exists()
     again.stop()
     again.wait(60)
+    wait_until(lambda: not first.is_running, 20)
     assert not is_training(run)
 
 
