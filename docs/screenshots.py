@@ -117,13 +117,13 @@ def take_train(camera: Camera, work: Path) -> Path:
     widget.data.choose_folder(samples_path(), classes=CLASSES)
     widget.place["folder"].value, widget.place["name"].value = work, "nuclei"
     widget.patches["size"].value = "128"
-    widget.training.fill({"epochs": EPOCHS, "learning_rate": 3e-3})
+    widget.training.fill({"epochs": EPOCHS})
     widget.more.fill({"monitor": "last"})
     widget.model.options.fill({"base_channels": 12, "up": "transposed"})
     widget.start()
     path = str(work / "nuclei")
     wait_until(lambda: path in widget.plot.runs, 60)
-    wait_until(lambda: widget.plot.runs[path]["validation"].count >= 2 * EPOCHS // 3, 600)
+    wait_until(lambda: widget.plot.runs[path]["validation"].count >= EPOCHS - 3, 600)
     camera.viewer.reset_view()
     scroll(widget)
     camera.take("train")
