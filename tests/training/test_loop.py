@@ -134,8 +134,8 @@ def break_losses(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int], bool])
         calls.clear()
         return loss
 
-    def spoil(self: Loss, logits: Any, mask: torch.Tensor) -> torch.Tensor:
-        loss = compute(self, logits, mask)
+    def spoil(self: Loss, logits: Any, mask: torch.Tensor, **options: Any) -> torch.Tensor:
+        loss = compute(self, logits, mask, **options)
         return loss * torch.nan if calls and broken(calls[0]) else loss
 
     monkeypatch.setattr(Stepper, "train", count)
