@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from pixelwise.errors import ConfigError
 from pixelwise.training.norms import SharedBatchNorm2d, synchronize_norms
 from pixelwise.training.ranks import Ranks
 
@@ -51,3 +53,13 @@ def test_weights_and_names_stay() -> None:
     assert [p.data_ptr() for p in network.parameters()] == [
         before[name].data_ptr() for name, _ in network.named_parameters()
     ]
+
+
+def test_layers_that_do_more_are_refused() -> None:
+    class Activated(nn.BatchNorm2d):
+        pass
+
+    ranks = create_alone()
+    ranks.size = 2
+    with pytest.raises(ConfigError, match="Activated"):
+        synchronize_norms(nn.Sequential(Activated(3)), ranks)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from pixelwise.runs import RunFolder, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.ranks import Ranks, count_processes, join_ranks
+from pixelwise.training.stepper import Stepper
 from tests.training.conftest import create_config, read_state, write_discs
 
 TOLERANCE = 1e-4
@@ -115,8 +115,9 @@ def make(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, make: Any) -> Iterator[str]:
+def trained(folder: Path, make: Any) -> str:
     """All trainings that need two processes; gives what they printed."""
+    begin_in_parts(make("divided"))
     jobs = [
         job(make("two")),
         job(make("stopped"), stop_after=2),
@@ -125,8 +126,25 @@ def trained(folder: Path, make: Any) -> Iterator[str]:
             "encoder": "mobilenet_v2"}, epochs=1)),
         job(make("two")),
         job(make("few", batch_size=3)),
+        job(make("divided"), resume=True),
     ]  # fmt: skip
     return train_in_two(folder, *jobs)
+
+
+def begin_in_parts(config: TrainConfig) -> None:
+    """Begin a training in one process whose memory holds half a batch only."""
+    with pytest.MonkeyPatch.context() as patched:
+        create = Stepper.__init__
+
+        def create_with_parts(self: Stepper, *arguments: Any, **options: Any) -> None:
+            create(self, *arguments, **options)
+            self.parts = 2
+
+        patched.setattr(Stepper, "__init__", create_with_parts)
+        for event in fit(config):
+            if isinstance(event, EpochEnded) and event.epoch == 1:
+                request_stop(RunFolder(config.run))
+    assert read_state(config.run)["progress"]["parts"] == 2
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +188,13 @@ def test_networks_with_idle_weights_or_several_heads_train(
 ) -> None:
     assert trained is not None
     assert len(read_epochs(RunFolder(make(name).run))) == 1
+
+
+def test_begun_in_parts_goes_on_in_two_without(trained: str, make: Any) -> None:
+    assert trained is not None
+    config = make("divided")
+    assert [e.epoch for e in read_epochs(RunFolder(config.run))] == [1, 2, 3, 4]
+    assert read_state(config.run)["progress"]["parts"] == 1
 
 
 def test_what_the_first_process_refuses_all_refuse(trained: str) -> None:
@@ -252,13 +277,19 @@ SRUN = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "6", "SLURM_NNODES": "3"}
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
-    [({}, (1, 1)), (TORCHRUN, (8, 2)), (SRUN, (6, 3)), ({"SLURM_NTASKS": "6"}, (1, 1))],
-    ids=["alone", "torchrun", "srun", "sbatch without srun"],
+    [
+        ({}, (1, 1)),
+        (TORCHRUN, (8, 2)),
+        (SRUN, (6, 3)),
+        ({"SLURM_NTASKS": "6"}, (1, 1)),
+        (SRUN | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}, (1, 1)),
+    ],
+    ids=["alone", "torchrun", "srun", "sbatch without srun", "a shell in an allocation"],
 )
 def test_processes_are_counted(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[int, int]
 ) -> None:
-    for name in TORCHRUN | SRUN:
+    for name in [*TORCHRUN, *SRUN, "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"]:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -172,3 +172,8 @@ def test_void_beside_classes_stays_void() -> None:
     matrix, errors = compare_labels(np.array([[1, 1, 0]]), np.array([[1, 255, 0]]))
     assert matrix.tolist() == [[1, 0], [0, 1]]
     assert errors.tolist() == [[0, 0, 0]]
+
+
+def test_255_beside_nothing_is_void_where_classes_have_names() -> None:
+    matrix, _ = compare_labels(np.array([[1, 0]]), np.array([[255, 0]]), named=True)
+    assert matrix.tolist() == [[1, 0], [0, 0]]

@@ -8,7 +8,7 @@ import pytest
 
 from pixelwise.axes import Calibration
 from pixelwise.classes import create_classes
-from pixelwise.images import read_image, write_zarr
+from pixelwise.images import open_image, read_image, write_zarr
 from pixelwise.widgets import zarr_reader
 from pixelwise.widgets.data import write_layers
 from pixelwise.widgets.readers import write_labels
@@ -76,6 +76,15 @@ def test_annotations_are_the_same_the_next_day(
     after = write_layers([(viewer.layers[0], again)], ["YX"], tmp_path / "after")
     assert after.sparse == sparse
     assert after.model_dump(exclude={"path"}) == before.model_dump(exclude={"path"})
+
+
+def test_axes_are_the_same_when_it_is_saved_again(tmp_path: Path, make_napari_viewer: Any) -> None:
+    write_zarr(tmp_path / "a.zarr", LABELS, axes="TYX", classes=CLASSES)
+    viewer = make_napari_viewer(show=False)
+    [layer] = viewer.open(str(tmp_path / "a.zarr"), plugin="napari-pixelwise")
+    data, attributes, _ = layer.as_layer_data_tuple()
+    write_labels(str(tmp_path / "b.zarr"), data, attributes)
+    assert open_image(tmp_path / "b.zarr").axes.names == "TYX"
 
 
 def test_objects_open_with_colours_of_napari(tmp_path: Path, make_napari_viewer: Any) -> None:

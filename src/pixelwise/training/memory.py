@@ -42,7 +42,7 @@ def measure_available(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def choose_batch_size(setup: Setup, device: torch.device) -> int:
+def choose_batch_size(setup: Setup, device: torch.device, *, sharing: int = 1) -> int:
     """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
     A GPU is asked by a step on an empty batch; elsewhere the memory is estimated.
@@ -52,9 +52,11 @@ def choose_batch_size(setup: Setup, device: torch.device) -> int:
     setup : Setup
         With the network on the device; it stays as it is.
     device : torch.device
+    sharing : int
+        Processes that share its memory.
     """
     limit, network = min(MOST_AUTO_BATCH, len(setup.train)), setup.network
-    budget = _SHARE * measure_available(device)
+    budget = _SHARE * measure_available(device) / sharing
     # gradients, and two moments of Adam's
     fixed = 3 * sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from pixelwise.errors import ConfigError
 from pixelwise.training.ranks import Ranks
 
 
@@ -12,6 +14,11 @@ def synchronize_norms(network: nn.Module, ranks: Ranks) -> None:
     """Let a network's batch normalisations see whole batches; weights and names stay.
 
     PyTorch has this for GPUs only; on CPUs it is `SharedBatchNorm2d`.
+
+    Raises
+    ------
+    ConfigError
+        A layer does more than normalise.
     """
     if ranks.size == 1:
         return
@@ -19,6 +26,11 @@ def synchronize_norms(network: nn.Module, ranks: Ranks) -> None:
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:
                 setattr(parent, name, _replace(child, ranks))
+            elif isinstance(child, _BatchNorm):
+                raise ConfigError(
+                    f"The encoder's {type(child).__name__} cannot see the patches of other "
+                    "processes: leave out --sync-batch-norm, or take another encoder."
+                )
 
 
 def _replace(norm: nn.BatchNorm2d, ranks: Ranks) -> nn.Module:

@@ -35,12 +35,14 @@ class Ranks:
     ----------
     rank, size : int
         Number of this process, and of all.
+    neighbours : int
+        Number of the processes on this machine.
     is_first : bool
         Whether this is the process that decides and writes.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self.fabric = fabric
+    def __init__(self, fabric: Fabric, neighbours: int = 1) -> None:
+        self.fabric, self.neighbours = fabric, neighbours
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.is_first = self.rank == 0
         # Decisions travel between the hosts: a GPU need not be waited for.
@@ -135,7 +137,9 @@ def join_ranks(compute: Compute, *, deterministic: bool) -> Ranks:
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
     size, nodes = count_processes()
-    return Ranks(_join(compute, size, nodes) if size > 1 else _create_alone(compute))
+    if size == 1:
+        return Ranks(_create_alone(compute))
+    return Ranks(_join(compute, size, nodes), size // nodes)
 
 
 def count_processes() -> tuple[int, int]:
@@ -145,7 +149,9 @@ def count_processes() -> tuple[int, int]:
         size = int(environment["WORLD_SIZE"])
         return size, size // int(environment["LOCAL_WORLD_SIZE"])
     if "SLURM_STEP_ID" in environment:  # a batch script without srun is one process
-        return int(environment.get("SLURM_NTASKS", 1)), int(environment.get("SLURM_NNODES", 1))
+        tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS", "1")
+        nodes = environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES", "1")
+        return int(tasks), int(nodes)
     return 1, 1
 
 
@@ -164,9 +170,15 @@ def _join(compute: Compute, size: int, nodes: int) -> Fabric:
     """Fabric on one device of each process, with the processes connected."""
     if compute.device.type == "mps":
         raise ConfigError("Several processes cannot train on 'mps': start one, or use 'cpu'.")
+    here = size // nodes
+    if compute.device.type == "cuda" and torch.cuda.device_count() < here:
+        raise ConfigError(
+            f"{here} processes on this machine see {torch.cuda.device_count()} GPUs: each needs "
+            "one, and sees all. With SLURM ask for --gpus-per-node, not --gpus-per-task."
+        )
     fabric = Fabric(
         accelerator=compute.device.type,
-        devices=size // nodes,
+        devices=here,
         num_nodes=nodes,
         # The same graph in every step: what never gets a gradient is found out in the first.
         strategy=DDPStrategy(static_graph=True, gradient_as_bucket_view=True),

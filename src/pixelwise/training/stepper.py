@@ -123,7 +123,9 @@ class Stepper:
         """Patches per step that the config asks for, or that fit."""
         if self.config.batch_size != "auto":
             return self.config.batch_size
-        found = choose_batch_size(self.setup, self.fabric.device)
+        device = self.fabric.device
+        sharing = 1 if device.type == "cuda" else self.ranks.neighbours
+        found = choose_batch_size(self.setup, device, sharing=sharing)
         return min(self.ranks.least(found) * self.ranks.size, max(len(self.setup.train), 2))
 
     def _require_patches_for_all(self) -> None:
@@ -150,6 +152,8 @@ class Stepper:
 
     def resume_at(self, progress: Progress) -> None:
         """Take over what a training has learned about memory and rates."""
+        if self.ranks.size > 1:
+            progress.parts = 1  # each process has a part already
         self.parts, self.validation_parts = progress.parts, progress.validation_parts
         self.damping = progress.damping
 
@@ -183,6 +187,7 @@ class Stepper:
             # outside of the handler, whose traceback holds on to the step's tensors
             self.optimizer.zero_grad(set_to_none=True)
             self._buffers.restore()
+            self._require_one_process(len(numbers))
             self.parts = self._divide(self.parts, len(numbers), least=self._least)
 
     def _step(self, numbers: list[int], *, epoch: int, step: int) -> Tensor:
@@ -248,16 +253,19 @@ class Stepper:
                 fused.grad_scale, fused.found_inf = None, (~finite).float()
         self.optimizer.step()
 
+    def _require_one_process(self, patches: int) -> None:
+        """Refuse to compute a step again where other processes are waiting inside it."""
+        if self.ranks.size > 1:
+            raise BudgetError(
+                f"The memory of {self.fabric.device} is full: {patches} patches a step are too "
+                f"many for {self.ranks.size} processes. Resume with more processes, or start a new "
+                "run with a smaller --batch-size or --size."
+            )
+
     def _divide(self, parts: int, patches: int, *, least: int) -> int:
         """More and smaller parts, after the memory ran out."""
         device = self.fabric.device
         free_cache(device)
-        if self.ranks.size > 1:  # the others are waiting inside the step
-            raise BudgetError(
-                f"The memory of {device} is full with {patches} patches in each of "
-                f"{self.ranks.size} processes. Resume with more processes, or start a new run with "
-                "a smaller --batch-size or --size."
-            )
         more = divide(parts, patches, least=least)
         if more is None:
             raise explain_full_memory(self.setup, device, least=least)

@@ -27,6 +27,8 @@ class CloseGuard(QObject):
         Whether there is a training to ask about.
     stop : callable
         Saves and stops it.
+    is_alone : callable
+        Whether no new widget could know of it yet.
 
     Attributes
     ----------
@@ -39,10 +41,16 @@ class CloseGuard(QObject):
     replaced = Signal()
 
     def __init__(
-        self, widget: QWidget, *, is_running: Callable[[], bool], stop: Callable[[], None]
+        self,
+        widget: QWidget,
+        *,
+        is_running: Callable[[], bool],
+        stop: Callable[[], None],
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(widget)
         self._widget, self._is_running, self._stop = widget, is_running, stop
+        self._is_alone = is_alone
         self.ask: Callable[[], Answer] = self._ask
         self._window: Callable[[], QWidget | None] = lambda: None
 
@@ -53,6 +61,8 @@ class CloseGuard(QObject):
             return
         self._leave()
         for guard in [guard for guard in _guards if guard._window() is window]:
+            if guard._is_alone():
+                continue
             guard._leave()
             guard.replaced.emit()
         window.installEventFilter(self)

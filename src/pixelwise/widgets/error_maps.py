@@ -31,14 +31,14 @@ def add_errors(viewer: napari.Viewer, errors: Any, *, name: str, **placement: An
 
 
 def compare_labels(
-    found: Any, truth: Any, *, sparse: bool = False
+    found: Any, truth: Any, *, sparse: bool = False, named: bool = False
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
 
     255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. Labels of 0 and
-    255 alone are a mask: 255 is 1 there, as it is in a data set. The map holds 0
-    where right or void, 1 missed foreground, 2 too much foreground, 3 the wrong class of
-    foreground.
+    255 alone are a mask, whose 255 is 1, as in a data set, unless the truth's classes have names
+    (`named`). The map holds 0 where right or void, 1 missed foreground, 2 too much foreground, 3
+    the wrong class of foreground.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def compare_labels(
         The labels are instances (more than 255 values), not classes.
     """
     found, truth = _read_mask(np.asarray(found)), np.asarray(truth)
-    truth = truth if sparse else _read_mask(truth)
+    truth = truth if sparse or named else _read_mask(truth)
     if sparse:
         truth = np.where(np.isin(truth, (0, VOID)), VOID, truth.astype(np.int64) - 1)
     top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))

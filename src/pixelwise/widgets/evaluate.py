@@ -190,10 +190,10 @@ class EvaluateWidget(Panel):
             raise DataError(
                 f"{names[0]} has shape {shapes[0]}, {names[1]} {shapes[1]}: expected the same."
             )
-        sparse = bool(truth.metadata.get(SPARSE))
+        known = {"sparse": bool(truth.metadata.get(SPARSE)), "named": bool(read_classes([truth]))}
         self._set_busy(True)
         run_in_thread(
-            partial(compare_labels, layer_array(found), layer_array(truth), sparse=sparse),
+            partial(compare_labels, layer_array(found), layer_array(truth), **known),
             self,
             then=lambda result: self._show_layers(result, found, truth),
             failed=self._fail,

@@ -59,6 +59,7 @@ class PatchesWidget(Panel):
         self._job: Job | None = None
         self._temps: set[Path] = set()  # folders of saved layers
         self._writes = False
+        self._target: Path | None = None
         self._busy = False
         self._build()
         self.destroyed.connect(partial(_remove, self._temps))
@@ -146,6 +147,7 @@ class PatchesWidget(Panel):
         )
         if selected := {layer for layer in selected if layer in self.viewer.layers}:
             self.viewer.layers.selection = selected
+        self._later.stop()  # the grid's own layer is no news
 
     def _start(self, *, writes: bool) -> None:
         """Save layers if need be, then start the child."""
@@ -188,7 +190,8 @@ class PatchesWidget(Panel):
         values.pop("path")
         arguments = ["patches", str(data.path), "--json", *to_options(values)]
         arguments += to_options(self.windows.create().model_dump(mode="json", exclude_none=True))
-        arguments += ["--out", str(self._require_out())] if self._writes else ["--dry-run"]
+        self._target = self._require_out() if self._writes else None
+        arguments += ["--dry-run"] if self._target is None else ["--out", str(self._target)]
         self._job = Job(arguments, self)
         self._job.ended.connect(self._show)
 
@@ -200,8 +203,8 @@ class PatchesWidget(Panel):
         """Show what was counted or written."""
         output = "" if self._job is None else self._job.output
         self._clean()
-        if self._writes and not end.ok:
-            remove_temps(self._require_out())
+        if self._target is not None and not end.ok:
+            remove_temps(self._target)
         if end.stopped:
             self.say("Stopped.")
             return

@@ -136,7 +136,7 @@ def _read_layers(config: DataConfig, name: str, folder: Path) -> tuple[list[Laye
     layers = read_pair(data, sample)
     mask = layers[1][0]
     labels = read_image(folder / f"{name}_labels.tif")[0].reshape(mask.shape)
-    return layers, labels, compare_labels(labels, mask)[1]
+    return layers, labels, compare_labels(labels, mask, named=True)[1]
 
 
 def _remove(folders: list[Path], *_: object) -> None:

@@ -80,7 +80,12 @@ class TrainWidget(Panel):
         self._began_here: Path | None = None  # its folder was made here, and may be removed
         self._looks = DrawnRuns(self.plot, self)
         self._build()
-        self.guard = CloseGuard(self, is_running=lambda: self.is_running, stop=self._stop_now)
+        self.guard = CloseGuard(
+            self,
+            is_running=lambda: self.is_running,
+            stop=self._stop_now,
+            is_alone=lambda: self._saving,
+        )
         self.guard.replaced.connect(self._leave_run)
         self.runs.listed.connect(self._find_running)
         self.refresh_runs()
@@ -252,6 +257,7 @@ class TrainWidget(Panel):
         """Follow no more: a newer widget of this window does."""
         if self._watch is not None:
             self._watch.stop()
+            self._collector.take_back()
 
     def _find_running(self) -> None:
         """Follow a run that is going on, as after napari was closed and opened."""

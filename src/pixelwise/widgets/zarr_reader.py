@@ -14,7 +14,7 @@ from pixelwise.axes import Calibration
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import is_zarr, open_image
 from pixelwise.images.multiscales import Multiscale, parse_multiscale
-from pixelwise.widgets.layers import CLASS_COLUMN, SPARSE
+from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN, SPARSE
 from pixelwise.widgets.readers import LayerData, Reader
 
 MOST_BYTES = 2**29
@@ -48,6 +48,8 @@ def read_labels(path: str | Path) -> list[LayerData]:
     levels = [from_zarr(str(Path(path) / name)) for name in paths]
     options = {"name": Path(path).stem, **_color(ome["image-label"]), **_place(image)}
     options["metadata"] = {SPARSE: bool(attributes.get("pixelwise", {}).get("sparse"))}
+    if image is not None and image.letters is not None:
+        options["metadata"][AXES_KEY] = image.letters
     if levels[0].nbytes <= MOST_BYTES:
         return [(np.asarray(levels[0]), options, "labels")]
     return [(levels if len(levels) > 1 else levels[0], options, "labels")]
