@@ -69,9 +69,9 @@ def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
     np.testing.assert_allclose(np.ptp(np.concatenate(grid.data), axis=0), (64, 64))
     widget.windows.fill({"size": 64})
     wait_until(lambda: len(widget.viewer.layers[GRID].data) == 1, 5)
-    drawn, started = widget.viewer.layers[GRID], time.monotonic()
+    drawn, started = widget.viewer.layers[GRID].unique_id, time.monotonic()
     wait_until(lambda: time.monotonic() > started + 1, 5)
-    assert widget.viewer.layers[GRID] is drawn, "its own layer is no reason to draw it again"
+    assert widget.viewer.layers[GRID].unique_id == drawn, "its own layer is no reason to draw it again"
     widget.windows.fill({"size": 65})
     wait_until(lambda: "larger than" in widget.message, 5)
     widget.grid.setChecked(False)
