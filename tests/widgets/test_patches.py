@@ -71,7 +71,9 @@ def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
     wait_until(lambda: len(widget.viewer.layers[GRID].data) == 1, 5)
     drawn, started = widget.viewer.layers[GRID].unique_id, time.monotonic()
     wait_until(lambda: time.monotonic() > started + 1, 5)
-    assert widget.viewer.layers[GRID].unique_id == drawn, "its own layer is no reason to draw it again"
+    assert widget.viewer.layers[GRID].unique_id == drawn, (
+        "its own layer is no reason to draw it again"
+    )
     widget.windows.fill({"size": 65})
     wait_until(lambda: "larger than" in widget.message, 5)
     widget.grid.setChecked(False)
