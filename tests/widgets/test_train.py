@@ -13,15 +13,23 @@ import numpy as np
 import psutil
 import pytest
 
-from pixelwise.config import TrainConfig
+from pixelwise.config import ModelConfig, TrainConfig
 from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
+from pixelwise.prediction.predict import predict as engine_predict
 from pixelwise.runs import RunFolder, is_training, iter_events
 from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
 from tests.training.conftest import discs
-from tests.widgets.conftest import add_pairs, fill_memory, limit_files, list_children, set_tiny
+from tests.widgets.conftest import (
+    TINY,
+    add_pairs,
+    fill_memory,
+    limit_files,
+    list_children,
+    set_tiny,
+)
 
 __all__ = ["discs"]
 pytestmark = pytest.mark.display
@@ -100,6 +108,49 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     assert x.tolist() == list(range(1, len(x) + 1)), "every epoch once, from the first"
     assert len(x) > done
     assert list_children() == {}
+
+
+TRAINED_ON = {
+    "YX": ((50, 60), {"scale": (0.5, 0.25)}),
+    "YXC": ((50, 60, 3), {"rgb": True, "scale": (2, 2)}),
+    "CYX": ((3, 50, 60), {"scale": (1, 2, 3)}),
+    "ZYX": ((4, 50, 60), {"scale": (4, 1, 1)}),
+    "TCYX": ((2, 3, 50, 60), {"scale": (9, 1, 2, 3)}),
+}
+
+
+def test_a_model_of_this_widget_predicts_layers_of_every_kind(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    """Trained on RGB images here, the second time from the first model, then used in Predict."""
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    widget.show_previews.setChecked(False)
+    set_tiny(widget, tmp_path, "first")
+    widget.start()
+    widget.wait(120)
+    first = widget.run.model
+    set_tiny(widget, tmp_path, "second")
+    widget.model.fill(ModelConfig.create(name="unet", options=TINY, start_from=first))
+    widget.start()
+    widget.wait(120)
+    assert widget.run.read_config().model.start_from == first
+    model = widget.run.model
+    viewer, predict = widget.viewer, open_widget("Predict")
+    predict.model.value = model
+    predict.settings.fill({"device": "cpu"})
+    for axes, (shape, options) in TRAINED_ON.items():
+        image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+        source = viewer.add_image(image, name=axes, **options)
+        predict.axes.value = "" if options.get("rgb") else axes
+        predict.choose(axes)
+        predict.predict()
+        predict.wait(120)
+        (found,) = predict.results
+        truth = engine_predict(model, image, axes=axes, device="cpu")
+        np.testing.assert_array_equal(found.data, truth)
+        kept = [i for i, letter in enumerate(axes.replace("YXC", "YX")) if letter != "C"]
+        np.testing.assert_allclose(found.scale, np.asarray(source.scale)[kept])
 
 
 def test_every_setting_reaches_the_config(open_widget: Open, tmp_path: Path, discs: Path) -> None:
