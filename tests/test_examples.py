@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ sys.argv = [{str(path)!r}, {str(target)!r}]
 runpy.run_path({str(path)!r}, run_name="__main__")
 {after}
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    settings = os.environ | {"NAPARI_CONFIG": str(tmp_path / "settings.yaml")}  # it changes them
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, env=settings)
     assert result.returncode == 0, result.stderr
     assert "Dice 0." in result.stdout
     assert (target / "labels.tif").exists()
