@@ -318,9 +318,8 @@ class PredictWidget(Panel):
 
     def _may_replace(self, names: list[str]) -> bool:
         """Ask whether files may be replaced."""
-        buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(self, "Replace?", f"Replace {', '.join(names)}?")
-        return bool(answer == buttons.Yes)
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _show_state(self) -> None:
         running = self.is_running

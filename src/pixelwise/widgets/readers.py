@@ -161,12 +161,11 @@ def _read_patches(data: Dataset) -> list[LayerData]:
     plain = images.shape[1] == 1
     shown = images.transpose(0, 2, 3, 1) if rgb else images[:, 0] if plain else images
     axes = "ZYXC" if rgb else "ZYX" if plain else "ZCYX"
-    labels = masks
     name = data.root.name
     known = {"metadata": {AXES_KEY: axes}}
     return [
         (shown, {"name": f"{name} patches", "rgb": rgb, **known}, "image"),
-        (labels, {"name": f"{name} masks", "features": _features(data)}, "labels"),
+        (masks, {"name": f"{name} masks", "features": _features(data)}, "labels"),
     ]
 
 

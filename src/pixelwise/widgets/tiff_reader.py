@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.classes import SegmentationClass
-from pixelwise.errors import PixelwiseError
 from pixelwise.images import open_image
 from pixelwise.widgets.layers import AXES_KEY, SPARSE, create_look
 
@@ -45,7 +44,7 @@ def _read_notes(path: str | Path) -> dict[str, Any]:
     try:
         with tifffile.TiffFile(path) as tiff:
             described = tiff.shaped_metadata
-    except (OSError, ValueError, PixelwiseError):
+    except (OSError, ValueError):  # tifffile's error for other files is a ValueError
         return {}
     first = described[0] if described else {}
     return {key: first[key] for key in (_CLASSES, _SPARSE) if key in first}
