@@ -292,10 +292,22 @@ class PredictConfig(Config):
         default=0.25, ge=0, le=0.9, description="Share of a tile that it shares with the next"
     )
     window: WindowName = Field(default="hann", description="How overlapping tiles are blended")
-    batch_size: int = Field(default=4, ge=1, le=4096, description="Tiles per step")
+    border: Literal["zero", "mirror"] = Field(
+        default="zero",
+        description="What the network sees beyond the image: zeros, as in training, or the image "
+        "mirrored",
+    )
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
+        default="auto",
+        description="Tiles per step, or auto: by the device; halved when the memory is full",
+    )
     flips: bool = Field(default=False, description="Average over mirrored copies (slower)")
     rotations: bool = Field(default=False, description="Average over rotated copies (slower)")
     probabilities: bool = Field(default=False, description="Give class probabilities, not labels")
+    probability_dtype: Literal["float32", "float16", "uint8"] = Field(
+        default="float32",
+        description="Number format of probabilities; uint8: 0 to 255, a quarter of the bytes",
+    )
     instances: bool = Field(
         default=False,
         description="Number the connected areas of each class, plane by plane; 0 is background",
@@ -306,10 +318,14 @@ class PredictConfig(Config):
     largest_hole: int = Field(
         default=0, ge=0, description="Fill holes inside a class of up to this many pixels"
     )
+    table: bool = Field(
+        default=False,
+        description="List the objects of each class with their areas, as NAME_objects.csv",
+    )
     format: FileFormat = Field(
         default="tiff",
-        description="Format of the files that are written; zarr: OME-Zarr with class names, "
-        "colours and a pyramid, written while it is predicted, for images larger than memory",
+        description="Format of the files that are written: tiled TIFF, or OME-Zarr with class "
+        "names, colours and a pyramid",
     )
     axes: str | None = Field(
         default=None,
@@ -322,6 +338,8 @@ class PredictConfig(Config):
     def _check(self) -> Self:
         if self.probabilities and self.instances:
             raise ValueError("instances are made from labels: leave out probabilities")
+        if self.probabilities and self.table:
+            raise ValueError("objects are made from labels: leave out probabilities, or table")
         if self.probabilities and self.cleans:
             raise ValueError(
                 "small objects and holes are those of labels: leave out probabilities, or "

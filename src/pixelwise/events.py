@@ -177,6 +177,15 @@ class ImagePredicted(_Event):
     axes: str
     shape: tuple[int, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
+
+
+class ImageProgressed(_Event):
+    """A share `done` of one image is predicted, 0 to 1; a few times a second at most."""
+
+    kind: Literal["image_progressed"] = "image_progressed"
+    source: str
+    done: float
 
 
 class ImageFailed(_Event):
@@ -199,6 +208,7 @@ Event = (
     | PredictionStarted
     | RowsPredicted
     | ImagePredicted
+    | ImageProgressed
     | ImageFailed
     | NetworkDescribed
     | RequestEnded

@@ -15,7 +15,7 @@ from pixelwise.axes import Calibration
 from pixelwise.classes import create_classes
 from pixelwise.errors import DataError, WriteError
 from pixelwise.images import (
-    ZarrContent,
+    ImageContent,
     open_image,
     read_image,
     write_tiff,
@@ -41,7 +41,7 @@ def write_in_bands(
     path: Path, array: np.ndarray, axes: str, *, heights: list[int], **more: object
 ) -> None:
     """Write (N, rows, X) planes band by band, as a prediction does."""
-    content = ZarrContent(axes, array.shape, array.dtype, **more)
+    content = ImageContent(axes, array.shape, array.dtype, **more)
     planes = array.reshape(-1, *array.shape[-2:])
     with writing_zarr(path, content) as writer:
         for number, plane in enumerate(planes):
@@ -150,7 +150,7 @@ def test_every_chunk_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_memory_grows_with_the_width_not_the_height(tmp_path: Path) -> None:
     def peak(height: int) -> int:
-        content = ZarrContent("YX", (height, 4096), np.dtype(np.uint8))
+        content = ImageContent("YX", (height, 4096), np.dtype(np.uint8))
         band = labels(128, 4096)
         tracemalloc.start()
         with writing_zarr(tmp_path / f"{height}.zarr", content) as writer:
@@ -173,7 +173,7 @@ def test_an_interrupted_write_leaves_nothing(
         write_zarr(path, array, axes="YX")
     with (
         pytest.raises(error),
-        writing_zarr(path, ZarrContent("YX", (90, 60), array.dtype)) as writer,
+        writing_zarr(path, ImageContent("YX", (90, 60), array.dtype)) as writer,
     ):
         writer.write_rows(0, 0, array)
         assert [p.name for p in tmp_path.glob("[!.]*")] == (["a.zarr"] if before else [])

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from rich.progress import track
+from rich.progress import Progress, track
 
 from pixelwise.cli.console import create_table, err, note, out, say, show_scores, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import Split, load_dataset
-from pixelwise.errors import PixelwiseError
-from pixelwise.events import ImagePredicted
+from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.runs import open_run
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
+    from pixelwise.prediction.stream import Filler
 
 Item = TypeVar("Item")
 
@@ -27,26 +29,26 @@ Item = TypeVar("Item")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
+@click.option("--dask", metavar="ADDRESS", help="Let the workers of this dask scheduler predict")
+@click.option("--workers", type=click.IntRange(1), help="Predict in so many processes, by dask")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
-def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **values: Any) -> None:
+def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
     An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
     cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
+    Stopped on the way, it goes on with an image where it ended when it is started again.
     """
-    from pixelwise.prediction.predict import Predictor, iter_predict_files
+    from pixelwise.prediction.predict import iter_predict_files
+    from pixelwise.prediction.predictor import Predictor
 
+    as_json = values.pop("as_json")
+    address, workers = values.pop("dask"), values.pop("workers")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     predictor = Predictor(find_model(model), config)
-    failed = []
-    for event in iter_predict_files(predictor, images, out):
-        if as_json:
-            click.echo(event.to_json())
-        elif isinstance(event, ImagePredicted):
-            say(f"{event.source}: {event.axes}, {event.seconds:.1f} s, {event.output}")
-        if not isinstance(event, ImagePredicted):
-            failed.append(event)
+    with _choosing_filler(address, workers) as fill:
+        failed = _show(iter_predict_files(predictor, images, out, fill=fill), as_json=as_json)
     if failed:
         lines = "\n".join(f"  {event.source}: {event.message}" for event in failed)
         raise PixelwiseError(f"{len(failed)} images could not be predicted:\n{lines}")
@@ -71,11 +73,11 @@ def predict(model: Path, images: tuple[Path, ...], out: Path, as_json: bool, **v
 @config_options(
     DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
 )
-@config_options(PredictConfig, skip=["probabilities", "format"])
+@config_options(PredictConfig, skip=["probabilities", "probability_dtype", "table", "format"])
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation
-    from pixelwise.prediction.predict import Predictor
+    from pixelwise.prediction.predictor import Predictor
 
     as_json, per_image = values.pop("as_json"), values.pop("per_image")
     config = PredictConfig.create(**given_values(PredictConfig, values))
@@ -86,6 +88,41 @@ def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **va
     predictor = Predictor(find_model(model), config)
     images = dict(_track(iter_evaluate(predictor, data, labels=labels), len(data.samples)))
     _show_evaluation(sum_evaluation(predictor, images), as_json=as_json, per_image=per_image)
+
+
+@contextmanager
+def _choosing_filler(address: str | None, workers: int | None) -> Iterator[Filler | None]:
+    """Give who predicts rows: a cluster, or nobody but this process."""
+    if address is None and workers is None:
+        yield None
+        return
+    if address is not None and workers is not None:
+        raise ConfigError("--dask and --workers name two clusters: leave out one of them.")
+    from pixelwise.prediction.cluster import connecting, create_filler
+
+    with connecting(address, workers) as client:
+        yield create_filler(client)
+
+
+def _show(
+    events: Iterable[ImageProgressed | ImagePredicted | ImageFailed], *, as_json: bool
+) -> list[ImageFailed]:
+    """Print events as they come, with a bar on a terminal; give the failures."""
+    failed = []
+    with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
+        task = bar.add_task("predicting", total=1.0)
+        for event in events:
+            if as_json:
+                click.echo(event.to_json())
+            elif isinstance(event, ImagePredicted):
+                say(f"{event.source}: {event.axes}, {event.seconds:.1f} s, {event.output}")
+                for text in event.notes:
+                    note(f"{event.source}: {text}")
+            if isinstance(event, ImageProgressed):
+                bar.update(task, completed=event.done, description=Path(event.source).name)
+            if isinstance(event, ImageFailed):
+                failed.append(event)
+    return failed
 
 
 def find_model(path: Path) -> Path:

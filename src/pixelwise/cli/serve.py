@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.atomic import create_array
-from pixelwise.axes import parse_axes, to_planes
+from pixelwise.axes import NamedAxes, parse_axes
 from pixelwise.errors import MEMORY_ADVICE, PixelwiseError, is_memory_error
 from pixelwise.events import (
     Event,
@@ -22,12 +22,12 @@ from pixelwise.events import (
     RequestEnded,
     RowsPredicted,
 )
-from pixelwise.images import open_image
+from pixelwise.images import ImageArray, ImageSource, open_image
 from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
 
 if TYPE_CHECKING:
     from pixelwise.prediction.planes import Planes
-    from pixelwise.prediction.predict import Predictor
+    from pixelwise.prediction.predictor import Predictor
 
 Array = npt.NDArray[Any]
 
@@ -84,18 +84,18 @@ class _Server:
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:
         """Predict into the request's file, and report rows as they are final."""
-        from pixelwise.prediction.planes import read_planes, require_planes
+        from pixelwise.prediction.planes import reading_planes
 
         predictor = self._load(request)
-        if request.source.suffix == ".npy":
-            array = np.load(request.source, mmap_mode="r")
-            axes, size = parse_axes(request.axes or "", array.ndim), array.shape
-            planes: Planes = require_planes(to_planes(array, axes), predictor.model.card)
-        else:
-            image = open_image(request.source, axes=request.axes)
-            axes, size = image.axes.names, image.shape
-            planes = read_planes(image, predictor.model.card)
-        names, shape = predictor.result_axes(axes, size)
+        image = _open_source(request)
+        with reading_planes(image, predictor.model.card) as planes:
+            yield from self._fill(request, predictor, image=image, planes=planes)
+
+    def _fill(
+        self, request: PredictRequest, predictor: Predictor, *, image: ImageSource, planes: Planes
+    ) -> Iterator[Event]:
+        """Predict planes into the request's file."""
+        names, shape = predictor.result_axes(image.axes.names, image.shape)
         room = predictor.result_shape(planes.shape)
         found = create_array(request.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
@@ -106,10 +106,9 @@ class _Server:
             device=str(compute.device),
             device_reason=compute.device_reason,
         )
-        rows = len(planes) * planes.shape[2]
         for part in predictor.iter_predict_into(planes, found):
-            done = (part.plane * planes.shape[2] + part.stop) / rows
-            yield RowsPredicted(plane=part.plane, start=part.start, stop=part.stop, done=done)
+            if part.stop > part.start:
+                yield RowsPredicted(**asdict(part))
             if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")
                 return
@@ -117,7 +116,7 @@ class _Server:
 
     def _load(self, request: PredictRequest) -> Predictor:
         """Predictor of the request, kept from the last one if model and settings are the same."""
-        from pixelwise.prediction.predict import Predictor
+        from pixelwise.prediction.predictor import Predictor
 
         stamp = request.model.stat().st_mtime_ns if request.model.exists() else 0
         key = (request.model, stamp, request.settings)
@@ -126,6 +125,14 @@ class _Server:
             self._predictor = Predictor(request.model, request.settings)
             self._key = key
         return self._predictor
+
+
+def _open_source(request: PredictRequest) -> ImageSource:
+    """Open the request's image: a file, or the NumPy file of a layer."""
+    if request.source.suffix != ".npy":
+        return open_image(request.source, axes=request.axes)
+    array = np.load(request.source, mmap_mode="r")
+    return ImageArray(array, NamedAxes(parse_axes(request.axes or "", array.ndim), "as given"))
 
 
 def _describe(request: DescribeRequest) -> NetworkDescribed:

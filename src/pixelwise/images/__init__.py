@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+from pixelwise.images.content import ImageContent, RowReader
 from pixelwise.images.sinks import SUFFIXES, write_picture, write_tiff
 from pixelwise.images.source import (
     IMAGE_SUFFIXES,
     DecodedImage,
+    ImageArray,
     ImageFile,
     ImageSource,
+    RegionReader,
+    describe_gaps,
     is_zarr,
     iter_image_files,
     open_image,
     read_image,
 )
-from pixelwise.images.zarr_sink import ZarrContent, ZarrWriter, write_zarr, writing_zarr
+from pixelwise.images.tiff_sink import write_tiff_rows
+from pixelwise.images.zarr_sink import ZarrWriter, write_zarr, write_zarr_rows, writing_zarr
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "SUFFIXES",
     "DecodedImage",
+    "ImageArray",
+    "ImageContent",
     "ImageFile",
     "ImageSource",
-    "ZarrContent",
+    "RegionReader",
+    "RowReader",
     "ZarrWriter",
+    "describe_gaps",
     "is_zarr",
     "iter_image_files",
     "open_image",
     "read_image",
     "write_picture",
     "write_tiff",
+    "write_tiff_rows",
     "write_zarr",
+    "write_zarr_rows",
     "writing_zarr",
 ]

@@ -13,9 +13,6 @@ from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
 from pixelwise.classes import SegmentationClass
 from pixelwise.errors import DataError
 
-OME_ZARR_AXES: Final = "TCZYX"
-"""The order that OME-Zarr demands: time, channel, space."""
-
 _TYPES: Final = {"T": "time", "C": "channel"}
 _LETTERS: Final = {"time": "T", "channel": "C"}
 
@@ -169,9 +166,9 @@ def describe_labels(
     return {"image-label": {"colors": colors, "properties": names} if classes else {}}
 
 
-def describe_channels(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
-    """Names, colours and the range 0 to 1 of channels that hold the classes' probabilities."""
-    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+def describe_channels(classes: Sequence[SegmentationClass], *, top: float = 1.0) -> dict[str, Any]:
+    """Names, colours and the range 0 to `top` of channels that hold the classes' probabilities."""
+    window = {"min": 0.0, "max": top, "start": 0.0, "end": top}
     channels = [
         {"label": item.name, "color": item.color[1:].upper(), "active": value > 0, "window": window}
         for value, item in enumerate(classes)

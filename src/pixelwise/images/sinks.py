@@ -60,23 +60,33 @@ def write_tiff(
     names = parse_axes(axes, array.ndim)
     array = array.astype("uint8") if array.dtype == bool else array
     color = names.endswith("YXC") and array.shape[-1] in (3, 4) and array.dtype in ("u1", "u2")
-    ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-    metadata: dict[str, Any] = {"axes": names.replace("C", "S") if color else names}
-    metadata |= {} if ome or notes is None else dict(notes)
-    options: dict[str, Any] = {}
-    if pixel_size_um is not None:
-        options = _describe_resolution(pixel_size_um)
-        metadata |= _describe_pixel_size(pixel_size_um) if ome else {}
+    names = names.replace("C", "S") if color else names
     with replacing(path) as temp:
         tifffile.imwrite(
             temp,
             array,
-            ome=ome,
             photometric="rgb" if color else "minisblack",
             compression=compression,
-            metadata=metadata,
-            **options,
+            **describe_tiff(path, names, pixel_size_um=pixel_size_um, notes=notes),
         )
+
+
+def describe_tiff(
+    path: Path,
+    axes: str,
+    *,
+    pixel_size_um: tuple[float, float] | None,
+    notes: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Tifffile's arguments for axes (S: samples of a colour), pixel size and notes of a file."""
+    ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    metadata: dict[str, Any] = {"axes": axes}
+    metadata |= {} if ome or notes is None else dict(notes)
+    options: dict[str, Any] = {"ome": ome, "metadata": metadata}
+    if pixel_size_um is not None:
+        options |= _describe_resolution(pixel_size_um)
+        metadata |= _describe_pixel_size(pixel_size_um) if ome else {}
+    return options
 
 
 def _describe_resolution(pixel_size_um: tuple[float, float]) -> dict[str, Any]:

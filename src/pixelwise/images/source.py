@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,12 +31,16 @@ _PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its pixels before they are decoded."""
+    """What a file says of its pixels before they are decoded.
+
+    `regions` tells whether parts of it can be read faster than the whole.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: NamedAxes
     calibration: Calibration | None = None
+    regions: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,16 +55,12 @@ class DecodedImage:
 Region = tuple[slice, ...]
 """One slice per axis, of step 1."""
 Decoder = Callable[[Path, Palette], tuple[Array, tuple[str, ...]]]
-RegionReader = Callable[[Path, Region], Array]
+RegionReader = Callable[[Region], Array]
+RegionOpener = Callable[[Path, Palette], AbstractContextManager[RegionReader]]
 
 
 class ImageSource(Protocol):
     """An image whose shape, dtype and axes are known and whose pixels are read on request."""
-
-    @property
-    def path(self) -> Path:
-        """File of the image."""
-        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,17 +82,42 @@ class ImageSource(Protocol):
         """Size and place of the pixels, where the file tells."""
         ...
 
-    def read(self) -> Array:
-        """Decode all pixels."""
+    def reading(self) -> AbstractContextManager[RegionReader]:
+        """Give a function that reads regions, from any one thread at a time."""
         ...
 
-    def read_region(self, region: Region) -> Array:
-        """Decode the pixels of a region."""
-        ...
 
-    def decode(self) -> DecodedImage:
-        """Decode all pixels, with axes and notes."""
-        ...
+@dataclass(frozen=True)
+class ImageArray:
+    """An `ImageSource` over an array: of NumPy, a memory map, dask's or Zarr's.
+
+    Attributes
+    ----------
+    array : array
+        Anything with a shape and a dtype that gives regions when it is sliced.
+    axes : NamedAxes
+    calibration : Calibration or None
+    """
+
+    array: Any
+    axes: NamedAxes
+    calibration: Calibration | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of every dimension, in the order of `axes`."""
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number format of the pixels."""
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
+
+    @contextmanager
+    def reading(self) -> Iterator[RegionReader]:
+        """Give a function that slices the array, and computes the slice if it is lazy."""
+        yield lambda region: np.asarray(self.array[region])
 
 
 @dataclass(frozen=True)
@@ -106,8 +132,8 @@ class ImageFile:
         What a palette picture gives.
     decoder : callable
         Decodes the format of this file.
-    region_reader : callable or None
-        Reads a region without the rest; None: the format has no such way.
+    region_opener : callable or None
+        Opens the file to read regions without the rest; None: the format has no such way.
     calibration : Calibration or None
         What the file says of the size and place of its pixels.
     """
@@ -119,7 +145,7 @@ class ImageFile:
     decoder: Decoder
     palette: Palette = "color"
     budget_bytes: int | None = None
-    region_reader: RegionReader | None = None
+    region_opener: RegionOpener | None = None
     calibration: Calibration | None = None
 
     def read(self) -> Array:
@@ -145,21 +171,31 @@ class ImageFile:
             )
         return DecodedImage(pixels, self.axes, notes)
 
-    def read_region(self, region: Region) -> Array:
-        """Read the pixels of a region; a format without region reads is decoded whole.
+    @contextmanager
+    def reading(self) -> Iterator[RegionReader]:
+        """Give a function that reads regions; the file stays open until the block ends.
 
-        Parameters
-        ----------
-        region : tuple of slice
-            One per axis, of step 1. The budget counts the region alone, where that is all that is
-            read; errors as in `read`.
+        A format without region reads is decoded whole, once. The budget counts what is decoded at a
+        time; errors as in `read`, and they can come with every region.
         """
-        if self.region_reader is None:
-            return self.read()[region]
-        spans = (range(n)[part] for n, part in zip(self.shape, region, strict=True))
-        shape = tuple(map(len, spans))
-        require_budget(self.path, shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
-        return self.region_reader(self.path, region)
+        if self.region_opener is None:
+            pixels = self.read()
+            yield lambda region: pixels[region]
+            return
+        with self.region_opener(self.path, self.palette) as read:
+
+            def read_within_budget(region: Region) -> Array:
+                spans = (range(n)[part] for n, part in zip(self.shape, region, strict=True))
+                shape = tuple(map(len, spans))
+                require_budget(self.path, shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
+                return read(region)
+
+            yield read_within_budget
+
+    def read_region(self, region: Region) -> Array:
+        """Read the pixels of a region, one slice of step 1 per axis; errors as in `reading`."""
+        with self.reading() as read:
+            return read(region)
 
 
 def open_image(
@@ -204,7 +240,7 @@ def open_image(
         module.decode,
         palette,
         budget_bytes,
-        getattr(module, "read_region", None),
+        getattr(module, "reading_regions", None) if header.regions else None,
         header.calibration,
     )
 
@@ -219,6 +255,20 @@ def read_image(
     """Pixels and axes of an image file; parameters and errors as in `open_image`."""
     source = open_image(path, axes=axes, palette=palette, budget_bytes=budget_bytes)
     return source.read(), source.axes
+
+
+def describe_gaps(source: ImageFile) -> str | None:
+    """Say how many chunks of a Zarr have no file, if some have one; None if there is no gap.
+
+    Zarr leaves out chunks of nothing but the fill value, so that a lost chunk looks like a blank
+    one: the image is readable, and whoever reads it should know.
+    """
+    if not is_zarr(source.path):
+        return None
+    from pixelwise.images.zarr import count_missing_chunks
+
+    missing, total = count_missing_chunks(source.path)
+    return f"{missing} of {total} chunks have no file and were read as blank" if missing else None
 
 
 def iter_image_files(folder: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ import tifffile
 from pixelwise.axes import AXES, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
 from pixelwise.images.pixel_size import read_calibration
-from pixelwise.images.source import Header, Palette
+from pixelwise.images.source import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +28,8 @@ _DAMAGE: Final = (
 _LIBTIFF: Final = (5, 8, 32773, 32946)
 """LZW, deflate, PackBits."""
 _ALPHA: Final = (1, 2)
+_SMALL_BYTES: Final = 16 << 20
+_HIGHEST_STRIP: Final = 2048
 _DAMAGE_WORDS: Final = (
     *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
     *("zeroed", "missing", "not match", "incompletely", "out of range"),
@@ -41,7 +43,8 @@ def read_header(path: Path, palette: Palette) -> Header:
         shape, axes = _find_layout(series, palette)
         small = series.dtype == bool or _has_colormap(series, palette)
         dtype = np.dtype("uint8" if small else series.dtype).newbyteorder("=")
-        return Header(shape, dtype, axes, read_calibration(series, axes.names))
+        calibration = read_calibration(series, axes.names)
+        return Header(shape, dtype, axes, calibration, regions=_has_regions(series))
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
@@ -52,12 +55,70 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
         notes: tuple[str, ...] = ()
         if len(series.keyframe.parent.series) > 1:
             notes = (f"holds {len(series.keyframe.parent.series)} series, the first was read",)
-        if _has_colormap(series, palette):
-            colors = np.asarray(series.keyframe.colormap) >> 8
-            return np.moveaxis(colors.astype("uint8")[:, pixels], 0, -1), notes
-        pixels, alpha_notes = _drop_alpha(series, pixels)
-        pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False), notes + alpha_notes
+        pixels, alpha_notes = _finish_colors(series, pixels, palette)
+        return pixels, notes + alpha_notes
+
+
+@contextmanager
+def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:
+    """Give a function that decodes the strips or tiles a region touches, and no others.
+
+    Regions are those of the image as `decode` gives it; of a pyramid, of its largest level.
+    """
+    import zarr
+
+    with _open_series(path) as series:
+        _require_whole(path, series)
+        if series.dataoffset is not None:
+            stored = series.asarray(out="memmap")
+        else:
+            stored = zarr.open_array(series.aszarr(level=0), mode="r")
+
+        def read(region: Region) -> Array:
+            wanted, kept = _plan_region(series, region, palette)
+            try:
+                found, _ = _finish_colors(series, np.asarray(stored[wanted]), palette)
+            except _DAMAGE as error:
+                raise _explain_damage(path, error) from error
+            colors: Array = found[kept]
+            return colors
+
+        yield read
+
+
+def _has_regions(series: Any) -> bool:
+    """Whether parts can be read for less than the price of the whole.
+
+    Small images are decoded whole, which is faster. So are those in one compressed strip, or in
+    strips so high that every block of rows would decode them again.
+    """
+    if series.nbytes <= _SMALL_BYTES:
+        return False
+    page = series.keyframe
+    return series.dataoffset is not None or page.is_tiled or page.rowsperstrip <= _HIGHEST_STRIP
+
+
+def _plan_region(series: Any, region: Region, palette: Palette) -> tuple[Region, tuple[Any, ...]]:
+    """Region of the stored array to read, and what to keep of its colours: they come together."""
+    if _has_colormap(series, palette):
+        return region[:-1], (..., region[-1])
+    if not _count_alpha(series):
+        return region, (...,)
+    at = series.axes.index("S")
+    if len(region) < len(series.shape):
+        return (*region[:at], slice(None), *region[at:]), (...,)
+    kept = (*[slice(None)] * at, region[at], ...)
+    return (*region[:at], slice(None), *region[at + 1 :]), kept
+
+
+def _finish_colors(series: Any, pixels: Array, palette: Palette) -> tuple[Array, tuple[str, ...]]:
+    """Turn stored values into those of the image: colours, no alpha, no bool, native byte order."""
+    if _has_colormap(series, palette):
+        colors = np.asarray(series.keyframe.colormap) >> 8
+        return np.moveaxis(colors.astype("uint8")[:, pixels], 0, -1), ()
+    pixels, notes = _drop_alpha(series, pixels)
+    pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False), notes
 
 
 @contextmanager
@@ -72,10 +133,15 @@ def _open_series(path: Path) -> Iterator[Any]:
     except PixelwiseError:
         raise
     except _DAMAGE as error:
-        raise ReadError(
-            f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
-            "Save it again or leave it out."
-        ) from error
+        raise _explain_damage(path, error) from error
+
+
+def _explain_damage(path: Path, error: Exception) -> ReadError:
+    """Error for whatever a decoder raises."""
+    return ReadError(
+        f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
+        "Save it again or leave it out."
+    )
 
 
 class _Listener(logging.Filter):

@@ -22,7 +22,7 @@ import zarr
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
-from pixelwise.images.source import ZARR_FILES, Header, Palette, Region
+from pixelwise.images.source import ZARR_FILES, Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 
@@ -59,9 +59,21 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
     return _read(path, image.array, (slice(None),) * image.array.ndim), image.notes
 
 
-def read_region(path: Path, region: Region) -> Array:
-    """Read the chunks that a region touches, and no others."""
-    return _read(path, _open_image(path).array, region)
+@contextmanager
+def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
+    """Give a function that reads the chunks a region touches, and no others."""
+    array = _open_image(path).array
+    yield lambda region: _read(path, array, region)
+
+
+def count_missing_chunks(path: Path) -> tuple[int, int]:
+    """How many chunks of an image have no file, and how many there are.
+
+    Missing ones hold the fill value: they are blank by the writer's choice, or were lost.
+    """
+    array = _open_image(path).array
+    with _reading(f"the metadata of {path}"):
+        return max(0, array.nchunks - array.nchunks_initialized), array.nchunks
 
 
 def _open_image(path: Path) -> _Image:

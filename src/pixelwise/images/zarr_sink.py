@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +20,9 @@ import numpy.typing as npt
 from pixelwise.atomic import replacing_folder
 from pixelwise.axes import Calibration, parse_axes, planes_shape, to_planes
 from pixelwise.classes import SegmentationClass
-from pixelwise.errors import DataError, WriteError
-from pixelwise.images.multiscales import (
-    OME_ZARR_AXES,
-    create_multiscales,
-    describe_channels,
-    describe_labels,
-)
+from pixelwise.errors import WriteError
+from pixelwise.images.content import ImageContent, RowReader
+from pixelwise.images.multiscales import create_multiscales, describe_channels, describe_labels
 from pixelwise.images.source import ZARR_FILES
 
 if TYPE_CHECKING:
@@ -39,61 +34,26 @@ CHUNK_PX: Final = 1024
 _SMALLEST_LEVEL_PX: Final = 256
 
 
-@dataclass(frozen=True)
-class ZarrContent:
-    """What a Zarr is to hold.
+def choose_factors(content: ImageContent) -> tuple[int, ...]:
+    """Pixels of the image per pixel of each level: 1, 2, 4 and so on."""
+    longest = max(content.stored_shape[-2:])
+    levels = 1
+    while -(-longest // 2 ** (levels - 1)) > _SMALLEST_LEVEL_PX:
+        levels += 1
+    return tuple(2**level for level in range(levels))
 
-    Attributes
-    ----------
-    axes : str
-        Letters of ``TZCYX``; with C: one channel per class, else labels.
-    shape : tuple of int
-        One size per letter.
-    dtype : dtype
-        An unsigned integer for labels.
-    classes : sequence of SegmentationClass
-        Names and colours of the values, or of the channels; none for numbered objects.
-    calibration : Calibration or None
-        Size and place of the pixels, in the order of `axes`.
-    sparse : bool
-        Whether 0 is 'not annotated', and the classes of labels begin at 1.
-    """
 
-    axes: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    classes: Sequence[SegmentationClass] = ()
-    calibration: Calibration | None = None
-    sparse: bool = False
-
-    @property
-    def stored_axes(self) -> str:
-        """Axes in the order they are stored in."""
-        return "".join(letter for letter in OME_ZARR_AXES if letter in self.axes)
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        """Shape in the order of `stored_axes`."""
-        return tuple(self.shape[self.axes.index(letter)] for letter in self.stored_axes)
-
-    @property
-    def factors(self) -> tuple[int, ...]:
-        """Pixels of the image per pixel of each level: 1, 2, 4 and so on."""
-        longest = max(self.stored_shape[-2:])
-        levels = 1
-        while -(-longest // 2 ** (levels - 1)) > _SMALLEST_LEVEL_PX:
-            levels += 1
-        return tuple(2**level for level in range(levels))
-
-    def describe(self, name: str) -> dict[str, Any]:
-        """OME-Zarr metadata of the group, and, for sparse labels, that they are."""
-        calibration = self.calibration or Calibration.create([1.0] * len(self.axes))
-        stored = calibration.select(self.axes, self.stored_axes)
-        ome = create_multiscales(self.stored_axes, self.factors, name=name, calibration=stored)
-        if "C" in self.axes:
-            return {"ome": ome | describe_channels(self.classes)}
-        described = {"ome": ome | describe_labels(self.classes, sparse=self.sparse)}
-        return described | ({"pixelwise": {"sparse": True}} if self.sparse else {})
+def _describe(content: ImageContent, name: str) -> dict[str, Any]:
+    """OME-Zarr metadata of the group, and, for sparse labels, that they are."""
+    axes, known = content.axes, content.calibration or Calibration.create([1.0] * len(content.axes))
+    stored = known.select(axes, content.stored_axes)
+    factors = choose_factors(content)
+    ome = create_multiscales(content.stored_axes, factors, name=name, calibration=stored)
+    if "C" in axes:
+        top = 255.0 if content.dtype == np.uint8 else 1.0
+        return {"ome": ome | describe_channels(content.classes, top=top)}
+    described = {"ome": ome | describe_labels(content.classes, sparse=content.sparse)}
+    return described | ({"pixelwise": {"sparse": True}} if content.sparse else {})
 
 
 class ZarrWriter:
@@ -106,17 +66,17 @@ class ZarrWriter:
     ----------
     folder : Path
         Empty.
-    content : ZarrContent
+    content : ImageContent
     name : str
         Name of the image in the metadata.
     """
 
-    def __init__(self, folder: Path, content: ZarrContent, name: str) -> None:
+    def __init__(self, folder: Path, content: ImageContent, name: str) -> None:
         import zarr
 
-        group = zarr.create_group(folder, zarr_format=3, attributes=content.describe(name))
+        group = zarr.create_group(folder, zarr_format=3, attributes=_describe(content, name))
         self._content = content
-        self._levels = [_Level(group, content, factor=factor) for factor in content.factors]
+        self._levels = [_Level(group, content, factor=factor) for factor in choose_factors(content)]
 
     def write_rows(self, plane: int, start: int, rows: Array) -> None:
         """Write rows of a plane.
@@ -138,13 +98,13 @@ class ZarrWriter:
 class _Level:
     """One array of the pyramid, with the rows that do not fill its chunks yet."""
 
-    def __init__(self, group: zarr.Group, content: ZarrContent, *, factor: int) -> None:
+    def __init__(self, group: zarr.Group, content: ImageContent, *, factor: int) -> None:
         *leading, height, width = content.stored_shape
         size = [-(-height // factor), -(-width // factor)]
         chunk = [min(CHUNK_PX, side) for side in size]
         self._factor = factor
         self._array = group.create_array(
-            str(content.factors.index(factor)),
+            str(factor.bit_length() - 1),
             shape=(*leading, *size),
             chunks=(*[1] * len(leading), *chunk),
             dtype=content.dtype,
@@ -172,31 +132,32 @@ class _Level:
 
 
 @contextmanager
-def writing_zarr(path: str | Path, content: ZarrContent) -> Iterator[ZarrWriter]:
+def writing_zarr(path: str | Path, content: ImageContent) -> Iterator[ZarrWriter]:
     """Give a writer; what it has written appears under `path` when the block ends well.
 
     An OME-Zarr or Zarr of that name is replaced then; after an error nothing is left.
 
     Raises
     ------
-    DataError
-        Axes do not fit the shape, or labels are no unsigned integers.
     WriteError
         The folder cannot be written, or `path` is there and is no Zarr.
     """
     path = Path(path)
-    parse_axes(content.axes, len(content.shape))
-    if "C" not in content.axes and content.dtype.kind != "u":
-        raise DataError(
-            f"Labels must be unsigned integers, got {content.dtype} for {path}: "
-            "convert them, or name a channel axis if they are probabilities."
-        )
     if path.exists() and not _may_replace(path):
         raise WriteError(
             f"{path} is there already and is no Zarr. Nothing was changed; name another path."
         )
     with replacing_folder(path) as temp:
         yield ZarrWriter(temp, content, path.stem)
+
+
+def write_zarr_rows(path: Path, content: ImageContent, read: RowReader) -> None:
+    """Write rows that are asked for as they are needed; errors as in `writing_zarr`."""
+    with writing_zarr(path, content) as writer:
+        for plane in range(content.planes):
+            for start in range(0, content.height, CHUNK_PX):
+                rows = slice(start, min(start + CHUNK_PX, content.height))
+                writer.write_rows(plane, start, read(plane, rows))
 
 
 def _may_replace(path: Path) -> bool:
@@ -243,7 +204,7 @@ def write_zarr(
     names = parse_axes(axes, array.ndim)
     if "C" not in names and array.dtype.kind in "bi" and array.min(initial=0) >= 0:
         array = array.astype(np.min_scalar_type(int(array.max(initial=0))))
-    content = ZarrContent(names, array.shape, array.dtype, classes, calibration, sparse)
+    content = ImageContent(names, array.shape, array.dtype, classes, calibration, sparse)
     planes = to_planes(array, names)
     planes = planes if "C" in names else planes[:, 0]
     with writing_zarr(path, content) as writer:

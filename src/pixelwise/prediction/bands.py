@@ -1,14 +1,15 @@
 """Class probabilities of an image of any size, band by band.
 
-Rows of tiles are blended into a buffer of one tile's height; as soon as no later tile changes a
-row, it is given on. Memory grows with the image's width, not its area.
+Each row of the image goes to the device once, as it is stored; tiles are cut, cast and normalised
+there. Rows of tiles are blended into a buffer of one tile's height; as soon as no later tile
+changes a row, it is given on. Memory grows with the image's width, not its area.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,14 @@ from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import Compute, free_cache
 from pixelwise.models.files import Model
 from pixelwise.normalization import Plane
-from pixelwise.prediction.geometry import TileAxis, plan_axis
+from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
 
 Array = npt.NDArray[Any]
-Indices = npt.NDArray[np.intp]
+Intensities = tuple[Vector, Vector]
+"""Offset and scale (C,) of an image's normalisation."""
+
+_BATCH_SIZES: Final = {"cpu": 4}
+_GPU_BATCH_SIZE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,15 @@ class Band:
     y : int
         First row.
     probabilities : float32 Tensor, (classes, rows, X)
-        On the network's device; they add up to 1 over the classes.
+        On the network's device; they add up to 1 over the classes. No rows: a batch of tiles is
+        done, and no row is final by it.
+    done : float
+        Share of the tiles that were asked for.
     """
 
     y: int
     probabilities: Tensor
+    done: float
 
 
 class TilePredictor:
@@ -66,7 +75,8 @@ class TilePredictor:
             model.network.to(compute.device).to(memory_format=torch.channels_last).eval()
         )
         self._turns = _list_turns(config)
-        self.batch_size = config.batch_size
+        auto = _BATCH_SIZES.get(compute.device.type, _GPU_BATCH_SIZE)
+        self.batch_size = auto if config.batch_size == "auto" else config.batch_size
 
     def plan(self, length: int, side: int) -> TileAxis:
         """Tiles along an axis of an image: side 0 is Y, 1 is X."""
@@ -77,56 +87,74 @@ class TilePredictor:
             overlap=self.config.overlap,
             stride=self._network.stride,
             window=self.config.window,
+            context=self.config.border == "mirror",
         )
 
-    def iter_bands(self, image: Plane) -> Iterator[Band]:
-        """Predict one plane.
+    def iter_bands(
+        self, image: Plane, rows: range | None = None, *, intensities: Intensities | None = None
+    ) -> Iterator[Band]:
+        """Predict one plane, or some of its rows, which come out as they do with all others.
 
         Parameters
         ----------
         image : Plane, (C, Y, X)
             Stored intensities; C is the model's channel count. Rows are asked for as they are
             needed, so a plane of a file need not fit into memory.
+        rows : range, optional
+            Rows to predict; all if not given. The tiles that touch them are computed.
+        intensities : pair of float32 ndarray (C,), optional
+            Offset and scale, if they are known; they can take a reading of the whole plane.
 
         Yields
         ------
         Band
-            From the first row to the last, without gaps.
+            From the first row to the last, without gaps; after every batch of tiles.
         """
-        rows, columns = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
-        normalise = self._create_normaliser(image)
-        across, down = _mirror(columns), _mirror(rows)
+        rows = range(image.shape[1]) if rows is None else rows
+        down, across = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
+        numbers = down.tiles_of(rows)
+        strip = _Strip(image, (down, across), self.compute.device)
+        strip.normalise_by(intensities or self.card.normalization.parameters(image))
+        windows = [torch.from_numpy(values).to(strip.device) for values in across.weights]
         buffer = torch.zeros(
-            len(self.card.classes), rows.tile, columns.padded, device=self.compute.device
+            len(self.card.classes), down.tile, across.padded, device=self.compute.device
         )
-        for number, top in enumerate(rows.origins):
-            strip = normalise(_read_rows(image, down[top : top + rows.tile])[:, :, across])
-            self._blend(strip, buffer, columns, weights=torch.from_numpy(rows.weights[number]))
-            count = rows.finished(number) - top
-            yield Band(top, buffer[:, :count, : columns.length].clone())
-            buffer = buffer.roll(-count, dims=1)
-            buffer[:, rows.tile - count :] = 0
+        y, inside = rows.start, slice(across.margin, across.margin + across.length)
+        for number in numbers:
+            top = down.origins[number] - down.margin
+            strip.move(number)
+            height = torch.from_numpy(down.weights[number]).to(strip.device)[:, None]
+            for first, tiles in self._iter_predicted(strip, across):
+                for x, values, width in zip(
+                    across.origins[first:], tiles, windows[first:], strict=False
+                ):
+                    buffer[:, :, x : x + across.tile].addcmul_(values, height * width)
+                share = (first + len(tiles)) / len(windows)
+                if share < 1:
+                    done = (number - numbers.start + share) / len(numbers)
+                    yield Band(y, buffer[:, :0, inside], done)
+            ready = min(max(down.finished(number), y), rows.stop)
+            done = (number - numbers.start + 1) / len(numbers)
+            yield Band(y, buffer[:, y - top : ready - top, inside].clone(), done)
+            y = ready
+            _shift(buffer, down.finished(number) - top)
 
-    def _blend(self, strip: Tensor, buffer: Tensor, columns: TileAxis, *, weights: Tensor) -> None:
-        """Add one row of tiles to the buffer, a batch at a time."""
+    def _iter_predicted(self, strip: _Strip, across: TileAxis) -> Iterator[tuple[int, Tensor]]:
+        """Give the number of the first tile of each batch, and the probabilities of the batch."""
         first = 0
-        while first < len(columns.origins):
-            origins = columns.origins[first : first + self.batch_size]
-            found = self._try(strip, origins, columns.tile)
-            if found is None:
-                continue
-            for x, values, across in zip(origins, found, columns.weights[first:], strict=False):
-                window = weights[:, None] * torch.from_numpy(across)
-                buffer[:, :, x : x + columns.tile] += values * window.to(buffer.device)
-            first += len(origins)
+        while first < len(across.origins):
+            found = self._try(strip, across.origins[first : first + self.batch_size])
+            if found is not None:
+                yield first, found
+                first += len(found)
 
-    def _try(self, strip: Tensor, origins: Sequence[int], tile: int) -> Tensor | None:
+    def _try(self, strip: _Strip, origins: Sequence[int]) -> Tensor | None:
         """Probabilities of a few tiles; None if the memory is full, for smaller batches from then.
 
         The result does not depend on who shares a batch, so nothing is lost but time.
         """
         try:
-            return self._predict(torch.stack([strip[:, :, x : x + tile] for x in origins]))
+            return self._predict(strip.cut(origins))
         except (RuntimeError, MemoryError) as error:
             if len(origins) == 1 or not is_memory_error(error):
                 raise
@@ -138,40 +166,83 @@ class TilePredictor:
     def _predict(self, tiles: Tensor) -> Tensor:
         """Probabilities (N, classes, Y, X) of normalised tiles, averaged over mirrored copies."""
         tiles = tiles.contiguous(memory_format=torch.channels_last)
+        if len(self._turns) == 1:
+            return self._classify(tiles)
         total = torch.zeros((), device=tiles.device)
         for quarter, mirrored in self._turns:
             turned = torch.rot90(tiles.flip(-1) if mirrored else tiles, quarter, (-2, -1))
-            with self.compute.autocast():
-                logits = self._network(turned)
-            probabilities = torch.rot90(logits.float().softmax(dim=1), -quarter, (-2, -1))
-            total = total + (probabilities.flip(-1) if mirrored else probabilities)
+            back = torch.rot90(self._classify(turned), -quarter, (-2, -1))
+            total = total + (back.flip(-1) if mirrored else back)
         return total / len(self._turns)
 
-    def _create_normaliser(self, image: Plane) -> Callable[[Array], Tensor]:
-        """Give what turns rows of a plane into input of the network, on its device."""
-        offset, scale = (
-            torch.from_numpy(values)[:, None, None].to(self.compute.device)
-            for values in self.card.normalization.parameters(image)
+    def _classify(self, tiles: Tensor) -> Tensor:
+        """Probabilities of tiles as they are."""
+        with self.compute.autocast():
+            logits = self._network(tiles)
+        probabilities: Tensor = logits.float().softmax(dim=1)
+        return probabilities
+
+
+class _Strip:
+    """Pixels of the grid under one row of tiles, on the device, as they are stored."""
+
+    def __init__(self, image: Plane, grid: tuple[TileAxis, TileAxis], device: torch.device) -> None:
+        self.device = device
+        self._image = image
+        self._down, self._across = grid
+        self._rows, self._columns = self._down.sources, self._across.sources
+        self._pixels = torch.empty(0)
+        self._stop = 0
+
+    def normalise_by(self, intensities: Intensities) -> None:
+        """Set offset and scale of the tiles that are cut."""
+        self._offset, self._scale = (
+            torch.from_numpy(values)[:, None, None].to(self.device) for values in intensities
         )
 
-        def normalise(rows: Array) -> Tensor:
-            strip = torch.from_numpy(np.ascontiguousarray(rows)).to(self.compute.device).float()
-            return (strip - offset) / scale
+    def move(self, number: int) -> None:
+        """Go down to the row of tiles with this number; rows that are there are not read again."""
+        top = self._down.origins[number]
+        stop = top + self._down.tile
+        start = max(self._stop, top)
+        new = _upload(self._read(self._rows[start:stop]), self.device)
+        if not self._stop:
+            self._pixels = new
+        else:
+            _shift(self._pixels, stop - self._stop, clear=False)
+            self._pixels[:, start - top :] = new
+        self._stop = stop
 
-        return normalise
+    def cut(self, origins: Sequence[int]) -> Tensor:
+        """Normalised tiles (N, C, Y, X)."""
+        width = self._across.tile
+        tiles = torch.stack([self._pixels[:, :, x : x + width].float() for x in origins])
+        return tiles.sub_(self._offset).div_(self._scale)
+
+    def _read(self, wanted: Indices) -> Array:
+        """Rows of the grid (C, rows, padded), by one slice of the image."""
+        first = int(wanted.min())
+        rows: Array = self._image[:, first : int(wanted.max()) + 1]
+        return rows[:, wanted - first][:, :, self._columns]
 
 
-def _mirror(axis: TileAxis) -> Indices:
-    """Pixel of the image for each pixel of the grid: mirrored at the end, as networks do."""
-    fill = axis.padded - axis.length
-    return np.pad(np.arange(axis.length), (0, fill), mode="reflect")
+def _shift(rows: Tensor, count: int, *, clear: bool = True) -> None:
+    """Move rows (C, Y, X) up by `count`, and clear those that come in at the bottom."""
+    kept = rows.shape[1] - count
+    if kept > 0:
+        rows[:, :kept] = rows[:, count:].clone()
+    if clear:
+        rows[:, max(kept, 0) :] = 0
 
 
-def _read_rows(image: Plane, wanted: Indices) -> Array:
-    """Rows of a plane (C, Y, X) in the wanted order, by one slice."""
-    first = int(wanted.min())
-    rows: Array = image[:, first : int(wanted.max()) + 1]
-    return rows[:, wanted - first]
+def _upload(rows: Array, device: torch.device) -> Tensor:
+    """Put rows on the device as they are stored, where it has their number format."""
+    if rows.dtype.itemsize == 8 or device.type == "mps":
+        rows = rows.astype(np.float32)
+    tensor = torch.from_numpy(rows)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _list_turns(config: PredictConfig) -> list[tuple[int, bool]]:

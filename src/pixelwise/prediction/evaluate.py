@@ -15,7 +15,7 @@ from pixelwise.datasets import Dataset, Sample
 from pixelwise.errors import DataError
 from pixelwise.images import write_tiff
 from pixelwise.models.files import Model
-from pixelwise.prediction.predict import Predictor
+from pixelwise.prediction.predictor import Predictor
 from pixelwise.scores import Scores, count_confusion, create_scores
 
 

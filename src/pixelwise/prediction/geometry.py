@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pixelwise.config import WindowName
 
 Vector = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 # Width of the Gaussian window as a share of the tile, as in MONAI and nnU-Net.
 _GAUSSIAN_SIGMA = 0.125
@@ -31,11 +32,14 @@ class TileAxis:
     length : int
         Pixels of the image.
     padded : int
-        Pixels of the grid: `length`, filled up to a multiple of the stride and to one tile.
+        Pixels of the grid: `length` and a margin on both sides, filled up to a multiple of the
+        stride and to one tile.
     tile : int
         Pixels of a tile, a multiple of the stride.
+    margin : int
+        Pixels of the grid before the image, a multiple of the stride.
     origins : tuple of int
-        First pixel of each tile, ascending, multiples of the stride.
+        First pixel of each tile on the grid, ascending, multiples of the stride.
     weights : tuple of Vector, each (tile,)
         Window of each tile, divided by the sum of all windows: at every pixel of the grid the
         weights of the tiles add up to 1.
@@ -44,17 +48,36 @@ class TileAxis:
     length: int
     padded: int
     tile: int
+    margin: int
     origins: tuple[int, ...]
     weights: tuple[Vector, ...]
 
+    @property
+    def sources(self) -> Indices:
+        """Pixel of the image for each pixel of the grid: mirrored beyond the ends."""
+        fill = self.padded - self.length - self.margin
+        return np.pad(np.arange(self.length), (self.margin, fill), mode="reflect")
+
+    def tiles_of(self, pixels: range) -> range:
+        """Numbers of the tiles that touch some pixels of the image."""
+        first, stop = pixels.start + self.margin, pixels.stop + self.margin
+        found = [n for n, at in enumerate(self.origins) if at < stop and at + self.tile > first]
+        return range(found[0], found[-1] + 1)
+
     def finished(self, number: int) -> int:
-        """First pixel that tiles after the one with this number still change, or the length."""
+        """First pixel of the image that tiles after the one with this number still change."""
         is_last = number + 1 == len(self.origins)
-        return self.length if is_last else self.origins[number + 1]
+        return self.length if is_last else self.origins[number + 1] - self.margin
 
 
 def plan_axis(
-    length: int, *, tile: int, overlap: float, stride: int, window: WindowName
+    length: int,
+    *,
+    tile: int,
+    overlap: float,
+    stride: int,
+    window: WindowName,
+    context: bool = False,
 ) -> TileAxis:
     """Lay tiles along an axis.
 
@@ -70,10 +93,14 @@ def plan_axis(
     stride : int
         Pixels of the image per pixel of the network's deepest map.
     window : "hann", "gaussian" or "flat"
+    context : bool
+        Lay the grid over a margin of half the overlap on both sides as well, so that pixels at the
+        ends see mirrored ones and not the zeros with which networks pad.
     """
     tile = _round_up(tile, stride)
-    padded = max(_round_up(length, stride), tile)
     step = max(_round_up(int(tile * (1 - overlap)), stride), stride)
+    margin = _round_up((tile - step) // 2, stride) if context else 0
+    padded = max(_round_up(length + 2 * margin, stride), tile)
     origins = tuple(sorted({*range(0, padded - tile, step), padded - tile}))
     windows = [
         blend_window(tile, tile - step, window, first=origin == 0, last=origin == padded - tile)
@@ -83,7 +110,7 @@ def plan_axis(
     for origin, values in zip(origins, windows, strict=True):
         total[origin : origin + tile] += values
     weights = [w / total[o : o + tile] for o, w in zip(origins, windows, strict=True)]
-    return TileAxis(length, padded, tile, origins, tuple(weights))
+    return TileAxis(length, padded, tile, margin, origins, tuple(weights))
 
 
 def blend_window(

@@ -1,9 +1,11 @@
-"""Planes that a model takes, from an array or from a file that is read while it is predicted."""
+"""Planes that a model takes, read from an image while they are predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from pixelwise.axes import planes_shape, to_planes
 from pixelwise.cards import Card
 from pixelwise.errors import DataError
-from pixelwise.images import ImageFile
+from pixelwise.images import ImageSource, RegionReader
 
 Array = npt.NDArray[Any]
 
@@ -19,66 +21,87 @@ BLOCK_ROWS: Final = 1024
 """Rows that are read at once: those of a usual chunk, and of several rows of tiles."""
 
 
-class Planes(Protocol):
-    """Planes (N, C, Y, X), one after another."""
+class Planes:
+    """Planes (N, C, Y, X) of an image, one after another; made by `reading_planes`.
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of planes, channels, height and width."""
-        ...
+    Rows are read in blocks by a thread, one block ahead of who asks: memory holds the blocks in use
+    and the next.
 
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def __len__(self) -> int: ...
-
-
-class FilePlanes:
-    """Planes (N, C, Y, X) of an image file whose format can read regions.
-
-    Parameters
+    Attributes
     ----------
-    source : ImageFile
-    card : Card
-        Of the model; grey is repeated for RGB models.
-
-    Raises
-    ------
-    DataError
-        The image has another channel count than the model takes, or its pixels are no numbers.
+    shape : tuple of int
+        Number of planes, channels, height and width; grey is repeated for RGB models.
     """
 
-    def __init__(self, source: ImageFile, card: Card) -> None:
-        self._source = source
-        count, channels, *size = planes_shape(source.axes.names, source.shape)
-        self._repeats = _count_repeats(channels, card)
-        self.shape = (count, channels * self._repeats, *size)
+    def __init__(self, source: ImageSource, card: Card, *, read: RegionReader) -> None:
+        self._axes = source.axes.names
+        self._sizes = dict(zip(self._axes, source.shape, strict=True))
+        self.shape = shape_planes(source, card)
+        self._repeats = self.shape[1] // self._sizes.get("C", 1)
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, "pixelwise reader")
+        self._blocks: dict[tuple[int, int], Future[Array]] = {}
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[FilePlane]:
-        return (FilePlane(self, number) for number in range(len(self)))
+    def __iter__(self) -> Iterator[LazyPlane]:
+        return (LazyPlane(self, number) for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> LazyPlane:
+        return LazyPlane(self, number)
 
     def read_rows(self, number: int, rows: range) -> Array:
-        """Read rows (C, rows, X) of one plane; NaN is refused as in `require_planes`."""
-        names, shape = self._source.axes.names, self._source.shape
-        sizes = dict(zip(names, shape, strict=True))
-        place = dict(zip("TZ", divmod(number, sizes.get("Z", 1)), strict=True))
-        parts = {x: slice(i, i + 1) for x, i in place.items()}
-        parts["Y"] = slice(rows.start, rows.stop)
-        region = tuple(parts.get(letter, slice(0, sizes[letter])) for letter in names)
-        plane: Array = to_planes(self._source.read_region(region), names)[0]
+        """Rows (C, rows, X) of one plane.
+
+        Raises
+        ------
+        DataError
+            A pixel is NaN or infinite.
+        ReadError
+            The file is damaged there.
+        """
+        wanted = range(rows.start // BLOCK_ROWS, -(-rows.stop // BLOCK_ROWS))
+        keys = [(number, block) for block in wanted]
+        last = wanted.stop * BLOCK_ROWS >= self.shape[2]
+        ahead = (number + 1, 0) if last else (number, wanted.stop)
+        keys += [ahead] if ahead[0] < len(self) else []
+        known = self._blocks
+        self._blocks = {
+            key: known[key] if key in known else self._thread.submit(self._read_block, *key)
+            for key in keys
+        }
+        parts = [
+            self._blocks[number, block].result()[
+                :, max(rows.start - block * BLOCK_ROWS, 0) : rows.stop - block * BLOCK_ROWS
+            ]
+            for block in wanted
+        ]
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return np.repeat(found, self._repeats, axis=0) if self._repeats > 1 else found
+
+    def close(self) -> None:
+        """End the thread that reads ahead."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _read_block(self, number: int, block: int) -> Array:
+        """Read one block (C, rows, X) as it is stored."""
+        place = dict(zip("TZ", divmod(number, self._sizes.get("Z", 1)), strict=True))
+        parts = {letter: slice(i, i + 1) for letter, i in place.items()}
+        start = block * BLOCK_ROWS
+        parts["Y"] = slice(start, min(start + BLOCK_ROWS, self._sizes["Y"]))
+        region = tuple(parts.get(letter, slice(0, self._sizes[letter])) for letter in self._axes)
+        plane: Array = to_planes(self._read(region), self._axes)[0]
         _require_finite(plane)
-        return np.repeat(plane, self._repeats, axis=0) if self._repeats > 1 else plane
+        return plane
 
 
-class FilePlane:
-    """One plane (C, Y, X); `plane[:, 10:20]` reads rows, in blocks of which two are kept."""
+class LazyPlane:
+    """One plane (C, Y, X); `plane[:, 10:20]` reads rows."""
 
-    def __init__(self, planes: FilePlanes, number: int) -> None:
+    def __init__(self, planes: Planes, number: int) -> None:
         self._planes = planes
         self._number = number
-        self._blocks: dict[int, Array] = {}
         self.shape = planes.shape[1:]
 
     def __len__(self) -> int:
@@ -86,64 +109,55 @@ class FilePlane:
 
     def __getitem__(self, key: tuple[slice, slice]) -> Array:
         channels, part = key
-        rows = range(self.shape[1])[part]
-        blocks = range(rows.start // BLOCK_ROWS, -(-rows.stop // BLOCK_ROWS))
-        found = np.concatenate([self._read_block(block) for block in blocks], axis=1)
-        first = blocks.start * BLOCK_ROWS
-        return found[channels, rows.start - first : rows.stop - first]
-
-    def _read_block(self, block: int) -> Array:
-        if block not in self._blocks:
-            start = block * BLOCK_ROWS
-            rows = range(start, min(start + BLOCK_ROWS, self.shape[1]))
-            kept = {n: pixels for n, pixels in self._blocks.items() if n == block - 1}
-            self._blocks = {**kept, block: self._planes.read_rows(self._number, rows)}
-        return self._blocks[block]
+        return self._planes.read_rows(self._number, range(self.shape[1])[part])[channels]
 
 
-def read_planes(source: ImageFile, card: Card) -> Planes:
-    """Planes of an image file, which are read row by row if its format can.
+@contextmanager
+def reading_planes(source: ImageSource, card: Card) -> Iterator[Planes]:
+    """Give the planes of an image, whose file stays open until the block ends.
+
+    Parameters
+    ----------
+    source : ImageSource
+        A file, or an array of any kind.
+    card : Card
+        Of the model; grey is repeated for RGB models.
 
     Raises
     ------
     DataError
-        As in `require_planes`; NaN is found when it is read.
-    ReadError
-        The file is damaged.
+        The image has another channel count than the model takes, no pixels, or no numbers.
+    ReadError, BudgetError
+        The file is damaged, or would have to be decoded whole and is too large for that.
     """
-    if source.region_reader is not None:
-        return FilePlanes(source, card)
-    return require_planes(to_planes(source.read(), source.axes.names), card)
+    with source.reading() as read:
+        planes = Planes(source, card, read=read)
+        try:
+            yield planes
+        finally:
+            planes.close()
 
 
-def require_planes(planes: Array, card: Card) -> Array:
-    """Give planes (N, C, Y, X) with the channels that a model takes; grey is repeated for RGB.
+def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
+    """Shape (N, C, Y, X) of an image's planes with the channels that a model takes.
 
     Raises
     ------
     DataError
-        Another channel count, no pixels, or NaN.
+        Another channel count, no pixels, or no numbers.
     """
-    repeats = _count_repeats(planes.shape[1], card)
-    planes = np.repeat(planes, repeats, axis=1) if repeats > 1 else planes
-    if not planes.size:
-        raise DataError(f"The image has no pixels: its planes have shape {planes.shape}.")
-    _require_finite(planes)
-    if planes.dtype.kind not in "biuf":
-        raise DataError(f"Images of dtype {planes.dtype} cannot be predicted; expected numbers.")
-    return planes
-
-
-def _count_repeats(channels: int, card: Card) -> int:
-    """Count how often a channel is repeated to give the model's number of channels."""
-    if channels == 1 < card.in_channels == 3:
-        return 3
-    if channels != card.in_channels:
+    planes, channels, height, width = planes_shape(source.axes.names, source.shape)
+    if not planes * channels * height * width:
+        raise DataError(f"The image has no pixels: its shape is {source.shape}.")
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"Images of dtype {source.dtype} cannot be predicted; expected numbers.")
+    is_grey = channels == 1 < card.in_channels == 3
+    if channels != card.in_channels and not is_grey:
         raise DataError(
             f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
             "same. If the axes were read wrongly, name them with --axes, e.g. ZYX or YXC."
         )
-    return 1
+    return planes, card.in_channels, height, width
 
 
 def _require_finite(pixels: Array) -> None:

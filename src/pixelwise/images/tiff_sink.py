@@ -1,0 +1,84 @@
+"""Results as tiled TIFF, written rows by rows: whole, or not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.atomic import replacing
+from pixelwise.images.content import ImageContent, RowReader
+from pixelwise.images.sinks import describe_tiff
+
+Array = npt.NDArray[Any]
+
+TILE_PX: Final = 512
+_CLASSIC_BYTES: Final = 2 << 30
+"""Above, BigTIFF: a classic TIFF ends at 4 GB, and how far labels shrink is not known before."""
+
+
+def write_tiff_rows(
+    path: Path, content: ImageContent, read: RowReader, *, notes: Mapping[str, Any] | None = None
+) -> None:
+    """Write a tiled, compressed TIFF, one row of tiles after another; BigTIFF from 2 GB on.
+
+    Parameters
+    ----------
+    path : path
+        The folder must exist; a file of this name is replaced once the new one is complete. A name
+        that ends in ``.ome.tif`` gets OME metadata.
+    content : ImageContent
+        Its axes are stored in the order TCZYX.
+    read : RowReader
+        Asked for 512 rows of one plane, and one channel, at a time.
+    notes : mapping, optional
+        Further values, fit for JSON, for the file's description; not in OME-TIFF.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written, or the disk is full.
+    """
+    import tifffile
+
+    height, width = content.stored_shape[-2:]
+    tile = (_choose_side(height), _choose_side(width))
+    known = content.calibration
+    size = None if known is None else known.pixel_size_um(content.axes)
+    with replacing(path) as temp:
+        tifffile.imwrite(
+            temp,
+            _iter_tiles(content, read, tile),
+            shape=content.stored_shape,
+            dtype=content.dtype,
+            tile=tile,
+            bigtiff=int(np.prod(content.shape)) * content.dtype.itemsize > _CLASSIC_BYTES,
+            photometric="minisblack",
+            compression="zlib",
+            **describe_tiff(path, content.stored_axes, pixel_size_um=size, notes=notes),
+        )
+
+
+def _choose_side(side: int) -> int:
+    """Side of a tile: a multiple of 16, as TIFF demands, and no larger than the image needs."""
+    return min(TILE_PX, -(-side // 16) * 16)
+
+
+def _iter_tiles(content: ImageContent, read: RowReader, tile: tuple[int, int]) -> Iterator[Array]:
+    """Tiles of all pages, row by row, filled up with 0 at the edges."""
+    *leading, height, width = content.stored_shape
+    letters = content.stored_axes[:-2]
+    depth = dict(zip(letters, leading, strict=True)).get("Z", 1)
+    for place in product(*map(range, leading)):
+        at = dict(zip(letters, place, strict=True))
+        plane = at.get("T", 0) * depth + at.get("Z", 0)
+        for top in range(0, height, tile[0]):
+            rows = read(plane, slice(top, min(top + tile[0], height)), at.get("C"))
+            for left in range(0, width, tile[1]):
+                part = rows[:, left : left + tile[1]]
+                missing = [(0, whole - n) for whole, n in zip(tile, part.shape, strict=True)]
+                yield np.ascontiguousarray(np.pad(part, missing) if part.shape != tile else part)

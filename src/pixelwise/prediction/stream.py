@@ -1,0 +1,250 @@
+"""One image into one file: rows into a part, the part into the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.atomic import write_text
+from pixelwise.axes import Calibration
+from pixelwise.classes import describe_classes
+from pixelwise.images import (
+    ImageContent,
+    ImageFile,
+    ImageSource,
+    RowReader,
+    write_tiff_rows,
+    write_zarr_rows,
+)
+from pixelwise.prediction import parts
+from pixelwise.prediction.objects import Areas, clean_plane, find_objects, measure_objects
+from pixelwise.prediction.parts import Part, PartPlane, opening_part
+from pixelwise.prediction.planes import reading_planes, shape_planes
+from pixelwise.prediction.predictor import Predictor
+
+Array = npt.NDArray[Any]
+
+_MOST_WAITING = 2
+
+
+class Filler(Protocol):
+    """Predicts the rows that a part lacks, and yields the share of blocks that are there."""
+
+    def __call__(self, predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
+        """Fill the part."""
+        ...
+
+
+def iter_predict_file(
+    predictor: Predictor, source: ImageSource, output: Path, *, fill: Filler | None = None
+) -> Iterator[float]:
+    """Predict an image into an OME-Zarr if `output` is called ``.zarr``, else into a TIFF.
+
+    The memory that this takes grows with the width of the image alone. Stopped or killed on the
+    way, it goes on after the last finished rows when it is started again with the same image, model
+    and settings. With ``table``, the objects are listed in ``NAME_objects.csv`` as well.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    source : ImageSource
+    output : path
+        Its folder must exist; what is there under this name is replaced when all is done.
+    fill : Filler, optional
+        Who predicts the rows; this process if not given.
+
+    Yields
+    ------
+    float
+        Share of the rows that are done, after every batch of tiles.
+
+    Raises
+    ------
+    DataError, ReadError, BudgetError
+        As in `reading_planes`.
+    WriteError
+        The folder cannot be written, or the disk is full.
+    """
+    room = predictor.result_shape(shape_planes(source, predictor.model.card))
+    about = _describe_job(predictor, source)
+    with opening_part(output, about, shape=room, dtype=predictor.row_dtype) as part:
+        yield from (fill or fill_here)(predictor, source, part)
+        _finish(predictor, source, part, output=output)
+
+
+def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
+    """Predict the rows that a part lacks in this process: a `Filler`."""
+    with reading_planes(source, predictor.model.card) as planes, _Writer(part) as writer:
+        for number, plane in enumerate(planes):
+            runs = list(part.missing(number))
+            if not runs:
+                continue
+            intensities = None if predictor.resizes(plane.shape) else predictor.measure(plane)
+            for rows in runs:
+                share = part.share
+                size = len(rows) / (planes.shape[0] * planes.shape[2])
+                for found in predictor.iter_rows(plane, rows, intensities=intensities):
+                    writer.add(number, found.y, found.values)
+                    yield min(share + size * found.done, 1.0)
+                writer.finish()
+
+
+class _Writer:
+    """Gathers rows to whole blocks, and writes them in a thread while the next are predicted."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._thread = ThreadPoolExecutor(1, "pixelwise writer")
+        self._waiting: list[Future[None]] = []
+        self._rows: list[Array] = []
+        self._place = (0, 0)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def add(self, plane: int, y: int, values: Array) -> None:
+        """Take rows that follow those of the call before, or begin a new run."""
+        if not values.shape[-2]:
+            return
+        if not self._rows:
+            self._place = plane, y
+        self._rows.append(values)
+        rows = y + values.shape[-2] - self._place[1]
+        if rows >= parts.BLOCK_ROWS:
+            self._send(rows // parts.BLOCK_ROWS * parts.BLOCK_ROWS)
+
+    def finish(self) -> None:
+        """Write the rows of a run's last block, and wait until all are on the disk."""
+        if self._rows:
+            self._send(sum(rows.shape[-2] for rows in self._rows))
+        self._wait(most=0)
+
+    def _send(self, count: int) -> None:
+        """Give the first `count` rows to the thread."""
+        plane, start = self._place
+        values = np.concatenate(self._rows, axis=-2) if len(self._rows) > 1 else self._rows[0]
+        rest = values[..., count:, :]
+        self._rows = [rest] if rest.shape[-2] else []
+        self._place = plane, start + count
+        self._wait(most=_MOST_WAITING - 1)
+        task = self._thread.submit(self._write, plane, start, values[..., :count, :])
+        self._waiting.append(task)
+
+    def _wait(self, *, most: int) -> None:
+        """Wait until few writings are under way; the error of one is raised here."""
+        while len(self._waiting) > most:
+            self._waiting.pop(0).result()
+
+    def _write(self, plane: int, start: int, values: Array) -> None:
+        self._part.write(plane, start, values)
+        self._part.mark(plane, start, values.shape[-2])
+
+
+def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Path) -> None:
+    """Make the result of a part that is complete."""
+    config, card = predictor.config, predictor.model.card
+    if config.cleans and card.background is not None:
+        part = part.create_copy()
+        for plane in range(part.shape[0]):
+            clean_plane(
+                PartPlane(part, plane),
+                card.background,
+                smallest_object=config.smallest_object,
+                largest_hole=config.largest_hole,
+            )
+    names, shape = predictor.result_axes(source.axes.names, source.shape)
+    known = source.calibration
+    calibration = None if known is None else known.select(source.axes.names, names)
+    classes = predictor.named_classes
+    content = ImageContent(names, shape, predictor.result_dtype, classes, calibration)
+    read: RowReader = part.read
+    if config.instances:
+        read = _ObjectReader(part, card.background).read
+    if output.suffix.lower() == ".zarr":
+        write_zarr_rows(output, content, read)
+    else:
+        notes = {} if config.probabilities else describe_classes(classes)
+        write_tiff_rows(output, content, read, notes=notes)
+    if config.table:
+        write_text(name_table(output), _list_objects(predictor, part, calibration, axes=names))
+
+
+def name_table(output: Path) -> Path:
+    """File of the objects that belongs to an output: ``a_labels.tif``, ``a_objects.csv``."""
+    stem = output.name.removesuffix(output.suffix)
+    for ending in (".ome", "_labels", "_instances"):
+        stem = stem.removesuffix(ending)
+    return output.with_name(f"{stem}_objects.csv")
+
+
+class _ObjectReader:
+    """Gives the numbers of objects in place of the labels in a part."""
+
+    def __init__(self, part: Part, background: int | None) -> None:
+        self._part = part
+        self._background = background
+        self._plane = -1
+        self._objects: Areas | None = None
+
+    def read(self, plane: int, rows: slice, channel: int | None = None) -> Array:  # noqa: ARG002
+        """Rows of a plane: a `RowReader`; planes are best asked for one after another."""
+        labels = PartPlane(self._part, plane)
+        if self._objects is None or plane != self._plane:
+            self._plane, self._objects = plane, find_objects(labels, self._background)
+        blocks = [b for b in labels.blocks if b.start < rows.stop and b.stop > rows.start]
+        found = np.concatenate([self._objects.read(block) for block in blocks])
+        first = blocks[0].start
+        return found[rows.start - first : rows.stop - first].astype(np.uint32)
+
+
+def _list_objects(
+    predictor: Predictor, part: Part, calibration: Calibration | None, *, axes: str
+) -> str:
+    """Table of all objects as CSV text."""
+    card = predictor.model.card
+    size = None if calibration is None else calibration.pixel_size_um(axes)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    columns = ["plane", "object", "class", "area_px", "area_um2", "centroid_y", "centroid_x"]
+    table.writerow([*columns, "top", "left", "bottom", "right"])
+    for plane in range(part.shape[0]):
+        labels = PartPlane(part, plane)
+        for item in measure_objects(labels, find_objects(labels, card.background)):
+            area = "" if size is None else f"{item.area_px * size[0] * size[1]:.6g}"
+            name = card.class_names[item.value]
+            centre = [f"{item.centroid_y:.2f}", f"{item.centroid_x:.2f}"]
+            box = [item.top, item.left, item.bottom, item.right]
+            table.writerow([plane, item.number, name, item.area_px, area, *centre, *box])
+    return text.getvalue()
+
+
+def _describe_job(predictor: Predictor, source: ImageSource) -> dict[str, Any] | None:
+    """Describe what rows depend on; None for an image that is no file: nothing tells it apart."""
+    if not isinstance(source, ImageFile):
+        return None
+    fields = {"batch_size", "device", "precision", "format", "instances", "table"}
+    fields |= {"smallest_object", "largest_hole"}
+    return {
+        "image": _stamp(source.path),
+        "axes": source.axes.names,
+        "model": predictor.fingerprint,
+        "settings": predictor.config.model_dump(mode="json", exclude=fields),
+    }
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Give what changes when an image file or folder does: its place, size and time."""
+    files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    times = max((item.st_mtime_ns for item in stats), default=0)
+    return [str(path.resolve()), len(stats), sum(item.st_size for item in stats), times]
