@@ -299,7 +299,8 @@ class PredictConfig(Config):
     )
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default="auto",
-        description="Tiles per step, or auto: by the device; halved when the memory is full",
+        description="Tiles at a time, or auto: 32 on a GPU, as many as cores on a CPU; halved when "
+        "the memory is full",
     )
     flips: bool = Field(default=False, description="Average over mirrored copies (slower)")
     rotations: bool = Field(default=False, description="Average over rotated copies (slower)")

@@ -127,6 +127,19 @@ def test_averaging_makes_prediction_equivariant(options: dict[str, bool], count:
         assert np.abs(mirrored - result[:, :, ::-1]).max() > 1e-3
 
 
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches as on a GPU."""
+    create = TilePredictor.__init__
+
+    def create_without_lanes(self: TilePredictor, *arguments: Any) -> None:
+        create(self, *arguments)
+        self.lanes, self.batch_size = None, self.config.batch_size
+
+    monkeypatch.setattr(TilePredictor, "__init__", create_without_lanes)
+
+
+@pytest.mark.usefixtures("batches")
 def test_full_memory_halves_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = create_stack(2), noise(70, 400)
     expected = predict(model, image, tile=48, batch_size=8)
@@ -145,6 +158,14 @@ def test_full_memory_halves_the_batch_and_loses_nothing(monkeypatch: pytest.Monk
     np.testing.assert_array_equal(found.argmax(axis=0), expected.argmax(axis=0))
     assert sizes[:3] == [8, 4, 2]
     assert max(sizes[2:]) == 2
+
+
+def test_lanes_and_batches_give_the_same(request: pytest.FixtureRequest) -> None:
+    model, image = create_stack(4), noise(130, 200)
+    expected = predict(model, image, tile=48)
+    request.getfixturevalue("batches")
+    found = predict(model, image, tile=48, batch_size=4)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_memory_for_not_even_one_tile_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ changes a row, it is given on. Memory grows with the image's width, not its area
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,12 +22,12 @@ from pixelwise.models.devices import Compute, free_cache
 from pixelwise.models.files import Model
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
+from pixelwise.prediction.lanes import Lanes
 
 Array = npt.NDArray[Any]
 Intensities = tuple[Vector, Vector]
 """Offset and scale (C,) of an image's normalisation."""
 
-_BATCH_SIZES: Final = {"cpu": 4}
 _GPU_BATCH_SIZE: Final = 32
 
 
@@ -64,7 +64,9 @@ class TilePredictor:
     Attributes
     ----------
     batch_size : int
-        Tiles per step; halved when the memory is full.
+        Tiles per step, on a GPU; halved when the memory is full.
+    lanes : Lanes or None
+        What computes tiles side by side, on a CPU.
     """
 
     def __init__(self, model: Model, config: PredictConfig, compute: Compute) -> None:
@@ -75,8 +77,10 @@ class TilePredictor:
             model.network.to(compute.device).to(memory_format=torch.channels_last).eval()
         )
         self._turns = _list_turns(config)
-        auto = _BATCH_SIZES.get(compute.device.type, _GPU_BATCH_SIZE)
-        self.batch_size = auto if config.batch_size == "auto" else config.batch_size
+        wanted = None if config.batch_size == "auto" else config.batch_size
+        on_cpu = compute.device.type == "cpu"
+        self.lanes = Lanes(self._predict, wanted) if on_cpu else None
+        self.batch_size = 1 if on_cpu else wanted or _GPU_BATCH_SIZE
 
     def plan(self, length: int, side: int) -> TileAxis:
         """Tiles along an axis of an image: side 0 is Y, 1 is X."""
@@ -115,52 +119,69 @@ class TilePredictor:
         numbers = down.tiles_of(rows)
         strip = _Strip(image, (down, across), self.compute.device)
         strip.normalise_by(intensities or self.card.normalization.parameters(image))
-        windows = [torch.from_numpy(values).to(strip.device) for values in across.weights]
+        heights, widths = (
+            [torch.from_numpy(values).to(strip.device) for values in axis.weights]
+            for axis in (down, across)
+        )
         buffer = torch.zeros(
             len(self.card.classes), down.tile, across.padded, device=self.compute.device
         )
         y, inside = rows.start, slice(across.margin, across.margin + across.length)
-        for number in numbers:
-            top = down.origins[number] - down.margin
-            strip.move(number)
-            height = torch.from_numpy(down.weights[number]).to(strip.device)[:, None]
-            for first, tiles in self._iter_predicted(strip, across):
-                for x, values, width in zip(
-                    across.origins[first:], tiles, windows[first:], strict=False
-                ):
-                    buffer[:, :, x : x + across.tile].addcmul_(values, height * width)
-                share = (first + len(tiles)) / len(windows)
-                if share < 1:
-                    done = (number - numbers.start + share) / len(numbers)
-                    yield Band(y, buffer[:, :0, inside], done)
-            ready = min(max(down.finished(number), y), rows.stop)
-            done = (number - numbers.start + 1) / len(numbers)
+        for (number, first), tiles in self._iter_predicted(self._iter_cut(strip, numbers)):
+            for column, values in enumerate(tiles, start=first):
+                window = heights[number][:, None] * widths[column]
+                x = across.origins[column]
+                # Not addcmul_, whose last bit depends on how many threads share it.
+                buffer[:, :, x : x + across.tile] += values * window
+            share = (first + len(tiles)) / len(widths)
+            done = (number - numbers.start + share) / len(numbers)
+            if share < 1:
+                yield Band(y, buffer[:, :0, inside], done)
+                continue
+            top, stop = down.origins[number] - down.margin, down.finished(number)
+            ready = min(max(stop, y), rows.stop)
             yield Band(y, buffer[:, y - top : ready - top, inside].clone(), done)
             y = ready
-            _shift(buffer, down.finished(number) - top)
+            _shift(buffer, stop - top)
 
-    def _iter_predicted(self, strip: _Strip, across: TileAxis) -> Iterator[tuple[int, Tensor]]:
-        """Give the number of the first tile of each batch, and the probabilities of the batch."""
-        first = 0
-        while first < len(across.origins):
-            found = self._try(strip, across.origins[first : first + self.batch_size])
-            if found is not None:
-                yield first, found
-                first += len(found)
+    def _iter_cut(self, strip: _Strip, numbers: range) -> Iterator[tuple[tuple[int, int], Tensor]]:
+        """Cut batches of tiles, with the number of their row and that of their first column."""
+        for number in numbers:
+            strip.move(number)
+            first = 0
+            while first < strip.columns:
+                tiles = strip.cut(first, self.batch_size)
+                yield (number, first), tiles
+                first += len(tiles)
 
-    def _try(self, strip: _Strip, origins: Sequence[int]) -> Tensor | None:
-        """Probabilities of a few tiles; None if the memory is full, for smaller batches from then.
+    def _iter_predicted(
+        self, batches: Iterator[tuple[tuple[int, int], Tensor]]
+    ) -> Iterator[tuple[tuple[int, int], Tensor]]:
+        """Probabilities of batches of tiles, in their order."""
+        if self.lanes is not None:
+            yield from self.lanes.iter_predicted(batches)
+            return
+        for place, tiles in batches:
+            yield place, self._predict_by_parts(tiles)
+
+    def _predict_by_parts(self, tiles: Tensor) -> Tensor:
+        """Probabilities of tiles, in smaller batches from now on if the memory is full.
 
         The result does not depend on who shares a batch, so nothing is lost but time.
         """
-        try:
-            return self._predict(strip.cut(origins))
-        except (RuntimeError, MemoryError) as error:
-            if len(origins) == 1 or not is_memory_error(error):
-                raise
-        self.batch_size = len(origins) // 2
-        free_cache(self.compute.device)
-        return None
+        found: list[Tensor] = []
+        done = 0
+        while done < len(tiles):
+            part = tiles[done : done + self.batch_size]
+            try:
+                found.append(self._predict(part))
+                done += len(part)
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not is_memory_error(error):
+                    raise
+                self.batch_size = len(part) // 2
+                free_cache(self.compute.device)
+        return torch.cat(found)
 
     @torch.inference_mode()
     def _predict(self, tiles: Tensor) -> Tensor:
@@ -213,9 +234,14 @@ class _Strip:
             self._pixels[:, start - top :] = new
         self._stop = stop
 
-    def cut(self, origins: Sequence[int]) -> Tensor:
-        """Normalised tiles (N, C, Y, X)."""
-        width = self._across.tile
+    @property
+    def columns(self) -> int:
+        """Number of tiles in a row."""
+        return len(self._across.origins)
+
+    def cut(self, first: int, count: int) -> Tensor:
+        """Normalised tiles (N, C, Y, X): up to `count`, from column `first` on."""
+        origins, width = self._across.origins[first : first + count], self._across.tile
         tiles = torch.stack([self._pixels[:, :, x : x + width].float() for x in origins])
         return tiles.sub_(self._offset).div_(self._scale)
 

@@ -23,7 +23,7 @@ from pixelwise.models.files import save_model
 from pixelwise.prediction import parts
 from pixelwise.prediction.bands import Intensities
 from pixelwise.prediction.parts import Part
-from pixelwise.prediction.planes import reading_planes
+from pixelwise.prediction.planes import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import Filler, fill_here
 
@@ -105,29 +105,35 @@ def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Ta
     assert part.folder is not None  # noqa: S101  the caller's case
     model = part.folder.absolute() / "model.safetensors"
     save_model(model, predictor.model.network.state_dict(), predictor.model.card)
+    shape = shape_planes(source, predictor.model.card)
+    whole = predictor.resizes(shape[1:])
+    step = shape[2] if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
     tasks = []
-    with reading_planes(source, predictor.model.card) as planes:
-        for number, plane in enumerate(planes):
-            runs = list(part.missing(number))
-            if not runs:
-                continue
-            whole = predictor.resizes(plane.shape)
-            intensities = None if whole else predictor.measure(plane)
-            step = plane.shape[1] if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
-            tasks += [
-                _Task(
-                    source.path.absolute(),
-                    source.axes.names,
-                    model,
-                    predictor.config,
-                    number,
-                    range(start, min(start + step, run.stop)),
-                    intensities,
-                )
-                for run in runs
-                for start in range(run.start, run.stop, step)
-            ]
+    for plane in range(shape[0]):
+        runs = list(part.missing(plane))
+        intensities = _measure(predictor, source, plane) if runs and not whole else None
+        tasks += [
+            _Task(
+                source.path.absolute(),
+                source.axes.names,
+                model,
+                predictor.config,
+                plane,
+                range(start, min(start + step, run.stop)),
+                intensities,
+            )
+            for run in runs
+            for start in range(run.start, run.stop, step)
+        ]
     return tasks
+
+
+def _measure(predictor: Predictor, source: ImageSource, plane: int) -> Intensities | None:
+    """Offset and scale of a plane, if they take a reading of it all, which is done once."""
+    if predictor.model.card.normalization.kind == "fixed":
+        return None
+    with reading_planes(source, predictor.model.card) as planes:
+        return predictor.measure(planes[plane])
 
 
 def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:

@@ -1,0 +1,88 @@
+"""Tiles computed side by side on a CPU: each on a thread of its own, by one network.
+
+This is faster than a batch whose layers all threads share, for they wait for each other after every
+layer. And the bits of a tile do not depend on how many others are under way, nor, up to 8 cores, on
+the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Barrier
+from typing import Final, TypeVar
+
+import torch
+from torch import Tensor
+
+from pixelwise.errors import is_memory_error
+
+Item = TypeVar("Item")
+
+_MOST_LANES: Final = 8
+"""More would wait for Python's lock; on more cores each lane has several threads."""
+
+
+class Lanes:
+    """Threads that compute tiles side by side.
+
+    Parameters
+    ----------
+    predict : callable
+        Gives the probabilities of one tile (1, C, Y, X); called from several threads.
+    most : int
+        Tiles that may be under way at a time; halved when the memory is full.
+
+    Attributes
+    ----------
+    count : int
+        Number of lanes.
+    most : int
+    """
+
+    def __init__(self, predict: Callable[[Tensor], Tensor], most: int | None = None) -> None:
+        threads = torch.get_num_threads()
+        self.count = min(threads, _MOST_LANES)
+        self.most = self.count if most is None else most
+        self._predict = predict
+        self._executor = ThreadPoolExecutor(self.count, "pixelwise lane")
+        # The number of cores of a thread is set in it, but by a call that changes what other new
+        # threads begin with: so all are started now, and that is put back.
+        barrier = Barrier(self.count + 1)
+
+        def prepare() -> None:
+            torch.get_num_threads()  # a thread's first call sets its number: not after the next line
+            torch.set_num_threads(max(threads // self.count, 1))
+            barrier.wait()
+
+        for _ in range(self.count):
+            self._executor.submit(prepare)
+        barrier.wait()
+        torch.set_num_threads(threads)
+
+    def iter_predicted(self, tiles: Iterable[tuple[Item, Tensor]]) -> Iterator[tuple[Item, Tensor]]:
+        """Probabilities of tiles (1, C, Y, X), in their order, each with what came with it."""
+        waiting: deque[tuple[Item, Tensor, Future[Tensor]]] = deque()
+        try:
+            for item, tile in tiles:
+                while len(waiting) >= self.most:
+                    yield self._take(waiting)
+                waiting.append((item, tile, self._executor.submit(self._predict, tile)))
+            while waiting:
+                yield self._take(waiting)
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+
+    def _take(self, waiting: deque[tuple[Item, Tensor, Future[Tensor]]]) -> tuple[Item, Tensor]:
+        """Wait for the first tile; where the memory was full, compute it again, alone."""
+        item, tile, future = waiting.popleft()
+        try:
+            return item, future.result()
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory_error(error):
+                raise
+        wait([other for _, _, other in waiting])
+        self.most = max(self.most // 2, 1)
+        return item, self._executor.submit(self._predict, tile).result()

@@ -1,0 +1,129 @@
+"""Two worker processes of a local dask cluster: the same labels, also when one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from pixelwise.axes import NamedAxes
+from pixelwise.config import PredictConfig
+from pixelwise.errors import ConfigError, DataError
+from pixelwise.images import ImageArray, open_image, read_image
+from pixelwise.models.files import Model
+from pixelwise.prediction import cluster as module
+from pixelwise.prediction.cluster import connecting, create_filler
+from pixelwise.prediction.predict import predict
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.stream import iter_predict_file
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with connecting(workers=2) as found:
+        yield found
+
+
+def write_image(path: Path, shape: tuple[int, ...] = (2300, 1000)) -> Path:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, [-(-side // 8) for side in shape]).astype(np.uint8)
+    for axis in range(len(shape)):
+        coarse = np.repeat(coarse, 8, axis)
+    image = coarse[tuple(slice(side) for side in shape)]
+    tifffile.imwrite(path, image, tile=(256, 256), compression="zlib", photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize("name", ["b.tif", "b.zarr"])
+def test_workers_give_the_bytes_of_one_process(
+    tmp_path: Path, create_unet: Any, client: Any, name: str
+) -> None:
+    path, model = write_image(tmp_path / "a.tif"), create_unet()  # normalised by percentiles
+    config = PredictConfig.create(tile=128, probabilities=name == "b.zarr")
+    source, out = open_image(path), tmp_path / name
+    fill = create_filler(client)
+    shares = list(iter_predict_file(Predictor(model, config), source, out, fill=fill))
+    assert len(shares) == 3  # 4 blocks of 256 rows, 4, 1
+    assert shares[-1] == 1
+    once = tmp_path / f"once_{name}"
+    predict(model, path, out=once, tile=128, probabilities=config.probabilities)
+    np.testing.assert_array_equal(read_image(out)[0], read_image(once)[0])
+    for file in [out] if out.is_file() else [p for p in out.rglob("*") if p.is_file()]:
+        other = once / file.relative_to(out) if out.is_dir() else once
+        if file.name != "zarr.json":  # the image's name is in it
+            assert file.read_bytes() == other.read_bytes()
+
+
+def test_a_worker_that_is_killed_loses_nothing(
+    tmp_path: Path, create_unet: Any, client: Any
+) -> None:
+    path, model = write_image(tmp_path / "a.tif", (6000, 600)), create_unet()
+    predictor = Predictor(model, PredictConfig.create(tile=128))
+    pids = client.run(os.getpid)
+    steps = iter_predict_file(
+        predictor, open_image(path), tmp_path / "b.tif", fill=create_filler(client)
+    )
+    next(steps)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    shares = list(steps)
+    assert shares[-1] == 1
+    assert set(client.run(os.getpid).values()) != set(pids.values())
+    found = read_image(tmp_path / "b.tif")[0]
+    np.testing.assert_array_equal(found, predict(model, path, tile=128))
+
+
+def test_an_error_in_a_worker_is_that_of_this_process(
+    tmp_path: Path, create_unet: Any, client: Any
+) -> None:
+    path, model = write_image(tmp_path / "a.tif"), create_unet()
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].dataoffsets[-1]
+    data[at : at + 40] = bytes(40)
+    source = open_image(path)
+    model = Model(
+        model.network,
+        model.card.model_copy(
+            update={
+                "normalization": model.card.normalization.model_copy(
+                    update={"kind": "fixed", "offset": (0.0,), "scale": (255.0,)}
+                )
+            }
+        ),
+    )
+    path.write_bytes(bytes(data))
+    predictor = Predictor(model, PredictConfig.create(tile=128))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Exception, match="damaged"):
+        list(
+            iter_predict_file(
+                predictor, source, tmp_path / "out" / "b.tif", fill=create_filler(client)
+            )
+        )
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_array_has_no_file_for_the_workers(
+    tmp_path: Path, create_unet: Any, client: Any
+) -> None:
+    source = ImageArray(np.zeros((2000, 2000), np.uint8), NamedAxes("YX", "given"))
+    steps = iter_predict_file(
+        Predictor(create_unet()), source, tmp_path / "b.tif", fill=create_filler(client)
+    )
+    with pytest.raises(DataError, match="give a file"):
+        list(steps)
+
+
+def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SECONDS_TO_CONNECT", 0.5)
+    with (
+        pytest.raises(ConfigError, match="No dask scheduler answers at"),
+        connecting("tcp://127.0.0.1:9"),
+    ):
+        pass

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from pixelwise.prediction.lanes import Lanes
+
+
+def tiles(count: int) -> list[tuple[int, torch.Tensor]]:
+    return [(n, torch.full((1, 1, 2, 2), float(n))) for n in range(count)]
+
+
+def test_tiles_come_in_their_order_with_what_belongs_to_them() -> None:
+    def slow_first(tile: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05 if tile.max() == 0 else 0)
+        return tile + 1
+
+    found = list(Lanes(slow_first).iter_predicted(tiles(9)))
+    assert [item for item, _ in found] == [*range(9)]
+    assert [float(tile.max()) for _, tile in found] == [float(n + 1) for n in range(9)]
+
+
+def test_lanes_work_side_by_side_and_no_more_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _count: None)
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def count(tile: torch.Tensor) -> torch.Tensor:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return tile
+
+    list(Lanes(count).iter_predicted(tiles(12)))
+    assert most == 4
+    most = 0
+    list(Lanes(count, 2).iter_predicted(tiles(12)))
+    assert most == 2
+
+
+def test_threads_of_others_are_left_alone() -> None:
+    before = torch.get_num_threads()
+    inside: list[int] = []
+    lanes = Lanes(lambda tile: inside.append(torch.get_num_threads()) or tile)
+    list(lanes.iter_predicted(tiles(4)))
+    assert inside == [max(before // lanes.count, 1)] * 4
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert [torch.get_num_threads(), *found] == [before, before]
+
+
+def test_full_memory_lets_tiles_go_one_by_one() -> None:
+    under_way, lock = 0, threading.Lock()
+
+    def fail_with_company(tile: torch.Tensor) -> torch.Tensor:
+        nonlocal under_way
+        with lock:
+            under_way += 1
+            crowded = under_way > 1
+        time.sleep(0.02)
+        with lock:
+            crowded = crowded or under_way > 1
+            under_way -= 1
+        if crowded:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return tile
+
+    lanes = Lanes(fail_with_company)
+    assert [item for item, _ in lanes.iter_predicted(tiles(6))] == [*range(6)]
+    assert lanes.most == 1
+
+
+def test_what_fails_alone_fails() -> None:
+    def fail(tile: torch.Tensor) -> torch.Tensor:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(Lanes(fail).iter_predicted(tiles(3)))
+
+    def fail_otherwise(tile: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(Lanes(fail_otherwise).iter_predicted(tiles(3)))

@@ -1,0 +1,350 @@
+"""One result whichever way it is made: whole, streamed, in other batches, in parts, by workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixelwise.config import PredictConfig
+from pixelwise.errors import DataError, ReadError, WriteError
+from pixelwise.images import open_image, read_image, write_zarr
+from pixelwise.models.files import Model, save_model
+from pixelwise.prediction import parts, stream
+from pixelwise.prediction.parts import Part
+from pixelwise.prediction.predict import predict
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.stream import fill_here, iter_predict_file
+from tests.prediction.conftest import create_stack
+
+RNG = np.random.default_rng(3)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(parts, "SMALL_BYTES", 0)
+
+
+def write_image(path: Path, array: np.ndarray) -> Path:
+    tifffile.imwrite(path, array, tile=(64, 64), compression="zlib", photometric="minisblack")
+    return path
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 90),
+    overlap=st.floats(0, 0.9),
+    batch_size=st.sampled_from([1, 3, 8]),
+    border=st.sampled_from(["zero", "mirror"]),
+    window=st.sampled_from(["hann", "gaussian", "flat"]),
+)
+def test_streamed_labels_are_those_of_the_whole_array(
+    tmp_path_factory: pytest.TempPathFactory,
+    height: int,
+    width: int,
+    batch_size: int,
+    **options: Any,
+) -> None:
+    folder = tmp_path_factory.mktemp("a")
+    model, image = create_stack(3), noise(height, width)
+    tifffile.imwrite(folder / "a.tif", image)
+    expected = predict(model, image, tile=48, batch_size=4, **options)
+    found = predict(
+        model, folder / "a.tif", out=folder / "b.tif", tile=48, batch_size=batch_size, **options
+    )
+    np.testing.assert_array_equal(read_image(found)[0], expected)
+    assert not leftovers(folder)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1000, 37), (37, 1000), (1, 500)], ids=str)
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.8])
+def test_extreme_sizes(tmp_path: Path, shape: tuple[int, int], overlap: float) -> None:
+    model, image = create_stack(3), noise(*shape)
+    whole = predict(model, image, tile=64, overlap=overlap)
+    path = write_image(tmp_path / "a.tif", image)
+    for name in ("b.tif", "b.zarr"):
+        out = predict(model, path, out=tmp_path / name, tile=64, overlap=overlap, batch_size=1)
+        np.testing.assert_array_equal(read_image(out)[0], whole)
+
+
+@pytest.mark.parametrize("border", ["zero", "mirror"])
+@pytest.mark.parametrize("rows", [range(32, 64), range(100, 170), range(169, 170)], ids=str)
+def test_rows_alone_have_the_bits_they_have_with_all_others(border: str, rows: range) -> None:
+    image = noise(1, 170, 130)
+    settings = {"tile": 48, "overlap": 0.4, "border": border, "probabilities": True}
+    predictor = Predictor(create_stack(4), PredictConfig.create(**settings))
+    whole = predictor.predict_rows(image, range(170))
+    np.testing.assert_array_equal(predictor.predict_rows(image, rows), whole[:, rows])
+
+
+def test_a_mirrored_border_gives_edges_the_context_of_the_image() -> None:
+    model, image = create_stack(4), noise(100, 100)
+    larger = np.pad(image, 16, mode="reflect")
+    expected = predict(model, larger, tile=48, overlap=0.4, probabilities=True)[:, 16:-16, 16:-16]
+    mirrored = predict(model, image, tile=48, overlap=0.4, probabilities=True, border="mirror")
+    np.testing.assert_allclose(mirrored, expected, atol=1e-5)
+    zero = predict(model, image, tile=48, overlap=0.4, probabilities=True)
+    assert np.abs(zero - expected)[:, 0].max() > 1e-3
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process in the middle."""
+
+
+def interrupt(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
+    for done in fill_here(predictor, source, part):
+        if done > 0.6:
+            raise Interrupted
+        yield done
+
+
+@pytest.mark.parametrize("name", ["b.tif", "b.zarr"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"instances": True, "smallest_object": 4}, {"probabilities": True}],
+    ids=["labels", "instances", "probabilities"],
+)
+def test_what_was_interrupted_goes_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
+) -> None:
+    path, model = write_image(tmp_path / "a.tif", noise(3, 200, 80)), create_stack(3)
+    config = PredictConfig.create(tile=48, axes="ZYX", **options)
+    source, out = open_image(path, axes="ZYX"), tmp_path / name
+    expected = predict(model, path, axes="ZYX", out=tmp_path / f"once_{name}", tile=48, **options)
+    with pytest.raises(Interrupted):
+        list(iter_predict_file(Predictor(model, config), source, out, fill=interrupt))
+    assert not out.exists()
+    assert leftovers(tmp_path) == [f".{name}.part"]
+    done = Part.open(tmp_path / f".{name}.part").done
+    assert {plane for plane, _ in done} == {0, 1}
+
+    predicted: list[int] = []
+    iter_rows = Predictor.iter_rows
+
+    def count(self: Predictor, plane: Any, rows: range, **more: Any) -> Iterator[Any]:
+        predicted.append(len(rows))
+        return iter_rows(self, plane, rows, **more)
+
+    monkeypatch.setattr(Predictor, "iter_rows", count)
+    shares = list(iter_predict_file(Predictor(model, config), source, out))
+    assert sum(predicted) == 3 * 200 - sum(min(32, 200 - y) for _, y in done)
+    assert shares == sorted(shares)
+    np.testing.assert_array_equal(read_image(out)[0], read_image(expected)[0])
+    if name.endswith(".tif"):
+        assert out.read_bytes() == expected.read_bytes()
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["image", "model", "settings"])
+def test_rows_of_another_image_model_or_setting_are_not_taken_over(
+    tmp_path: Path, change: str
+) -> None:
+    path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
+    model, options = create_stack(3), {"tile": 48, "overlap": 0.25}
+    predictor = Predictor(model, PredictConfig.create(**options))
+    with pytest.raises(Interrupted):
+        list(iter_predict_file(predictor, open_image(path), out, fill=interrupt))
+    if change == "image":
+        write_image(path, noise(200, 80))
+    if change == "model":
+        model = create_stack(4)
+    if change == "settings":
+        options["overlap"] = 0.5
+    expected = predict(model, path, **options)
+    found = read_image(predict(model, path, out=out, **options))[0]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_batches_and_files_of_another_kind_do_not_matter_for_going_on(tmp_path: Path) -> None:
+    path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
+    model, calls = create_stack(3), []
+    predictor = Predictor(model, PredictConfig.create(tile=48, batch_size=1))
+    with pytest.raises(Interrupted):
+        list(iter_predict_file(predictor, open_image(path), out, fill=interrupt))
+
+    def fill(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
+        calls.append(len(part.done))
+        return fill_here(predictor, source, part)
+
+    predictor = Predictor(model, PredictConfig.create(tile=48, batch_size=8, table=True))
+    list(iter_predict_file(predictor, open_image(path), out, fill=fill))
+    assert calls[0] > 0
+    np.testing.assert_array_equal(read_image(out)[0], predict(model, path, tile=48))
+
+
+def test_a_torn_line_of_what_is_done_does_not_count(tmp_path: Path) -> None:
+    with parts.opening_part(
+        tmp_path / "a", {"a": 1}, shape=(2, 100, 9), dtype=np.dtype(np.uint8)
+    ) as part:
+        part.write(0, 0, np.ones((64, 9), np.uint8))
+        part.mark(0, 0, 64)
+        with (part.folder / "done").open("a") as file:
+            file.write("\n1 3")  # 32, cut off
+        part.mark(1, 64, 32)
+        assert Part.open(part.folder).done == {(0, 0), (0, 32), (1, 64)}
+        assert [*part.missing(0)] == [range(64, 100)]
+        assert [*part.missing(1)] == [range(64), range(96, 100)]
+
+
+SCRIPT = """
+import sys, torch
+from pixelwise.prediction import parts
+from pixelwise.models.network import SegmentationNetwork
+import pixelwise as pw
+parts.BLOCK_ROWS, parts.SMALL_BYTES = 32, 0
+print("ready", flush=True)
+pw.predict(sys.argv[1], sys.argv[2], out=sys.argv[3], tile=64, batch_size=1)
+"""
+
+
+def test_a_killed_prediction_goes_on(tmp_path: Path, create_unet: Any) -> None:
+    model: Model = create_unet()
+    image = (noise(1500, 200) * 40 + 120).clip(0, 255).astype(np.uint8)
+    path, out = write_image(tmp_path / "a.tif", image), tmp_path / "b.tif"
+    save_model(tmp_path / "m.safetensors", model.network.state_dict(), model.card)
+    command = [sys.executable, "-c", SCRIPT, *map(str, (tmp_path / "m.safetensors", path, out))]
+    expected = predict(tmp_path / "m.safetensors", path, tile=64)
+    kills = 0
+    for _ in range(10):
+        process = subprocess.Popen(command)
+        wanted = count_done(tmp_path) + 5
+        while process.poll() is None and count_done(tmp_path) < wanted:
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+        assert not out.exists()
+    assert process.wait() == 0
+    assert kills >= 2
+    np.testing.assert_array_equal(read_image(out)[0], expected)
+    assert not leftovers(tmp_path)
+
+
+def count_done(folder: Path) -> int:
+    done = folder / ".b.tif.part" / "done"
+    return len(done.read_text().split(".")) if done.exists() else 0
+
+
+def test_two_predictions_into_one_output_are_refused(tmp_path: Path) -> None:
+    path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
+    predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
+    first = iter_predict_file(predictor, open_image(path), out)
+    next(first)
+    with pytest.raises(WriteError, match="Another process"):
+        next(iter_predict_file(predictor, open_image(path), out))
+    for _ in first:
+        pass
+    assert out.exists()
+
+
+def test_nothing_is_written_before_the_disk_has_room_and_rows_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
+    predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
+    write = Part.write
+
+    def fail(self: Part, plane: int, start: int, values: np.ndarray) -> None:
+        if start >= 96:
+            raise OSError(28, "No space left on device")
+        write(self, plane, start, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Part, "write", fail)
+        with pytest.raises(WriteError, match=r"No space left on device.*goes on where it ended"):
+            list(iter_predict_file(predictor, open_image(path), out))
+    assert not out.exists()
+    calls = []
+
+    def fill(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
+        calls.append(len(part.done))
+        return fill_here(predictor, source, part)
+
+    list(iter_predict_file(predictor, open_image(path), out, fill=fill))
+    assert calls == [3]
+    np.testing.assert_array_equal(read_image(out)[0], predict(create_stack(2), path, tile=48))
+
+
+@pytest.mark.parametrize("fault", ["nan", "strip", "chunk", "channels"])
+def test_a_bad_image_ends_clearly_and_leaves_nothing(tmp_path: Path, fault: str) -> None:
+    image, model = noise(3000, 1500), create_stack(1)
+    path, expected = tmp_path / "a.tif", "a"
+    if fault == "nan":
+        image[2500, 3] = np.inf
+        tifffile.imwrite(path, image)
+        expected = "1 NaN or infinite"
+    if fault == "strip":
+        tifffile.imwrite(path, image, rowsperstrip=100, compression="zlib")
+        path.write_bytes(path.read_bytes()[:-5000])
+        expected = "cut off"
+    if fault == "chunk":
+        path = tmp_path / "a.zarr"
+        write_zarr(path, image[None], axes="CYX")
+        chunk = path / "0" / "c" / "0" / "2" / "1"
+        chunk.write_bytes(chunk.read_bytes()[:1000])
+        expected = "c/0/2/1 is damaged"
+    if fault == "channels":
+        tifffile.imwrite(path, image.reshape(1500, 1500, 2), metadata={"axes": "YXC"})
+        expected = "2 channels, the model takes 1"
+    (tmp_path / "out").mkdir()
+    with pytest.raises((DataError, ReadError), match=expected):
+        predict(model, path, out=tmp_path / "out" / "b.tif", tile=512, overlap=0)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_strip_70000_px_wide(tmp_path: Path) -> None:
+    image, model = noise(20, 70_000), create_stack(2)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    out = predict(model, tmp_path / "a.tif", out=tmp_path / "b.zarr", tile=48, overlap=0.1)
+    found = read_image(out)[0]
+    assert found.shape == (20, 70_000)
+    part = predict(model, image[:, -2000:], tile=48, overlap=0.1)
+    assert (found[:, -1000:] == part[:, -1000:]).mean() > 0.98  # another grid, the same image
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise(100, 80))
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(WriteError, match="Cannot write"):
+            predict(create_stack(1), path, out=folder / "b.tif")
+
+
+def test_objects_are_listed_in_a_table(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise(2, 150, 80))
+    options = {"axes": "ZYX", "tile": 48, "table": True, "smallest_object": 3}
+    predict(create_stack(3), path, out=tmp_path / "b_labels.tif", **options)
+    lines = (tmp_path / "b_objects.csv").read_text().splitlines()
+    assert lines[0].startswith("plane,object,class,area_px,area_um2,centroid_y,centroid_x,top,left")
+    numbers = predict(create_stack(3), path, instances=True, axes="ZYX", tile=48, smallest_object=3)
+    assert len(lines) - 1 == numbers[0].max() + numbers[1].max()
+    labels = predict(create_stack(3), path, axes="ZYX", tile=48, smallest_object=3)
+    for line in (lines[1], lines[-1]):
+        plane, number, name, area = line.split(",")[:4]
+        where = numbers[int(plane)] == int(number)
+        assert where.sum() == int(area)
+        assert set(labels[int(plane)][where]) == {int(name.removeprefix("class "))}
+    assert stream.name_table(tmp_path / "b.ome.tif").name == "b_objects.csv"
