@@ -8,6 +8,7 @@ changes a row, it is given on. Memory grows with the image's width, not its area
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from pixelwise.models.devices import Compute, free_cache
 from pixelwise.models.files import Model
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
-from pixelwise.prediction.lanes import Lanes
+from pixelwise.prediction.lanes import Lanes, leaving_cores
 
 Array = npt.NDArray[Any]
 Intensities = tuple[Vector, Vector]
@@ -123,34 +124,35 @@ class TilePredictor:
             [torch.from_numpy(values).to(strip.device) for values in axis.weights]
             for axis in (down, across)
         )
-        buffer = torch.zeros(
-            len(self.card.classes), down.tile, across.padded, device=self.compute.device
-        )
+        buffer = torch.zeros(len(self.card.classes), down.tile, across.padded, device=strip.device)
         y, inside = rows.start, slice(across.margin, across.margin + across.length)
         for (number, first), tiles in self._iter_predicted(self._iter_cut(strip, numbers)):
-            for column, values in enumerate(tiles, start=first):
-                window = heights[number][:, None] * widths[column]
-                x = across.origins[column]
-                # Not addcmul_, whose last bit depends on how many threads share it.
-                buffer[:, :, x : x + across.tile] += values * window
             share = (first + len(tiles)) / len(widths)
             done = (number - numbers.start + share) / len(numbers)
-            if share < 1:
-                yield Band(y, buffer[:, :0, inside], done)
-                continue
-            top, stop = down.origins[number] - down.margin, down.finished(number)
-            ready = min(max(stop, y), rows.stop)
-            yield Band(y, buffer[:, y - top : ready - top, inside].clone(), done)
-            y = ready
-            _shift(buffer, stop - top)
+            with self.leaving_cores():
+                for column, values in enumerate(tiles, start=first):
+                    x = across.origins[column]
+                    # Not addcmul_, whose last bit depends on how many threads share it.
+                    window = heights[number][:, None] * widths[column]
+                    buffer[:, :, x : x + across.tile] += values * window
+                top, stop = down.origins[number] - down.margin, y
+                if share == 1:
+                    stop = min(max(down.finished(number), y), rows.stop)
+                band = Band(y, buffer[:, y - top : stop - top, inside].clone(), done)
+                if share == 1:
+                    _shift(buffer, down.finished(number) - top)
+            yield band
+            y = stop
 
     def _iter_cut(self, strip: _Strip, numbers: range) -> Iterator[tuple[tuple[int, int], Tensor]]:
         """Cut batches of tiles, with the number of their row and that of their first column."""
         for number in numbers:
-            strip.move(number)
+            with self.leaving_cores():
+                strip.move(number)
             first = 0
             while first < strip.columns:
-                tiles = strip.cut(first, self.batch_size)
+                with self.leaving_cores():
+                    tiles = strip.cut(first, self.batch_size)
                 yield (number, first), tiles
                 first += len(tiles)
 
@@ -163,6 +165,10 @@ class TilePredictor:
             return
         for place, tiles in batches:
             yield place, self._predict_by_parts(tiles)
+
+    def leaving_cores(self) -> AbstractContextManager[None]:
+        """Context for what is done with tensors while tiles are computed."""
+        return nullcontext() if self.lanes is None else leaving_cores()
 
     def _predict_by_parts(self, tiles: Tensor) -> Tensor:
         """Probabilities of tiles, in smaller batches from now on if the memory is full.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from threading import Barrier
 from typing import Final, TypeVar
 
@@ -22,6 +23,20 @@ Item = TypeVar("Item")
 
 _MOST_LANES: Final = 8
 """More would wait for Python's lock; on more cores each lane has several threads."""
+
+
+@contextmanager
+def leaving_cores() -> Iterator[None]:
+    """Let tensor operations of this thread use one core, while lanes need the others.
+
+    Threads that shared such an operation go on turning for a while, in case another comes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Lanes:
@@ -52,7 +67,7 @@ class Lanes:
         barrier = Barrier(self.count + 1)
 
         def prepare() -> None:
-            torch.get_num_threads()  # a thread's first call sets its number: not after the next line
+            torch.get_num_threads()  # the first call in a thread sets its number once more
             torch.set_num_threads(max(threads // self.count, 1))
             barrier.wait()
 
@@ -66,7 +81,8 @@ class Lanes:
         waiting: deque[tuple[Item, Tensor, Future[Tensor]]] = deque()
         try:
             for item, tile in tiles:
-                while len(waiting) >= self.most:
+                # With one tile more for each lane, none waits for who takes the results.
+                while len(waiting) >= (2 * self.count if self.most >= self.count else self.most):
                     yield self._take(waiting)
                 waiting.append((item, tile, self._executor.submit(self._predict, tile)))
             while waiting:

@@ -168,7 +168,9 @@ class Predictor:
             yield RowValues(rows.start, found[..., rows.start : rows.stop, :], 1.0)
             return
         for band in self.tiles.iter_bands(plane, rows, intensities=intensities):
-            yield RowValues(band.y, self._encode(band.probabilities).cpu().numpy(), band.done)
+            with self.tiles.leaving_cores():
+                values = self._encode(band.probabilities).cpu().numpy()
+            yield RowValues(band.y, values, band.done)
 
     def predict_rows(
         self, plane: Plane, rows: range, *, intensities: Intensities | None = None

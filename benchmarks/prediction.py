@@ -1,0 +1,298 @@
+"""How near tiled prediction comes to what the hardware can do, and how two others do beside.
+
+    python benchmarks/prediction.py [--out benchmarks/results/prediction.txt]
+
+Networks with random weights label an RGB image of 8 bits in tiles of 256 px that overlap by a
+quarter. Time does not depend on the weights.
+
+limit   forward passes over as many tiles as (ours) has, always the same resident ones, and nothing
+        else: the faster of batches that share all cores and, on a CPU, one tile per core
+ours    `pixelwise.predict`, array to labels
+files   `pixelwise.predict`, compressed TIFF to compressed TIFF
+monai   `sliding_window_inference` with Gaussian weights, and argmax
+torchem `predict_with_halo_pipelined` of torch-em: blocks of 192 px with a halo of 32, and argmax
+        (it blends nothing)
+
+Each way runs in a process of its own, and they take turns. Memory is what a process needs beyond
+that with the model loaded and, but for (files), the image in memory; on a GPU, what torch allocates
+there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+NETWORKS = {"U-Net + mobilenet_v2": ("unet", "mobilenet_v2"), "SegNet": ("segnet", None)}
+WAYS = ("limit", "ours", "files", "monai", "torchem")
+TILE, OVERLAP = 256, 0.25
+Job = Callable[[], float]
+
+
+def main() -> None:
+    """Measure all ways, or be one of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--size", type=int, default=4096, help="height and width of the image")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, help="tiles at a time, of monai and torchem")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        serve(arguments)
+        return
+    lines = [*describe(arguments), ""]
+    for name in arguments.networks:
+        lines += measure(name, arguments)
+        print("\n".join(lines[-len(arguments.ways) - 2 :]), flush=True)
+    text = "\n".join(lines) + "\n"
+    if arguments.out:
+        arguments.out.write_text(text)
+
+
+def describe(arguments: argparse.Namespace) -> list[str]:
+    """Machine, versions and command."""
+    from pixelwise.models.devices import choose_compute
+
+    compute = choose_compute(arguments.device)
+    return [
+        f"{platform.processor() or platform.machine()}, {psutil.cpu_count()} cores, {compute}",
+        f"Python {platform.python_version()}, torch {torch.__version__}, {arguments.size} x "
+        f"{arguments.size} px, {arguments.rounds} rounds in turns; medians",
+        f"python benchmarks/prediction.py {shlex.join(sys.argv[1:])}",
+    ]
+
+
+def measure(name: str, arguments: argparse.Namespace) -> list[str]:
+    """Run all ways of one network in turns: a table."""
+    command = [sys.executable, __file__, "--size", str(arguments.size)]
+    command += ["--device", arguments.device, "--child", name]
+    if arguments.batch_size:
+        command += ["--batch-size", str(arguments.batch_size)]
+    children = {
+        way: subprocess.Popen(
+            [*command, way], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for way in arguments.ways
+    }
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in arguments.ways}
+    for child in children.values():
+        child.stdout.readline()  # ready
+    for _ in range(arguments.rounds):
+        for way, child in children.items():
+            child.stdin.write("go\n")
+            child.stdin.flush()
+            results[way].append(json.loads(child.stdout.readline()))
+    for child in children.values():
+        child.stdin.close()
+        child.wait()
+    seconds = {way: [item["seconds"] for item in found] for way, found in results.items()}
+    lines = [f"{name:22} seconds   MiB  limit/way  way/ours"]
+    for way, taken in seconds.items():
+        memory = max(item["bytes"] for item in results[way]) / 2**20
+        ratios = [
+            statistics.median(a / b for a, b in zip(seconds.get(x, taken), seconds.get(y, taken)))
+            for x, y in (("limit", way), (way, "ours"))
+        ]
+        lines.append(
+            f"{way:22} {statistics.median(taken):7.1f} {memory:5.0f}  {ratios[0]:9.3f} "
+            f"{ratios[1]:9.3f}"
+        )
+    return [*lines, ""]
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Be one way: run whenever a line comes, and report seconds and bytes."""
+    name, way = arguments.child
+    with tempfile.TemporaryDirectory() as folder:
+        job = Way(name, arguments, Path(folder)).prepare(way)
+        base = psutil.Process().memory_info().rss
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            seconds = job()
+            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
+            if torch.cuda.is_available():
+                used = torch.cuda.max_memory_allocated()
+            print(json.dumps({"seconds": seconds, "bytes": used}), flush=True)
+
+
+class Way:
+    """One network, one image, and the ways to label it."""
+
+    def __init__(self, name: str, arguments: argparse.Namespace, folder: Path) -> None:
+        from pixelwise.cards import Card
+        from pixelwise.classes import create_classes
+        from pixelwise.models.devices import choose_compute
+        from pixelwise.models.files import Model
+        from pixelwise.models.registry import create_model
+        from pixelwise.normalization import create_imagenet
+
+        torch.manual_seed(0)
+        network, encoder = NETWORKS[name]
+        options = {} if encoder is None else {"encoder": encoder}
+        self.network = create_model(network, 3, classes=2, **options).eval()
+        self.card = Card(
+            architecture=network,
+            options=options,
+            in_channels=3,
+            classes=create_classes(["background", "nucleus"]),
+            normalization=create_imagenet(np.dtype(np.uint8), 3),
+            axes="YXC",
+            dtype="uint8",
+            patch_size=(TILE, TILE),
+        )
+        self.model = Model(self.network, self.card)
+        self.compute = choose_compute(arguments.device)
+        self.device = self.compute.device
+        self.batch_size = arguments.batch_size or (4 if self.device.type == "cpu" else 32)
+        self.size = arguments.size
+        self.folder = folder
+
+    def prepare(self, way: str) -> Job:
+        """Get one way ready to run."""
+        image = np.random.default_rng(0).integers(0, 256, (self.size, self.size, 3), np.uint8)
+        if way in ("ours", "files"):
+            return self._prepare_ours(image, files=way == "files")
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+        if way == "limit":
+            return self._prepare_limit()
+        offset, scale = self.card.normalization.parameters(image.transpose(2, 0, 1))
+        pixels = (image.transpose(2, 0, 1).astype(np.float32) - offset[:, None, None]) / scale[
+            :, None, None
+        ]
+        del image
+        return getattr(self, f"_prepare_{way}")(pixels)
+
+    def _prepare_ours(self, image: np.ndarray, *, files: bool) -> Job:
+        from pixelwise.config import PredictConfig
+        from pixelwise.images import open_image, write_tiff
+        from pixelwise.prediction.predictor import Predictor
+        from pixelwise.prediction.stream import iter_predict_file
+
+        config = PredictConfig.create(overlap=OVERLAP, device=str(self.device))
+        predictor = Predictor(self.model, config)
+        path = self.folder / "image.tif"
+        planes = image.transpose(2, 0, 1)[None]
+        if files:
+            write_tiff(path, image, axes="YXC")
+            del image, planes
+
+        def run() -> float:
+            started = time.perf_counter()
+            if files:
+                for _ in iter_predict_file(
+                    predictor, open_image(path), self.folder / "labels.tif"
+                ):
+                    pass
+            else:
+                predictor.predict_planes(planes)
+            return time.perf_counter() - started
+
+        return run
+
+    @torch.inference_mode()
+    def _prepare_limit(self) -> Job:
+        """Run the faster of two ways to do nothing but forward passes."""
+        from pixelwise.prediction.geometry import plan_axis
+        from pixelwise.prediction.lanes import Lanes
+
+        axis = plan_axis(self.size, tile=TILE, overlap=OVERLAP, stride=32, window="hann")
+        count = len(axis.origins) ** 2
+        tiles = torch.randn(self.batch_size, 3, TILE, TILE, device=self.device)
+        tiles = tiles.contiguous(memory_format=torch.channels_last)
+        lanes = Lanes(self._forward) if self.device.type == "cpu" else None
+
+        def run_batches(count: int) -> None:
+            for first in range(0, count, self.batch_size):
+                self._forward(tiles[: count - first])
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        def run_lanes(count: int) -> None:
+            for _ in lanes.iter_predicted((n, tiles[n % 4 : n % 4 + 1]) for n in range(count)):
+                pass
+
+        def time_one(run: Callable[[int], None], count: int) -> float:
+            started = time.perf_counter()
+            run(count)
+            return time.perf_counter() - started
+
+        ways = [run_batches] if lanes is None else [run_batches, run_lanes]
+        probe = 6 * self.batch_size
+        best = min(ways, key=lambda way: (time_one(way, probe), time_one(way, probe))[1])
+        print(f"limit: {best.__name__}", file=sys.stderr)
+        return lambda: time_one(best, count)
+
+    @torch.inference_mode()
+    def _forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        with self.compute.autocast():
+            return self.network(tiles)
+
+    def _prepare_monai(self, pixels: np.ndarray) -> Job:
+        from monai.inferers import sliding_window_inference
+
+        tensor = torch.from_numpy(pixels)[None]
+
+        def run() -> float:
+            started = time.perf_counter()
+            with torch.inference_mode():
+                found = sliding_window_inference(
+                    tensor.to(self.device),
+                    (TILE, TILE),
+                    sw_batch_size=self.batch_size,
+                    predictor=self._forward,
+                    overlap=OVERLAP,
+                    mode="gaussian",
+                )
+                found.argmax(dim=1).to(torch.uint8).cpu()
+            return time.perf_counter() - started
+
+        return run
+
+    def _prepare_torchem(self, pixels: np.ndarray) -> Job:
+        from torch_em.util.prediction import predict_with_halo_pipelined
+
+        step = int(TILE * (1 - OVERLAP))
+
+        def run() -> float:
+            started = time.perf_counter()
+            output = np.zeros((2, self.size, self.size), np.float32)
+            with torch.inference_mode():
+                predict_with_halo_pipelined(
+                    pixels,
+                    self.network,
+                    [str(self.device)],
+                    (step, step),
+                    ((TILE - step) // 2,) * 2,
+                    output=output,
+                    preprocess=lambda block: block,
+                    with_channels=True,
+                    disable_tqdm=True,
+                    batch_size=self.batch_size,
+                )
+            output.argmax(axis=0).astype(np.uint8)
+            return time.perf_counter() - started
+
+        return run
+
+
+if __name__ == "__main__":
+    main()
