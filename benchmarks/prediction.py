@@ -32,7 +32,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -75,8 +74,8 @@ def describe(arguments: argparse.Namespace) -> list[str]:
     compute = choose_compute(arguments.device)
     return [
         f"{platform.processor() or platform.machine()}, {psutil.cpu_count()} cores, {compute}",
-        f"Python {platform.python_version()}, torch {torch.__version__}, {arguments.size} x "
-        f"{arguments.size} px, {arguments.rounds} rounds in turns; medians",
+        f"Python {platform.python_version()}, torch {torch.__version__}",
+        f"{arguments.size} x {arguments.size} px, {arguments.rounds} rounds in turns; medians",
         f"python benchmarks/prediction.py {shlex.join(sys.argv[1:])}",
     ]
 
@@ -109,8 +108,8 @@ def measure(name: str, arguments: argparse.Namespace) -> list[str]:
     for way, taken in seconds.items():
         memory = max(item["bytes"] for item in results[way]) / 2**20
         ratios = [
-            statistics.median(a / b for a, b in zip(seconds.get(x, taken), seconds.get(y, taken)))
-            for x, y in (("limit", way), (way, "ours"))
+            statistics.median(a / b for a, b in zip(*pair, strict=True))
+            for pair in ((seconds["limit"], taken), (taken, seconds["ours"]))
         ]
         lines.append(
             f"{way:22} {statistics.median(taken):7.1f} {memory:5.0f}  {ratios[0]:9.3f} "
@@ -198,9 +197,7 @@ class Way:
         def run() -> float:
             started = time.perf_counter()
             if files:
-                for _ in iter_predict_file(
-                    predictor, open_image(path), self.folder / "labels.tif"
-                ):
+                for _ in iter_predict_file(predictor, open_image(path), self.folder / "labels.tif"):
                     pass
             else:
                 predictor.predict_planes(planes)

@@ -321,7 +321,8 @@ class PredictConfig(Config):
     )
     table: bool = Field(
         default=False,
-        description="List the objects of each class with their areas, as NAME_objects.csv",
+        description="List the objects of each class with their areas in NAME_objects.csv, beside "
+        "files that are written",
     )
     format: FileFormat = Field(
         default="tiff",

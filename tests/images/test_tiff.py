@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from pixelwise.errors import DataError, ReadError
-from pixelwise.images import open_image
+from pixelwise.errors import BudgetError, DataError, ReadError
+from pixelwise.images import open_image, tiff
 from pixelwise.images.tiff import name_axes
 
 RNG = np.random.default_rng(7)
@@ -248,3 +248,120 @@ def test_no_pixels(tmp_path: Path) -> None:
         tiff.pages[0].tags["ImageWidth"].overwrite(0)
     with pytest.raises(DataError, match=r"shape \(4, 0\): it holds no pixels"):
         open_image(tmp_path / "a.tif")
+
+
+def check_regions(path: Path, palette: str = "color") -> None:
+    source = open_image(path, palette=palette)
+    assert source.region_opener is not None
+    whole = source.read()
+    rng = np.random.default_rng(1)
+    with source.reading() as read:
+        for _ in range(12):
+            spans = [sorted(rng.integers(0, side + 1, 2)) for side in source.shape]
+            region = tuple(slice(int(a), max(int(b), int(a) + 1)) for a, b in spans)
+            region = tuple(
+                slice(min(part.start, side - 1), min(part.stop, side))
+                for part, side in zip(region, source.shape, strict=True)
+            )
+            found = read(region)
+            assert found.dtype == source.dtype
+            assert np.array_equal(found, whole[region])
+
+
+@pytest.fixture
+def regions_of_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "_SMALL_BYTES", 0)
+
+
+@pytest.mark.usefixtures("regions_of_small_files")
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", ">u2", ">f4"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "zlib", "rowsperstrip": 7},
+        {"compression": "lzw", "tile": (16, 32)},
+        {"tile": (32, 16), "bigtiff": True},
+        {"compression": "zstd", "rowsperstrip": 1, "predictor": True},
+    ],
+    ids=["plain", "strips", "tiles", "bigtiff", "predictor"],
+)
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((70, 90), "YX"), ((70, 90, 3), "YXS"), ((3, 2, 40, 50), "TZYX")]
+)
+def test_regions(
+    tmp_path: Path, dtype: str, options: dict, shape: tuple[int, ...], axes: str
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        pixels(shape, dtype),
+        photometric="rgb" if "S" in axes else "minisblack",
+        metadata={"axes": axes},
+        **options,
+    )
+    check_regions(tmp_path / "a.tif")
+
+
+@pytest.mark.usefixtures("regions_of_small_files")
+def test_regions_of_palettes_alpha_bilevel_ome_and_pyramids(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "palette.tif",
+        pixels((40, 50)),
+        photometric="palette",
+        colormap=RNG.integers(0, 65535, (3, 256)).astype("uint16"),
+    )
+    check_regions(tmp_path / "palette.tif")
+    check_regions(tmp_path / "palette.tif", "index")
+    for count, kind in ((2, "minisblack"), (4, "rgb")):
+        array = pixels((40, 50, count))
+        array[..., -1] = 255
+        path = tmp_path / f"alpha{count}.tif"
+        options = {"photometric": kind, "extrasamples": ["unassalpha"], "planarconfig": "contig"}
+        tifffile.imwrite(path, array, tile=(16, 16), **options)
+        assert open_image(path).shape == ((40, 50, 3) if count == 4 else (40, 50))
+        check_regions(path)
+    tifffile.imwrite(tmp_path / "bilevel.tif", pixels((40, 50)) > 60)
+    check_regions(tmp_path / "bilevel.tif")
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", pixels((2, 3, 40, 50), "u2"), metadata={"axes": "ZCYX"}
+    )
+    check_regions(tmp_path / "a.ome.tif")
+    whole = pixels((128, 160))
+    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as writer:
+        writer.write(whole, subifds=2, tile=(32, 32))
+        writer.write(whole[::2, ::2], tile=(32, 32), subfiletype=1)
+        writer.write(whole[::4, ::4], tile=(32, 32), subfiletype=1)
+    assert np.array_equal(open_image(tmp_path / "pyramid.tif").read(), whole)
+    check_regions(tmp_path / "pyramid.tif")
+
+
+@pytest.mark.usefixtures("regions_of_small_files")
+def test_damage_inside_a_region_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels((64, 64)), compression="zlib", rowsperstrip=16)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].dataoffsets[2]
+    data[at : at + 30] = bytes(30)
+    path.write_bytes(bytes(data))
+    with open_image(path).reading() as read:
+        assert read((slice(0, 32), slice(0, 64))).shape == (32, 64)
+        with pytest.raises(ReadError, match="damaged"):
+            read((slice(30, 40), slice(0, 64)))
+
+
+def test_one_high_compressed_strip_and_small_files_are_decoded_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "small.tif", pixels((64, 64)))
+    assert open_image(tmp_path / "small.tif").region_opener is None
+    monkeypatch.setattr(tiff, "_SMALL_BYTES", 0)
+    tifffile.imwrite(
+        tmp_path / "strip.tif", pixels((2100, 16)), compression="zlib", rowsperstrip=2100
+    )
+    source = open_image(tmp_path / "strip.tif")
+    assert source.region_opener is None
+    with source.reading() as read:
+        assert np.array_equal(read((slice(5, 9), slice(0, 16))), source.read()[5:9])
+    with pytest.raises(BudgetError), open_image(tmp_path / "strip.tif", budget_bytes=99).reading():
+        pass

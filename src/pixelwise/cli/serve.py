@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pixelwise.prediction.predictor import Predictor
 
 Array = npt.NDArray[Any]
+
+_SECONDS_BETWEEN_EVENTS = 0.2
 
 
 @click.command()
@@ -106,8 +109,10 @@ class _Server:
             device=str(compute.device),
             device_reason=compute.device_reason,
         )
+        said = time.monotonic()
         for part in predictor.iter_predict_into(planes, found):
-            if part.stop > part.start:
+            if part.stop > part.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
+                said = time.monotonic()
                 yield RowsPredicted(**asdict(part))
             if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")

@@ -29,6 +29,9 @@ _LABELS = {
     ("DataConfig", "path"): "Folder",
     ("PredictConfig", "tile"): "Tile (px)",
     ("PredictConfig", "format"): "Format of files",
+    ("PredictConfig", "table"): "Table of objects",
+    ("PredictConfig", "border"): "Beyond the border",
+    ("PredictConfig", "probability_dtype"): "Stored as",
     ("ModelConfig", "start_from"): "Start from model",
     ("AugmentationConfig", "rotate90"): "Rotate by 90",
 }

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
-from pixelwise.events import Event, ImageFailed, ImagePredicted
+from pixelwise.events import Event, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import SUFFIXES
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
@@ -95,7 +95,9 @@ class PredictWidget(Panel):
         self.tabs.addTab(stack_widgets(lay_out([self.source, self.out])[1]), "Folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.predict_button = create_button("Predict", "Predict what is chosen", self.predict)
-        self.cancel_button = create_button("Cancel", "Stop; nothing is left", self.cancel)
+        self.cancel_button = create_button(
+            "Cancel", "Stop; files that are done stay, the next one goes on", self.cancel
+        )
         self.save_button = create_button(
             "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
         )
@@ -289,8 +291,13 @@ class PredictWidget(Panel):
         self.status.setText("Loading the model…")
 
     def _hear_folder(self, event: Event) -> None:
-        if isinstance(event, ImagePredicted):
-            self.status.setText(f"{Path(event.source).name}: {event.axes}")
+        if isinstance(event, ImageProgressed):
+            self.progress.setRange(0, _SHARES)
+            self.progress.setValue(round(event.done * _SHARES))
+            self.status.setText(f"{Path(event.source).name}…")
+        elif isinstance(event, ImagePredicted):
+            notes = "".join(f"; {note}" for note in event.notes)
+            self.status.setText(f"{Path(event.source).name}: {event.axes}{notes}")
         elif isinstance(event, ImageFailed):
             self._failed.append(f"{event.source}: {event.message}")
 
