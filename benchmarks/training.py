@@ -176,8 +176,8 @@ def create_network(config: Any) -> Network:
 
 def train_at_the_limit(config: Any, device: torch.device, clock: Clock) -> None:
     """Way a: one batch, over and over."""
+    from pixelwise.models.allocator import keeping_freed_memory
     from pixelwise.models.devices import choose_compute
-    from pixelwise.training.allocator import keeping_freed_memory
 
     compute = choose_compute(str(device))
     torch.backends.cudnn.benchmark = True

@@ -335,6 +335,11 @@ class PredictConfig(Config):
     )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")
+    fold: bool = Field(
+        default=True,
+        description="Fold batch norms into convolutions, where the result is the same but for "
+        "rounding",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -47,6 +47,7 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     address, workers = values.pop("dask"), values.pop("workers")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     predictor = Predictor(find_model(model), config)
+    note(str(predictor.tiles))
     with _choosing_filler(address, workers) as fill:
         failed = _show(iter_predict_files(predictor, images, out, fill=fill), as_json=as_json)
     if failed:

@@ -21,6 +21,7 @@ from pixelwise.config import PredictConfig
 from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import Compute, free_cache
 from pixelwise.models.files import Model
+from pixelwise.models.folding import fold_batch_norms
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
 from pixelwise.prediction.lanes import Lanes, leaving_cores
@@ -68,20 +69,29 @@ class TilePredictor:
         Tiles per step, on a GPU; halved when the memory is full.
     lanes : Lanes or None
         What computes tiles side by side, on a CPU.
+    folded : int
+        Batch norms that convolutions have taken over.
     """
 
     def __init__(self, model: Model, config: PredictConfig, compute: Compute) -> None:
         self.card = model.card
         self.config = config
         self.compute = compute
-        self._network = (
-            model.network.to(compute.device).to(memory_format=torch.channels_last).eval()
-        )
+        network, self.folded = model.network.eval(), 0
+        if config.fold:
+            network, self.folded = fold_batch_norms(network.cpu())
+        self._network = network.to(compute.device).to(memory_format=torch.channels_last)
         self._turns = _list_turns(config)
         wanted = None if config.batch_size == "auto" else config.batch_size
         on_cpu = compute.device.type == "cpu"
         self.lanes = Lanes(self._predict, wanted) if on_cpu else None
         self.batch_size = 1 if on_cpu else wanted or _GPU_BATCH_SIZE
+
+    def __str__(self) -> str:
+        how = f"{self.batch_size} tiles at a time"
+        if self.lanes is not None:
+            how = f"{self.lanes.count} tiles side by side"
+        return f"{self.compute}, {how}, {self.folded} batch norms folded"
 
     def plan(self, length: int, side: int) -> TileAxis:
         """Tiles along an axis of an image: side 0 is Y, 1 is X."""

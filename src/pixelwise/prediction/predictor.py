@@ -20,6 +20,7 @@ from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
 from pixelwise.errors import DataError
 from pixelwise.images import ImageArray, ImageSource
+from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
@@ -128,14 +129,16 @@ class Predictor:
             Of `result_shape` and `result_dtype`; a memory map will do.
         """
         height = planes.shape[2]
-        for number, plane in enumerate(planes):
-            for part in self.iter_rows(plane):
-                stop = part.y + part.values.shape[-2]
-                found[number, ..., part.y : stop, :] = part.values
-                yield Rows(number, part.y, stop, (number + part.done) / len(planes))
-            if self.config.cleans or self.config.instances:
-                self._finish(LabelArray(found[number], _BLOCK_ROWS))
-                yield Rows(number, 0, height, (number + 1) / len(planes))
+        with keeping_freed_memory():
+            for number, plane in enumerate(planes):
+                for part in self.iter_rows(plane):
+                    stop = part.y + part.values.shape[-2]
+                    if stop > part.y:
+                        found[number, ..., part.y : stop, :] = part.values
+                    yield Rows(number, part.y, stop, (number + part.done) / len(planes))
+                if self.config.cleans or self.config.instances:
+                    self._finish(LabelArray(found[number], _BLOCK_ROWS))
+                    yield Rows(number, 0, height, (number + 1) / len(planes))
 
     def _finish(self, plane: LabelArray) -> None:
         """Clean and number the labels of a whole plane, in its place."""
@@ -168,6 +171,9 @@ class Predictor:
             yield RowValues(rows.start, found[..., rows.start : rows.stop, :], 1.0)
             return
         for band in self.tiles.iter_bands(plane, rows, intensities=intensities):
+            if not band.probabilities.shape[1]:
+                yield RowValues(band.y, np.empty((0, plane.shape[2]), self.row_dtype), band.done)
+                continue
             with self.tiles.leaving_cores():
                 values = self._encode(band.probabilities).cpu().numpy()
             yield RowValues(band.y, values, band.done)
@@ -176,8 +182,9 @@ class Predictor:
         self, plane: Plane, rows: range, *, intensities: Intensities | None = None
     ) -> Array:
         """Values of some rows of a plane in one array, as `iter_rows` gives them."""
-        found = [part.values for part in self.iter_rows(plane, rows, intensities=intensities)]
-        return np.concatenate(found, axis=-2)
+        with keeping_freed_memory():
+            found = [part.values for part in self.iter_rows(plane, rows, intensities=intensities)]
+        return np.concatenate([values for values in found if len(values)], axis=-2)
 
     def resizes(self, shape: Sequence[int]) -> bool:
         """Whether a plane (C, Y, X) is predicted at another size, in one piece."""

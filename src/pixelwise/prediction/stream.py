@@ -23,6 +23,7 @@ from pixelwise.images import (
     write_tiff_rows,
     write_zarr_rows,
 )
+from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.prediction import parts
 from pixelwise.prediction.objects import Areas, clean_plane, find_objects, measure_objects
 from pixelwise.prediction.parts import Part, PartPlane, opening_part
@@ -81,7 +82,11 @@ def iter_predict_file(
 
 def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
     """Predict the rows that a part lacks in this process: a `Filler`."""
-    with reading_planes(source, predictor.model.card) as planes, _Writer(part) as writer:
+    with (
+        reading_planes(source, predictor.model.card) as planes,
+        keeping_freed_memory(),
+        _Writer(part) as writer,
+    ):
         for number, plane in enumerate(planes):
             runs = list(part.missing(number))
             if not runs:

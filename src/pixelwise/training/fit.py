@@ -12,10 +12,10 @@ from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
+from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
-from pixelwise.training.allocator import keeping_freed_memory
 from pixelwise.training.checkpoints import Checkpoints, Progress
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from pixelwise.training.allocator import keeping_freed_memory
+from pixelwise.models.allocator import keeping_freed_memory
 
 COUNT_FAULTS = """
 import ctypes, resource, torch
-from pixelwise.training.allocator import keeping_freed_memory
+from pixelwise.models.allocator import keeping_freed_memory
 
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # small pages, or a block is one fault
 BYTES = 64 * 2**20  # more than glibc ever takes from its heap by itself
