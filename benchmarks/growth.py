@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import shlex
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+from prediction import forget_peak, read_peak
 
 TILE, OVERLAP = 256, 0.25
 
@@ -116,6 +116,7 @@ def predict(way: str, path: Path) -> None:
     out = path.with_name(f"labels{path.suffix}")
     predict_image(Model(network, card), small, axes="CYX", out=out)
     base = psutil.Process().memory_info().rss
+    forget_peak()
     started = time.perf_counter()
     if way == "ours":
         predict_image(Model(network, card), path, axes="CYX", out=out, overlap=OVERLAP)
@@ -130,8 +131,7 @@ def predict(way: str, path: Path) -> None:
             )
             found.argmax(dim=1).to(torch.uint8)
     seconds = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
-    print(json.dumps({"seconds": seconds, "bytes": used}))
+    print(json.dumps({"seconds": seconds, "bytes": read_peak() - base}))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import shlex
 import statistics
 import subprocess
@@ -125,13 +124,25 @@ def serve(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Way(name, arguments, Path(folder)).prepare(way)
         base = psutil.Process().memory_info().rss
+        forget_peak()
         print("ready", flush=True)
         for _ in sys.stdin:
             seconds = job()
-            used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
+            used = read_peak() - base
             if torch.cuda.is_available():
                 used = torch.cuda.max_memory_allocated()
             print(json.dumps({"seconds": seconds, "bytes": used}), flush=True)
+
+
+def forget_peak() -> None:
+    """Let the peak of this process's memory begin anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def read_peak() -> int:
+    """Peak of this process's memory since then, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 class Way:
@@ -221,7 +232,7 @@ class Way:
         count = len(axis.origins) ** 2
         tiles = torch.randn(self.batch_size, 3, TILE, TILE, device=self.device)
         tiles = tiles.contiguous(memory_format=torch.channels_last)
-        lanes = Lanes(self._forward) if self.device.type == "cpu" else None
+        lanes = Lanes() if self.device.type == "cpu" else None
 
         def run_batches(count: int) -> None:
             for first in range(0, count, self.batch_size):
@@ -230,7 +241,8 @@ class Way:
                 torch.cuda.synchronize()
 
         def run_lanes(count: int) -> None:
-            for _ in lanes.iter_predicted((n, tiles[n % 4 : n % 4 + 1]) for n in range(count)):
+            cut = ((n, tiles[n % len(tiles)][None]) for n in range(count))
+            for _ in lanes.iter_predicted(self._forward, cut):
                 pass
 
         def time_one(run: Callable[[int], None], count: int) -> float:

@@ -162,10 +162,18 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_temps(path: Path) -> None:
-    """Remove what a killed process has left of a folder that it was making under this name."""
+    """Remove what a killed process has left of a file or folder that it was making of this name.
+
+    Nobody else may be making it now.
+    """
     path = Path(path).absolute()
-    for temp in path.parent.glob(f".{escape(path.name)}-" + "[0-9a-f]" * 8 + ".tmp"):
-        shutil.rmtree(temp, ignore_errors=True)
+    token = "-" + "[0-9a-f]" * 8 + ".tmp"
+    for pattern in (f".{escape(path.name)}{token}", f".{escape(path.stem)}{token}{path.suffix}"):
+        for temp in path.parent.glob(pattern):
+            if temp.is_dir():
+                shutil.rmtree(temp, ignore_errors=True)
+            else:
+                temp.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:

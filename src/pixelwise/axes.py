@@ -143,6 +143,11 @@ class Calibration:
         return height, width
 
 
+def shorten_unit(name: str) -> str:
+    """Short form of a unit's full name, as OME-XML wants it: µm for micrometer."""
+    return next((short for short, full in _SHORT_UNITS.items() if full == name), name)
+
+
 def name_unit(text: str) -> str | None:
     """Full name of a unit that may be short; None for pixels and for what is no unit we know."""
     plain = text.strip().replace("\\u00B5", "µ").replace("μ", "µ").replace("metre", "meter")

@@ -295,7 +295,7 @@ class PredictConfig(Config):
     border: Literal["zero", "mirror"] = Field(
         default="zero",
         description="What the network sees beyond the image: zeros, as in training, or the image "
-        "mirrored",
+        "mirrored over half the overlap",
     )
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default="auto",

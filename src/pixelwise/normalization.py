@@ -87,7 +87,8 @@ def _sample(image: Plane) -> Array:
     parts = []
     for top in range(0, height, _SAMPLED_ROWS):
         rows = image[:, top : top + _SAMPLED_ROWS]
-        parts.append(rows.reshape(len(rows), -1)[:, -top * width % step :: step])
+        # A copy: a view would keep all the rows in memory.
+        parts.append(rows.reshape(len(rows), -1)[:, -top * width % step :: step].copy())
     return np.concatenate(parts, axis=1)
 
 

@@ -99,3 +99,30 @@ def test_predict_says_what_to_point_at(pixelwise: Callable, model: Path, tmp_pat
     result = pixelwise("predict", model, tmp_path / "a.zarr", "--out", tmp_path / "out")
     assert result.status == 1
     assert f"e.g. {tmp_path / 'a.zarr' / 'nuclei'}" in result.err.replace("\n", "")
+
+
+def test_workers_predict_what_one_process_predicts(
+    pixelwise: Callable, model: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 255, (90, 100, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, tile=(256, 256))
+    command = ("predict", model, tmp_path / "a.tif", "--tile", 256, "--table", "--out")
+    for out, more in (("one", ()), ("two", ("--workers", 2))):
+        result = pixelwise(*command, tmp_path / out, *more)
+        assert result.status == 0, result.err
+    names = ["a_labels.tif", "a_objects.csv"]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert "tiles side by side" in result.err
+    result = pixelwise(*command, tmp_path / "two", "--skip-existing")
+    assert (result.status, result.out) == (0, "")
+
+
+def test_two_clusters_are_one_too_many(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
+    image = samples_path() / "test" / "images"
+    options = ("--out", tmp_path, "--workers", 2, "--dask", "tcp://127.0.0.1:9")
+    result = pixelwise("predict", model, image, *options)
+    assert result.status != 0
+    assert "name two clusters" in result.err

@@ -65,11 +65,17 @@ def test_large_results_are_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
 def test_pixel_sizes_are_kept(tmp_path: Path, name: str) -> None:
-    calibration = Calibration.create([1, 0.25, 0.5], [None, "µm", "µm"])
-    write(tmp_path / name, np.zeros((2, 40, 50), np.uint8), "ZYX", calibration=calibration)
+    calibration = Calibration.create([30, 2, 0.25, 0.5], ["s", "µm", "µm", "µm"])
+    write(tmp_path / name, np.zeros((3, 2, 40, 50), np.uint8), "TZYX", calibration=calibration)
     found = open_image(tmp_path / name).calibration
     assert found is not None
-    assert found.pixel_size_um("ZYX") == pytest.approx((0.25, 0.5))
+    assert found.scale == pytest.approx(calibration.scale)
+    assert found.units == calibration.units
+    unknown = Calibration.create([1, 0.25, 0.5], [None, "µm", "µm"])
+    write(tmp_path / name, np.zeros((2, 40, 50), np.uint8), "ZYX", calibration=unknown)
+    found = open_image(tmp_path / name).calibration
+    assert found is not None
+    assert found.scale == pytest.approx((1, 0.25, 0.5))
 
 
 def test_after_an_error_the_old_file_is_there(tmp_path: Path) -> None:

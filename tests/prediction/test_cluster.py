@@ -18,7 +18,7 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageArray, open_image, read_image
 from pixelwise.models.files import Model
 from pixelwise.prediction import cluster as module
-from pixelwise.prediction.cluster import connecting, create_filler
+from pixelwise.prediction.cluster import choose_gpu, connecting, create_filler
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import iter_predict_file
@@ -78,10 +78,29 @@ def test_a_worker_that_is_killed_loses_nothing(
     np.testing.assert_array_equal(found, predict(model, path, tile=128))
 
 
+def test_two_models_in_the_same_place_are_two(
+    tmp_path: Path, create_unet: Any, client: Any
+) -> None:
+    path, out = write_image(tmp_path / "a.tif"), tmp_path / "b.tif"
+    for width in (4, 6):
+        model = create_unet(base_channels=width)
+        predictor = Predictor(model, PredictConfig.create(tile=256))
+        list(iter_predict_file(predictor, open_image(path), out, fill=create_filler(client)))
+        np.testing.assert_array_equal(read_image(out)[0], predict(model, path, tile=256))
+
+
+def test_local_workers_get_a_gpu_each() -> None:
+    settings = PredictConfig()
+    assert choose_gpu(settings, 5, count=4).device == "cuda:1"
+    assert choose_gpu(settings, 5, count=1) == settings
+    assert choose_gpu(settings, "tcp://1.2.3.4", count=4) == settings
+    assert choose_gpu(PredictConfig(device="cpu"), 1, count=4).device == "cpu"
+
+
 def test_an_error_in_a_worker_is_that_of_this_process(
     tmp_path: Path, create_unet: Any, client: Any
 ) -> None:
-    path, model = write_image(tmp_path / "a.tif"), create_unet()
+    path, model = write_image(tmp_path / "a.tif", (5000, 4000)), create_unet()
     data = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as tiff:
         at = tiff.pages[0].dataoffsets[-1]

@@ -54,7 +54,7 @@ def expected_axis(length: int, tile: int, overlap: float) -> TileAxis:
 
 def test_overlap_is_rounded_to_the_stride() -> None:
     assert expected_axis(1024, 256, 0.25).origins[:3] == (0, 192, 384)
-    assert expected_axis(1024, 256, 0.3).origins[:3] == (0, 192, 384)
+    assert expected_axis(1024, 256, 0.3).origins[:3] == (0, 160, 320)
     assert expected_axis(1024, 250, 0.0).tile == 256
 
 
@@ -74,3 +74,22 @@ def test_border_tiles_do_not_fall_towards_the_border() -> None:
     assert weights[0] == 1
     assert weights[-1] == 0
     assert (blend_window(128, 32, "hann", first=True, last=True) == 1).all()
+
+
+@pytest.mark.parametrize("overlap", [0.05, 0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("tile", [64, 96, 256])
+def test_tiles_overlap_at_least_as_asked(tile: int, overlap: float) -> None:
+    axis = plan_axis(2000, tile=tile, overlap=overlap, stride=32, window="hann")
+    step = axis.origins[1] - axis.origins[0]
+    assert step % 32 == 0
+    assert step == 32 or tile - step >= overlap * tile - 1e-6
+    assert tile - step < overlap * tile + 32
+
+
+def test_context_is_a_margin_of_mirrored_pixels() -> None:
+    axis = plan_axis(100, tile=48, overlap=0.5, stride=4, window="hann", context=True)
+    assert axis.margin == 12
+    assert axis.sources[:14].tolist() == [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1]
+    assert axis.padded >= 124
+    assert axis.finished(len(axis.origins) - 1) == 100
+    assert [*axis.tiles_of(range(1))] == [0]

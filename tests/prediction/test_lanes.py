@@ -18,7 +18,7 @@ def test_tiles_come_in_their_order_with_what_belongs_to_them() -> None:
         time.sleep(0.05 if tile.max() == 0 else 0)
         return tile + 1
 
-    found = list(Lanes(slow_first).iter_predicted(tiles(9)))
+    found = list(Lanes().iter_predicted(slow_first, tiles(9)))
     assert [item for item, _ in found] == [*range(9)]
     assert [float(tile.max()) for _, tile in found] == [float(n + 1) for n in range(9)]
 
@@ -38,18 +38,18 @@ def test_lanes_work_side_by_side_and_no_more_than_allowed(monkeypatch: pytest.Mo
             under_way -= 1
         return tile
 
-    list(Lanes(count).iter_predicted(tiles(12)))
+    list(Lanes().iter_predicted(count, tiles(12)))
     assert most == 4
     most = 0
-    list(Lanes(count, 2).iter_predicted(tiles(12)))
+    list(Lanes(2).iter_predicted(count, tiles(12)))
     assert most == 2
 
 
 def test_threads_of_others_are_left_alone() -> None:
     before = torch.get_num_threads()
     inside: list[int] = []
-    lanes = Lanes(lambda tile: inside.append(torch.get_num_threads()) or tile)
-    list(lanes.iter_predicted(tiles(4)))
+    lanes = Lanes()
+    list(lanes.iter_predicted(lambda t: inside.append(torch.get_num_threads()) or t, tiles(4)))
     assert inside == [max(before // lanes.count, 1)] * 4
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -74,8 +74,9 @@ def test_full_memory_lets_tiles_go_one_by_one() -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return tile
 
-    lanes = Lanes(fail_with_company)
-    assert [item for item, _ in lanes.iter_predicted(tiles(6))] == [*range(6)]
+    lanes = Lanes()
+    found = lanes.iter_predicted(fail_with_company, tiles(6))
+    assert [item for item, _ in found] == [*range(6)]
     assert lanes.most == 1
 
 
@@ -84,10 +85,10 @@ def test_what_fails_alone_fails() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        list(Lanes(fail).iter_predicted(tiles(3)))
+        list(Lanes().iter_predicted(fail, tiles(3)))
 
     def fail_otherwise(tile: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        list(Lanes(fail_otherwise).iter_predicted(tiles(3)))
+        list(Lanes().iter_predicted(fail_otherwise, tiles(3)))

@@ -30,7 +30,7 @@ def write(path: Path, axes: str) -> ImageFile:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(module, "READ_ROWS", 8)
 
 
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "CYX", "TZYX", "TCZYX"])

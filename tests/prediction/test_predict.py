@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from pixelwise import normalization
 from pixelwise.axes import Calibration
@@ -25,6 +26,7 @@ from pixelwise.images import (
 )
 from pixelwise.models.files import Model, save_model
 from pixelwise.prediction import parts, planes
+from pixelwise.prediction import predict as predict_module
 from pixelwise.prediction.predict import iter_predict_files, name_outputs, predict
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import iter_predict_file
@@ -200,7 +202,7 @@ def test_a_zarr_predicted_in_bands_equals_the_array(
     channels: int,
     settings: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(planes, "BLOCK_ROWS", 24)
+    monkeypatch.setattr(planes, "READ_ROWS", 24)
     monkeypatch.setattr(parts, "BLOCK_ROWS", 16)
     monkeypatch.setattr(parts, "SMALL_BYTES", 0)
     monkeypatch.setattr(zarr_sink, "CHUNK_PX", 48)
@@ -258,7 +260,7 @@ def test_labels_in_a_zarr_know_their_classes_and_objects_have_none(
 def test_a_prediction_that_fails_half_way_leaves_nothing(
     create_unet: Create, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planes, "BLOCK_ROWS", 24)
+    monkeypatch.setattr(planes, "READ_ROWS", 24)
     write_zarr(tmp_path / "a.zarr", picture(2, 90, 50), axes="ZYX")
     chunk = tmp_path / "a.zarr" / "0" / "c" / "1" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:50])
@@ -273,7 +275,7 @@ def test_memory_of_a_stream_does_not_grow_with_the_height(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the image nor its labels are ever whole in memory."""
-    monkeypatch.setattr(planes, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(planes, "READ_ROWS", 64)
     monkeypatch.setattr(normalization, "_SAMPLED_ROWS", 64)
     monkeypatch.setattr(zarr_sink, "CHUNK_PX", 64)
     monkeypatch.setattr(parts, "SMALL_BYTES", 0)
@@ -289,6 +291,81 @@ def test_memory_of_a_stream_does_not_grow_with_the_height(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < peaks[1] + 1_000_000  # the image is 7 MB larger, its labels 2 MB
+
+
+def test_memory_does_not_grow_where_percentiles_are_taken(
+    create_unet: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalization, "_SAMPLED_ROWS", 64)
+    monkeypatch.setattr(normalization, "_PERCENTILE_PIXELS", 10_000)
+    norm = create_unet().card.normalization
+    assert norm.kind == "percentile"
+
+    class Rows:
+        shape = (1, 8192, 512)
+
+        def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+            return np.ones((1, len(range(8192)[key[1]]), 512), np.uint16)
+
+    tracemalloc.start()
+    norm.parameters(Rows())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000  # the plane has 8 MB
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4", "f2", "f8", "i8", "u4", "?"])
+def test_every_number_format_and_byte_order(create_unet: Create, dtype: str) -> None:
+    image = (picture(60, 70) // 2).astype(dtype)
+    plain = image.astype(np.float32)
+    np.testing.assert_array_equal(predict(create_unet(), image), predict(create_unet(), plain))
+
+
+def test_a_folder_predicted_into_itself_twice(create_unet: Create, images: Path) -> None:
+    predictor = Predictor(create_unet(3))
+    for _ in range(2):
+        events = list(iter_predict_files(predictor, [images], images))
+        done = [Path(e.source).name for e in events if isinstance(e, ImagePredicted)]
+        assert not any("labels" in name for name in done)
+    assert not list(images.glob("*_labels_labels*"))
+
+
+def test_results_that_are_there_can_be_left_out(create_unet: Create, images: Path) -> None:
+    predictor, out = Predictor(create_unet(3)), images.parent / "out"
+    first = list(iter_predict_files(predictor, [images / "b.png"], out))
+    assert len(first) == 1
+    assert not list(iter_predict_files(predictor, [images / "b.png"], out, skip_existing=True))
+
+
+def test_an_error_nobody_expects_fails_one_image(
+    create_unet: Create, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(create_unet(3))
+    predicted = []
+
+    def fail_once(*_arguments: Any, **_options: Any) -> Any:
+        predicted.append(1)
+        if len(predicted) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        yield 1.0
+
+    monkeypatch.setattr(predict_module, "iter_predict_file", fail_once)
+    paths = [images / "b.png", images / "b.png"]
+    out = images.parent / "out"
+    first, second = (list(iter_predict_files(predictor, [path], out))[-1] for path in paths)
+    assert isinstance(first, ImageFailed)
+    assert "memory" in first.message
+    assert isinstance(second, ImagePredicted)
+
+
+def test_chunks_that_a_zarr_lacks_are_said(create_unet: Create, tmp_path: Path) -> None:
+    write_zarr(tmp_path / "a.zarr", picture(2, 1100, 50), axes="ZYX")
+    (tmp_path / "a.zarr" / "0" / "c" / "1" / "1" / "0").unlink()
+    event = predict_one(Predictor(create_unet()), tmp_path / "a.zarr", tmp_path / "out")
+    assert isinstance(event, ImagePredicted)
+    assert event.notes == ("1 of 4 chunks have no file and were read as blank",)
+    with pytest.warns(UserWarning, match="1 of 4 chunks have no file"):
+        predict(create_unet(), tmp_path / "a.zarr", out=tmp_path / "b.zarr")
 
 
 def test_small_objects_are_taken_out_before_they_are_numbered(create_unet: Create) -> None:

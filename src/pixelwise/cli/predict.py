@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
 @click.option("--dask", metavar="ADDRESS", help="Let the workers of this dask scheduler predict")
 @click.option("--workers", type=click.IntRange(1), help="Predict in so many processes, by dask")
+@click.option("--skip-existing", is_flag=True, help="Leave out images whose result is there")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
 def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
@@ -38,18 +39,20 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
 
     An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
     cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
-    Stopped on the way, it goes on with an image where it ended when it is started again.
+    Stopped on the way, it goes on within an image where it ended when it is started again; with
+    --skip-existing, results that are there are not made anew.
     """
     from pixelwise.prediction.predict import iter_predict_files
     from pixelwise.prediction.predictor import Predictor
 
-    as_json = values.pop("as_json")
+    as_json, skip_existing = values.pop("as_json"), values.pop("skip_existing")
     address, workers = values.pop("dask"), values.pop("workers")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     predictor = Predictor(find_model(model), config)
     note(str(predictor.tiles))
     with _choosing_filler(address, workers) as fill:
-        failed = _show(iter_predict_files(predictor, images, out, fill=fill), as_json=as_json)
+        events = iter_predict_files(predictor, images, out, fill=fill, skip_existing=skip_existing)
+        failed = _show(events, as_json=as_json)
     if failed:
         lines = "\n".join(f"  {event.source}: {event.message}" for event in failed)
         raise PixelwiseError(f"{len(failed)} images could not be predicted:\n{lines}")
@@ -74,7 +77,9 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
 @config_options(
     DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
 )
-@config_options(PredictConfig, skip=["probabilities", "probability_dtype", "table", "format"])
+@config_options(
+    PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]
+)
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation
@@ -102,6 +107,8 @@ def _choosing_filler(address: str | None, workers: int | None) -> Iterator[Fille
     from pixelwise.prediction.cluster import connecting, create_filler
 
     with connecting(address, workers) as client:
+        if not client.nthreads():
+            note("The scheduler has no workers yet; waiting for the first.")
         yield create_filler(client)
 
 

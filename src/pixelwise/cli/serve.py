@@ -80,7 +80,7 @@ class _Server:
                 yield RequestEnded(number=request.number, status="done")
                 return
             yield from self._predict(request)
-        except (PixelwiseError, OSError, RuntimeError, MemoryError) as error:
+        except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
             full = is_memory_error(error) and not isinstance(error, PixelwiseError)
             message = MEMORY_ADVICE if full else str(error) or type(error).__name__
             yield RequestEnded(number=request.number, status="failed", message=message)

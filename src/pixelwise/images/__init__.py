@@ -18,7 +18,13 @@ from pixelwise.images.source import (
     read_image,
 )
 from pixelwise.images.tiff_sink import write_tiff_rows
-from pixelwise.images.zarr_sink import ZarrWriter, write_zarr, write_zarr_rows, writing_zarr
+from pixelwise.images.zarr_sink import (
+    ZarrWriter,
+    require_replaceable,
+    write_zarr,
+    write_zarr_rows,
+    writing_zarr,
+)
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -36,6 +42,7 @@ __all__ = [
     "iter_image_files",
     "open_image",
     "read_image",
+    "require_replaceable",
     "write_picture",
     "write_tiff",
     "write_tiff_rows",

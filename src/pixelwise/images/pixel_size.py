@@ -5,16 +5,22 @@ A resolution in inches is that of a printer or a screen, and is not taken.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.ElementTree import fromstring
 
-from pixelwise.axes import Calibration, name_unit
+from pixelwise.axes import Calibration, name_unit, shorten_unit
 
 Sizes = dict[str, tuple[float, str]]
 """Size and unit of a pixel for each axis letter."""
 
+_OME_NAMES: Final = {
+    **{letter: (f"PhysicalSize{letter}", "µm") for letter in "XYZ"},
+    "T": ("TimeIncrement", "s"),
+}
+"""Attribute of each axis, and the unit it has if none is told."""
 _CENTIMETRE: Final = 3
 _UM_PER_CM: Final = 1e4
 
@@ -32,6 +38,8 @@ def read_calibration(series: Any, axes: str) -> Calibration | None:
             sizes = _read_imagej(series.keyframe, tiff.imagej_metadata or {})
         else:
             sizes = _read_tags(series.keyframe)
+            for notes in tiff.shaped_metadata or ():
+                sizes |= {x: size for x, size in _read_attributes(notes).items() if x in "ZT"}
         return _calibrate(sizes, axes)
     except (ValueError, KeyError, TypeError, AttributeError, ParseError):
         return None
@@ -47,15 +55,29 @@ def _calibrate(sizes: Sizes, axes: str) -> Calibration | None:
 def _read_ome(text: str) -> Sizes:
     """Sizes of the first image in OME-XML; their units are micrometres unless told."""
     pixels = fromstring(text).find(".//{*}Pixels")
-    sizes: Sizes = {}
     if pixels is None:
-        return sizes
-    for letter in "XYZ":
-        if size := pixels.get(f"PhysicalSize{letter}"):
-            sizes[letter] = float(size), pixels.get(f"PhysicalSize{letter}Unit", "µm")
-    if step := pixels.get("TimeIncrement"):
-        sizes["T"] = float(step), pixels.get("TimeIncrementUnit", "s")
+        return {}
+    return _read_attributes(dict(pixels.items()))
+
+
+def _read_attributes(attributes: Mapping[str, Any]) -> Sizes:
+    """Sizes under the names that OME-XML has for them."""
+    sizes: Sizes = {}
+    for letter, (name, unit) in _OME_NAMES.items():
+        if size := attributes.get(name):
+            sizes[letter] = float(size), str(attributes.get(f"{name}Unit", unit))
     return sizes
+
+
+def describe_steps(calibration: Calibration, axes: str) -> dict[str, Any]:
+    """Attributes for the steps of Z and T: of OME-XML, and of the notes in other TIFFs."""
+    found: dict[str, Any] = {}
+    for letter in set("ZT") & set(axes):
+        unit, name = calibration.units[axes.index(letter)], _OME_NAMES[letter][0]
+        if unit is not None:
+            found[name] = calibration.scale[axes.index(letter)]
+            found[f"{name}Unit"] = shorten_unit(unit)
+    return found
 
 
 def _read_imagej(page: Any, metadata: dict[str, Any]) -> Sizes:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.atomic import replacing
-from pixelwise.axes import parse_axes
+from pixelwise.axes import Calibration, parse_axes
 from pixelwise.errors import DataError, WriteError
+from pixelwise.images.pixel_size import describe_steps
 
 SUFFIXES: Final = {"tiff": ".tif", "zarr": ".zarr"}
 """What the files of each format of results are called."""
@@ -77,11 +78,16 @@ def describe_tiff(
     *,
     pixel_size_um: tuple[float, float] | None,
     notes: Mapping[str, Any] | None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
-    """Tifffile's arguments for axes (S: samples of a colour), pixel size and notes of a file."""
+    """Give tifffile's arguments for axes (S: samples of a colour), pixel size and notes.
+
+    Of `calibration`, in the order of `axes`, the steps of Z and T are taken.
+    """
     ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     metadata: dict[str, Any] = {"axes": axes}
     metadata |= {} if ome or notes is None else dict(notes)
+    metadata |= {} if calibration is None else describe_steps(calibration, axes)
     options: dict[str, Any] = {"ome": ome, "metadata": metadata}
     if pixel_size_um is not None:
         options |= _describe_resolution(pixel_size_um)

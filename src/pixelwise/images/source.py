@@ -117,7 +117,8 @@ class ImageArray:
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
         """Give a function that slices the array, and computes the slice if it is lazy."""
-        yield lambda region: np.asarray(self.array[region])
+        native = self.dtype.newbyteorder("=")
+        yield lambda region: np.asarray(self.array[region]).astype(native, copy=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import logging
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ _LIBTIFF: Final = (5, 8, 32773, 32946)
 _ALPHA: Final = (1, 2)
 _SMALL_BYTES: Final = 16 << 20
 _HIGHEST_STRIP: Final = 2048
+_HIGHEST_PAGE: Final = 8192
 _DAMAGE_WORDS: Final = (
     *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
     *("zeroed", "missing", "not match", "incompletely", "out of range"),
@@ -39,7 +40,7 @@ _KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
 
 def read_header(path: Path, palette: Palette) -> Header:
     """Shape without alpha, dtype, axes and calibration of the first series of a TIFF."""
-    with _open_series(path) as series:
+    with _explaining_damage(path), _open_series(path) as series:
         shape, axes = _find_layout(series, palette)
         small = series.dtype == bool or _has_colormap(series, palette)
         dtype = np.dtype("uint8" if small else series.dtype).newbyteorder("=")
@@ -49,7 +50,7 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Decode the first series; alpha is dropped, with a note where it hid anything."""
-    with _open_series(path) as series:
+    with _explaining_damage(path), _open_series(path) as series:
         _require_whole(path, series)
         pixels: Array = _decode_strips(path, series) if _is_plain(series) else series.asarray()
         notes: tuple[str, ...] = ()
@@ -67,21 +68,21 @@ def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:
     """
     import zarr
 
-    with _open_series(path) as series:
-        _require_whole(path, series)
-        if series.dataoffset is not None:
-            stored = series.asarray(out="memmap")
-        else:
-            stored = zarr.open_array(series.aszarr(level=0), mode="r")
+    with ExitStack() as stack:
+        with _explaining_damage(path):
+            series = stack.enter_context(_open_series(path))
+            _require_whole(path, series)
+            if series.dataoffset is not None:
+                stored = series.asarray(out="memmap")
+            else:
+                stored = zarr.open_array(series.aszarr(level=0), mode="r")
 
         def read(region: Region) -> Array:
             wanted, kept = _plan_region(series, region, palette)
-            try:
+            with _explaining_damage(path):
                 found, _ = _finish_colors(series, np.asarray(stored[wanted]), palette)
-            except _DAMAGE as error:
-                raise _explain_damage(path, error) from error
-            colors: Array = found[kept]
-            return colors
+                colors: Array = found[kept]
+                return colors
 
         yield read
 
@@ -90,12 +91,13 @@ def _has_regions(series: Any) -> bool:
     """Whether parts can be read for less than the price of the whole.
 
     Small images are decoded whole, which is faster. So are those in one compressed strip, or in
-    strips so high that every block of rows would decode them again.
+    strips so high that every block of rows would decode them again, unless there are many pages.
     """
     if series.nbytes <= _SMALL_BYTES:
         return False
     page = series.keyframe
-    return series.dataoffset is not None or page.is_tiled or page.rowsperstrip <= _HIGHEST_STRIP
+    highest = _HIGHEST_STRIP if len(series.pages) == 1 else _HIGHEST_PAGE
+    return series.dataoffset is not None or page.is_tiled or page.rowsperstrip <= highest
 
 
 def _plan_region(series: Any, region: Region, palette: Palette) -> tuple[Region, tuple[Any, ...]]:
@@ -123,25 +125,27 @@ def _finish_colors(series: Any, pixels: Array, palette: Palette) -> tuple[Array,
 
 @contextmanager
 def _open_series(path: Path) -> Iterator[Any]:
-    """First series of a TIFF file; whatever tifffile raises becomes a `ReadError`."""
+    """First series of a TIFF file, if tifffile does not complain of damage until the end."""
+    with _LISTENER.listening() as heard, tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        _require_sound(series, heard)
+        yield series
+        with _explaining_damage(path):
+            _require_sound(series, heard)
+
+
+@contextmanager
+def _explaining_damage(path: Path) -> Iterator[None]:
+    """Turn whatever tifffile and its decoders raise into a `ReadError`."""
     try:
-        with _LISTENER.listening() as heard, tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            _require_sound(series, heard)
-            yield series
-            _require_sound(series, heard)
+        yield
     except PixelwiseError:
         raise
     except _DAMAGE as error:
-        raise _explain_damage(path, error) from error
-
-
-def _explain_damage(path: Path, error: Exception) -> ReadError:
-    """Error for whatever a decoder raises."""
-    return ReadError(
-        f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
-        "Save it again or leave it out."
-    )
+        raise ReadError(
+            f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
+            "Save it again or leave it out."
+        ) from error
 
 
 class _Listener(logging.Filter):

@@ -49,6 +49,7 @@ def write_tiff_rows(
     tile = (_choose_side(height), _choose_side(width))
     known = content.calibration
     size = None if known is None else known.pixel_size_um(content.axes)
+    stored = None if known is None else known.select(content.axes, content.stored_axes)
     with replacing(path) as temp:
         tifffile.imwrite(
             temp,
@@ -59,7 +60,9 @@ def write_tiff_rows(
             bigtiff=int(np.prod(content.shape)) * content.dtype.itemsize > _CLASSIC_BYTES,
             photometric="minisblack",
             compression="zlib",
-            **describe_tiff(path, content.stored_axes, pixel_size_um=size, notes=notes),
+            **describe_tiff(
+                path, content.stored_axes, pixel_size_um=size, notes=notes, calibration=stored
+            ),
         )
 
 

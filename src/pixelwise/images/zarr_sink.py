@@ -143,10 +143,7 @@ def writing_zarr(path: str | Path, content: ImageContent) -> Iterator[ZarrWriter
         The folder cannot be written, or `path` is there and is no Zarr.
     """
     path = Path(path)
-    if path.exists() and not _may_replace(path):
-        raise WriteError(
-            f"{path} is there already and is no Zarr. Nothing was changed; name another path."
-        )
+    require_replaceable(path)
     with replacing_folder(path) as temp:
         yield ZarrWriter(temp, content, path.stem)
 
@@ -160,11 +157,20 @@ def write_zarr_rows(path: Path, content: ImageContent, read: RowReader) -> None:
                 writer.write_rows(plane, start, read(plane, rows))
 
 
-def _may_replace(path: Path) -> bool:
-    """Whether a path is an empty folder or has the metadata of a Zarr; its name is not enough."""
-    if not path.is_dir() or path.is_symlink():
-        return False
-    return not any(path.iterdir()) or any((path / name).is_file() for name in ZARR_FILES)
+def require_replaceable(path: Path) -> None:
+    """Raise `WriteError` if a path is there and is neither an empty folder nor a Zarr.
+
+    A Zarr has metadata: its name is not enough.
+    """
+    is_folder = path.is_dir() and not path.is_symlink()
+    may_go = is_folder and (
+        not any(path.iterdir()) or any((path / name).is_file() for name in ZARR_FILES)
+    )
+    if not path.exists() or may_go:
+        return
+    raise WriteError(
+        f"{path} is there already and is no Zarr. Nothing was changed; name another path."
+    )
 
 
 def write_zarr(

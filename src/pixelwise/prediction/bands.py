@@ -84,7 +84,7 @@ class TilePredictor:
         self._turns = _list_turns(config)
         wanted = None if config.batch_size == "auto" else config.batch_size
         on_cpu = compute.device.type == "cpu"
-        self.lanes = Lanes(self._predict, wanted) if on_cpu else None
+        self.lanes = Lanes(wanted) if on_cpu else None
         self.batch_size = 1 if on_cpu else wanted or _GPU_BATCH_SIZE
 
     def __str__(self) -> str:
@@ -171,7 +171,7 @@ class TilePredictor:
     ) -> Iterator[tuple[tuple[int, int], Tensor]]:
         """Probabilities of batches of tiles, in their order."""
         if self.lanes is not None:
-            yield from self.lanes.iter_predicted(batches)
+            yield from self.lanes.iter_predicted(self._predict, batches)
             return
         for place, tiles in batches:
             yield place, self._predict_by_parts(tiles)
@@ -192,11 +192,13 @@ class TilePredictor:
             try:
                 found.append(self._predict(part))
                 done += len(part)
+                continue
             except (RuntimeError, MemoryError) as error:
                 if len(part) == 1 or not is_memory_error(error):
                     raise
-                self.batch_size = len(part) // 2
-                free_cache(self.compute.device)
+            # Not before: the error keeps what the network has computed.
+            self.batch_size = len(part) // 2
+            free_cache(self.compute.device)
         return torch.cat(found)
 
     @torch.inference_mode()
@@ -279,7 +281,7 @@ def _shift(rows: Tensor, count: int, *, clear: bool = True) -> None:
 
 def _upload(rows: Array, device: torch.device) -> Tensor:
     """Put rows on the device as they are stored, where it has their number format."""
-    if rows.dtype.itemsize == 8 or device.type == "mps":
+    if rows.dtype.itemsize >= 8 or device.type == "mps":
         rows = rows.astype(np.float32)
     tensor = torch.from_numpy(rows)
     if device.type == "cuda":

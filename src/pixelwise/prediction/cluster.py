@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,7 @@ from pixelwise.images import ImageFile, ImageSource, open_image
 from pixelwise.models.files import save_model
 from pixelwise.prediction import parts
 from pixelwise.prediction.bands import Intensities
-from pixelwise.prediction.parts import Part
+from pixelwise.prediction.parts import Part, read_about
 from pixelwise.prediction.planes import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import Filler, fill_here
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _BLOCKS_PER_TASK: Final = 4
+_MODEL: Final = "model.safetensors"
 _SECONDS_TO_CONNECT: Final = 30
 _ONE_AT_A_TIME: Final = threading.Lock()
 
@@ -41,7 +42,9 @@ class _Task:
 
     image: Path
     axes: str
-    model: Path
+    folder: Path
+    about: str
+    fingerprint: str
     settings: PredictConfig
     plane: int
     rows: range
@@ -85,7 +88,7 @@ def create_filler(client: Client) -> Filler:
     """Make a `Filler` whose rows are predicted by the workers of a cluster.
 
     All of them must see the image and the output under the same paths. A worker that has the
-    resource GPU gives one to each task.
+    resource GPU gives one to each task. Small results are predicted by this process.
     """
 
     def fill(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
@@ -103,59 +106,77 @@ def create_filler(client: Client) -> Filler:
 def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Task]:
     """Cut what a part lacks into tasks, and put the model where the workers find it."""
     assert part.folder is not None  # noqa: S101  the caller's case
-    model = part.folder.absolute() / "model.safetensors"
-    save_model(model, predictor.model.network.state_dict(), predictor.model.card)
-    shape = shape_planes(source, predictor.model.card)
+    folder = part.folder.absolute()
+    model = predictor.model
+    save_model(folder / _MODEL, model.network.state_dict(), model.card)
+    planes, _, height, _ = shape = shape_planes(source, model.card)
     whole = predictor.resizes(shape[1:])
-    step = shape[2] if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
-    tasks = []
-    for plane in range(shape[0]):
-        runs = list(part.missing(plane))
-        intensities = _measure(predictor, source, plane) if runs and not whole else None
-        tasks += [
-            _Task(
-                source.path.absolute(),
-                source.axes.names,
-                model,
-                predictor.config,
-                plane,
-                range(start, min(start + step, run.stop)),
-                intensities,
-            )
-            for run in runs
-            for start in range(run.start, run.stop, step)
-        ]
-    return tasks
+    step = height if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
+    runs = {plane: list(part.missing(plane)) for plane in range(planes)}
+    # In the number format of this process, so that the labels are those that it would give.
+    precision = predictor.tiles.compute.precision
+    settings = predictor.config.model_copy(update={"precision": precision})
+    known = {} if whole else _measure(predictor, source, [plane for plane in runs if runs[plane]])
+    return [
+        _Task(
+            source.path.absolute(),
+            source.axes.names,
+            folder,
+            str(read_about(folder)),
+            predictor.fingerprint,
+            settings,
+            plane,
+            range(start, min(start + step, run.stop)),
+            known.get(plane),
+        )
+        for plane in runs
+        for run in runs[plane]
+        for start in range(run.start, run.stop, step)
+    ]
 
 
-def _measure(predictor: Predictor, source: ImageSource, plane: int) -> Intensities | None:
-    """Offset and scale of a plane, if they take a reading of it all, which is done once."""
+def _measure(
+    predictor: Predictor, source: ImageSource, wanted: list[int]
+) -> dict[int, Intensities]:
+    """Offset and scale of planes, if they take a reading of them all, which is done once."""
     if predictor.model.card.normalization.kind == "fixed":
-        return None
+        return {}
     with reading_planes(source, predictor.model.card) as planes:
-        return predictor.measure(planes[plane])
+        return {plane: predictor.measure(planes[plane]) for plane in wanted}
 
 
 def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
-    """Let the workers do the tasks; note what is done, and yield its share."""
+    """Let the workers do the tasks; note what is done, and yield its share.
+
+    There are no more tasks under way than workers: each uses all threads of its own.
+    """
     from distributed import KilledWorker, as_completed
 
+    client.wait_for_workers(1)
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     has_gpus = any(worker["resources"].get("GPU") for worker in workers)
     options: dict[str, Any] = {"resources": {"GPU": 1}} if has_gpus else {}
-    futures = client.map(_predict_task, tasks, pure=False, **options)
+    waiting, started = deque(tasks), as_completed()
+
+    def start() -> None:
+        while waiting and started.count() < max(len(client.nthreads()), 1):
+            task = waiting.popleft()
+            started.add(client.submit(_predict_task, task, pure=False, **options))
+
     try:
-        for future in as_completed(futures):
+        start()
+        for future in started:
             plane, rows = future.result()
             part.mark(plane, rows.start, len(rows))
+            start()
             yield part.share
     except KilledWorker as error:
         raise PixelwiseError(
-            f"Several workers died while they predicted the same rows: {error}. "
-            "They may lack memory: use fewer workers, or a smaller tile."
+            f"Several workers died while they predicted the same rows: {error}. They may lack "
+            "memory: use fewer workers, or a smaller tile. What is done is kept."
         ) from error
     finally:
-        client.cancel(futures)
+        client.cancel(list(started.futures))
 
 
 def _predict_task(task: _Task) -> tuple[int, range]:
@@ -163,18 +184,35 @@ def _predict_task(task: _Task) -> tuple[int, range]:
     import torch
     from distributed import get_worker
 
-    with _ONE_AT_A_TIME:  # a task uses all threads of its worker
-        torch.set_num_threads(get_worker().state.nthreads)
-        predictor = _load_predictor(task.model, task.settings)
-        with reading_planes(open_image(task.image, axes=task.axes), predictor.model.card) as planes:
+    with _ONE_AT_A_TIME:
+        worker = get_worker()
+        torch.set_num_threads(worker.state.nthreads)
+        settings = choose_gpu(task.settings, worker.name, count=torch.cuda.device_count())
+        predictor = _load_predictor(task, settings)
+        image = open_image(task.image, axes=task.axes)
+        with reading_planes(image, predictor.model.card) as planes:
             values = predictor.predict_rows(
                 planes[task.plane], task.rows, intensities=task.intensities
             )
-        Part.open(task.model.parent).write(task.plane, task.rows.start, values)
+        if read_about(task.folder) == task.about:  # else nobody waits for these rows any more
+            Part.open(task.folder).write(task.plane, task.rows.start, values)
     return task.plane, task.rows
 
 
-@lru_cache(maxsize=1)
-def _load_predictor(model: Path, settings: PredictConfig) -> Predictor:
-    """Load a model once per worker."""
-    return Predictor(model, settings)
+def choose_gpu(settings: PredictConfig, name: object, *, count: int) -> PredictConfig:
+    """Give each of several workers on this machine, called 0, 1, …, a GPU of its own."""
+    if settings.device != "auto" or count < 2 or not isinstance(name, int):
+        return settings
+    return settings.model_copy(update={"device": f"cuda:{name % count}"})
+
+
+_LOADED: dict[tuple[str, PredictConfig], Predictor] = {}
+
+
+def _load_predictor(task: _Task, settings: PredictConfig) -> Predictor:
+    """Load a model once per worker, for all images that it predicts with the same settings."""
+    key = task.fingerprint, settings
+    if key not in _LOADED:
+        _LOADED.clear()
+        _LOADED[key] = Predictor(task.folder / _MODEL, settings)
+    return _LOADED[key]

@@ -88,8 +88,9 @@ def plan_axis(
     tile : int
         Pixels of a tile; rounded up to a multiple of the stride.
     overlap : float
-        Share of a tile, 0 to 0.9, that it shares with the next; in pixels it is rounded so that the
-        step is a multiple of the stride. The last tile is moved back to the end of the grid.
+        Share of a tile, 0 to 0.9, that it shares at least with the next; in pixels it is rounded up
+        so that the step is a multiple of the stride. The last tile is moved back to the end of the
+        grid.
     stride : int
         Pixels of the image per pixel of the network's deepest map.
     window : "hann", "gaussian" or "flat"
@@ -98,7 +99,7 @@ def plan_axis(
         ends see mirrored ones and not the zeros with which networks pad.
     """
     tile = _round_up(tile, stride)
-    step = max(_round_up(int(tile * (1 - overlap)), stride), stride)
+    step = max(int(round(tile * (1 - overlap), 6)) // stride * stride, stride)
     margin = _round_up((tile - step) // 2, stride) if context else 0
     padded = max(_round_up(length + 2 * margin, stride), tile)
     origins = tuple(sorted({*range(0, padded - tile, step), padded - tile}))

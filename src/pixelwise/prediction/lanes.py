@@ -20,6 +20,7 @@ from torch import Tensor
 from pixelwise.errors import is_memory_error
 
 Item = TypeVar("Item")
+Predict = Callable[[Tensor], Tensor]
 
 _MOST_LANES: Final = 8
 """More would wait for Python's lock; on more cores each lane has several threads."""
@@ -44,8 +45,6 @@ class Lanes:
 
     Parameters
     ----------
-    predict : callable
-        Gives the probabilities of one tile (1, C, Y, X); called from several threads.
     most : int
         Tiles that may be under way at a time; halved when the memory is full.
 
@@ -56,11 +55,10 @@ class Lanes:
     most : int
     """
 
-    def __init__(self, predict: Callable[[Tensor], Tensor], most: int | None = None) -> None:
+    def __init__(self, most: int | None = None) -> None:
         threads = torch.get_num_threads()
         self.count = min(threads, _MOST_LANES)
         self.most = self.count if most is None else most
-        self._predict = predict
         self._executor = ThreadPoolExecutor(self.count, "pixelwise lane")
         # The number of cores of a thread is set in it, but by a call that changes what other new
         # threads begin with: so all are started now, and that is put back.
@@ -76,22 +74,33 @@ class Lanes:
         barrier.wait()
         torch.set_num_threads(threads)
 
-    def iter_predicted(self, tiles: Iterable[tuple[Item, Tensor]]) -> Iterator[tuple[Item, Tensor]]:
-        """Probabilities of tiles (1, C, Y, X), in their order, each with what came with it."""
+    def iter_predicted(
+        self, predict: Predict, tiles: Iterable[tuple[Item, Tensor]]
+    ) -> Iterator[tuple[Item, Tensor]]:
+        """Probabilities of tiles, in their order, each with what came with it.
+
+        Parameters
+        ----------
+        predict : callable
+            Gives the probabilities of one tile (1, C, Y, X); called from several threads.
+        tiles : iterable of (anything, Tensor)
+        """
         waiting: deque[tuple[Item, Tensor, Future[Tensor]]] = deque()
         try:
             for item, tile in tiles:
                 # With one tile more for each lane, none waits for who takes the results.
                 while len(waiting) >= (2 * self.count if self.most >= self.count else self.most):
-                    yield self._take(waiting)
-                waiting.append((item, tile, self._executor.submit(self._predict, tile)))
+                    yield self._take(predict, waiting)
+                waiting.append((item, tile, self._executor.submit(predict, tile)))
             while waiting:
-                yield self._take(waiting)
+                yield self._take(predict, waiting)
         finally:
             for _, _, future in waiting:
                 future.cancel()
 
-    def _take(self, waiting: deque[tuple[Item, Tensor, Future[Tensor]]]) -> tuple[Item, Tensor]:
+    def _take(
+        self, predict: Predict, waiting: deque[tuple[Item, Tensor, Future[Tensor]]]
+    ) -> tuple[Item, Tensor]:
         """Wait for the first tile; where the memory was full, compute it again, alone."""
         item, tile, future = waiting.popleft()
         try:
@@ -101,4 +110,4 @@ class Lanes:
                 raise
         wait([other for _, _, other in waiting])
         self.most = max(self.most // 2, 1)
-        return item, self._executor.submit(self._predict, tile).result()
+        return item, self._executor.submit(predict, tile).result()

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from pixelwise.atomic import append_lines, flush_file, write_text
-from pixelwise.errors import PixelwiseError, WriteError
+from pixelwise.atomic import append_lines, flush_file, remove_temps, write_text
+from pixelwise.errors import DataError, PixelwiseError, ReadError, WriteError
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +28,8 @@ SMALL_BYTES: Final = 2 << 20
 """Results up to this size are kept in memory until they are whole: they take moments."""
 _ROWS: Final = "rows"
 _DONE: Final = "done"
+_ABOUT: Final = "about.json"
+_LOCK: Final = "lock"
 _CHUNK_COLUMNS: Final = 4096
 
 
@@ -143,8 +145,8 @@ def opening_part(
 ) -> Iterator[Part]:
     """Give the part of an output: what is there of it, if it is of the same prediction.
 
-    It is removed when the block ends well, and when an error shows that it can never be completed;
-    it stays when the process is stopped or killed, or the disk is full. A small one is in memory.
+    It is removed when the block ends well, and when the image is bad; it stays when the process is
+    stopped or killed, the disk is full or a share does not answer. A small one is in memory.
 
     Parameters
     ----------
@@ -169,20 +171,21 @@ def opening_part(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise WriteError(f"Cannot write {output}: {error.strerror}. Check the folder.") from error
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise WriteError(f"Another process is writing {output}: wait for it or stop it.") from None
+    except OSError as error:
+        raise WriteError(f"Cannot write {output}: {error.strerror}. Check the folder.") from error
     keep = about is not None
     try:
+        remove_temps(output)
         _prepare(folder, about, shape=shape, dtype=dtype)
         yield Part.open(folder)
         keep = False
-    except WriteError:
-        raise
-    except PixelwiseError:
-        keep = False
+    except PixelwiseError as error:
+        keep = keep and _may_pass(error)
         raise
     except OSError as error:
         raise WriteError(
@@ -190,9 +193,31 @@ def opening_part(
             "prediction again: it goes on where it ended."
         ) from error
     finally:
+        if not keep:
+            with suppress(OSError):
+                _clear(folder)
         lock.release()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same prediction may succeed later: not with a bad image."""
+    if isinstance(error, ReadError):
+        causes = [error.__cause__, getattr(error.__cause__, "__cause__", None)]
+        return any(isinstance(cause, OSError) and cause.errno for cause in causes)
+    return not isinstance(error, DataError)
+
+
+def _clear(folder: Path) -> None:
+    """Empty the folder of a part: first what tells whose rows they are, lest a rest is used."""
+    (folder / _ABOUT).unlink(missing_ok=True)
+    (folder / _DONE).unlink(missing_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != _LOCK:
+            entry.unlink()
 
 
 def _prepare(
@@ -202,16 +227,19 @@ def _prepare(
     import zarr
 
     text = json.dumps([about, shape, str(dtype)], sort_keys=True)
-    with suppress(OSError):
-        if about is not None and (folder / "about.json").read_text("utf-8") == text:
-            return
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != "lock":
-            entry.unlink()
+    if about is not None and read_about(folder) == text and (folder / _ROWS).is_dir():
+        return
+    _clear(folder)
     zarr.create_array(folder / _ROWS, **_describe(shape, dtype))
-    write_text(folder / "about.json", text)
+    write_text(folder / _ABOUT, text)
+
+
+def read_about(folder: Path) -> str | None:
+    """Read what a part holds rows of; None if that is not known."""
+    try:
+        return (folder / _ABOUT).read_text("utf-8")
+    except OSError:
+        return None
 
 
 def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

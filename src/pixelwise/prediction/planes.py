@@ -17,7 +17,7 @@ from pixelwise.images import ImageSource, RegionReader
 
 Array = npt.NDArray[Any]
 
-BLOCK_ROWS: Final = 1024
+READ_ROWS: Final = 1024
 """Rows that are read at once: those of a usual chunk, and of several rows of tiles."""
 
 
@@ -61,9 +61,9 @@ class Planes:
         ReadError
             The file is damaged there.
         """
-        wanted = range(rows.start // BLOCK_ROWS, -(-rows.stop // BLOCK_ROWS))
+        wanted = range(rows.start // READ_ROWS, -(-rows.stop // READ_ROWS))
         keys = [(number, block) for block in wanted]
-        last = wanted.stop * BLOCK_ROWS >= self.shape[2]
+        last = wanted.stop * READ_ROWS >= self.shape[2]
         ahead = (number + 1, 0) if last else (number, wanted.stop)
         keys += [ahead] if ahead[0] < len(self) else []
         known = self._blocks
@@ -73,7 +73,7 @@ class Planes:
         }
         parts = [
             self._blocks[number, block].result()[
-                :, max(rows.start - block * BLOCK_ROWS, 0) : rows.stop - block * BLOCK_ROWS
+                :, max(rows.start - block * READ_ROWS, 0) : rows.stop - block * READ_ROWS
             ]
             for block in wanted
         ]
@@ -88,8 +88,8 @@ class Planes:
         """Read one block (C, rows, X) as it is stored."""
         place = dict(zip("TZ", divmod(number, self._sizes.get("Z", 1)), strict=True))
         parts = {letter: slice(i, i + 1) for letter, i in place.items()}
-        start = block * BLOCK_ROWS
-        parts["Y"] = slice(start, min(start + BLOCK_ROWS, self._sizes["Y"]))
+        start = block * READ_ROWS
+        parts["Y"] = slice(start, min(start + READ_ROWS, self._sizes["Y"]))
         region = tuple(parts.get(letter, slice(0, self._sizes[letter])) for letter in self._axes)
         plane: Array = to_planes(self._read(region), self._axes)[0]
         _require_finite(plane)

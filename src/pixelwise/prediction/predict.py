@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -12,11 +13,20 @@ import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, guess_axes, parse_axes
 from pixelwise.config import PredictConfig
-from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError, WriteError
+from pixelwise.errors import (
+    MEMORY_ADVICE,
+    ConfigError,
+    DataError,
+    PixelwiseError,
+    ReadError,
+    WriteError,
+    is_memory_error,
+)
 from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import (
     SUFFIXES,
     ImageArray,
+    ImageFile,
     ImageSource,
     describe_gaps,
     is_zarr,
@@ -75,7 +85,7 @@ def predict(
         Axes of the image, letters of ``TZCYX``; from the file, or guessed, if not given.
     out : path, optional
         File to write the result to, which may then be larger than the memory: OME-Zarr if it is
-        called ``.zarr``, else tiled TIFF. Its axes are in the order TZCYX. Stopped on the way, the
+        called ``.zarr``, else tiled TIFF. Its axes are in the order TCZYX. Stopped on the way, the
         prediction of a file goes on where it ended when it is asked for again.
     **settings
         Fields of `PredictConfig`, e.g. ``tile=512, overlap=0.5, flips=True``.
@@ -84,7 +94,8 @@ def predict(
     -------
     ndarray, or Path of `out`
         Labels of the smallest unsigned dtype, with the image's axes but C; or, with
-        ``probabilities=True``, float32 with a C axis before Y and X.
+        ``probabilities=True``, float32 with a C axis before Y and X, unless ``probability_dtype``
+        says otherwise.
 
     Raises
     ------
@@ -101,6 +112,9 @@ def predict(
         if predictor.config.table:
             raise ConfigError("A table of objects is a file: name a file for the labels with out.")
         return predictor.predict_source(source).array
+    gaps = describe_gaps(source) if isinstance(source, ImageFile) else None
+    if gaps is not None:
+        warnings.warn(f"{image}: {gaps}.", stacklevel=2)
     for _ in iter_predict_file(predictor, source, Path(out)):
         pass
     return Path(out)
@@ -122,11 +136,13 @@ def iter_predict_files(
     out: str | Path,
     *,
     fill: Filler | None = None,
+    skip_existing: bool = False,
 ) -> Iterator[ImageProgressed | ImagePredicted | ImageFailed]:
     """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
-    An image that cannot be predicted is reported, and the others go on. `fill` is that of
-    `iter_predict_file`.
+    An image that cannot be predicted is reported, and the others go on. Results of this prediction
+    are no images of it, should they lie in the same folder. `fill` is that of `iter_predict_file`;
+    with `skip_existing`, images whose result is there are left out.
 
     Raises
     ------
@@ -143,7 +159,10 @@ def iter_predict_files(
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
+    results = {output.resolve() for output in outputs}
     for source, output in zip(sources, outputs, strict=True):
+        if source.resolve() in results or (skip_existing and output.exists()):
+            continue
         yield from _predict_file(predictor, source, output, fill=fill)
 
 
@@ -173,13 +192,15 @@ def _predict_file(
     started = said = time.perf_counter()
     try:
         image = open_image(source, axes=predictor.config.axes)
+        gaps = describe_gaps(image)
         for done in iter_predict_file(predictor, image, output, fill=fill):
             if time.perf_counter() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.perf_counter()
                 yield ImageProgressed(source=str(source), done=done)
-        gaps = describe_gaps(image)
-    except PixelwiseError as error:
-        yield ImageFailed(source=str(source), message=str(error))
+    except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
+        full = is_memory_error(error) and not isinstance(error, PixelwiseError)
+        message = MEMORY_ADVICE if full else str(error) or type(error).__name__
+        yield ImageFailed(source=str(source), message=message)
         return
     yield ImagePredicted(
         source=str(source),

@@ -30,7 +30,7 @@ from pixelwise.prediction.planes import Planes, reading_planes
 
 Array = npt.NDArray[Any]
 
-_BLOCK_ROWS = 1024
+_LABEL_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Predictor:
                         found[number, ..., part.y : stop, :] = part.values
                     yield Rows(number, part.y, stop, (number + part.done) / len(planes))
                 if self.config.cleans or self.config.instances:
-                    self._finish(LabelArray(found[number], _BLOCK_ROWS))
+                    self._finish(LabelArray(found[number], _LABEL_ROWS))
                     yield Rows(number, 0, height, (number + 1) / len(planes))
 
     def _finish(self, plane: LabelArray) -> None:
@@ -250,12 +250,17 @@ class Predictor:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells this model, with its device and number format, from every other."""
+        """What tells this model from every other."""
         digest = hashlib.sha256(self.model.card.model_dump_json().encode())
         for name, tensor in sorted(self.model.network.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def compute(self) -> str:
+        """What tells by which device, in which number format, and by which torch."""
         compute = self.tiles.compute
-        return f"{digest.hexdigest()} {compute.device.type} {compute.precision} {torch.__version__}"
+        return f"{compute.device.type} {compute.precision} {torch.__version__}"
 
 
 def _find_largest(probabilities: Tensor) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,14 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.atomic import write_text
+from pixelwise.atomic import replacing
 from pixelwise.axes import Calibration
 from pixelwise.classes import describe_classes
+from pixelwise.errors import WriteError
 from pixelwise.images import (
     ImageContent,
     ImageFile,
     ImageSource,
     RowReader,
+    require_replaceable,
     write_tiff_rows,
     write_zarr_rows,
 )
@@ -71,13 +72,27 @@ def iter_predict_file(
     DataError, ReadError, BudgetError
         As in `reading_planes`.
     WriteError
-        The folder cannot be written, or the disk is full.
+        The folder cannot be written, the disk is full, or `output` is there and is not to be
+        replaced: the image itself, or a folder that is no Zarr.
     """
+    _require_free(source, output)
     room = predictor.result_shape(shape_planes(source, predictor.model.card))
     about = _describe_job(predictor, source)
     with opening_part(output, about, shape=room, dtype=predictor.row_dtype) as part:
         yield from (fill or fill_here)(predictor, source, part)
         _finish(predictor, source, part, output=output)
+
+
+def _require_free(source: ImageSource, output: Path) -> None:
+    """Raise `WriteError` if an output may not be put where it is to be."""
+    if isinstance(source, ImageFile):
+        image, wanted = source.path.resolve(), output.resolve()
+        if wanted == image or image in wanted.parents:
+            raise WriteError(f"{output} would be in the place of the image: name another output.")
+    if output.suffix.lower() == ".zarr":
+        require_replaceable(output)
+    elif output.is_dir():
+        raise WriteError(f"{output} is a folder: name a file.")
 
 
 def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
@@ -181,7 +196,9 @@ def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Pa
         notes = {} if config.probabilities else describe_classes(classes)
         write_tiff_rows(output, content, read, notes=notes)
     if config.table:
-        write_text(name_table(output), _list_objects(predictor, part, calibration, axes=names))
+        rows = _iter_table(predictor, part, calibration, axes=names)
+        with replacing(name_table(output)) as temp, temp.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
 
 
 def name_table(output: Path) -> Path:
@@ -212,16 +229,14 @@ class _ObjectReader:
         return found[rows.start - first : rows.stop - first].astype(np.uint32)
 
 
-def _list_objects(
+def _iter_table(
     predictor: Predictor, part: Part, calibration: Calibration | None, *, axes: str
-) -> str:
-    """Table of all objects as CSV text."""
+) -> Iterator[Sequence[object]]:
+    """Rows of the table of all objects."""
     card = predictor.model.card
     size = None if calibration is None else calibration.pixel_size_um(axes)
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
     columns = ["plane", "object", "class", "area_px", "area_um2", "centroid_y", "centroid_x"]
-    table.writerow([*columns, "top", "left", "bottom", "right"])
+    yield [*columns, "top", "left", "bottom", "right"]
     for plane in range(part.shape[0]):
         labels = PartPlane(part, plane)
         for item in measure_objects(labels, find_objects(labels, card.background)):
@@ -229,8 +244,7 @@ def _list_objects(
             name = card.class_names[item.value]
             centre = [f"{item.centroid_y:.2f}", f"{item.centroid_x:.2f}"]
             box = [item.top, item.left, item.bottom, item.right]
-            table.writerow([plane, item.number, name, item.area_px, area, *centre, *box])
-    return text.getvalue()
+            yield [plane, item.number, name, item.area_px, area, *centre, *box]
 
 
 def _describe_job(predictor: Predictor, source: ImageSource) -> dict[str, Any] | None:
@@ -243,6 +257,7 @@ def _describe_job(predictor: Predictor, source: ImageSource) -> dict[str, Any] |
         "image": _stamp(source.path),
         "axes": source.axes.names,
         "model": predictor.fingerprint,
+        "compute": predictor.compute,
         "settings": predictor.config.model_dump(mode="json", exclude=fields),
     }
 
