@@ -48,7 +48,8 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
     PredictConfig: {
         "tile": (128, 256), "overlap": 0.5, "window": "flat", "batch_size": 2, "flips": True,
         "rotations": True, "probabilities": True, "instances": False, "format": "zarr",
-        "smallest_object": 12, "largest_hole": 34,
+        "smallest_object": 12, "largest_hole": 34, "border": "mirror", "table": True, "fold": False,
+        "probability_dtype": "uint8",
         "axes": "YX", "device": "cpu", "precision": "fp32",
     },
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pixelwise.images.content import ImageContent, RowReader
-from pixelwise.images.sinks import SUFFIXES, write_picture, write_tiff
+from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     IMAGE_SUFFIXES,
     DecodedImage,
@@ -38,6 +38,7 @@ __all__ = [
     "RowReader",
     "ZarrWriter",
     "describe_gaps",
+    "is_ome_tiff",
     "is_zarr",
     "iter_image_files",
     "open_image",

@@ -84,7 +84,7 @@ def describe_tiff(
 
     Of `calibration`, in the order of `axes`, the steps of Z and T are taken.
     """
-    ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    ome = is_ome_tiff(path)
     metadata: dict[str, Any] = {"axes": axes}
     metadata |= {} if ome or notes is None else dict(notes)
     metadata |= {} if calibration is None else describe_steps(calibration, axes)
@@ -93,6 +93,11 @@ def describe_tiff(
         options |= _describe_resolution(pixel_size_um)
         metadata |= _describe_pixel_size(pixel_size_um) if ome else {}
     return options
+
+
+def is_ome_tiff(path: Path) -> bool:
+    """Whether a name is that of an OME-TIFF."""
+    return path.name.lower().endswith((".ome.tif", ".ome.tiff"))
 
 
 def _describe_resolution(pixel_size_um: tuple[float, float]) -> dict[str, Any]:

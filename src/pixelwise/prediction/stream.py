@@ -14,12 +14,13 @@ import numpy.typing as npt
 from pixelwise.atomic import replacing
 from pixelwise.axes import Calibration
 from pixelwise.classes import describe_classes
-from pixelwise.errors import WriteError
+from pixelwise.errors import ConfigError, WriteError
 from pixelwise.images import (
     ImageContent,
     ImageFile,
     ImageSource,
     RowReader,
+    is_ome_tiff,
     require_replaceable,
     write_tiff_rows,
     write_zarr_rows,
@@ -76,6 +77,8 @@ def iter_predict_file(
         replaced: the image itself, or a folder that is no Zarr.
     """
     _require_free(source, output)
+    if predictor.row_dtype == np.float16 and is_ome_tiff(output):
+        raise ConfigError("OME-TIFF has no float16: take float32 or uint8, or another format.")
     room = predictor.result_shape(shape_planes(source, predictor.model.card))
     about = _describe_job(predictor, source)
     with opening_part(output, about, shape=room, dtype=predictor.row_dtype) as part:
