@@ -23,6 +23,7 @@ def main(run: Path) -> None:
     model = pw.load_model(run / "model.safetensors")
     test = pw.load_dataset(config.data).select("test")
     labels = pw.predict(model, test.samples[0].image_path)
+    pw.predict(model, test.samples[0].image_path, out=run / "labels.tif")
     print(f"Dice {pw.evaluate(model, test).total.per_class()['nucleus'].dice:.3f}")
 
     import napari  # after torch, which some Qt bindings cannot bear to be loaded late
