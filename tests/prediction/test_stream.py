@@ -377,6 +377,9 @@ def test_a_part_whose_removal_was_interrupted_is_not_used(
 
     def interrupt_removal(folder: Path, **options: Any) -> None:
         if Path(folder).name == "rows":
+            assert not (Path(folder).parent / "about.json").exists(), (
+                "it tells whose rows these are"
+            )
             for file in sorted(Path(folder).rglob("*"))[:3]:
                 if file.is_file():
                     file.unlink()
