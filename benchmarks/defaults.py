@@ -85,7 +85,7 @@ def try_networks(_data: Path, out: Path) -> None:
 
     source = Path(samples.__file__).parent
     for network in NETWORKS:
-        options = ("--model", network, "--step", "256", "--epochs", "3", *COMMON)
+        options = ("--model", network, "--step", "256", "--epochs", "12", *COMMON)
         report(network, (source / "train", source / "test"), out / "run", options)
 
 
