@@ -168,7 +168,12 @@ def remove_temps(path: Path) -> None:
     """
     path = Path(path).absolute()
     token = "-" + "[0-9a-f]" * 8 + ".tmp"
-    for pattern in (f".{escape(path.name)}{token}", f".{escape(path.stem)}{token}{path.suffix}"):
+    stem = f".{escape(path.stem)}{token}"
+    if not path.exists():  # the old one had gone, and the new one not yet come
+        for old in path.parent.glob(f"{stem}.old{path.suffix}"):
+            old.rename(path)
+    patterns = (f".{escape(path.name)}{token}", f"{stem}{path.suffix}", f"{stem}.old{path.suffix}")
+    for pattern in patterns:
         for temp in path.parent.glob(pattern):
             if temp.is_dir():
                 shutil.rmtree(temp, ignore_errors=True)

@@ -335,6 +335,23 @@ def test_results_that_are_there_can_be_left_out(create_unet: Create, images: Pat
     first = list(iter_predict_files(predictor, [images / "b.png"], out))
     assert len(first) == 1
     assert not list(iter_predict_files(predictor, [images / "b.png"], out, skip_existing=True))
+    predictor = Predictor(create_unet(3), PredictConfig(table=True))
+    [event] = iter_predict_files(predictor, [images / "b.png"], out, skip_existing=True)
+    assert isinstance(event, ImagePredicted), "its table is missing"
+    assert not list(iter_predict_files(predictor, [images / "b.png"], out, skip_existing=True))
+
+
+def test_an_image_that_a_result_would_replace_is_refused(create_unet: Create, images: Path) -> None:
+    mask = images / "b_labels.tif"
+    write_tiff(mask, picture(40, 50, 3), axes="YXC")
+    before = mask.read_bytes()
+    predictor = Predictor(create_unet(3))
+    *_, failed = iter_predict_files(predictor, [mask, images / "b.png"][:1], images)
+    assert mask.read_bytes() == before
+    assert isinstance(failed, ImagePredicted)  # into b_labels_labels.tif
+    failed, _ = iter_predict_files(predictor, [mask, images / "b.png"], images)
+    assert isinstance(failed, ImageFailed)
+    assert "would be replaced" in failed.message
 
 
 def test_an_error_nobody_expects_fails_one_image(

@@ -24,8 +24,14 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif", "out.zarr"])
+CASES = [
+    *(("out.tif", kind) for kind in ("labels", "float16")),
+    *(("out.ome.tif", kind) for kind in ("instances", "float16")),
+    *(("out.zarr", kind) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_output_opens_everywhere(
     tmp_path: Path, make_napari_viewer: Any, write_model: Any, name: str, kind: str
 ) -> None:

@@ -7,6 +7,7 @@ changes a row, it is given on. Memory grows with the image's width, not its area
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class TilePredictor:
     Parameters
     ----------
     model : Model
-        Its network is put on the device and into eval mode.
+        Its network is put into eval mode, and on the device unless a folded copy is used.
     config : PredictConfig
     compute : Compute
 
@@ -79,7 +80,8 @@ class TilePredictor:
         self.compute = compute
         network, self.folded = model.network.eval(), 0
         if config.fold:
-            network, self.folded = fold_batch_norms(network.cpu())
+            folded, self.folded = fold_batch_norms(copy.deepcopy(network).cpu())
+            network = folded if self.folded else network
         self._network = network.to(compute.device).to(memory_format=torch.channels_last)
         self._turns = _list_turns(config)
         wanted = None if config.batch_size == "auto" else config.batch_size

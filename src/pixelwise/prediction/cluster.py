@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,13 +154,13 @@ def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
     from distributed import KilledWorker, as_completed
 
     client.wait_for_workers(1)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    has_gpus = any(worker["resources"].get("GPU") for worker in workers)
-    options: dict[str, Any] = {"resources": {"GPU": 1}} if has_gpus else {}
-    waiting, started = deque(tasks), as_completed()
+    waiting, started = deque(tasks), as_completed(loop=client.loop)
 
     def start() -> None:
-        while waiting and started.count() < max(len(client.nthreads()), 1):
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        has_gpus = any(worker["resources"].get("GPU") for worker in workers)
+        options: dict[str, Any] = {"resources": {"GPU": 1}} if has_gpus else {}
+        while waiting and started.count() < max(len(workers), 1):
             task = waiting.popleft()
             started.add(client.submit(_predict_task, task, pure=False, **options))
 
@@ -174,6 +175,11 @@ def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
         raise PixelwiseError(
             f"Several workers died while they predicted the same rows: {error}. They may lack "
             "memory: use fewer workers, or a smaller tile. What is done is kept."
+        ) from error
+    except CancelledError as error:
+        raise PixelwiseError(
+            f"The dask scheduler does not answer any more: {error}. What is done is kept; start "
+            "the prediction again when it is there."
         ) from error
     finally:
         client.cancel(list(started.futures))

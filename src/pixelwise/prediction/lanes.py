@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Barrier
+from traceback import clear_frames
 from typing import Final, TypeVar
 
 import torch
@@ -109,5 +110,8 @@ class Lanes:
             if not is_memory_error(error):
                 raise
         wait([other for _, _, other in waiting])
+        for failed in (future, *(other for _, _, other in waiting)):
+            if (found := failed.exception()) is not None:
+                clear_frames(found.__traceback__)  # it keeps what the network has computed
         self.most = max(self.most // 2, 1)
         return item, self._executor.submit(predict, tile).result()

@@ -8,6 +8,7 @@ killed goes on after those; several processes can fill different blocks.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -139,6 +140,11 @@ def list_blocks(height: int) -> list[slice]:
     return [slice(y, min(y + BLOCK_ROWS, height)) for y in range(0, height, BLOCK_ROWS)]
 
 
+def name_part(output: Path) -> Path:
+    """Folder of the part of an output."""
+    return output.with_name(f".{output.name}.part")
+
+
 @contextmanager
 def opening_part(
     output: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
@@ -166,12 +172,12 @@ def opening_part(
     if int(np.prod(shape)) * dtype.itemsize <= SMALL_BYTES:
         yield Part(np.zeros(shape, dtype))
         return
-    folder = output.with_name(f".{output.name}.part")
+    folder = name_part(output)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise WriteError(f"Cannot write {output}: {error.strerror}. Check the folder.") from error
-    lock = FileLock(folder / _LOCK)
+    lock = FileLock(folder / _LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -196,9 +202,12 @@ def opening_part(
         if not keep:
             with suppress(OSError):
                 _clear(folder)
+            if os.name != "nt":  # a lock whose file is gone is taken by nobody
+                shutil.rmtree(folder, ignore_errors=True)
         lock.release()
         if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -34,12 +34,14 @@ from pixelwise.images import (
     open_image,
 )
 from pixelwise.models.files import Model
+from pixelwise.prediction.parts import name_part
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import Filler, iter_predict_file
+from pixelwise.prediction.stream import Filler, iter_predict_file, name_table
 
 Array = npt.NDArray[Any]
 
 _SECONDS_BETWEEN_EVENTS = 0.5
+_SUFFIXES = ("labels", "instances", "probabilities")
 
 
 @overload
@@ -140,9 +142,9 @@ def iter_predict_files(
 ) -> Iterator[ImageProgressed | ImagePredicted | ImageFailed]:
     """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
-    An image that cannot be predicted is reported, and the others go on. Results of this prediction
-    are no images of it, should they lie in the same folder. `fill` is that of `iter_predict_file`;
-    with `skip_existing`, images whose result is there are left out.
+    An image that cannot be predicted is reported, and the others go on. What is called like a
+    result in the output folder is no image, unless it is named. `fill` is that of
+    `iter_predict_file`; with `skip_existing`, images whose result is there are left out.
 
     Raises
     ------
@@ -160,17 +162,33 @@ def iter_predict_files(
     except OSError as error:
         raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
     results = {output.resolve() for output in outputs}
+    endings = tuple(f"_{suffix}{end}" for suffix in _SUFFIXES for end in SUFFIXES.values())
+    named = {Path(image).resolve() for image in images}
     for source, output in zip(sources, outputs, strict=True):
-        if source.resolve() in results or (skip_existing and output.exists()):
+        is_result = source.parent.resolve() == Path(out).resolve() and source.name.endswith(endings)
+        if is_result and source.resolve() not in named:
+            continue
+        if skip_existing and _is_done(predictor, output):
+            continue
+        if source.resolve() in results - {output.resolve()}:
+            message = f"{source} would be replaced by a result: name another folder for those."
+            yield ImageFailed(source=str(source), message=message)
             continue
         yield from _predict_file(predictor, source, output, fill=fill)
 
 
+def _is_done(predictor: Predictor, output: Path) -> bool:
+    """Whether a result is there, with its table if one is wanted."""
+    has_table = not predictor.config.table or name_table(output).exists()
+    return output.exists() and has_table and not name_part(output).exists()
+
+
 def name_suffix(config: PredictConfig) -> str:
     """Say what a result's file name ends with."""
+    labels, instances, probabilities = _SUFFIXES
     if config.probabilities:
-        return "probabilities"
-    return "instances" if config.instances else "labels"
+        return probabilities
+    return instances if config.instances else labels
 
 
 def name_outputs(

@@ -90,7 +90,7 @@ def _require_free(source: ImageSource, output: Path) -> None:
     """Raise `WriteError` if an output may not be put where it is to be."""
     if isinstance(source, ImageFile):
         image, wanted = source.path.resolve(), output.resolve()
-        if wanted == image or image in wanted.parents:
+        if wanted == image or image in wanted.parents or wanted in image.parents:
             raise WriteError(f"{output} would be in the place of the image: name another output.")
     if output.suffix.lower() == ".zarr":
         require_replaceable(output)
@@ -190,6 +190,10 @@ def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Pa
     calibration = None if known is None else known.select(source.axes.names, names)
     classes = predictor.named_classes
     content = ImageContent(names, shape, predictor.result_dtype, classes, calibration)
+    if config.table:
+        rows = _iter_table(predictor, part, calibration, axes=names)
+        with replacing(name_table(output)) as temp, temp.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
     read: RowReader = part.read
     if config.instances:
         read = _ObjectReader(part, card.background).read
@@ -198,18 +202,13 @@ def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Pa
     else:
         notes = {} if config.probabilities else describe_classes(classes)
         write_tiff_rows(output, content, read, notes=notes)
-    if config.table:
-        rows = _iter_table(predictor, part, calibration, axes=names)
-        with replacing(name_table(output)) as temp, temp.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
 
 
 def name_table(output: Path) -> Path:
     """File of the objects that belongs to an output: ``a_labels.tif``, ``a_objects.csv``."""
-    stem = output.name.removesuffix(output.suffix)
-    for ending in (".ome", "_labels", "_instances"):
-        stem = stem.removesuffix(ending)
-    return output.with_name(f"{stem}_objects.csv")
+    stem = output.name.removesuffix(output.suffix).removesuffix(".ome")
+    ending = next((end for end in ("_labels", "_instances") if stem.endswith(end)), "")
+    return output.with_name(f"{stem.removesuffix(ending)}_objects.csv")
 
 
 class _ObjectReader:
