@@ -70,7 +70,11 @@ def connecting(address: str | None = None, workers: int | None = None) -> Iterat
     if address is None:
         count = workers or 1
         threads = max((os.cpu_count() or 1) // count, 1)
-        options = {"n_workers": count, "threads_per_worker": threads, "dashboard_address": None}
+        options = {
+            "n_workers": count,
+            "threads_per_worker": threads,
+            "dashboard_address": "127.0.0.1:0",
+        }
         with LocalCluster(**options) as cluster, Client(cluster) as client:
             yield client
         return
