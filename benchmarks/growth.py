@@ -24,9 +24,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from prediction import forget_peak, read_peak
-
-TILE, OVERLAP = 256, 0.25
+from prediction import OVERLAP, TILE, create_card, forget_peak, read_peak
 
 
 def main() -> None:
@@ -90,27 +88,15 @@ def measure(title: str, way: str, path: Path, *, size: int) -> str:
 
 def predict(way: str, path: Path) -> None:
     """Predict one image, and print seconds and bytes."""
-    from pixelwise.cards import Card
-    from pixelwise.classes import create_classes
     from pixelwise.images import read_image
     from pixelwise.models.files import Model
     from pixelwise.models.registry import create_model
-    from pixelwise.normalization import create_range
     from pixelwise.prediction.predict import predict as predict_image
 
     torch.manual_seed(0)
     options = {"base_channels": 4, "depth": 2}
     network = create_model("unet", 1, classes=2, **options).eval()
-    card = Card(
-        architecture="unet",
-        options=options,
-        in_channels=1,
-        classes=create_classes(["background", "cell"]),
-        normalization=create_range(np.dtype(np.uint8), 1),
-        axes="YX",
-        dtype="uint8",
-        patch_size=(TILE, TILE),
-    )
+    card = create_card("unet", options, channels=1)
     small = path.with_name(f"small{path.suffix}")
     write_image(small, 1536)
     out = path.with_name(f"labels{path.suffix}")

@@ -32,10 +32,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import torch
+
+if TYPE_CHECKING:
+    from pixelwise.cards import Card
 
 NETWORKS = {"U-Net + mobilenet_v2": ("unet", "mobilenet_v2"), "SegNet": ("segnet", None)}
 WAYS = ("limit", "ours", "files", "monai", "torchem")
@@ -145,31 +149,37 @@ def read_peak() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+def create_card(architecture: str, options: dict[str, Any], *, channels: int) -> Card:
+    """Card of a model of two classes for images of 8 bits."""
+    from pixelwise.cards import Card
+    from pixelwise.classes import create_classes
+    from pixelwise.normalization import create_imagenet
+
+    return Card(
+        architecture=architecture,
+        options=options,
+        in_channels=channels,
+        classes=create_classes(["background", "nucleus"]),
+        normalization=create_imagenet(np.dtype(np.uint8), channels),
+        axes="CYX",
+        dtype="uint8",
+        patch_size=(TILE, TILE),
+    )
+
+
 class Way:
     """One network, one image, and the ways to label it."""
 
     def __init__(self, name: str, arguments: argparse.Namespace, folder: Path) -> None:
-        from pixelwise.cards import Card
-        from pixelwise.classes import create_classes
         from pixelwise.models.devices import choose_compute
         from pixelwise.models.files import Model
         from pixelwise.models.registry import create_model
-        from pixelwise.normalization import create_imagenet
 
         torch.manual_seed(0)
         network, encoder = NETWORKS[name]
         options = {} if encoder is None else {"encoder": encoder}
         self.network = create_model(network, 3, classes=2, **options).eval()
-        self.card = Card(
-            architecture=network,
-            options=options,
-            in_channels=3,
-            classes=create_classes(["background", "nucleus"]),
-            normalization=create_imagenet(np.dtype(np.uint8), 3),
-            axes="YXC",
-            dtype="uint8",
-            patch_size=(TILE, TILE),
-        )
+        self.card = create_card(network, options, channels=3)
         self.model = Model(self.network, self.card)
         self.compute = choose_compute(arguments.device)
         self.device = self.compute.device

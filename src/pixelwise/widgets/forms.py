@@ -31,7 +31,8 @@ _LABELS = {
     ("PredictConfig", "format"): "Format of files",
     ("PredictConfig", "table"): "Table of objects",
     ("PredictConfig", "border"): "Beyond the border",
-    ("PredictConfig", "probability_dtype"): "Stored as",
+    ("PredictConfig", "probability_dtype"): "Probabilities as",
+    ("PredictConfig", "fold"): "Fold batch norms",
     ("ModelConfig", "start_from"): "Start from model",
     ("AugmentationConfig", "rotate90"): "Rotate by 90",
 }
@@ -61,6 +62,8 @@ class Form(Generic[AnyConfig]):
         controls = [_create_control(name, schema[name]) for name in self.fields]
         for control in controls:
             control.label = _LABELS.get((config.__name__, control.name), control.label)
+            if isinstance(control, CheckBox):
+                control.text = control.label
         self.container, self.native = lay_out(controls)
 
     def __getitem__(self, field: str) -> ValueWidget[Any]:
