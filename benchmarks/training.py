@@ -11,7 +11,8 @@ b  `fit` with everything on: patches cut at random places, augmentation (preset 
    and cross-entropy, events, run folder. Steps of training only: validation, checkpoints and
    previews lie between epochs and are not inside;
 c  Lightning's Trainer with a DataLoader of two workers, torchvision's v2 transforms (as (b), but
-   vertical flips for quarter turns, which v2 does not have) and smp's Dice loss and cross-entropy;
+   vertical flips for quarter turns, which v2 does not have), smp's Dice loss and cross-entropy, and
+   the precision of (a) and (b);
 d  a plain loop in the manner of published notebooks: the same DataLoader, single precision, Adam,
    and `loss.item()` in every step.
 
@@ -177,9 +178,9 @@ def create_network(config: Any) -> Network:
 def train_at_the_limit(config: Any, device: torch.device, clock: Clock) -> None:
     """Way a: one batch, over and over."""
     from pixelwise.models.allocator import keeping_freed_memory
-    from pixelwise.models.devices import choose_compute
+    from pixelwise.training.compute import choose_training_compute
 
-    compute = choose_compute(str(device))
+    compute = choose_training_compute(config)
     torch.backends.cudnn.benchmark = True
     network = create_network(config).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, fused=True)
@@ -221,6 +222,8 @@ def train_with_lightning(config: Any, device: torch.device, clock: Clock) -> Non
     import lightning
     import segmentation_models_pytorch as smp
 
+    from pixelwise.training.compute import choose_training_compute
+
     dice = smp.losses.DiceLoss("multiclass", ignore_index=255)
 
     class Module(lightning.LightningModule):
@@ -243,7 +246,7 @@ def train_with_lightning(config: Any, device: torch.device, clock: Clock) -> Non
     trainer = lightning.Trainer(
         accelerator=device.type,
         devices=1,
-        precision="bf16-mixed" if device.type == "cuda" else "32-true",
+        precision=choose_training_compute(config).fabric_precision,
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,

@@ -84,14 +84,22 @@ def test_same_seed_same_bits_other_seed_other_bits(discs: Path, tmp_path: Path) 
     assert not torch.equal(*(weights(tmp_path / n)["head.weight"] for n in "ac"))
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+@pytest.mark.parametrize(
+    "training",
+    [{"schedule": "cosine"}, {"schedule": "plateau", "precision": "bf16"}],
+    ids=["cosine", "plateau"],
+)
 @pytest.mark.parametrize("steps", [1, 3], ids=["in the first epoch", "in the second"])
 def test_stopped_and_resumed_equals_uninterrupted(
-    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str, steps: int
+    discs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    training: dict[str, object],
+    steps: int,
 ) -> None:
     options = {"base_channels": 4, "depth": 2, "dropout": 0.2}
     sections = {
-        "training": {"schedule": schedule, "epochs": 3, "plateau_epochs": 1},
+        "training": {"epochs": 3, "plateau_epochs": 1, **training},
         "model": {"options": options},
         "augmentation": {"preset": "microscopy"},
     }

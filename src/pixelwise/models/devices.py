@@ -58,7 +58,7 @@ class Compute:
 
 
 def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
-    """Choose device and number format.
+    """Choose device and number format; "auto" passes over GPUs that torch was not built for.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
 def _choose_device(name: str) -> tuple[torch.device, str]:
     """Choose the device of that name, or the best one there is."""
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and _has_kernels(0):
             return torch.device("cuda", 0), torch.cuda.get_device_name(0)
         if torch.backends.mps.is_available():
             return torch.device("mps"), "Apple GPU"
@@ -92,9 +92,30 @@ def _choose_device(name: str) -> tuple[torch.device, str]:
             f"{torch.cuda.device_count()} CUDA GPUs. Use device 'auto' or 'cpu', or install a "
             "torch build and driver that fit the GPU."
         )
+    if device.type == "cuda" and not _has_kernels(device.index or 0):
+        raise ConfigError(
+            f"torch {torch.__version__} was built for {' '.join(torch.cuda.get_arch_list())}, and "
+            f"so not for {torch.cuda.get_device_name(device)}. Install a torch build for it, "
+            "older for older GPUs, or use device 'cpu'."
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("Device 'mps' is not there: it needs an Apple GPU. Use 'auto' or 'cpu'.")
     return device, "asked for"
+
+
+def _has_kernels(index: int) -> bool:
+    """Whether torch was built for a GPU: older and newer ones are seen, but cannot compute."""
+    built = [name.split("_") for name in torch.cuda.get_arch_list()]
+    if torch.version.cuda is None or not built:  # AMD's, whose names tell nothing
+        return True
+    major, minor = torch.cuda.get_device_capability(index)
+    for kind, name in built:
+        built_major, built_minor = divmod(int(name.rstrip("af")), 10)
+        if kind == "sm" and built_major == major and built_minor <= minor:
+            return True
+        if kind == "compute" and (built_major, built_minor) <= (major, minor):
+            return True
+    return False
 
 
 def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:

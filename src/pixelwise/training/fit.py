@@ -13,10 +13,10 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
 from pixelwise.models.allocator import keeping_freed_memory
-from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
 from pixelwise.training.checkpoints import Checkpoints, Progress
+from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release
 from pixelwise.training.ranks import Ranks, join_ranks
@@ -109,9 +109,8 @@ def _resume(path: str | Path) -> Iterator[Event]:
 
 def _join_ranks(config: TrainConfig) -> Ranks:
     """Join the other processes of a training."""
-    training = config.training
-    compute = choose_compute(training.device, training.precision)
-    return join_ranks(compute, deterministic=training.deterministic)
+    compute = choose_training_compute(config)
+    return join_ranks(compute, deterministic=config.training.deterministic)
 
 
 @contextmanager

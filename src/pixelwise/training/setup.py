@@ -16,7 +16,7 @@ from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, load_dataset
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.models.devices import Compute, choose_compute
+from pixelwise.models.devices import Compute
 from pixelwise.models.files import load_weights
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
@@ -29,6 +29,7 @@ from pixelwise.normalization import (
     intensity_range,
 )
 from pixelwise.training.augmentation import Augmentation
+from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.store import PatchStore, Plane, read_planes
 
@@ -78,7 +79,7 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
 
     Without `first_weights` the network has random weights, for a checkpoint's to be put in.
     """
-    compute = choose_compute(config.training.device, config.training.precision)
+    compute = choose_training_compute(config)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
     planes = read_planes(train.samples)
