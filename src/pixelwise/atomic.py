@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -17,6 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.errors import PixelwiseError, WriteError
+
+if sys.platform == "darwin":
+    import fcntl
 
 
 @contextmanager
@@ -232,6 +236,15 @@ def flush_file(path: Path) -> None:
     """Wait until the file's bytes are on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+        if sys.platform == "darwin":  # where fsync leaves them in the drive's cache
+            fcntl.fcntl(file.fileno(), fcntl.F_FULLFSYNC)
+
+
+def forget_cached(path: Path) -> None:
+    """Have the next reader of a flushed file ask the disk, where the system can be told so."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flush_folder(path: Path) -> None:

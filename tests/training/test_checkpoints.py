@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from pixelwise.errors import ModelFileError, ReadError, WriteError
-from pixelwise.training.checkpoints import Checkpoints, Progress, State, _HashingFile
+from pixelwise.training.checkpoints import (
+    Checkpoints,
+    Progress,
+    State,
+    _HashingFile,
+    collect,
+    copy_to_host,
+)
+from tests.training.conftest import flatten
 
 
 def create(width: int = 3) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -36,9 +44,9 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     made = Checkpoints(tmp_path / "last.pt")
     network, optimizer = create()
     train(network, optimizer)
-    made.save(network, {"optimizer": optimizer}, progress=PROGRESS)
+    made.save(collect(network, {"optimizer": optimizer}, progress=PROGRESS))
     train(network, optimizer, steps=2)
-    made.save(network, {"optimizer": optimizer}, progress=LATER)
+    made.save(collect(network, {"optimizer": optimizer}, progress=LATER))
     return made
 
 
@@ -71,13 +79,13 @@ def test_the_previous_one_is_from_the_start_of_an_epoch(checkpoints: Checkpoints
     network, optimizer = create()
     for step in (3, 4):
         later = Progress(epoch=3, step=step)
-        checkpoints.save(network, {"optimizer": optimizer}, progress=later)
+        checkpoints.save(collect(network, {"optimizer": optimizer}, progress=later))
     assert checkpoints.load_start(network).progress == PROGRESS
     assert checkpoints.load(network).progress == later
     start = Progress(epoch=4)
-    checkpoints.save(network, {"optimizer": optimizer}, progress=start)
+    checkpoints.save(collect(network, {"optimizer": optimizer}, progress=start))
     assert checkpoints.load_start(network).progress == start
-    checkpoints.save(network, {"optimizer": optimizer}, progress=Progress(epoch=5))
+    checkpoints.save(collect(network, {"optimizer": optimizer}, progress=Progress(epoch=5)))
     checkpoints.last.unlink()
     assert checkpoints.load(network).progress == start
 
@@ -125,7 +133,7 @@ def test_a_damaged_checkpoint_never_becomes_the_previous_one(checkpoints: Checkp
     again = Checkpoints(checkpoints.last)
     network, optimizer = create()
     assert again.load(network).progress == PROGRESS
-    again.save(network, {"optimizer": optimizer}, progress=LATER)
+    again.save(collect(network, {"optimizer": optimizer}, progress=LATER))
     assert again.load_start(network).progress == PROGRESS
     assert again.load(network).notes == ()
 
@@ -144,7 +152,7 @@ def test_what_the_disk_gives_back_is_verified(
     monkeypatch.setattr(torch, "save", forget)
     network, optimizer = create()
     with pytest.raises(WriteError, match="gives back another"):
-        checkpoints.save(network, {"optimizer": optimizer}, progress=LATER)
+        checkpoints.save(collect(network, {"optimizer": optimizer}, progress=LATER))
     assert checkpoints.last.read_bytes() == before
     assert sorted(p.name for p in checkpoints.last.parent.iterdir()) == ["last.pt", "previous.pt"]
 
@@ -158,7 +166,7 @@ def test_a_full_disk_keeps_both(checkpoints: Checkpoints, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "fsync", fill)
     network, optimizer = create()
     with pytest.raises(WriteError, match="No space left"):
-        checkpoints.save(network, {"optimizer": optimizer}, progress=PROGRESS)
+        checkpoints.save(collect(network, {"optimizer": optimizer}, progress=PROGRESS))
     assert [path.read_bytes() for path in (checkpoints.last, checkpoints.previous)] == before
 
 
@@ -193,3 +201,25 @@ def test_another_network_is_refused(checkpoints: Checkpoints) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="nothing was saved yet"):
         Checkpoints(tmp_path / "last.pt").load(create()[0])
+
+
+def test_a_copied_state_stays_as_it_was(tmp_path: Path) -> None:
+    network, optimizer = create()
+    train(network, optimizer)
+    content = collect(network, {"optimizer": optimizer}, progress=PROGRESS)
+    copied = copy_to_host(content)
+    assert flatten(copied) == flatten(content)
+    before = flatten(copied)
+    train(network, optimizer)
+    assert flatten(copied) == before
+    assert flatten(content) != before
+
+
+def test_a_precision_without_a_state_leaves_anothers_alone(tmp_path: Path) -> None:
+    network, optimizer = create()
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    made = Checkpoints(tmp_path / "last.pt")
+    nothing = torch.amp.GradScaler("cpu", enabled=False)
+    made.save(collect(network, {"optimizer": optimizer, "precision": nothing}, progress=PROGRESS))
+    made.load(network).restore(network, {"optimizer": optimizer, "precision": scaler})
+    assert scaler.get_scale() == 8.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,16 @@ class Disk:
             self.folders[status.st_ino] = read_names(Path(f"/proc/self/fd/{handle}"))
         else:
             self.contents[status.st_ino] = Path(f"/proc/self/fd/{handle}").read_bytes()
-        live = {p.stat().st_ino: read_names(p) for p in (self.root, *self.root.rglob("*/"))}
+        live = self._look()
         names = {inode: dict(found) for inode, found in self.folders.items()}
         self.cuts.append((dict(self.contents), names, live))
+
+    def _look(self) -> dict[int, Names]:
+        """Names in all folders now; another thread may change them meanwhile."""
+        while True:
+            with suppress(FileNotFoundError):
+                folders = self.root, *self.root.rglob("*/")
+                return {path.stat().st_ino: read_names(path) for path in folders}
 
     def close(self) -> None:
         for handle in self._held:

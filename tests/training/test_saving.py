@@ -6,18 +6,24 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from pixelwise import atomic
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, Warned
 from pixelwise.runs import RunFolder, iter_events
+from pixelwise.training.checkpoints import Checkpoints, Content
 from pixelwise.training.fit import fit, resume
-from tests.training.conftest import assert_same_result, assert_same_run, create_config
+from pixelwise.training.previews import PreviewSet
+from pixelwise.training.stepper import Stepper
+from tests.training.conftest import assert_same_result, assert_same_run, create_config, read_state
 
 SECTIONS: dict[str, Any] = {"training": {"epochs": 3, "monitor": "last"}}
 
@@ -139,6 +145,51 @@ def fill(path: Path) -> None:
                 file.write(bytes(512))
         except OSError:
             pass
+
+
+def test_the_training_goes_on_while_a_state_is_written(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, train_step = Checkpoints.save, Stepper.train
+    may_write, steps = threading.Event(), []
+
+    def wait_and_save(self: Checkpoints, content: Content) -> None:
+        if content["progress"]["epoch"] == 1:
+            assert may_write.wait(60), "no step was taken meanwhile"
+        save(self, content)
+
+    def step(self: Stepper, numbers: list[int], *, epoch: int, **options: Any) -> Tensor:
+        if epoch == 1:
+            may_write.set()
+        steps.append(epoch)
+        return train_step(self, numbers, epoch=epoch, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", wait_and_save)
+    monkeypatch.setattr(Stepper, "train", step)
+    list(fit(create_config(discs, tmp_path / "run", training={"epochs": 2})))
+    assert set(steps) == {0, 1}
+    assert read_state(tmp_path / "run")["progress"]["epoch"] == 2
+
+
+def test_nothing_is_being_written_when_a_training_is_left(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, written = Checkpoints.save, []
+
+    def save_slowly(self: Checkpoints, content: Content) -> None:
+        time.sleep(0.3)
+        save(self, content)
+        written.append(content["progress"]["epoch"])
+
+    monkeypatch.setattr(Checkpoints, "save", save_slowly)
+
+    def fail(_self: PreviewSet, _epoch: int) -> Iterator[Event]:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(PreviewSet, "write", fail)
+    with pytest.raises(RuntimeError, match="a fault"):
+        list(fit(create_config(discs, tmp_path / "run")))
+    assert written == [0, 1]
 
 
 def test_a_second_process_is_refused(discs: Path, tmp_path: Path) -> None:

@@ -20,12 +20,15 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 import torch
 from torch import nn
 
-from pixelwise.atomic import replacing
+from pixelwise.atomic import flush_file, forget_cached, replacing
 from pixelwise.errors import ModelFileError, ReadError, WriteError
 
 _FORMAT = 2
 _MARK = b"pixelwise-sha256:"
 _TRAILER = len(_MARK) + sha256().digest_size
+
+Content = dict[str, Any]
+"""What a checkpoint holds, see `collect`."""
 
 
 @dataclass
@@ -129,10 +132,27 @@ class State:
         try:
             network.load_state_dict(self.parts["network"])
             for name, other in others.items():
-                other.load_state_dict(self.parts[name])
+                if self.parts[name]:  # bf16 and fp32 have nothing that fp16 could go on from
+                    other.load_state_dict(self.parts[name])
         except (RuntimeError, ValueError, KeyError) as error:
             raise _explain_misfit(self.path, str(error).splitlines()[0]) from error
         return self.progress
+
+
+def collect(network: nn.Module, others: Mapping[str, Stateful], *, progress: Progress) -> Content:
+    """Put together what a checkpoint holds; its tensors are those of the training itself."""
+    parts = {name: other.state_dict() for name, other in others.items()}
+    parts["network"] = network.state_dict()
+    return {"format": _FORMAT, "parts": parts, "progress": asdict(progress)}
+
+
+def copy_to_host(value: Any) -> Any:
+    """Copy nested state, so that the training may go on while it is being written."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: copy_to_host(item) for key, item in value.items()}
+    return type(value)(map(copy_to_host, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclass
@@ -160,30 +180,27 @@ class Checkpoints:
         """Whether anything was saved yet."""
         return self.last.exists() or self.previous.exists()
 
-    def save(
-        self, network: nn.Module, others: Mapping[str, Stateful], *, progress: Progress
-    ) -> None:
-        """Write the state; the files that are there stay until it is complete and verified.
+    def save(self, content: Content) -> None:
+        """Write a state; the files that are there stay until it is complete and verified.
 
         Raises
         ------
         WriteError
             The file cannot be written, or the disk gives back something else.
         """
-        parts = {name: other.state_dict() for name, other in others.items()}
-        parts["network"] = network.state_dict()
-        state = {"format": _FORMAT, "parts": parts, "progress": asdict(progress)}
         with replacing(self.last, keep=self.previous if self.keeps else None) as temporary:
             try:
-                _write(temporary, state)
+                _write(temporary, content)
             except RuntimeError as error:  # what torch makes of a full disk
                 raise WriteError(f"Cannot write the checkpoint {self.last}: {error}") from error
+            flush_file(temporary)
+            forget_cached(temporary)  # it is the disk that is asked
             if not _is_whole(temporary):
                 raise WriteError(
                     f"The disk gives back another checkpoint than was written to {self.last}. "
                     "The one before is kept; look at the disk's health."
                 )
-        self.keeps = progress.step == 0
+        self.keeps = content["progress"]["step"] == 0
 
     def load(self, network: nn.Module) -> State:
         """Read the newest checkpoint that is sound and fits a network.
@@ -237,11 +254,11 @@ class _HashingFile:
         self._file.flush()
 
 
-def _write(path: Path, state: dict[str, Any]) -> None:
+def _write(path: Path, content: Content) -> None:
     """Write a state and the trailer."""
     with path.open("wb") as file:
         hashing = _HashingFile(file)
-        torch.save(state, cast("IO[bytes]", hashing))  # torch writes and flushes, no more
+        torch.save(content, cast("IO[bytes]", hashing))  # torch writes and flushes, no more
         file.write(_MARK + hashing.hash.digest())
 
 

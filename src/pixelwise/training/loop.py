@@ -66,6 +66,8 @@ class Training:
                 self.saver.is_behind = True
                 list(self.saver.finish(self.stepper, self.progress))
             raise
+        finally:
+            self.saver.close()
 
     @property
     def is_over(self) -> bool:
@@ -166,6 +168,7 @@ class Training:
                 "rate each. Start a new run with a lower --learning-rate, another --loss, or "
                 f"--precision fp32; the best model so far is {self.run.model}, if it is there."
             )
+        yield from self.saver.settle()
         checkpoints, network = self.saver.checkpoints, self.stepper.setup.network
         state = self.stepper.ranks.share(lambda: checkpoints.load_start(network))
         self.progress = self.stepper.restore(state)
@@ -211,7 +214,7 @@ class Training:
                 "no finite loss or gradient and were skipped."
             )
         yield from self._note_memory()
-        yield from self._save()
+        yield from self._save(meanwhile=True)
 
     def _save_models(self, validation: Validation, *, best: bool) -> Iterator[Event]:
         """Write the model files of an epoch: the best so far, and those to be kept."""
@@ -278,10 +281,10 @@ class Training:
             model=str(self.run.model),
         )
 
-    def _save(self) -> Iterator[Event]:
-        """Save the state; a disk that is full does not end the training."""
+    def _save(self, *, meanwhile: bool = False) -> Iterator[Event]:
+        """Save the state, see `Saver`; a disk that is full does not end the training."""
         self._saved = time.perf_counter()
-        yield from self.saver.save_state(self.stepper, self.progress)
+        yield from self.saver.save_state(self.stepper, self.progress, meanwhile=meanwhile)
 
     def _create_file(
         self, reason: Reason, validation: Validation | None, *, name: str | None

@@ -2,13 +2,18 @@
 
 A training outlives a full disk. Model files wait in memory, the state is saved after the next
 epoch, and events are written in their order as soon as they can be; each failure is an event.
+
+It does not wait for the disk either: between epochs the state is copied, and written by a thread
+while the training goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +24,7 @@ from pixelwise.errors import WriteError
 from pixelwise.events import Event, ModelSaved, Warned
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder
-from pixelwise.training.checkpoints import Checkpoints, Progress
+from pixelwise.training.checkpoints import Checkpoints, Progress, collect, copy_to_host
 from pixelwise.training.stepper import Stepper
 
 Reason = Literal["best", "kept", "final"]
@@ -81,6 +86,8 @@ class Saver:
     writes: bool = True
     waiting: dict[Path, ModelFile] = field(default_factory=dict, init=False)
     is_behind: bool = field(default=False, init=False)
+    _thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1), init=False)
+    _writing: Future[None] | None = field(default=None, init=False)
 
     def save_model(self, file: ModelFile) -> Iterator[Event]:
         """Write a model file, or keep it for later and say so."""
@@ -95,16 +102,41 @@ class Saver:
         self.waiting.pop(file.path, None)
         yield saved
 
-    def save_state(self, stepper: Stepper, progress: Progress) -> Iterator[Event]:
-        """Write what waits and the state, or say why not."""
+    def save_state(
+        self, stepper: Stepper, progress: Progress, *, meanwhile: bool = False
+    ) -> Iterator[Event]:
+        """Write what waits and the state, or say why not.
+
+        Parameters
+        ----------
+        meanwhile : bool
+            Whether the training goes on while the state is written; what comes of it is said by
+            the next call, or by `settle`.
+        """
         if not self.writes:
             return
+        yield from self.settle()
         try:
             yield from self._write_waiting()
-            self._write_state(stepper, progress)
+            self._write_state(stepper, progress, meanwhile=meanwhile)
         except WriteError as error:
             self.is_behind = True
             yield Warned(message=f"{error} {_LATER}")
+
+    def settle(self) -> Iterator[Event]:
+        """Wait for the state that is being written, and say so if it could not be."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        try:
+            writing.result()
+        except WriteError as error:
+            self.is_behind = True
+            yield Warned(message=f"{error} {_LATER}")
+
+    def close(self) -> None:
+        """Wait until nothing is being written any more."""
+        self._thread.shutdown()
 
     def finish(self, stepper: Stepper, progress: Progress) -> Iterator[Event]:
         """Write what waits, and the state if it was not saved.
@@ -114,6 +146,7 @@ class Saver:
         WriteError
             It still cannot be written.
         """
+        yield from self.settle()
         yield from self._write_waiting()
         if self.is_behind and self.writes:
             self._write_state(stepper, progress)
@@ -125,10 +158,16 @@ class Saver:
             del self.waiting[path]
             yield saved
 
-    def _write_state(self, stepper: Stepper, progress: Progress) -> None:
+    def _write_state(
+        self, stepper: Stepper, progress: Progress, *, meanwhile: bool = False
+    ) -> None:
         with suppress(WriteError):  # a story with gaps is better than a training without states
             self.run.flush_events()
-        self.checkpoints.save(stepper.setup.network, stepper.others, progress=progress)
+        content = collect(stepper.setup.network, stepper.others, progress=progress)
+        if meanwhile:
+            self._writing = self._thread.submit(self.checkpoints.save, copy_to_host(content))
+        else:
+            self.checkpoints.save(content)
         self.is_behind = False
 
 
