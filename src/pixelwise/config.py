@@ -146,7 +146,8 @@ class AugmentationConfig(Config):
     preset: PresetName = Field(default="light", description="Named set of augmentations")
     shift: bool | None = Field(
         default=None,
-        description="Cut patches at random places that cover the image, on the fly only",
+        description="Cut patches at random places that cover the image, its borders too, on the "
+        "fly only; places without annotation are not taken",
     )
     flips: bool | None = Field(default=None, description="Mirror left-right")
     rotate90: bool | None = Field(

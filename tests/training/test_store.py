@@ -54,7 +54,7 @@ def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
     patches = store(one)
     rng = np.random.default_rng(0)
     seen = set()
-    for _ in range(30):
+    for _ in range(100):
         batch = patches.read([0, len(patches) - 1], rng=rng)
         assert torch.equal((batch.image[:, 0] % 251 % 3).to(torch.uint8), batch.mask)
         seen.add(int(batch.image[0, 0, 0, 0]))
@@ -69,6 +69,66 @@ def test_random_places_cover_the_whole_plane(edge: str) -> None:
     numbers = list(range(len(patches)))
     seen = {int(v) for _ in range(200) for v in patches.read(numbers, rng=rng).image.flatten()}
     assert len(seen) > 0.97 * 40 * 50
+
+
+def show(patches: PatchStore, shape: tuple[int, int], *, epochs: int) -> np.ndarray:
+    """How often each pixel of the plane, whose first channel counts its pixels, is shown."""
+    rng = np.random.default_rng(0)
+    shown = np.zeros(shape[0] * shape[1])
+    for _ in range(epochs):
+        image = patches.read(range(len(patches)), rng=rng).image[:, 0].numpy()
+        shown += np.bincount(image.ravel(), minlength=shown.size)
+    return (shown / epochs).reshape(shape)
+
+
+@pytest.mark.parametrize("length", [64, 33, 56, 160])
+def test_random_places_show_borders_about_as_often_as_the_rest(length: int) -> None:
+    pixels = np.arange(length * 32, dtype=np.uint16).reshape(1, length, 32)
+    one = Plane("p", pixels, np.zeros((length, 32), np.uint8))
+    shown = show(store(one, size=32), (length, 32), epochs=400)[:, 0]
+    assert shown[[0, -1]].min() > 0.25 * shown.max()
+    assert shown.min() > 0.25 * shown.max()
+    assert shown[0] == pytest.approx(shown[-1], rel=0.3)
+
+
+def test_corners_are_shown_too() -> None:
+    one = Plane("p", np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64), plane(64, 64).mask)
+    shown = show(store(one, size=32), (64, 64), epochs=400)
+    assert shown.min() > shown.max() / 8  # two axes
+
+
+@pytest.mark.parametrize("least", [0.0, 0.05], ids=["annotated", "foreground"])
+def test_random_places_show_what_the_grid_asks_for(least: float) -> None:
+    mask = np.full((128, 128), VOID, np.uint8)
+    mask[:4] = np.arange(128) % 2  # 4 rows of 32
+    mask[90:94, 60:64] = 1
+    pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
+    config = PatchConfig.create(size=32, min_foreground=least)
+    norm = create_range(pixels.dtype, 1)
+    patches = PatchStore([Plane("p", pixels, mask)], config, norm, skip_void=True)
+    numbers, rng = list(range(len(patches))), np.random.default_rng(0)
+    places = set()
+    for _ in range(100):
+        batch = patches.read(numbers, rng=rng)
+        assert (batch.mask != VOID).flatten(1).any(1).all()
+        assert ((batch.mask == 1).float().mean((1, 2)) >= least).all()
+        places |= set(batch.image[:, 0, 0, 0].tolist())
+    assert len(places) > len(patches)
+
+
+def test_a_part_of_a_batch_has_the_places_of_the_whole() -> None:
+    mask = np.full((128, 128), VOID, np.uint8)
+    mask[60:64, 60:64] = 1
+    pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
+    norm = create_range(pixels.dtype, 1)
+    config = PatchConfig.create(size=32, step=8)
+    patches = PatchStore([Plane("p", pixels, mask)], config, norm, skip_void=True)
+    numbers = list(range(len(patches)))
+    whole, half = (
+        patches.read(numbers, rng=np.random.default_rng(4), part=part)
+        for part in (slice(None), slice(5, 9))
+    )
+    assert torch.equal(whole.image[5:9], half.image)
 
 
 def test_percentiles_are_those_of_the_whole_image() -> None:

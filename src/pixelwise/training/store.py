@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from pixelwise.training.transfer import send
 
 Array = npt.NDArray[Any]
 _READERS = 4
+_DRAWS = 8
 MIN_BATCH = 2
 """Batch normalisation over 1 x 1 maps needs two patches."""
 
@@ -112,7 +113,8 @@ class PatchStore:
     background : int or None
         Class that is no foreground.
     skip_void : bool
-        Whether patches without an annotated pixel, which teach nothing, are left out.
+        Whether patches without an annotated pixel, which teach nothing, are left out, on the grid
+        and at random places.
     """
 
     def __init__(
@@ -126,6 +128,8 @@ class PatchStore:
     ) -> None:
         self.planes = planes
         self.size = patches.size
+        self._least, self._background = patches.min_foreground, background
+        self._skip_void = skip_void
         for plane in planes:
             require_fit(_shape(plane), patches.size, name=plane.name)
         grids = [list(iter_windows(_shape(plane), patches)) for plane in planes]
@@ -137,8 +141,7 @@ class PatchStore:
             (number, window)
             for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
             for window in grid
-            if _has_foreground(plane.mask[window.slices], patches.min_foreground, background)
-            and not (skip_void and (plane.mask[window.slices] == VOID).all())
+            if self._is_wanted(plane.mask[window.slices])
         ]
         self._norms = [normalization.parameters(plane.image) for plane in planes]
         self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -176,7 +179,8 @@ class PatchStore:
         ----------
         numbers : sequence of int
         rng : Generator, optional
-            Moves every patch to a random place, such that all of them together cover the plane.
+            Moves every patch to a random place within its share of the plane, as long as what it
+            shows there does not leave it out.
         part : slice
             Which of the patches to cut; the others are only given their places.
         """
@@ -213,12 +217,22 @@ class PatchStore:
         return torch.from_numpy(images_read), torch.from_numpy(masks_read)
 
     def _move(self, window: Window, plane_number: int, rng: np.random.Generator) -> Window:
-        """Give a window a random place within its own share of each axis."""
+        """Give a window a random place within its own share of each axis.
+
+        Where none of a few places is wanted, it stays on the grid.
+        """
         rows, columns = self._shares[plane_number]
-        y, x = (
-            int(rng.integers(low, high + 1)) for low, high in (rows[window.y], columns[window.x])
+        for _ in range(_DRAWS):
+            moved = replace(window, y=rows[window.y].draw(rng), x=columns[window.x].draw(rng))
+            if self._is_wanted(self.planes[plane_number].mask[moved.slices]):
+                return moved
+        return window
+
+    def _is_wanted(self, mask: Array) -> bool:
+        """Whether a patch with this mask has the foreground, and the annotation, asked for."""
+        return _has_foreground(mask, self._least, self._background) and not (
+            self._skip_void and bool((mask == VOID).all())
         )
-        return Window(y=y, x=x, height=window.height, width=window.width)
 
 
 def iter_batch_numbers(
@@ -250,22 +264,44 @@ def _has_foreground(mask: Array, share: float, background: int | None) -> bool:
     return share == 0 or bool(np.mean((mask != VOID) & (mask != empty)) >= share)
 
 
+@dataclass(frozen=True)
+class _Share:
+    """Where a window may begin on one axis: from `low` to `high`, but not beyond 0 or `last`."""
+
+    low: int
+    high: int
+    last: int
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Draw an origin."""
+        return min(max(int(rng.integers(self.low, self.high + 1)), 0), self.last)
+
+
 def _share_axes(
     grid: Sequence[Window], shape: tuple[int, int]
-) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
+) -> tuple[dict[int, _Share], dict[int, _Share]]:
     """For each row origin, and each column origin, the origins that a random window may take.
 
     The windows of an axis share all possible origins evenly, whatever the grid leaves out.
     """
     rows, columns = sorted({w.y for w in grid}), sorted({w.x for w in grid})
-    room_y, room_x = shape[0] - grid[0].height, shape[1] - grid[0].width
-    return _share(rows, room_y), _share(columns, room_x)
+    height, width = grid[0].height, grid[0].width
+    return _share(rows, shape[0], size=height), _share(columns, shape[1], size=width)
 
 
-def _share(starts: Sequence[int], room: int) -> dict[int, tuple[int, int]]:
-    """Lowest and highest random origin of each start; `room` is the last possible origin."""
-    count = len(starts)
-    return {s: (room * k // count, room * (k + 1) // count) for k, s in enumerate(starts)}
+def _share(starts: Sequence[int], length: int, *, size: int) -> dict[int, _Share]:
+    """Origins of each of the windows that begin at `starts` on an axis.
+
+    The pixel at a border is in one possible window only, one inside in as many as a window is
+    long. So origins are drawn from beyond both ends, too, and those put at the border. With three
+    quarters of a window at each end, a border pixel is shown three quarters as often as one far
+    inside, and one in four of the windows there still moves. An axis that leaves a window less
+    room than that is widened by the room.
+    """
+    last = length - size
+    beyond, count = min(size * 3 // 4, last), len(starts)
+    ends = [(last + 1 + 2 * beyond) * k // count - beyond for k in range(count + 1)]
+    return {s: _Share(ends[k], ends[k + 1] - 1, last) for k, s in enumerate(starts)}
 
 
 def _shown_before(grid: Sequence[Window]) -> tuple[dict[int, int], dict[int, int]]:
