@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from pixelwise.images import write_picture
+from pixelwise.datasets import load_dataset
+from pixelwise.errors import DataError
+from pixelwise.images import read_image, write_picture
 from pixelwise.runs import RunFolder
 from pixelwise.summaries import read_epochs
 from pixelwise.training.fit import fit
 from pixelwise.training.losses import LOSSES
+from pixelwise.training.setup import prepare
+from pixelwise.training.stepper import Stepper, _normalize
 from tests.training.conftest import assert_same_run, create_config, write_mask
 
 MASKS: dict[str, dict[str, Any]] = {
@@ -66,3 +71,42 @@ def test_the_same_bits_twice_whatever_void_is_called(
     assert first.train_loss is not None
     assert last.train_loss is not None
     assert last.train_loss < first.train_loss
+
+
+def write_square(folder: Path) -> Path:
+    """Write the sparse discs with annotation in one square of 16 x 16 of each image only."""
+    write_data(folder, "sparse")
+    for path in (folder / "masks").iterdir():
+        mask, _ = read_image(path)
+        kept = np.zeros_like(mask)
+        kept[16:32, 16:32] = mask[16:32, 16:32]
+        write_mask(path, kept)
+    return folder
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_validation_loss_is_a_mean_over_what_is_annotated(tmp_path: Path, batch_size: int) -> None:
+    data = write_square(tmp_path / "data")
+    training = {"batch_size": batch_size, "loss": "cross_entropy"}
+    sections = {"data": MASKS["sparse"], "patches": {"size": 32}, "training": training}
+    stepper = Stepper(prepare(create_config(data, tmp_path / "run", **sections)))
+    store = stepper.setup.validation
+    assert len(store) == stepper.setup.validation_images
+    with stepper._evaluating(), torch.inference_mode():
+        losses = [
+            float(stepper.setup.loss(stepper._own(_normalize(batch)), batch.mask))
+            for batch in (store.read_once([number]) for number in range(len(store)))
+        ]
+    assert stepper.validate().loss == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_validation_images_without_annotation_are_refused(tmp_path: Path) -> None:
+    data = load_dataset(write_data(tmp_path / "data", "sparse"), **MASKS["sparse"])
+    _, validation = data.split(0.34, seed=0)
+    for sample in validation.samples:
+        write_mask(sample.mask_path, np.zeros((64, 64), np.uint8))
+    config = create_config(data.root, tmp_path / "run", data=MASKS["sparse"])
+    with pytest.raises(DataError, match=r"no annotated pixel.+--validation.+--split-seed") as error:
+        next(fit(config))
+    assert all(sample.name in str(error.value) for sample in validation.samples)
+    assert not (tmp_path / "run").exists()

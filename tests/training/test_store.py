@@ -49,6 +49,25 @@ def test_read_once_counts_every_pixel_once(height: int, width: int, step: int) -
     np.testing.assert_array_equal(counted, np.bincount(one.mask.ravel(), minlength=3))
 
 
+@given(st.integers(16, 45), st.integers(16, 45), st.sampled_from([8, 12, 16]), st.integers(0, 99))
+def test_patches_to_score_are_those_with_something_to_score(
+    height: int, width: int, step: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.full((height, width), VOID, np.uint8)
+    mask[rng.integers(0, height, 3), rng.integers(0, width, 3)] = rng.integers(0, 3, 3)
+    one, config = plane(height, width), PatchConfig.create(size=16, step=step)
+    norm = create_range(one.image.dtype, 1)
+    sparse = Plane("sparse", one.image, mask)
+    patches = PatchStore([sparse], config, norm, skip_void=True, once=True)
+    counted = np.zeros(3, int)
+    for number in range(len(patches)):
+        shown = patches.read_once([number]).mask.numpy()
+        assert (shown != VOID).any()
+        counted += np.bincount(shown[shown != VOID], minlength=3)
+    np.testing.assert_array_equal(counted, np.bincount(mask[mask != VOID], minlength=3))
+
+
 def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
     one = plane()
     patches = store(one)

@@ -33,6 +33,8 @@ from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.store import PatchStore, Plane, read_planes
 
+_NAMES = 5  # that an error message gives
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -113,9 +115,24 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
 def create_validation_store(
     planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
 ) -> PatchStore:
-    """Patches that cover every pixel of the validation images."""
+    """Patches that show every annotated pixel of the validation images once.
+
+    Raises
+    ------
+    DataError
+        There is none: no epoch could be judged.
+    """
     whole = PatchConfig(size=patches.size, edge="cover")
-    return PatchStore(planes, whole, normalization)
+    store = PatchStore(planes, whole, normalization, skip_void=True, once=True)
+    if not len(store):
+        names = [plane.name for plane in planes]
+        shown = ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
+        raise DataError(
+            f"The masks of the validation images ({shown}) hold no annotated pixel; expected some, "
+            "to score the epochs by. Annotate these images, name others with --validation, or draw "
+            "others with --split-seed."
+        )
+    return store
 
 
 def create_network(

@@ -51,9 +51,9 @@ class Validation:
     Attributes
     ----------
     loss : float or None
-        Mean over the patches; None when it is not finite.
+        Mean over the patches that show an annotated pixel; None when it is not finite.
     scores : Scores
-        Over every pixel of the validation images, each once.
+        Over every annotated pixel of the validation images, each once.
     """
 
     loss: float | None
@@ -273,7 +273,7 @@ class Stepper:
 
     @torch.inference_mode()
     def validate(self) -> Validation:
-        """Score the network on all validation images."""
+        """Score the network on all that is annotated in the validation images."""
         self.ranks.align(list(self.setup.network.buffers()))
         store, classes = self.setup.validation, len(self.setup.card.classes)
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)

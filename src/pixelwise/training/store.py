@@ -115,6 +115,8 @@ class PatchStore:
     skip_void : bool
         Whether patches without an annotated pixel, which teach nothing, are left out, on the grid
         and at random places.
+    once : bool
+        Whether patches are for `read_once`: those are left out, too, that then show none.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class PatchStore:
         *,
         background: int | None = 0,
         skip_void: bool = False,
+        once: bool = False,
     ) -> None:
         self.planes = planes
         self.size = patches.size
@@ -141,7 +144,9 @@ class PatchStore:
             (number, window)
             for number, (plane, grid) in enumerate(zip(planes, grids, strict=True))
             for window in grid
-            if self._is_wanted(plane.mask[window.slices])
+            if self._is_wanted(
+                plane.mask[self._first_shown(number, window) if once else window.slices]
+            )
         ]
         self._norms = [normalization.parameters(plane.image) for plane in planes]
         self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -198,6 +203,12 @@ class PatchStore:
             mask[: rows[window.y]] = VOID
             mask[:, : columns[window.x]] = VOID
         return batch
+
+    def _first_shown(self, plane_number: int, window: Window) -> tuple[slice, slice]:
+        """Where in a plane is what a window shows and none before it."""
+        rows, columns = self._shown[plane_number]
+        y, x = window.slices
+        return slice(y.start + rows[window.y], y.stop), slice(x.start + columns[window.x], x.stop)
 
     def _place(self, number: int, rng: np.random.Generator | None) -> tuple[int, Window]:
         """Plane and window of a patch."""
