@@ -21,7 +21,7 @@ from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.store import Plane
-from tests.training.conftest import assert_same_run, create_config, write_discs
+from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
 
 
 def finish(events: Iterator[Event]) -> RunEnded:
@@ -143,6 +143,22 @@ def test_early_stopping(discs: Path, tmp_path: Path) -> None:
     assert ended.epochs_done < 50
 
 
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_run_does_not_go_on_with_changed_pixels(tmp_path: Path, kind: str) -> None:
+    data = write_discs(tmp_path / "data")
+    events = fit(create_config(data, tmp_path / "run"))
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    path = data / kind / "2.png"
+    before = path.read_bytes()
+    pixels, _ = read_image(path)
+    write_mask(path, pixels[::-1].copy())
+    with pytest.raises(RunError, match=r"pixels.+differ.+--start-from"):
+        list(resume(tmp_path / "run"))
+    path.write_bytes(before)
+    assert finish(resume(tmp_path / "run")).epochs_done == 2
+
+
 def test_a_finished_run_is_not_resumed(discs: Path, tmp_path: Path) -> None:
     finish(fit(create_config(discs, tmp_path / "run", training={"epochs": 1})))
     with pytest.raises(RunError, match="--start-from"):
@@ -260,8 +276,6 @@ def test_refuses_before_anything_is_written(
 
 def test_all_background_is_refused(tmp_path: Path) -> None:
     data = write_discs(tmp_path / "data")
-    from tests.training.conftest import write_mask
-
     for path in (data / "masks").iterdir():
         write_mask(path, np.zeros((64, 64), np.uint8))
     classes = {"0": "background", "255": "disc"}

@@ -55,7 +55,7 @@ class Progress:
     plateau_factor : float
         What the learning rate has been cut to.
     data : str
-        Fingerprint of the images, the split and the classes.
+        Fingerprint of the pixels of images and masks, the split and the classes.
     batch_size : int or None
         Patches per step; None before the first step.
     parts, validation_parts : int

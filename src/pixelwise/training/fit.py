@@ -166,12 +166,12 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
 
 
 def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None:
-    """Refuse to go on with other images or another split than the run began with."""
+    """Refuse to go on with other pixels, classes or another split than the run began with."""
     if progress.data != setup.fingerprint:
         raise RunError(
-            f"The images, masks or classes in {setup.config.data.path} are not those that "
-            f"{run.path} began with, so the split would differ. Put them back, or start a new run "
-            f"with --start-from {run.model}."
+            f"The images and masks in {setup.config.data.path} are not those that {run.path} began "
+            "with: pixels, sizes, names or classes differ, or the split. Put them back, or start a "
+            f"new run with --start-from {run.model}."
         )
 
 
