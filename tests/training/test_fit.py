@@ -179,6 +179,27 @@ def test_a_new_run_starts_from_a_model(discs: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("become", ["gone", "another"])
+def test_a_run_goes_on_without_the_model_it_started_from(
+    discs: Path, tmp_path: Path, become: str
+) -> None:
+    start = tmp_path / "a.safetensors"
+    finish(fit(create_config(discs, tmp_path / "a", training={"epochs": 1})))
+    (tmp_path / "a" / "model.safetensors").rename(start)
+    sections = {"model": {"start_from": start}}
+    finish(fit(create_config(discs, tmp_path / "straight", **sections)))
+    events = fit(create_config(discs, tmp_path / "run", **sections))
+    next(event for event in events if isinstance(event, RunStarted))
+    events.close()
+    start.unlink()
+    if become == "another":
+        other = {"epochs": 1, "normalization": "none"}
+        finish(fit(create_config(discs, tmp_path / "b", training=other)))
+        (tmp_path / "b" / "model.safetensors").rename(start)
+    finish(resume(tmp_path / "run"))
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
 def test_a_frozen_encoder_stays_as_it_was(discs: Path, tmp_path: Path) -> None:
     sections = {"model": {"encoder": "resnet18", "options": {}, "freeze_encoder": True}}
     config = create_config(discs, tmp_path / "run", training={"epochs": 1}, **sections)

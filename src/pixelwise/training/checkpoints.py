@@ -23,7 +23,7 @@ from torch import nn
 from pixelwise.atomic import flush_file, forget_cached, replacing
 from pixelwise.errors import ModelFileError, ReadError, WriteError
 
-_FORMAT = 2
+_FORMAT = 3
 _MARK = b"pixelwise-sha256:"
 _TRAILER = len(_MARK) + sha256().digest_size
 
@@ -56,6 +56,8 @@ class Progress:
         What the learning rate has been cut to.
     data : str
         Fingerprint of the pixels of images and masks, the split and the classes.
+    normalization : dict
+        Fields of the `Normalization`, which may come from a model that is no longer there.
     batch_size : int or None
         Patches per step; None before the first step.
     parts, validation_parts : int
@@ -76,6 +78,7 @@ class Progress:
     plateau_waited: int = 0
     plateau_factor: float = 1.0
     data: str = ""
+    normalization: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     parts: int = 1
     validation_parts: int = 1
@@ -202,8 +205,8 @@ class Checkpoints:
                 )
         self.keeps = content["progress"]["step"] == 0
 
-    def load(self, network: nn.Module) -> State:
-        """Read the newest checkpoint that is sound and fits a network.
+    def load(self, network: nn.Module | None = None) -> State:
+        """Read the newest checkpoint that is sound and fits a network, if one is given.
 
         Raises
         ------
@@ -219,7 +222,7 @@ class Checkpoints:
         newest_first = [self.last, self.previous] if self.keeps else [self.previous, self.last]
         return self._choose(newest_first, network)
 
-    def _choose(self, paths: list[Path], network: nn.Module) -> State:
+    def _choose(self, paths: list[Path], network: nn.Module | None) -> State:
         """Read the first file that can be used; the notes tell what is wrong with the others."""
         if not self.exist:
             raise ReadError(f"There is no checkpoint {self.last}: nothing was saved yet.")
@@ -284,7 +287,7 @@ def _iter_blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield block
 
 
-def _read(path: Path, network: nn.Module) -> State:
+def _read(path: Path, network: nn.Module | None) -> State:
     """Read a checkpoint file without running any code that it may hold."""
     try:
         if not _is_whole(path):
@@ -307,7 +310,7 @@ def _read(path: Path, network: nn.Module) -> State:
         shapes = {name: tensor.shape for name, tensor in found.parts["network"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise _explain_misfit(path, str(error)) from error
-    if shapes != {name: tensor.shape for name, tensor in network.state_dict().items()}:
+    if network and shapes != {name: tensor.shape for name, tensor in network.state_dict().items()}:
         raise _explain_misfit(path, "it is of another network")
     return found
 

@@ -13,6 +13,7 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
 from pixelwise.models.allocator import keeping_freed_memory
+from pixelwise.normalization import Normalization
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
 from pixelwise.training.checkpoints import Checkpoints, Progress
@@ -139,7 +140,12 @@ def _forget_old_stop(run: RunFolder) -> None:
 
 def create_training(stepper: Stepper, run: RunFolder) -> Training:
     """Make a training that is at its beginning."""
-    progress = Progress(data=stepper.setup.fingerprint, batch_size=stepper.batch_size)
+    setup = stepper.setup
+    progress = Progress(
+        data=setup.fingerprint,
+        normalization=setup.card.normalization.model_dump(),
+        batch_size=stepper.batch_size,
+    )
     saver = Saver(run, Checkpoints(run.state), writes=stepper.ranks.is_first)
     return Training(stepper, run, progress, saver=saver)
 
@@ -147,13 +153,12 @@ def create_training(stepper: Stepper, run: RunFolder) -> Training:
 def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     """Make a training that is where its newest sound checkpoint says."""
     checkpoints = Checkpoints(run.state)
-    exist = ranks.share(lambda: checkpoints.exist)
-    setup = prepare(config, first_weights=not exist)
-    if not exist:
-        training = create_training(Stepper(setup, ranks), run)
+    if not ranks.share(lambda: checkpoints.exist):
+        training = create_training(Stepper(prepare(config), ranks), run)
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
-    state = ranks.share(lambda: checkpoints.load(setup.network))
+    state = ranks.share(checkpoints.load)
+    setup = prepare(config, kept=Normalization(**state.progress.normalization))
     _require_same_data(state.progress, setup, run)
     is_auto = setup.config.training.batch_size == "auto"
     stepper = Stepper(setup, ranks, batch_size=state.progress.batch_size if is_auto else None)

@@ -77,17 +77,18 @@ class Setup:
     fingerprint: str
 
 
-def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
+def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     """Read the data and make the network; whatever cannot work is refused here, before any step.
 
-    Without `first_weights` the network has random weights, for a checkpoint's to be put in.
+    A training that goes on has `kept` its normalisation. Its network has random weights, for a
+    checkpoint's to be put in: it needs no file that its first ones came from.
     """
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
     planes = read_planes(train.samples)
     _require_foreground(planes)
-    normalization = create_normalization(config, planes)
+    normalization = kept or create_normalization(config, planes)
     augmentation = Augmentation(config.augmentation, intensity_range(_common_dtype(planes)))
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
@@ -104,7 +105,7 @@ def prepare(config: TrainConfig, *, first_weights: bool = True) -> Setup:
         validation=create_validation_store(validation_planes, patches, normalization),
         train_images=len({sample.group for sample in train.samples}),
         validation_images=len({sample.group for sample in validation.samples}),
-        network=create_network(config, card, first_weights=first_weights),
+        network=create_network(config, card, first_weights=kept is None),
         loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
         augmentation=augmentation,
         card=card,
