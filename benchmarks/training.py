@@ -114,7 +114,7 @@ class Patches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(self, config: Any) -> None:
         from pixelwise.datasets import load_dataset
-        from pixelwise.training.store import read_planes
+        from pixelwise.training.planes import read_planes
 
         data = load_dataset(config.data)
         self.planes = read_planes(

@@ -15,10 +15,11 @@ from pixelwise.normalization import create_range
 from pixelwise.training import batches as batches_module
 from pixelwise.training.batches import AHEAD, Feeder, iter_scored, make_resident
 from pixelwise.training.fit import fit
+from pixelwise.training.planes import Plane
 from pixelwise.training.ranks import Ranks
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
-from pixelwise.training.store import Batch, PatchStore, Plane
+from pixelwise.training.store import Batch, PatchStore
 from tests.training.conftest import assert_same_result, create_config
 
 CPU = torch.device("cpu")

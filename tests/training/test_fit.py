@@ -19,8 +19,8 @@ from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
 from pixelwise.training import fit as fit_module
 from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
+from pixelwise.training.planes import Plane
 from pixelwise.training.stepper import Stepper
-from pixelwise.training.store import Plane
 from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
 
 
@@ -332,9 +332,9 @@ def test_a_file_that_vanishes_before_it_is_read_is_named(
     data = write_discs(tmp_path / "data")
     read = preparation.read_planes
 
-    def vanish(samples: Sequence[Sample]) -> list[Plane]:
+    def vanish(samples: Sequence[Sample], **options: object) -> list[Plane]:
         samples[0].image_path.unlink(missing_ok=True)
-        return read(samples)
+        return read(samples, **options)
 
     monkeypatch.setattr(preparation, "read_planes", vanish)
     with pytest.raises(ReadError, match=r"images/\d\.png"):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,11 +8,10 @@ from hypothesis import strategies as st
 
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
-from pixelwise.datasets import load_dataset
 from pixelwise.errors import DataError
-from pixelwise.images import write_tiff
 from pixelwise.normalization import create_percentile, create_range
-from pixelwise.training.store import MIN_BATCH, PatchStore, Plane, iter_batch_numbers, read_planes
+from pixelwise.training.planes import Plane
+from pixelwise.training.store import MIN_BATCH, PatchStore, iter_batch_numbers
 
 
 def plane(height: int = 40, width: int = 50, dtype: type = np.uint8) -> Plane:
@@ -196,18 +193,3 @@ def test_training_batches_are_full_and_show_every_patch(count: int, size: int) -
 def test_validation_batches_show_every_patch_once(count: int, size: int) -> None:
     shown = [number for batch in iter_batch_numbers(count, size) for number in batch]
     assert shown == list(range(count))
-
-
-def write_pair(folder: Path, image: np.ndarray, mask: np.ndarray) -> None:
-    for name, array in (("images", image), ("masks", mask)):
-        (folder / name).mkdir(exist_ok=True)
-        write_tiff(folder / name / "a.tif", array, axes="YX")
-        write_tiff(folder / name / "b.tif", array, axes="YX")
-
-
-def test_nan_pixels_are_refused_by_name(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
-    image[3, :4] = np.nan
-    write_pair(tmp_path, image, (image > 0.5).astype(np.uint8))
-    with pytest.raises(DataError, match=r"a: 4 pixels .+ are NaN"):
-        read_planes(load_dataset(tmp_path).samples)

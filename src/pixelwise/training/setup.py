@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -15,7 +17,7 @@ from pixelwise.architectures import find_architecture
 from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig, TrainConfig
-from pixelwise.datasets import Dataset, load_dataset
+from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.models.devices import Compute
 from pixelwise.models.files import load_weights
@@ -32,7 +34,9 @@ from pixelwise.normalization import (
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.losses import Loss, create_loss
-from pixelwise.training.store import PatchStore, Plane, read_planes
+from pixelwise.training.planes import Plane, fit_memory, read_planes
+from pixelwise.training.ranks import count_processes
+from pixelwise.training.store import PatchStore
 
 _NAMES = 5  # that an error message gives
 
@@ -86,14 +90,15 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
-    planes = read_planes(train.samples)
+    folder = _find_folder(config, [*train.samples, *validation.samples])
+    planes = read_planes(train.samples, folder=folder)
     _require_foreground(planes)
     normalization = kept or create_normalization(config, planes)
     augmentation = Augmentation(config.augmentation, intensity_range(_common_dtype(planes)))
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
-    validation_planes = read_planes(validation.samples)
+    validation_planes = read_planes(validation.samples, folder=folder)
     train_store = PatchStore(
         planes, patches, normalization, background=data.background, skip_void=True
     )
@@ -113,6 +118,18 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         notes=tuple(map(str, data.problems)),
         fingerprint=_fingerprint(data, planes, validation_planes),
     )
+
+
+def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
+    """Where to keep decoded images: the disk of the run, if they do not fit the memory.
+
+    Not the system's folder for temporary files, which often is memory.
+    """
+    size, machines = count_processes()
+    if fit_memory(samples, sharing=size // machines):
+        return None
+    run = config.run.absolute()
+    return next(folder for folder in (run, *run.parents) if folder.is_dir())
 
 
 def create_validation_store(
@@ -266,9 +283,10 @@ def _check(pixels: np.ndarray) -> tuple[tuple[int, ...], str, int]:
 def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) over all pixels of the planes."""
     pixels = sum(plane.mask.size for plane in planes)
-    mean = sum(plane.image.sum(axis=(1, 2), dtype=np.float64) for plane in planes) / pixels
-    centre = mean[:, None, None]
-    square = sum(((plane.image - centre) ** 2).sum(axis=(1, 2)) for plane in planes)
+    rows = chain.from_iterable(plane.iter_rows() for plane in planes)
+    mean = sum(each.sum(axis=(1, 2), dtype=np.float64) for each in rows) / pixels
+    rows, centre = chain.from_iterable(plane.iter_rows() for plane in planes), mean[:, None, None]
+    square = sum(np.square(each - centre).sum(axis=(1, 2)) for each in rows)
     return np.asarray(mean), np.sqrt(square / pixels)
 
 

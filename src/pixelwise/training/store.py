@@ -1,9 +1,8 @@
-"""Patches of a set of images, cut on the fly and kept in their stored dtype."""
+"""Patches of a set of images, cut on the fly in their stored dtype."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,36 +12,15 @@ import torch
 
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
-from pixelwise.datasets import Sample
-from pixelwise.errors import DataError
 from pixelwise.normalization import Normalization
 from pixelwise.patches.windows import Window, iter_windows, require_fit
+from pixelwise.training.planes import Plane
 from pixelwise.training.transfer import send
 
 Array = npt.NDArray[Any]
-_READERS = 4
 _DRAWS = 8
 MIN_BATCH = 2
 """Batch normalisation over 1 x 1 maps needs two patches."""
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One plane of one image with its mask.
-
-    Attributes
-    ----------
-    name : str
-        Image and, in stacks, number of the plane.
-    image : ndarray, (C, Y, X)
-        Stored dtype.
-    mask : uint8 ndarray, (Y, X)
-        Class indices, 255 = void.
-    """
-
-    name: str
-    image: Array
-    mask: Array
 
 
 @dataclass(frozen=True)
@@ -74,30 +52,6 @@ class Batch:
 
     def _tensors(self) -> tuple[torch.Tensor, ...]:
         return self.image, self.mask, self.offset, self.scale
-
-
-def read_planes(samples: Sequence[Sample]) -> list[Plane]:
-    """Read images and masks of samples, several at a time, in their order.
-
-    Raises
-    ------
-    DataError
-        An image holds NaN or infinite pixels, or image and mask differ in shape.
-    """
-    with ThreadPoolExecutor(_READERS) as pool:
-        return [plane for planes in pool.map(_read_sample, samples) for plane in planes]
-
-
-def _read_sample(sample: Sample) -> list[Plane]:
-    """Read one sample's planes and check them."""
-    images, masks = sample.read_finite_image(), sample.read_mask()
-    if images.shape[:1] + images.shape[2:] != masks.shape:
-        raise DataError(
-            f"{sample.name}: the image has planes of shape {images.shape} (N, C, Y, X), its mask "
-            f"{masks.shape} (N, Y, X): expected the same N, Y and X."
-        )
-    names = [sample.name if len(images) == 1 else f"{sample.name}[{i}]" for i in range(len(images))]
-    return [Plane(*each) for each in zip(names, images, masks, strict=True)]
 
 
 class PatchStore:

@@ -1,0 +1,153 @@
+"""Decoded images with their masks: in memory, or mapped from a file where they do not fit it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from pixelwise.datasets import Sample
+from pixelwise.errors import DataError, PixelwiseError, WriteError
+
+Array = npt.NDArray[Any]
+MEMORY_SHARE = 0.5
+"""Share of the machine's available memory that decoded images and masks may take."""
+
+_READERS = 4  # images that are decoded at a time
+_ALIGNMENT = 64
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of one image with its mask.
+
+    Attributes
+    ----------
+    name : str
+        Image and, in stacks, number of the plane.
+    image : ndarray, (C, Y, X)
+        Stored dtype.
+    mask : uint8 ndarray, (Y, X)
+        Class indices, 255 = void.
+    """
+
+    name: str
+    image: Array
+    mask: Array
+
+    def iter_rows(self) -> Iterator[Array]:
+        """Image, some rows (C, rows, X) at a time: as much as may be computed in float64."""
+        for top in range(0, len(self.mask), _ROWS):
+            yield self.image[:, top : top + _ROWS]
+
+
+def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:
+    """Whether images and masks, decoded, take no more than their share of the free memory.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    sharing : int
+        Processes on this machine that each hold them.
+    """
+    return _count_bytes(samples) * sharing <= MEMORY_SHARE * psutil.virtual_memory().available
+
+
+def read_planes(samples: Sequence[Sample], *, folder: Path | None = None) -> list[Plane]:
+    """Read images and masks of samples, several at a time, in their order.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    folder : Path, optional
+        Where decoded planes are written, to be mapped, instead of kept in memory. The file has no
+        name, so that it goes with the planes or with the process, however that ends.
+
+    Raises
+    ------
+    DataError
+        An image holds NaN or infinite pixels, or image and mask differ in shape.
+    WriteError
+        The folder does not take the planes.
+    """
+    if folder is None:
+        with ThreadPoolExecutor(_READERS) as pool:
+            return [plane for planes in pool.map(_read_sample, samples) for plane in planes]
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return _map_planes(samples, file)
+    except OSError as error:
+        if isinstance(error, PixelwiseError):
+            raise
+        raise WriteError(
+            f"Cannot write the decoded images into {folder}: {error.strerror}. They take "
+            f"{_count_bytes(samples) / 1e9:.3g} GB, too much for the free memory: make room on "
+            "this disk, give an --out on another one, or train on fewer images or with --resize."
+        ) from error
+
+
+def _count_bytes(samples: Sequence[Sample]) -> int:
+    """Bytes of decoded images and masks, from the headers."""
+    return sum(
+        prod(sample.shape) * np.dtype(sample.header.dtype).itemsize
+        + prod(sample.shape) // sample.shape[1]
+        for sample in samples
+    )
+
+
+def _read_sample(sample: Sample) -> list[Plane]:
+    """Read one sample's planes and check them."""
+    images, masks = sample.read_finite_image(), sample.read_mask()
+    if images.shape[:1] + images.shape[2:] != masks.shape:
+        raise DataError(
+            f"{sample.name}: the image has planes of shape {images.shape} (N, C, Y, X), its mask "
+            f"{masks.shape} (N, Y, X): expected the same N, Y and X."
+        )
+    names = [sample.name if len(images) == 1 else f"{sample.name}[{i}]" for i in range(len(images))]
+    return [Plane(*each) for each in zip(names, images, masks, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a file an array lies."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def look(self, data: mmap) -> Array:
+        """Array that reads the file when it is indexed."""
+        return np.ndarray(self.shape, self.dtype, data, self.offset)
+
+
+def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[Plane]:
+    """Write the planes of all samples into one file, and give them as views of it."""
+    lock = Lock()
+
+    def write(array: Array) -> _Place:
+        offset = file.seek(-(-file.tell() // _ALIGNMENT) * _ALIGNMENT)
+        file.write(np.ascontiguousarray(array).data)
+        return _Place(offset, array.shape, array.dtype)
+
+    def move(sample: Sample) -> list[tuple[str, _Place, _Place]]:
+        planes = _read_sample(sample)
+        with lock:
+            return [(plane.name, write(plane.image), write(plane.mask)) for plane in planes]
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        places = [place for moved in pool.map(move, samples) for place in moved]
+    file.flush()
+    # One map for all: each holds an open file, of which a process may have no more than 1,024.
+    data = mmap(file.fileno(), 0, access=ACCESS_READ)
+    return [Plane(name, image.look(data), mask.look(data)) for name, image, mask in places]
