@@ -46,10 +46,10 @@ class Plane:
     image: Array
     mask: Array
 
-    def iter_rows(self) -> Iterator[Array]:
-        """Image, some rows (C, rows, X) at a time: as much as may be computed in float64."""
+    def iter_rows(self) -> Iterator[tuple[Array, Array]]:
+        """Image (C, rows, X) and mask (rows, X) by as many rows as may be turned into 64 bits."""
         for top in range(0, len(self.mask), _ROWS):
-            yield self.image[:, top : top + _ROWS]
+            yield self.image[:, top : top + _ROWS], self.mask[top : top + _ROWS]
 
 
 def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:

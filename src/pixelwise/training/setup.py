@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -221,8 +220,7 @@ def create_class_weights(
     if wanted == "none":
         return None
     if wanted == "balanced":
-        counts = sum(np.bincount(plane.mask.ravel(), minlength=VOID + 1) for plane in planes)
-        pixels = torch.as_tensor(counts)[:classes]
+        pixels = torch.as_tensor(_count_values(planes))[:classes]
         return torch.where(pixels > 0, pixels.sum() / (classes * pixels.clamp_min(1)), 0.0)
     if len(wanted) != classes:
         raise ConfigError(
@@ -283,18 +281,31 @@ def _check(pixels: np.ndarray) -> tuple[tuple[int, ...], str, int]:
 def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) over all pixels of the planes."""
     pixels = sum(plane.mask.size for plane in planes)
-    rows = chain.from_iterable(plane.iter_rows() for plane in planes)
-    mean = sum(each.sum(axis=(1, 2), dtype=np.float64) for each in rows) / pixels
-    rows, centre = chain.from_iterable(plane.iter_rows() for plane in planes), mean[:, None, None]
-    square = sum(np.square(each - centre).sum(axis=(1, 2)) for each in rows)
+    mean = sum(image.sum(axis=(1, 2), dtype=np.float64) for image, _ in _iter_rows(planes)) / pixels
+    centre = mean[:, None, None]
+    square = sum(np.square(image - centre).sum(axis=(1, 2)) for image, _ in _iter_rows(planes))
     return np.asarray(mean), np.sqrt(square / pixels)
+
+
+def _count_values(planes: Sequence[Plane]) -> np.ndarray:
+    """Pixels of each mask value, (256,)."""
+    counts = np.zeros(VOID + 1, np.int64)
+    for _, mask in _iter_rows(planes):
+        counts += np.bincount(mask.ravel(), minlength=VOID + 1)
+    return counts
+
+
+def _iter_rows(planes: Sequence[Plane]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and masks of all planes, some rows at a time."""
+    for plane in planes:
+        yield from plane.iter_rows()
 
 
 def _require_foreground(planes: Sequence[Plane]) -> None:
     """Refuse data without two annotated classes: there is nothing to learn from them."""
-    present = sorted({int(v) for plane in planes for v in np.unique(plane.mask)} - {VOID})
+    present = _count_values(planes)[:VOID].nonzero()[0]
     if len(present) < 2:
-        found = "no annotated pixel" if not present else f"class {present[0]} only"
+        found = "no annotated pixel" if not len(present) else f"class {present[0]} only"
         raise DataError(
             f"The training masks hold {found}; expected at least two classes. Look at the masks "
             "with 'pixelwise inspect', and say what their values mean with --classes."
