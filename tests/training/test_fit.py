@@ -153,7 +153,7 @@ def test_a_run_does_not_go_on_with_changed_pixels(tmp_path: Path, kind: str) -> 
     before = path.read_bytes()
     pixels, _ = read_image(path)
     write_mask(path, pixels[::-1].copy())
-    with pytest.raises(RunError, match=r"pixels.+differ.+--start-from"):
+    with pytest.raises(RunError, match=r"pixels.+differ in \w+ image 2\. .+--start-from"):
         list(resume(tmp_path / "run"))
     path.write_bytes(before)
     assert finish(resume(tmp_path / "run")).epochs_done == 2

@@ -54,8 +54,8 @@ class Progress:
         Epochs since then, or since the rate was last cut.
     plateau_factor : float
         What the learning rate has been cut to.
-    data : str
-        Fingerprint of the pixels of images and masks, the split and the classes.
+    data : dict of str to str
+        Fingerprint of each image with its mask and its part of the split, and of the classes.
     normalization : dict
         Fields of the `Normalization`, which may come from a model that is no longer there.
     batch_size : int or None
@@ -77,7 +77,7 @@ class Progress:
     plateau_best: float | None = None
     plateau_waited: int = 0
     plateau_factor: float = 1.0
-    data: str = ""
+    data: dict[str, str] = field(default_factory=dict)
     normalization: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     parts: int = 1

@@ -26,6 +26,8 @@ from pixelwise.training.setup import Setup, prepare
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.tensorboard import iter_logged
 
+_NAMES = 5  # that an error message gives
+
 
 def fit(config: TrainConfig) -> Iterator[Event]:
     """Train a network; iterate to make it go.
@@ -172,11 +174,14 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
 
 def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None:
     """Refuse to go on with other pixels, classes or another split than the run began with."""
-    if progress.data != setup.fingerprint:
+    before, now = progress.data, setup.fingerprint
+    changed = [name for name in before | now if before.get(name) != now.get(name)]
+    if changed:
+        shown = ", ".join(changed[:_NAMES]) + ", …" * (len(changed) > _NAMES)
         raise RunError(
             f"The images and masks in {setup.config.data.path} are not those that {run.path} began "
-            "with: pixels, sizes, names or classes differ, or the split. Put them back, or start a "
-            f"new run with --start-from {run.model}."
+            f"with: pixels, size, class names or part of the split differ in {shown}. Put them "
+            f"back, or start a new run with --start-from {run.model}."
         )
 
 
