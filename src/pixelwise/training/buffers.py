@@ -40,6 +40,8 @@ class RunningBuffers:
         return torch.cat([b.flatten() for b in self._buffers]) if self._buffers else torch.empty(0)
 
     def _write(self, joined: Tensor) -> None:
+        if not self._buffers:  # torch refuses to copy nothing
+            return
         pieces = torch.split(joined, [b.numel() for b in self._buffers])
         shaped = [p.view_as(b) for p, b in zip(pieces, self._buffers, strict=True)]
         torch._foreach_copy_(self._buffers, shaped)
