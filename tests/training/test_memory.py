@@ -44,6 +44,17 @@ def test_auto_takes_the_largest_batch_that_fits(
     assert read_state(tmp_path / "run")["progress"]["batch_size"] == chosen
 
 
+@pytest.mark.parametrize(("spare", "chosen"), [(10**6, 8), (0, 2)])
+def test_auto_leaves_room_for_the_gradients(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, chosen: int
+) -> None:
+    setup = prepare(create_config(discs, tmp_path / "run", patches={"size": 32}))
+    monkeypatch.setattr(memory, "count_activation_bytes", lambda *_, batch_size: 10**6)
+    monkeypatch.setattr(memory, "measure_available", lambda _: (10**6 + spare) / 0.8)
+    monkeypatch.setattr(memory, "MOST_AUTO_BATCH", 8)
+    assert memory.choose_batch_size(setup, torch.device("cpu")) == chosen
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice", "dice_cross_entropy", "tversky"])
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 def test_parts_give_the_gradient_of_the_whole_batch(

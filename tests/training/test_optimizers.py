@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -82,3 +84,35 @@ def test_every_optimizer_goes_downhill_and_leaves_frozen_weights(name: str) -> N
     assert (moving < 1).all()
     assert (frozen == 1).all()
     assert optimizer.param_groups[0]["params"] == [moving]
+
+
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    [
+        ("adamw", torch.optim.AdamW),
+        ("adam", torch.optim.Adam),
+        ("sgd", partial(torch.optim.SGD, momentum=0.9, nesterov=True)),
+    ],
+    ids=["adamw", "adam", "sgd"],
+)
+def test_the_state_is_there_at_once_and_is_what_torch_makes(
+    name: str, oracle: Callable[..., torch.optim.Optimizer]
+) -> None:
+    config = TrainingConfig(optimizer=name, weight_decay=0.1)
+    torch.manual_seed(0)
+    first = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    ours, theirs = (torch.nn.Parameter(first.clone()) for _ in range(2))
+    optimizer = create_optimizer([ours], config)
+    other = oracle([theirs], lr=config.learning_rate, weight_decay=0.1, fused=True)
+    created = {key: value.clone() for key, value in optimizer.state[ours].items()}
+    for _ in range(3):
+        for parameter, moving in ((ours, optimizer), (theirs, other)):
+            parameter.grad = parameter.detach().sin()
+            moving.step()
+        assert torch.equal(ours, theirs)
+    assert created.keys() == other.state[theirs].keys()
+    for key, value in other.state[theirs].items():
+        assert torch.equal(optimizer.state[ours][key], value)
+        assert not created[key].any()
+        assert created[key].dtype == value.dtype
+        assert created[key].stride() == value.stride()

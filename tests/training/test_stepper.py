@@ -2,59 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
-from tests.training.conftest import create_config
+from tests.training.conftest import create_config, flatten
 
-FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
-class Fault:
-    """An allocator that fails in the n-th call of something, and in none after it."""
+class Allocator(TorchDispatchMode):
+    """Counts the tensors that are made, and makes one of them impossible."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
-        self._left, original = 0, getattr(owner, name)
+    def __init__(self, fails_at: int = -1) -> None:
+        super().__init__()
+        self.made, self._fails_at = 0, fails_at
 
-        def call(*args: object, **kwargs: object) -> object:
-            self._left -= 1
-            if self._left == 0:
-                raise FULL
-            return original(*args, **kwargs)
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        in_place = func.is_view or func.overloadpacket.__name__.endswith("_")
+        if func.namespace == "aten" and not in_place:
+            self.made += 1
+            if self.made == self._fails_at:
+                raise torch.OutOfMemoryError(FULL)
+        return func(*args, **(kwargs or {}))
 
-        monkeypatch.setattr(owner, name, call)
 
-    def come_in(self, calls: int) -> None:
-        self._left = calls
+Create = Callable[..., Stepper]
 
-    @property
-    def came(self) -> bool:
-        return self._left <= 0
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that share a tiny step's work wait for each other, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
-def create(discs: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
-    def create_stepper(**sections: dict[str, object]) -> Stepper:
+def create(discs: Path, tmp_path: Path) -> Create:
+    def create_stepper(**sections: Any) -> Stepper:
         sections = {"patches": {"size": 32}} | sections
         return Stepper(prepare(create_config(discs, tmp_path / "run", **sections)))
 
     return create_stepper
 
 
-WITHOUT_BUFFERS = {
-    "name": "r2unet", "options": {"base_channels": 4, "depth": 2, "norm": None},
-}  # fmt: skip
+def train(stepper: Stepper, *, parts: int, fails_at: int = -1) -> tuple[Any, int]:
+    """Do a step with an allocator; gives all that it leaves, and how many tensors it made."""
+    stepper.parts = parts
+    with Allocator(fails_at) as allocator:
+        loss = stepper.train([0, 1, 2, 3], epoch=0, step=0, factor=1)
+    network = stepper.setup.network.state_dict()
+    kept = {name: value for name, value in network.items() if "num_batches" not in name}
+    return flatten([kept, stepper.optimizer.state_dict()["state"], loss]), allocator.made
 
 
-def test_a_network_without_running_statistics_trains_in_parts(create, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    stepper = create(model=WITHOUT_BUFFERS, training={"batch_size": 4})
-    assert not list(stepper.setup.network.buffers())
-    fault = Fault(monkeypatch, stepper.fabric, "backward")
-    fault.come_in(1)
-    assert torch.isfinite(stepper.train([0, 1, 2, 3], epoch=0, step=0, factor=1))
-    assert fault.came
-    assert stepper.parts == 2
+WITHOUT_BUFFERS = {"name": "r2unet", "options": {"base_channels": 2, "depth": 2, "norm": None}}
+CASES = {
+    "adamw": {"training": {"batch_size": 4, "optimizer": "adamw"}},
+    "sgd": {"training": {"batch_size": 4, "optimizer": "sgd"}},
+    "no running statistics": {"training": {"batch_size": 4}, "model": WITHOUT_BUFFERS},
+}
+
+
+@pytest.mark.parametrize("sections", CASES.values(), ids=CASES)
+def test_a_first_step_that_runs_out_of_memory_is_done_once(
+    create: Create, sections: dict[str, Any]
+) -> None:
+    stepper = create(**sections)
+    start = deepcopy((stepper.setup.network.state_dict(), stepper.optimizer.state_dict()))
+
+    def do(parts: int, fails_at: int = -1) -> tuple[Any, int]:
+        network, optimizer = deepcopy(start)
+        stepper.setup.network.load_state_dict(network)
+        stepper.optimizer.load_state_dict(optimizer)
+        stepper._buffers.remember()
+        return train(stepper, parts=parts, fails_at=fails_at)
+
+    wanted, _ = do(parts=2)
+    _, made = do(parts=1)
+    for place in [*range(1, made, made // 4), *range(made - 8, made + 1)]:
+        found, _ = do(parts=1, fails_at=place)
+        assert stepper.parts == 2, place
+        assert found == wanted, place

@@ -24,17 +24,21 @@ class RunningBuffers:
 
     def remember(self) -> None:
         """Take the buffers as they are for good."""
-        self._good = self._join()
+        self._good = self._decided = self._join()
 
     def restore(self) -> None:
         """Put back what was good."""
         self._write(self._good)
 
-    def keep_if(self, finite: Tensor) -> None:
-        """Take the buffers for good if a flag on the device is true; else put back what was."""
+    def undo_unless(self, finite: Tensor) -> None:
+        """Put back what was good unless a flag on the device is true."""
         if self._buffers:
-            self._good = torch.where(finite, self._join(), self._good)
-            self._write(self._good)
+            self._decided = torch.where(finite, self._join(), self._good)
+            self._write(self._decided)
+
+    def accept(self) -> None:
+        """Take for good what `undo_unless` has left; this cannot fail."""
+        self._good = self._decided
 
     def _join(self) -> Tensor:
         return torch.cat([b.flatten() for b in self._buffers]) if self._buffers else torch.empty(0)

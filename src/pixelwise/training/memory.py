@@ -45,7 +45,8 @@ def measure_available(device: torch.device) -> int:
 def choose_batch_size(setup: Setup, device: torch.device, *, sharing: int = 1) -> int:
     """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
-    A GPU is asked by a step on an empty batch; elsewhere the memory is estimated.
+    A GPU is asked by a step on an empty batch; elsewhere the memory is estimated. The optimiser's
+    state is taken to be there already.
 
     Parameters
     ----------
@@ -57,15 +58,15 @@ def choose_batch_size(setup: Setup, device: torch.device, *, sharing: int = 1) -
     """
     limit, network = min(MOST_AUTO_BATCH, len(setup.train)), setup.network
     budget = _SHARE * measure_available(device) / sharing
-    # gradients, and two moments of Adam's
-    fixed = 3 * sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+    gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
 
     def fits(batch_size: int) -> bool:
         if device.type == "cuda":
             used = _measure_step(setup, device, batch_size=batch_size)
         else:
-            used = count_activation_bytes(network, setup.card.patch_size, batch_size=batch_size)
-        return used is not None and used + fixed <= budget
+            size = setup.card.patch_size
+            used = gradients + count_activation_bytes(network, size, batch_size=batch_size)
+        return used is not None and used <= budget
 
     return _find_largest(fits, limit)
 

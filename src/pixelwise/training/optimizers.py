@@ -24,17 +24,27 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """Make the optimiser of a config: adamw, adam or sgd (with Nesterov's momentum).
 
+    It has all the memory that it will ever need, on its parameters' device.
+
     Raises
     ------
     UnknownNameError
         There is no such optimiser.
     """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    optimizer = _create(trained, config)
+    for parameter in trained:
+        optimizer.state[parameter] |= _create_state(optimizer, parameter)
+    return optimizer
+
+
+def _create(trained: list[torch.nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
+    """Make an optimiser without a state."""
     common: dict[str, Any] = {
         "lr": config.learning_rate,
         "weight_decay": config.weight_decay,
         "fused": True,
     }
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
     match require_name("optimizer", config.optimizer, ("adamw", "adam", "sgd")):
         case "adamw":
             return torch.optim.AdamW(trained, **common)
@@ -45,15 +55,20 @@ def create_optimizer(
             return torch.optim.SGD(trained, momentum=config.momentum, nesterov=nesterov, **common)
 
 
-def create_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Give SGD the momentum of its first step, 0, on the parameters' device.
+def _create_state(
+    optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter
+) -> dict[str, torch.Tensor]:
+    """Make the state that torch would make in a parameter's first step, and with the same values.
 
-    Fused SGD makes it without filling it, and leaves that behind if its first step is skipped.
+    There memory could run out between one moment and the next, and leave half a state behind; and
+    fused SGD makes its momentum without filling it, and leaves that behind if the step is skipped.
     """
-    for group in optimizer.param_groups:
-        if "nesterov" in group and group["momentum"]:
-            for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    if isinstance(optimizer, torch.optim.SGD):
+        names = ["momentum_buffer"] if optimizer.defaults["momentum"] else []
+        return {name: torch.zeros_like(parameter) for name in names}
+    step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+    moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+    return {"step": step, **moments}
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from pixelwise.training.memory import (
     least_patches,
 )
 from pixelwise.training.norms import synchronize_norms
-from pixelwise.training.optimizers import Schedule, create_momentum, create_optimizer
+from pixelwise.training.optimizers import Schedule, create_optimizer
 from pixelwise.training.ranks import Ranks, join_ranks
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import Batch, PatchStore
@@ -94,14 +94,13 @@ class Stepper:
         self.fabric = self.ranks.fabric
         network = setup.network.to(self.fabric.device).to(memory_format=torch.channels_last)
         make_resident([setup.train, setup.validation], self.fabric.device)
+        optimizer = create_optimizer(network.parameters(), self.config)
         self._wanted = batch_size or self._choose_batch_size()
         if self.config.sync_batch_norm:
             synchronize_norms(network, self.ranks)
-        optimizer = create_optimizer(network.parameters(), self.config)
         # what is validated and shown, by each process for itself; the other one talks to the others
         self._own = cast("nn.Module", torch.compile(network) if self.config.compile else network)
         self.network, self.optimizer = self.fabric.setup(self._own, optimizer)
-        create_momentum(self.optimizer)
         self._trained = [p for p in network.parameters() if p.requires_grad]
         self._buffers = RunningBuffers(network)
         self.parts = self.validation_parts = 1
@@ -205,9 +204,11 @@ class Stepper:
         if self.setup.compute.precision != "fp16":  # its scaled gradients overflow now and then
             gradients = [p.grad for p in self._trained if p.grad is not None]
             finite &= torch.isfinite(torch.nn.utils.get_total_norm(gradients))
-        self._buffers.keep_if(finite)
+        result = torch.where(finite, loss * count, torch.nan)
+        self._buffers.undo_unless(finite)
         self._change_weights(finite)
-        return torch.where(finite, loss * count, torch.nan)
+        self._buffers.accept()  # nothing after the weights asks for memory
+        return result
 
     def _derive(self, image: Tensor, mask: Tensor, *, seed: int) -> Tensor:
         """Loss of a batch; its gradient is left in the weights."""
