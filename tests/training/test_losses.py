@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pixelwise.classes import VOID
 from pixelwise.config import TrainingConfig
 from pixelwise.errors import UnknownNameError
-from pixelwise.training.losses import LOSSES, create_loss
+from pixelwise.training.losses import LOSSES, JoinedLoss, create_loss
 
 
 @pytest.fixture
@@ -118,3 +118,18 @@ def test_an_unknown_name_lists_the_known() -> None:
 def test_config_and_losses_have_the_same_names() -> None:
     for name in LOSSES:
         assert TrainingConfig(loss=name).loss == name
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_a_batch_in_parts_has_the_loss_of_the_whole(
+    name: str, weights: torch.Tensor | None, logits: torch.Tensor, mask: torch.Tensor
+) -> None:
+    loss = create_loss(name, weights)
+    logits, mask = logits.repeat(2, 1, 1, 1), torch.cat([mask, mask.flip(1)])
+    whole = JoinedLoss(loss).add(logits, mask)
+    assert torch.equal(whole, loss(logits, mask))
+    joined = JoinedLoss(loss)
+    for part in (slice(0, 1), slice(1, 3), slice(3, 4)):
+        found = joined.add(logits[part], mask[part])
+    torch.testing.assert_close(found, whole)

@@ -7,12 +7,15 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pixelwise.training.ranks import Ranks
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
+from pixelwise.training.store import Batch
 from tests.training.conftest import create_config, flatten
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
@@ -93,3 +96,59 @@ def test_a_first_step_that_runs_out_of_memory_is_done_once(
         found, _ = do(parts=1, fails_at=place)
         assert stepper.parts == 2, place
         assert found == wanted, place
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "dice_cross_entropy"])
+def test_a_validation_that_runs_out_of_memory_has_the_same_result(
+    create: Create, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    stepper, score = create(training={"batch_size": 4, "loss": loss}), Stepper._score
+    made, faults = list[int](), list[int]()
+
+    def watch(self: Stepper, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        with Allocator(faults.pop() if faults else -1) as allocator:
+            result = score(self, parts)
+        made.append(allocator.made)
+        return result
+
+    monkeypatch.setattr(Stepper, "_score", watch)
+    wanted = stepper.validate()
+    assert wanted.loss is not None
+    for place in range(1, made[0] + 1, 2):
+        stepper.validation_parts = 1
+        faults.append(place)
+        found = stepper.validate()
+        assert stepper.validation_parts == 2, place
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+        assert (found.scores.matrix == wanted.scores.matrix).all()
+
+
+def test_previews_that_run_out_of_memory_are_the_same(create: Create) -> None:
+    stepper = create(training={"batch_size": 4})
+    store, numbers = stepper.setup.validation, [0, 1, 2]
+    with Allocator() as allocator:
+        wanted = stepper.predict(store, numbers)
+    for place in range(allocator.made // 2, allocator.made - 3):
+        stepper.validation_parts = 1
+        with Allocator(place):
+            found = stepper.predict(store, numbers)
+        assert stepper.validation_parts == 2, place
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_each_process_validates_as_many_patches_at_a_time_as_it_trains_on(
+    create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepper, sizes = create(training={"batch_size": 4}), list[int]()
+    wanted = stepper.validate()
+    stepper.setup.network.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    monkeypatch.setattr(stepper.ranks, "size", 2)
+    monkeypatch.setattr(Ranks, "align", lambda *_: None)
+    monkeypatch.setattr(Ranks, "total", lambda _, tensor: tensor)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(stepper.ranks, "rank", rank)
+        shares.append(stepper.validate())
+    assert max(sizes) == 2
+    assert shares[0].loss + shares[1].loss == pytest.approx(wanted.loss, rel=1e-5)  # type: ignore[operator]
+    assert (shares[0].scores.matrix + shares[1].scores.matrix == wanted.scores.matrix).all()

@@ -77,6 +77,15 @@ def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
     assert len(seen) > 5
 
 
+def test_parts_of_a_batch_make_the_whole() -> None:
+    batch = store(plane()).read([0, 1, 2, 3, 4])
+    parts = batch.split(2)
+    assert [len(part.mask) for part in parts] == [3, 2]
+    for name in ("image", "mask", "offset", "scale"):
+        joined = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(joined, getattr(batch, name)), name
+
+
 @pytest.mark.parametrize("edge", ["drop", "cover"])
 def test_random_places_cover_the_whole_plane(edge: str) -> None:
     one = Plane("p", np.arange(40 * 50).reshape(1, 40, 50).astype(np.uint16), plane().mask)

@@ -61,6 +61,34 @@ class Loss:
         return LOSSES[self.name](logits.float(), mask, weights, total=total)
 
 
+class JoinedLoss:
+    """The loss of a batch that comes part by part.
+
+    Every loss is a function of sums over pixels, so that of the whole batch needs no more than the
+    sums of its parts, and does not depend on them, up to rounding.
+
+    Parameters
+    ----------
+    loss : Loss
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self._sums: list[Tensor] = []
+
+    def add(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Loss of all parts so far and this one, together."""
+        earlier, sums = iter(self._sums), list[Tensor]()
+
+        def total(tensor: Tensor) -> Tensor:
+            sums.append(tensor + next(earlier, 0))
+            return sums[-1]
+
+        loss = self._loss(logits, mask, total=total)
+        self._sums = sums
+        return loss
+
+
 def create_loss(name: str, weights: Tensor | None = None) -> Loss:
     """Make a loss: cross_entropy, dice, dice_cross_entropy, focal or tversky.
 

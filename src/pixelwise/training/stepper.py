@@ -9,15 +9,16 @@ Of several processes each computes its part of a batch, see `ranks`.
 
 When the device's memory is full, a batch is computed in parts. The loss is that of the whole batch,
 and so is its gradient, up to rounding: it is derived at the joined logits first, and then carried
-back part by part. Only batch normalisation sees the parts, each with its own statistics.
+back part by part. Only batch normalisation sees the parts, each with its own statistics. A batch's
+images, logits and loss must fit as a whole; a validation computes these in parts as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_res
 from pixelwise.training.buffers import RunningBuffers
 from pixelwise.training.checkpoints import Progress, State, Stateful
 from pixelwise.training.draws import Draws
+from pixelwise.training.losses import JoinedLoss
 from pixelwise.training.memory import (
     choose_batch_size,
     divide,
@@ -43,6 +45,8 @@ from pixelwise.training.ranks import Ranks, join_ranks
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import Batch, PatchStore
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -51,7 +55,8 @@ class Validation:
     Attributes
     ----------
     loss : float or None
-        Mean over the patches that show an annotated pixel; None when it is not finite.
+        Mean over the patches that show an annotated pixel, of their batches' losses, whatever the
+        parts that these are computed in; None when it is not finite.
     scores : Scores
         Over every annotated pixel of the validation images, each once.
     """
@@ -280,11 +285,10 @@ class Stepper:
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
         with self._evaluating():
-            for read in iter_scored(store, self._wanted, self.ranks):
-                batch = read.to(self.fabric.device)
-                logits = self._evaluate(_normalize(batch))
-                loss_sum += self.setup.loss(logits, batch.mask) * len(batch.mask)
-                counts += _count_confusion(batch.mask, logits)
+            for batch in iter_scored(store, self._wanted, self.ranks):
+                batch_loss, found = self._in_parts(self._score, batch)
+                loss_sum += batch_loss * len(batch.mask)
+                counts += found
         loss = float(self.ranks.total(loss_sum)) / len(store)
         matrix = self.ranks.total(counts).reshape(classes, classes).cpu().numpy()
         card = self.setup.card
@@ -295,23 +299,44 @@ class Stepper:
     def predict(self, store: PatchStore, numbers: list[int]) -> list[np.ndarray]:
         """Labels (Y, X) of a few patches."""
         with self._evaluating():
-            logits = self._evaluate(_normalize(store.read(numbers).to(self.fabric.device)))
-        return list(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
+            labels = self._in_parts(self._label, store.read(numbers))
+        return list(labels.to(torch.uint8).cpu().numpy())
 
-    def _evaluate(self, image: Tensor) -> Tensor:
-        """Logits of a batch, in as many parts as the memory asks for."""
+    def _in_parts(self, compute: Callable[[list[Batch]], T], batch: Batch) -> T:
+        """Compute something of a batch, in as many parts as the memory asks for.
+
+        Of several processes each validates whole batches, but takes no more patches at a time than
+        it trains on.
+        """
+        count = len(batch.mask)
         while True:
-            parts = min(self.validation_parts, len(image))
+            parts = min(max(self.validation_parts, self.ranks.size), count)
             try:
-                with self.fabric.autocast():
-                    if parts == 1:
-                        logits: Tensor = self._own(image)
-                        return logits
-                    return torch.cat([self._own(part) for part in image.tensor_split(parts)])
+                return compute(batch.split(parts))
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
-            self.validation_parts = self._divide(parts, len(image), least=1)
+            self.validation_parts = self._divide(parts, count, least=1)
+
+    def _score(self, parts: list[Batch]) -> tuple[Tensor, Tensor]:
+        """Loss of a batch, which does not depend on its parts, and its confusion counts."""
+        joined, counts = JoinedLoss(self.setup.loss), []
+        for part in parts:
+            logits, mask = self._evaluate(part)
+            loss = joined.add(logits, mask)
+            counts.append(_count_confusion(mask, logits))
+        return loss, torch.stack(counts).sum(dim=0)
+
+    def _label(self, parts: list[Batch]) -> Tensor:
+        """Class (N, Y, X) of each pixel of a batch."""
+        return torch.cat([self._evaluate(part)[0].argmax(dim=1) for part in parts])
+
+    def _evaluate(self, read: Batch) -> tuple[Tensor, Tensor]:
+        """Logits and masks of patches, on the device."""
+        batch = read.to(self.fabric.device)
+        with self.fabric.autocast():
+            logits: Tensor = self._own(_normalize(batch))
+        return logits, batch.mask
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

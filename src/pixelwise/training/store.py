@@ -50,6 +50,11 @@ class Batch:
         """Put the batch into memory from which a GPU can fetch it by itself."""
         return Batch(*(tensor.pin_memory() for tensor in self._tensors()))
 
+    def split(self, parts: int) -> list[Batch]:
+        """Give the batch in parts of nearly the same number of patches."""
+        pieces = (tensor.tensor_split(parts) for tensor in self._tensors())
+        return [Batch(*piece) for piece in zip(*pieces, strict=True)]
+
     def _tensors(self) -> tuple[torch.Tensor, ...]:
         return self.image, self.mask, self.offset, self.scale
 
