@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.plugins import MixedPrecision
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelwise.training.ranks import Ranks
@@ -96,6 +97,32 @@ def test_a_first_step_that_runs_out_of_memory_is_done_once(
         found, _ = do(parts=1, fails_at=place)
         assert stepper.parts == 2, place
         assert found == wanted, place
+
+
+@pytest.mark.parametrize(
+    ("scale", "gradient", "counts"),
+    [(65536.0, 1.0, True), (65536.0, torch.inf, True), (2.0, torch.nan, True), (1.0, 1.0, True),
+     (1.0, torch.inf, False), (0.5, torch.nan, False)],
+)  # fmt: skip
+def test_fp16_skips_what_is_infinite_and_counts_it_once_scaling_is_no_reason(
+    create: Create, monkeypatch: pytest.MonkeyPatch, scale: float, gradient: float, counts: bool
+) -> None:
+    stepper, scaler = create(training={"batch_size": 4}), torch.amp.GradScaler("cpu", scale)
+    # a CPU has no fp16; what its loss scaling does to a step can be had there
+    monkeypatch.setattr(
+        stepper.fabric.strategy, "_precision", MixedPrecision("16-mixed", "cpu", scaler)
+    )
+    object.__setattr__(stepper.setup.compute, "precision", "fp16")
+    weight = next(stepper.setup.network.parameters())
+    weight.register_hook(lambda found: found * gradient)
+    network = stepper.setup.network.state_dict()
+    before = {n: t.clone() for n, t in network.items() if "num_batches" not in n}
+    loss = stepper.train([0, 1, 2, 3], epoch=0, step=0, factor=1)
+    assert bool(torch.isfinite(loss)) is counts
+    moves = gradient == 1
+    assert scaler.get_scale() == (scale if moves else scale / 2)
+    for name, tensor in before.items():
+        assert torch.equal(network[name], tensor) is not moves, name
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice_cross_entropy"])

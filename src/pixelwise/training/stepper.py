@@ -22,6 +22,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 import torch
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from pixelwise.classes import VOID
@@ -172,8 +173,9 @@ class Stepper:
     def train(self, numbers: list[int], *, epoch: int, step: int, factor: float) -> Tensor:
         """Train on one batch; gives the sum of its loss over patches, on the device.
 
-        It is NaN if loss or gradient are not finite: then weights, optimiser and statistics stay
-        as they are. A step that runs out of memory is done again in more parts.
+        If loss or gradient are not finite, weights, optimiser and statistics stay as they are, and
+        it is NaN, but not for gradients that fp16's loss scaling may have made infinite. A step
+        that runs out of memory is done again in more parts.
 
         Raises
         ------
@@ -205,11 +207,9 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         derive = self._derive if self.parts == 1 else self._derive_in_parts
         loss = derive(image, mask, seed=seed + self.ranks.rank)
-        finite = torch.isfinite(loss)
-        if self.setup.compute.precision != "fp16":  # its scaled gradients overflow now and then
-            gradients = [p.grad for p in self._trained if p.grad is not None]
-            finite &= torch.isfinite(torch.nn.utils.get_total_norm(gradients))
-        result = torch.where(finite, loss * count, torch.nan)
+        gradients = [p.grad for p in self._trained if p.grad is not None]
+        finite = torch.isfinite(loss) & torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        result = torch.where(finite | self._may_overflow(), loss * count, torch.nan)
         self._buffers.undo_unless(finite)
         self._change_weights(finite)
         self._buffers.accept()  # nothing after the weights asks for memory
@@ -247,6 +247,18 @@ class Stepper:
         torch.manual_seed(seed)
         output = self.network(image)
         return output if isinstance(output, tuple) else (output,)
+
+    def _may_overflow(self) -> Tensor | bool:
+        """Whether gradients may be infinite because fp16's loss scaling has scaled them up.
+
+        It skips such steps by itself, and halves its scale.
+        """
+        if self.setup.compute.precision != "fp16":
+            return False
+        scaler = cast("MixedPrecision", self.fabric.strategy.precision).scaler
+        assert scaler is not None  # noqa: S101  fp16 has one
+        scale: Tensor = scaler.scale(torch.ones((), device=self.fabric.device))
+        return scale > 1
 
     def _change_weights(self, finite: Tensor) -> None:
         """Let the optimiser take its step, or not, without waiting to know which."""
