@@ -107,7 +107,7 @@ def make(folder: Path) -> Any:
             folder / name,
             data={"void": (128,)},
             model=model or {},
-            augmentation={"preset": "microscopy", "blur": 0},
+            augmentation={"preset": "microscopy"},
             training={"sync_batch_norm": True} | defaults | training,
         )
 
@@ -120,6 +120,7 @@ def trained(folder: Path, make: Any) -> str:
     begin_in_parts(make("divided"))
     jobs = [
         job(make("two")),
+        job(make("adamw", optimizer="adamw")),
         job(make("stopped"), stop_after=2),
         job(make("unused", {"encoder": "efficientnet-b0", "options": {}}, epochs=1)),
         job(make("heads", {"name": "unetplusplus", "options": {"deep_supervision": True},
@@ -160,6 +161,13 @@ def test_two_processes_train_as_one_does(trained: str, make: Any, alone: TrainCo
     ours, theirs = (read_state(config.run)["parts"]["network"] for config in (alone, make("two")))
     for name, tensor in ours.items():
         torch.testing.assert_close(tensor, theirs[name], atol=2e-3, rtol=0, msg=name)
+
+
+def test_so_they_do_with_adamw(trained: str, make: Any) -> None:
+    assert trained is not None
+    alone = make("adamw alone", optimizer="adamw")
+    list(fit(alone))
+    assert_close(alone, make("adamw"))
 
 
 def test_one_process_writes(trained: str, make: Any) -> None:

@@ -91,7 +91,8 @@ class Augmentation:
         if strength("brightness"):
             image = image + send(draws.spread(strength("brightness")), image.device)
         if strength("blur"):
-            image = blur(image, draws.spread(strength("blur")).abs())
+            sigma = draws.spread(strength("blur")).abs()
+            image = blur(image, sigma, largest=strength("blur"))
         if strength("noise"):
             sigma = send(draws.spread(strength("noise")).abs(), image.device)
             image = image + sigma * draws.normal(*image.shape[1:], device=image.device)
@@ -153,11 +154,13 @@ def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     return warped, labels.to(mask.dtype)
 
 
-def blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with one sigma (N, 1, 1, 1), in pixels, per image (N, C, Y, X)."""
-    radius = min(math.ceil(3 * max(sigma.flatten().tolist())), min(image.shape[-2:]) - 1)
-    if radius == 0:
-        return image
+def blur(image: Tensor, sigma: Tensor, *, largest: float) -> Tensor:
+    """Gaussian blur with one sigma (N, 1, 1, 1), in pixels, per image (N, C, Y, X).
+
+    `largest` is what sigma can be at most. It alone decides how far the kernel reaches, so that an
+    image is blurred the same whichever others are beside it.
+    """
+    radius = min(math.ceil(3 * largest), min(image.shape[-2:]) - 1)
     offsets = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-0.5 * (offsets / sigma.reshape(-1, 1).clamp_min(1e-3)) ** 2)
     kernel = send((kernel / kernel.sum(dim=1, keepdim=True)).to(image.dtype), image.device)
