@@ -125,9 +125,32 @@ def test_images_stay_on_the_device_when_they_take_no_more_than_their_share(
     stores = [create_store(), create_store()]
     needed = sum(store.nbytes for store in stores)
     monkeypatch.setattr(batches_module, "RESIDENT_SHARE", 0.5)
-    monkeypatch.setattr(batches_module, "_read_memory", lambda _: 2 * (needed + spare))
+    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2 * (needed + spare))
     assert make_resident(stores, CPU) is fits
     assert [store.is_resident for store in stores] == [fits, fits]
+
+
+def test_images_stay_on_the_host_when_a_gpu_that_others_use_is_full_after_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stores, put_on = [create_store(), create_store()], PatchStore.put_on
+
+    def run_out(store: PatchStore, device: torch.device) -> None:
+        if store is stores[1]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        put_on(store, device)
+
+    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2**40)
+    monkeypatch.setattr(PatchStore, "put_on", run_out)
+    assert not make_resident(stores, CPU)
+    assert [store.is_resident for store in stores] == [False, False]
+
+
+def test_what_counts_of_a_gpu_is_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 10**9))
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda _: 50)
+    assert batches_module._measure_free(torch.device("cuda")) == 1000
 
 
 def test_a_cpu_keeps_no_second_copy() -> None:
@@ -141,7 +164,7 @@ def test_where_patches_are_cut_changes_no_weight(
 ) -> None:
     sections = {"augmentation": {"preset": "microscopy"}, "patches": {"size": 32}}
     list(fit(create_config(discs, tmp_path / "host", **sections)))
-    monkeypatch.setattr(batches_module, "_read_memory", lambda _: 2**40)
+    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2**40)
     list(fit(create_config(discs, tmp_path / "resident", **sections)))
     assert_same_result(tmp_path / "host", tmp_path / "resident")
 

@@ -13,11 +13,14 @@ from itertools import islice
 import numpy as np
 import torch
 
+from pixelwise.errors import is_memory_error
+from pixelwise.models.devices import free_cache
+from pixelwise.training.memory import measure_available
 from pixelwise.training.ranks import Ranks
 from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
 
 RESIDENT_SHARE = 0.2
-"""Share of a GPU's memory that images and masks may take."""
+"""Share of a GPU's free memory that images and masks may take."""
 AHEAD = 2
 """Batches that wait for the device."""
 
@@ -31,19 +34,29 @@ def draw_seeds(seed: int, epoch: int, step: int) -> tuple[int, int, np.random.Ge
 
 
 def make_resident(stores: Sequence[PatchStore], device: torch.device) -> bool:
-    """Put the images of all stores on a GPU, if they take no more than their share of it."""
-    fit = sum(store.nbytes for store in stores) <= RESIDENT_SHARE * _read_memory(device)
-    if fit:
+    """Put the images of all stores on a GPU, if they take no more than their share of it.
+
+    Others may use the GPU too: where its memory is full after all, the images stay on the host.
+    """
+    if sum(store.nbytes for store in stores) > RESIDENT_SHARE * _measure_free(device):
+        return False
+    try:
         for store in stores:
             store.put_on(device)
-    return fit
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_error(error):
+            raise
+    else:
+        return True
+    for store in stores:
+        store.take_back()
+    free_cache(device)
+    return False
 
 
-def _read_memory(device: torch.device) -> int:
-    """Bytes of memory of a GPU; 0 for what has no memory of its own."""
-    if device.type != "cuda":
-        return 0
-    return int(torch.cuda.get_device_properties(device).total_memory)
+def _measure_free(device: torch.device) -> int:
+    """Bytes of memory that are free on a GPU; 0 for what has no memory of its own."""
+    return measure_available(device) if device.type == "cuda" else 0
 
 
 class Feeder:

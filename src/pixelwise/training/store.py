@@ -130,6 +130,10 @@ class PatchStore:
             for plane in self.planes
         ]
 
+    def take_back(self) -> None:
+        """Free what is on the device; patches are cut on the host from now on."""
+        self._resident = []
+
     def read(
         self,
         numbers: Sequence[int],
