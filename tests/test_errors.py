@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from pixelwise import errors
-from pixelwise.errors import PixelwiseError, UnknownNameError, require_name
+from pixelwise.errors import (
+    MEMORY_ADVICE,
+    PixelwiseError,
+    UnknownNameError,
+    explain_memory_error,
+    is_memory_error,
+    quote,
+    require_name,
+)
 
 ERRORS = [
     item
@@ -34,3 +42,34 @@ def test_a_known_name_passes() -> None:
 def test_an_unknown_name_lists_the_known_ones(name: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         require_name("layout", name, ["pairs", "camvid"])
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"), True),
+        (RuntimeError("Invalid buffer size: 12.00 GB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("could not create a memory object"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for the matmul primitive."), False),
+        (RuntimeError("could not create a memory descriptor from blob"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+    ids=str,
+)
+def test_full_memory_is_known_by_its_words(error: Exception, full: bool) -> None:
+    assert is_memory_error(error) is full
+
+
+def test_what_is_said_of_full_memory_keeps_its_words() -> None:
+    said = explain_memory_error(RuntimeError("std::bad_alloc"))
+    assert said.startswith(MEMORY_ADVICE)
+    assert said.endswith("(std::bad_alloc)")
+    assert explain_memory_error(MemoryError()).endswith("(MemoryError)")
+    assert len(quote(RuntimeError("word " * 1000))) < 200

@@ -5,17 +5,24 @@ A message says what was expected, what was found, where, and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from textwrap import shorten
 
 MEMORY_ADVICE = (
     "The memory of the device is full. Take a smaller batch (--batch-size), smaller patches "
     "(--size, or --tile in prediction) or a smaller network; or close what else uses the device."
 )
-_MEMORY_SIGNS = (
-    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory"),
-    *("invalid buffer size", "alloc_failed"),  # MPS; cuDNN and cuBLAS
+_MEMORY_SIGNS = re.compile(
+    "out of memory|can't allocate memory|cannot allocate memory|not enough memory|bad_alloc"
+    "|invalid buffer size"  # MPS
+    "|alloc_failed|cublas_status_not_initialized|unable to find an engine"  # cuBLAS and cuDNN
+    # oneDNN; a "primitive descriptor" that it cannot create is one that it does not have
+    "|could not create a memory object|could not create a primitive(?! descriptor)",
+    re.IGNORECASE,
 )
+_LONGEST_QUOTE = 160  # characters
 
 
 class PixelwiseError(Exception):
@@ -83,6 +90,18 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> str:
 
 
 def is_memory_error(error: Exception) -> bool:
-    """Whether memory ran out, on the host or on a GPU, in the wording of any torch backend."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
+    """Whether memory ran out, on the host or on a GPU, in the wording of any torch backend.
+
+    Some of these wordings have rarer causes too, so a message keeps them: see `quote`.
+    """
+    return isinstance(error, MemoryError) or bool(_MEMORY_SIGNS.search(str(error)))
+
+
+def explain_memory_error(error: Exception) -> str:
+    """Say that memory ran out, what to do, and in which words it was found."""
+    return f"{MEMORY_ADVICE} {quote(error)}"
+
+
+def quote(error: Exception) -> str:
+    """Give the beginning of an error's own words, in brackets."""
+    return f"({shorten(str(error) or type(error).__name__, _LONGEST_QUOTE)})"

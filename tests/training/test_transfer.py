@@ -22,3 +22,11 @@ def test_a_gpu_gets_it_from_pinned_memory_without_waiting(monkeypatch: pytest.Mo
     device = torch.device("cuda")
     send(tensor, device)
     assert calls == [("pin", (), {}), ("to", (device,), {"non_blocking": True})]
+
+
+def test_an_apple_gpu_gets_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[torch.dtype] = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, _: sent.append(self.dtype))
+    for dtype in (torch.float64, torch.uint16):
+        send(torch.zeros(2, dtype=dtype), torch.device("mps"))
+    assert sent == [torch.float32, torch.uint16]

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from pixelwise.cli.console import FAILED, INTERRUPTED, err, note, show_error
-from pixelwise.errors import MEMORY_ADVICE, BudgetError, PixelwiseError, is_memory_error
+from pixelwise.errors import BudgetError, PixelwiseError, explain_memory_error, is_memory_error
 
 # Each command is in the module of the same room; a module is imported when its command is called,
 # so that "pixelwise --help" does not wait for torch.
@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         if is_memory_error(error):
-            return show_error(BudgetError(MEMORY_ADVICE))
+            return show_error(BudgetError(explain_memory_error(error)))
         err.print(
             f"[bold red]Error:[/] unexpected {type(error).__name__}. Run the command again with "
             "--debug and report what it prints."

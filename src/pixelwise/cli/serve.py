@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pixelwise.atomic import create_array
 from pixelwise.axes import NamedAxes, parse_axes
-from pixelwise.errors import MEMORY_ADVICE, PixelwiseError, is_memory_error
+from pixelwise.errors import PixelwiseError, explain_memory_error, is_memory_error
 from pixelwise.events import (
     Event,
     NetworkDescribed,
@@ -82,7 +82,7 @@ class _Server:
             yield from self._predict(request)
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
             full = is_memory_error(error) and not isinstance(error, PixelwiseError)
-            message = MEMORY_ADVICE if full else str(error) or type(error).__name__
+            message = explain_memory_error(error) if full else str(error) or type(error).__name__
             yield RequestEnded(number=request.number, status="failed", message=message)
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:

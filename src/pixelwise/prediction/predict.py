@@ -14,12 +14,12 @@ import numpy.typing as npt
 from pixelwise.axes import NamedAxes, guess_axes, parse_axes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import (
-    MEMORY_ADVICE,
     ConfigError,
     DataError,
     PixelwiseError,
     ReadError,
     WriteError,
+    explain_memory_error,
     is_memory_error,
 )
 from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
@@ -217,7 +217,7 @@ def _predict_file(
                 yield ImageProgressed(source=str(source), done=done)
     except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
         full = is_memory_error(error) and not isinstance(error, PixelwiseError)
-        message = MEMORY_ADVICE if full else str(error) or type(error).__name__
+        message = explain_memory_error(error) if full else str(error) or type(error).__name__
         yield ImageFailed(source=str(source), message=message)
         return
     yield ImagePredicted(

@@ -115,8 +115,13 @@ def divide(parts: int, patches: int, *, least: int) -> int | None:
     return min(parts * 2, most) if parts < most else None
 
 
-def explain_full_memory(setup: Setup, device: torch.device, *, least: int) -> BudgetError:
-    """Error for a device that cannot hold the least that a step needs, and what would fit."""
+def explain_full_memory(
+    setup: Setup, device: torch.device, *, least: int, said: str
+) -> BudgetError:
+    """Error for a device that cannot hold the least that a step needs, and what would fit.
+
+    `said` are the words in which that was found.
+    """
     height, width = size = setup.card.patch_size
     fitting = _find_patch_size(setup.network, size, budget=_SHARE * measure_available(device))
     advice = (
@@ -127,7 +132,7 @@ def explain_full_memory(setup: Setup, device: torch.device, *, least: int) -> Bu
     )
     return BudgetError(
         f"The memory of {device} is full even with {least} patch{'es' * (least > 1)} of "
-        f"{height} x {width} px at a time; {advice}, or close what else uses the device."
+        f"{height} x {width} px at a time; {advice}, or close what else uses the device. {said}"
     )
 
 

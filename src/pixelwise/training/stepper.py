@@ -26,7 +26,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from pixelwise.classes import VOID
-from pixelwise.errors import BudgetError, ConfigError, is_memory_error
+from pixelwise.errors import BudgetError, ConfigError, is_memory_error, quote
 from pixelwise.models.devices import free_cache
 from pixelwise.scores import Scores, create_scores
 from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_resident
@@ -190,11 +190,12 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
+                said = quote(error)
             # outside of the handler, whose traceback holds on to the step's tensors
             self.optimizer.zero_grad(set_to_none=True)
             self._buffers.restore()
-            self._require_one_process(len(numbers))
-            self.parts = self._divide(self.parts, len(numbers), least=self._least)
+            self._require_one_process(len(numbers), said=said)
+            self.parts = self._divide(self.parts, len(numbers), least=self._least, said=said)
 
     def _step(self, numbers: list[int], *, epoch: int, step: int) -> Tensor:
         """Read, augment, derive, and change the weights if all is finite."""
@@ -271,22 +272,22 @@ class Stepper:
                 fused.grad_scale, fused.found_inf = None, (~finite).float()
         self.optimizer.step()
 
-    def _require_one_process(self, patches: int) -> None:
+    def _require_one_process(self, patches: int, *, said: str) -> None:
         """Refuse to compute a step again where other processes are waiting inside it."""
         if self.ranks.size > 1:
             raise BudgetError(
                 f"The memory of {self.fabric.device} is full: {patches} patches a step are too "
                 f"many for {self.ranks.size} processes. Resume with more processes, or start a new "
-                "run with a smaller --batch-size or --size."
+                f"run with a smaller --batch-size or --size. {said}"
             )
 
-    def _divide(self, parts: int, patches: int, *, least: int) -> int:
+    def _divide(self, parts: int, patches: int, *, least: int, said: str) -> int:
         """More and smaller parts, after the memory ran out."""
         device = self.fabric.device
         free_cache(device)
         more = divide(parts, patches, least=least)
         if more is None:
-            raise explain_full_memory(self.setup, device, least=least)
+            raise explain_full_memory(self.setup, device, least=least, said=said)
         return more
 
     @torch.inference_mode()
@@ -328,7 +329,8 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
-            self.validation_parts = self._divide(parts, count, least=1)
+                said = quote(error)
+            self.validation_parts = self._divide(parts, count, least=1, said=said)
 
     def _score(self, parts: list[Batch]) -> tuple[Tensor, Tensor]:
         """Loss of a batch, which does not depend on its parts, and its confusion counts."""
