@@ -10,8 +10,9 @@
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
         lock                held by the process that trains
-        data/, log.txt      layers that were saved to train on, and what the child process printed,
-                            when a widget started the run
+        data/               layers that were saved to train on, when a widget started the run
+        log.txt             what the child process printed, when a widget started the run; and the
+                            traceback of an error that nobody expected
 
 Whoever trains writes; everybody else reads, follows, or asks to stop.
 """
@@ -100,7 +101,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What the process printed, where a widget started it."""
+        """What the process printed, where a widget started it, and tracebacks."""
         return self.path / "log.txt"
 
     def read_config(self) -> TrainConfig:

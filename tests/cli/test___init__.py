@@ -42,7 +42,7 @@ def test_a_bug_shows_no_traceback_unless_asked(
     monkeypatch.setattr(cli.commands, "main", fail)
     result = pixelwise("runs", ".")
     assert result.status == 1
-    assert "unexpected ZeroDivisionError" in result.err
+    assert "unexpected ZeroDivisionError: a bug" in result.err
     assert "--debug" in result.err
     assert "Traceback" not in result.err
     with pytest.raises(ZeroDivisionError):

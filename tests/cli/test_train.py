@@ -52,6 +52,22 @@ def test_json_lines_are_the_events(pixelwise: Callable, discs: Path, tmp_path: P
     )
 
 
+def test_an_unexpected_error_is_said_and_its_traceback_is_kept(
+    pixelwise: Callable, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: [an illegal] memory access")
+
+    monkeypatch.setattr("pixelwise.training.stepper.Stepper.validate", fail)
+    run = RunFolder(tmp_path / "run")
+    result = pixelwise("train", discs, "--out", run.path, *SMALL)
+    assert result.status == 1
+    assert "unexpected RuntimeError: CUDA error: [an illegal] memory access" in result.err
+    assert str(run.log) in result.err
+    assert "--debug" not in result.err
+    assert "Traceback" in run.log.read_text()
+
+
 def test_options_change_a_config_file(pixelwise: Callable, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("data: {path: images, void: [7]}\nrun: r\ntraining: {epochs: 3, seed: 5}\n")

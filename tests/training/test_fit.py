@@ -16,6 +16,7 @@ from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed,
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
+from pixelwise.summaries import summarize_run
 from pixelwise.training import fit as fit_module
 from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
@@ -220,18 +221,49 @@ def test_every_monitor_chooses_a_best_epoch(discs: Path, tmp_path: Path, name: s
     assert ended.best_epoch is not None
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("the cable is out"), "RuntimeError: the cable is out"),
+        (ValueError("no such axis"), "ValueError: no such axis"),
+        (KeyError("dice"), "KeyError: 'dice'"),
+        (MemoryError(), "MemoryError"),
+        (DataError("The image is gone."), "The image is gone."),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
 def test_an_error_in_the_loop_is_the_last_event(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Stepper, "validate", fail)
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(type(error)):
+        list(fit(create_config(discs, run.path)))
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunFailed)
+    assert last.message == said
+    assert summarize_run(run).state == "failed"
+    if isinstance(error, DataError):
+        assert not run.log.exists(), "an error that explains itself needs no traceback"
+    else:
+        assert "in fail\n    raise error" in run.log.read_text()
+        assert str(run.log) in error.__notes__[0]
+
+
+def test_a_log_that_cannot_be_written_does_not_hide_the_error(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("the cable is out")
+        (tmp_path / "run" / "log.txt").mkdir()
+        raise ValueError("no such axis")
 
     monkeypatch.setattr(Stepper, "validate", fail)
-    with pytest.raises(RuntimeError, match="cable"):
+    with pytest.raises(ValueError, match="no such axis") as caught:
         list(fit(create_config(discs, tmp_path / "run")))
-    last = list(iter_events(RunFolder(tmp_path / "run")))[-1]
-    assert isinstance(last, RunFailed)
-    assert "cable" in last.message
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_compiled_network_leaves_ordinary_weights(

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from pixelwise.cli.console import FAILED, INTERRUPTED, err, note, show_error
+from pixelwise.cli.console import INTERRUPTED, note, show_error, show_unexpected
 from pixelwise.errors import BudgetError, PixelwiseError, explain_memory_error, is_memory_error
 
 # Each command is in the module of the same room; a module is imported when its command is called,
@@ -84,11 +84,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         if is_memory_error(error):
             return show_error(BudgetError(explain_memory_error(error)))
-        err.print(
-            f"[bold red]Error:[/] unexpected {type(error).__name__}. Run the command again with "
-            "--debug and report what it prints."
-        )
-        return FAILED
+        return show_unexpected(error)
     return status if isinstance(status, int) else 0
 
 

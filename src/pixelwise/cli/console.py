@@ -54,8 +54,20 @@ def show_scores(scores: Scores, title: str) -> None:
 
 def show_error(error: PixelwiseError | OSError) -> int:
     """Print an error to standard error; gives the exit status."""
-    err.print(f"[bold red]Error:[/] {escape(str(error))}")
+    notes = getattr(error, "__notes__", [])
+    err.print(f"[bold red]Error:[/] {escape(' '.join([str(error), *notes]))}")
     return WRONG_USE if isinstance(error, ConfigError) else FAILED
+
+
+def show_unexpected(error: Exception) -> int:
+    """Print an error that is a bug, here or elsewhere; gives the exit status.
+
+    The notes of an error say where its traceback is, if it was kept.
+    """
+    found = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
+    notes = getattr(error, "__notes__", ["Run the command again with --debug for its traceback."])
+    err.print(f"[bold red]Error:[/] {escape(found)}\n{escape(' '.join(notes))} Please report it.")
+    return FAILED
 
 
 def is_terminal() -> bool:

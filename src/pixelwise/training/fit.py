@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,8 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     ------
     PixelwiseError
         The data, the settings or the run folder cannot be used, said before the first step; or a
-        fault that the training could not get over, said as `RunFailed` too.
+        fault that the training could not get over, said as `RunFailed` too. So is any other error,
+        whose traceback is added to the run's ``log.txt``.
     """
     try:
         yield from _fit(config)
@@ -200,18 +202,37 @@ def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
     """Write each event into the run folder before giving it on; an error becomes the last one."""
     run = training.run
     events = training.iter_events(resumed=resumed)
-    if not training.saver.writes:
-        for _ in events:
-            pass
-        return
     story = Story(run)
-    if training.stepper.config.tensorboard:
-        events = iter_logged(events, run.path / "tensorboard")
     try:
+        if not training.saver.writes:
+            for _ in events:
+                pass
+            return
+        if training.stepper.config.tensorboard:
+            events = iter_logged(events, run.path / "tensorboard")
         for event in events:
             yield from story.add(event)
         story.close()
-    except (PixelwiseError, RuntimeError, OSError, MemoryError) as error:
-        with suppress(WriteError):
-            list(story.add(RunFailed(message=str(error))))
+    except Exception as error:
+        _keep_traceback(error, run)
+        if training.saver.writes:
+            with suppress(WriteError):
+                list(story.add(RunFailed(message=_describe(error))))
         raise
+
+
+def _keep_traceback(error: Exception, run: RunFolder) -> None:
+    """Add the traceback of an error that nobody expected to the run's log, and say where it is."""
+    if isinstance(error, PixelwiseError):
+        return
+    with suppress(OSError):
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("".join(traceback.format_exception(error)))
+        error.add_note(f"The traceback is in {run.log}.")
+
+
+def _describe(error: Exception) -> str:
+    """Say what went wrong; errors of others begin with their type, without which few make sense."""
+    if isinstance(error, PixelwiseError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
