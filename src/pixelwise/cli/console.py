@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,8 +30,22 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line to standard error: progress, and what is beside the result."""
-    err.print(escape(text), style="dim" if err.is_terminal else "")
+    """Print a line to standard error: progress, and what is beside the result.
+
+    A job does not end because that cannot be written.
+    """
+    with suppress(OSError):
+        err.print(escape(text), style="dim" if err.is_terminal else "")
+
+
+def drop_unwritten() -> None:
+    """Let go of what was printed and cannot be written: the flush at exit would fail again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def write_json(value: Any) -> None:

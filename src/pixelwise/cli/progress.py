@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pixelwise.cli.console import err, note, say
+from pixelwise.cli.console import drop_unwritten, err, note, say
 from pixelwise.events import (
     EpochEnded,
     Event,
@@ -27,17 +28,47 @@ _REASONS = {
 
 
 def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
-    """Iterate a training and show what it reports."""
-    if as_json:
-        for event in events:
-            click.echo(event.to_json())
-        return
+    """Iterate a training and show what it reports, as long as that can be written.
+
+    A full disk under the output ends what is shown, not the training; a reader that is gone, as
+    after ``| head``, ends both.
+    """
+    drawing = nullcontext(_show_json) if as_json else _drawing_bar()
+    try:
+        with drawing as show:
+            for event in events:
+                try:
+                    show(event)
+                except BrokenPipeError:
+                    raise
+                except OSError as error:
+                    show = _show_nothing
+                    note(
+                        f"Warning: no more can be printed ({error.strerror or error}). The "
+                        "training goes on; what happens is in the events.jsonl of its run folder."
+                    )
+    finally:
+        drop_unwritten()
+
+
+def _show_json(event: Event) -> None:
+    click.echo(event.to_json())
+
+
+def _show_nothing(_event: Event) -> None:
+    pass
+
+
+@contextmanager
+def _drawing_bar() -> Iterator[Callable[[Event], None]]:
+    """Show steps by a bar, where there is a terminal, and other events by lines."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}")
     with Progress(
         *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
     ) as progress:
         bar = progress.add_task("reading data", total=None, pace="")
-        for event in events:
+
+        def show(event: Event) -> None:
             if isinstance(event, StepsDone):
                 progress.update(
                     bar,
@@ -49,6 +80,8 @@ def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
                 )
             elif (line := describe(event)) is not None:
                 say(line)
+
+        yield show
 
 
 def describe(event: Event) -> str | None:

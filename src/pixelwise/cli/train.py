@@ -133,8 +133,8 @@ def stop_on_signals(run: RunFolder) -> Iterator[None]:
         if asked or not run.events.exists():
             raise KeyboardInterrupt
         asked = True
-        note("Stopping after this step; the training is saved.")
         request_stop(run)
+        note("Stopping after this step; the training is saved.")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

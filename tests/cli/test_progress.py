@@ -1,0 +1,68 @@
+"""How a training is shown where its output cannot be written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixelwise.cli import console
+from pixelwise.events import RunEnded
+from pixelwise.runs import RunFolder, iter_events
+from tests.cli.test_train import SMALL
+
+FULL = Path("/dev/full")
+
+
+def command(discs: Path, run: RunFolder, *more: str) -> list[str]:
+    words = ["-m", "pixelwise", "train", discs, "--out", run.path, "--epochs", 2, *SMALL, *more]
+    return [sys.executable, *map(str, words)]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize(
+    ("options", "all_full"), [([], True), (["--json"], False)], ids=["lines", "json"]
+)
+def test_a_full_disk_under_the_output_does_not_end_a_training(
+    discs: Path, tmp_path: Path, options: list[str], all_full: bool
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    with FULL.open("w") as full:
+        child = subprocess.run(
+            command(discs, run, *options),
+            stdout=full,
+            stderr=full if all_full else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert child.returncode == 0, child.stderr
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunEnded)
+    assert last.reason == "finished"
+    if not all_full:
+        assert child.stderr.count("No space left") == 1
+        assert "events.jsonl" in child.stderr
+        assert "Exception" not in child.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
+def test_a_reader_that_is_gone_ends_the_training(
+    discs: Path, tmp_path: Path, options: list[str]
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    with subprocess.Popen(command(discs, run, *options), stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        assert child.wait(120) == 1
+    assert run.state.exists()
+    assert not any(isinstance(event, RunEnded) for event in iter_events(run))
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+def test_a_note_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FULL.open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        console.note("Stopping after this step; the training is saved.")
+        console.drop_unwritten()
