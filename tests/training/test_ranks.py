@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ import psutil
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ConfigError
@@ -22,6 +26,7 @@ from pixelwise.events import EpochEnded, RunEnded, RunStarted
 from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
+from pixelwise.training import ranks as ranks_module
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.ranks import Ranks, count_processes, join_ranks
 from pixelwise.training.stepper import Stepper
@@ -302,6 +307,83 @@ def test_processes_are_counted(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert count_processes() == expected
+
+
+SALLOC = SRUN | {"SLURM_JOB_NAME": "interactive", "SLURM_NTASKS_PER_NODE": "2"}
+PLACE = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "RANK": "3"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (TORCHRUN | {"LOCAL_RANK": "1", "GROUP_RANK": "1"}, TorchElasticEnvironment),
+        (SRUN | TORCHRUN | {"LOCAL_RANK": "1", "GROUP_RANK": "1"}, TorchElasticEnvironment),
+        (SRUN | {"SLURM_JOB_NAME": "train", "SLURM_NTASKS_PER_NODE": "2"}, SLURMEnvironment),
+        (SALLOC, SLURMEnvironment),
+        (SALLOC | {"SLURM_JOB_NAME": "bash"}, SLURMEnvironment),
+        (SRUN, SLURMEnvironment),
+        (SALLOC | {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}, SLURMEnvironment),
+    ],
+    ids=["torchrun", "srun torchrun", "srun", "salloc", "a shell", "--ntasks alone", "a part"],
+)
+def test_what_was_counted_is_what_is_joined(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: type
+) -> None:
+    for name in [*TORCHRUN, *SALLOC, "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "LOCAL_RANK"]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environment | PLACE).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)
+    size, nodes = count_processes()
+    fabric = ranks_module._join(choose_compute("cpu"), size, nodes)
+    assert isinstance(fabric.strategy, DDPStrategy)
+    joined = fabric.strategy.cluster_environment
+    assert isinstance(joined, expected)
+    assert joined.creates_processes_externally, "no process starts others"
+    joined.validate_settings(num_devices=size // nodes, num_nodes=nodes)
+    assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (size, 3, 1)
+
+
+def test_machines_with_unequal_numbers_of_processes_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fabric, "launch", lambda _: None)
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", "3,2")
+    with pytest.raises(ConfigError, match="--ntasks-per-node"):
+        ranks_module._join(choose_compute("cpu"), 5, 2)
+
+
+STEP = """
+import torch
+from pixelwise.models.devices import choose_compute
+from pixelwise.training.ranks import join_ranks
+
+ranks = join_ranks(choose_compute("cpu"), deterministic=False)
+print(ranks.size, ranks.neighbours, int(ranks.total(torch.ones(1) + ranks.rank)))
+"""
+
+
+def test_srun_in_an_interactive_job_joins_its_processes(tmp_path: Path) -> None:
+    script = tmp_path / "step.py"
+    script.write_text(STEP)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    step = os.environ | {
+        "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "interactive", "SLURM_NODEID": "0",
+        "SLURM_NTASKS": "2", "SLURM_NNODES": "1", "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, script],
+            env=step | {"SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    assert [task.communicate(timeout=120)[0].strip() for task in tasks] == ["2 2 3"] * 2
 
 
 def test_several_processes_need_a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 
@@ -21,6 +24,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.models.devices import Compute
 
 T = TypeVar("T")
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun may be what srun starts, so it comes first
 
 
 class Ranks:
@@ -145,7 +149,7 @@ def join_ranks(compute: Compute, *, deterministic: bool) -> Ranks:
 def count_processes() -> tuple[int, int]:
     """Count the processes that torchrun or SLURM's srun has started, and their machines."""
     environment = os.environ
-    if "TORCHELASTIC_RUN_ID" in environment:
+    if _TORCHRUN in environment:
         size = int(environment["WORLD_SIZE"])
         return size, size // int(environment["LOCAL_WORLD_SIZE"])
     if "SLURM_STEP_ID" in environment:  # a batch script without srun is one process
@@ -171,6 +175,11 @@ def _join(compute: Compute, size: int, nodes: int) -> Fabric:
     if compute.device.type == "mps":
         raise ConfigError("Several processes cannot train on 'mps': start one, or use 'cpu'.")
     here = size // nodes
+    if "," in os.environ.get("SLURM_STEP_TASKS_PER_NODE", "") and _TORCHRUN not in os.environ:
+        raise ConfigError(
+            f"{size} processes are shared out unevenly among {nodes} machines: ask SLURM for "
+            "--ntasks-per-node, so that each machine has as many."
+        )
     if compute.device.type == "cuda" and torch.cuda.device_count() < here:
         raise ConfigError(
             f"{here} processes on this machine see {torch.cuda.device_count()} GPUs: each needs "
@@ -183,6 +192,25 @@ def _join(compute: Compute, size: int, nodes: int) -> Fabric:
         # The same graph in every step: what never gets a gradient is found out in the first.
         strategy=DDPStrategy(static_graph=True, gradient_as_bucket_view=True),
         precision=compute.fabric_precision,
+        plugins=[TorchElasticEnvironment() if _TORCHRUN in os.environ else _SlurmStep(size)],
     )
     fabric.launch()
     return fabric
+
+
+class _SlurmStep(SLURMEnvironment):
+    """The processes of one srun, however the job is called and their number was asked for.
+
+    Fabric's own goes by the job: it takes one called "bash" or "interactive", as those of salloc
+    are, for none, and refuses --ntasks without --ntasks-per-node.
+    """
+
+    def __init__(self, size: int) -> None:
+        ClusterEnvironment.__init__(self)  # without SLURMEnvironment's checks of the job
+        self._size = size
+
+    def world_size(self) -> int:
+        return self._size
+
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """Both were counted from the variables of the step."""
