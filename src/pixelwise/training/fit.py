@@ -25,6 +25,7 @@ from pixelwise.training.ranks import Ranks, join_ranks
 from pixelwise.training.saving import Saver, Story
 from pixelwise.training.setup import Setup, prepare
 from pixelwise.training.stepper import Stepper
+from pixelwise.training.switches import keeping_switches
 from pixelwise.training.tensorboard import iter_logged
 
 _NAMES = 5  # that an error message gives
@@ -58,17 +59,17 @@ def fit(config: TrainConfig) -> Iterator[Event]:
 
 
 def _fit(config: TrainConfig) -> Iterator[Event]:
-    ranks = _join_ranks(config)
-    run = ranks.share(lambda: require_new_run(config.run))
-    stepper = Stepper(prepare(config), ranks)
+    with _joining_ranks(config) as ranks:
+        run = ranks.share(lambda: require_new_run(config.run))
+        stepper = Stepper(prepare(config), ranks)
 
-    def begin(stack: ExitStack) -> None:
-        make_folder(run.path)
-        stack.enter_context(lock_run(run))
-        create_run(config)
+        def begin(stack: ExitStack) -> None:
+            make_folder(run.path)
+            stack.enter_context(lock_run(run))
+            create_run(config)
 
-    with _holding(ranks, begin), keeping_freed_memory():
-        yield from _record(create_training(stepper, run), resumed=False)
+        with _holding(ranks, begin), keeping_freed_memory():
+            yield from _record(create_training(stepper, run), resumed=False)
 
 
 def resume(path: str | Path) -> Iterator[Event]:
@@ -102,20 +103,21 @@ def resume(path: str | Path) -> Iterator[Event]:
 def _resume(path: str | Path) -> Iterator[Event]:
     run = open_run(path)
     config = run.read_config()
-    ranks = _join_ranks(config)
 
     def begin(stack: ExitStack) -> None:
         stack.enter_context(lock_run(run))
         _clean_up(run)
 
-    with _holding(ranks, begin), keeping_freed_memory():
+    with _joining_ranks(config) as ranks, _holding(ranks, begin), keeping_freed_memory():
         yield from _record(_restore(config, run, ranks), resumed=True)
 
 
-def _join_ranks(config: TrainConfig) -> Ranks:
-    """Join the other processes of a training."""
+@contextmanager
+def _joining_ranks(config: TrainConfig) -> Iterator[Ranks]:
+    """Join the other processes of a training; torch's switches are given back at its end."""
     compute = choose_training_compute(config)
-    return join_ranks(compute, deterministic=config.training.deterministic)
+    with keeping_switches(compute.device):
+        yield join_ranks(compute, deterministic=config.training.deterministic)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from torch import Tensor, distributed
 
 from pixelwise.errors import ConfigError
 from pixelwise.models.devices import Compute
+from pixelwise.training.switches import choose_algorithms
 
 T = TypeVar("T")
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun may be what srun starts, so it comes first
@@ -136,10 +137,7 @@ def join_ranks(compute: Compute, *, deterministic: bool) -> Ranks:
     ConfigError
         They cannot work together on this device.
     """
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
+    choose_algorithms(deterministic=deterministic)
     size, nodes = count_processes()
     if size == 1:
         return Ranks(_create_alone(compute))
