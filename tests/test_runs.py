@@ -48,10 +48,43 @@ def test_a_line_being_written_is_left_out(run: RunFolder) -> None:
     assert [event.message for event in iter_events(run)] == ["first"]
 
 
-def test_a_broken_line_is_named(run: RunFolder) -> None:
-    run.events.write_text("no event\n")
-    with pytest.raises(ReadError, match="Line 1"):
-        list(iter_events(run))
+ZEROS = b"\0" * 40
+DAMAGE = {
+    "zeros in the middle": (ZEROS + b"\n", b"", 1),
+    "zeros at the end": (b"", ZEROS, 0),
+    "zeros over the end of a line": (b'{"kind": "war' + ZEROS + b"\n", b"", 1),
+    "half an event before a whole one": (
+        b'{"kind": "war' + Warned(message="glued").to_json().encode() + b"\n", b"", 1,
+    ),
+    "bytes that are no text": (b"\xff\xfe\n\xff\n", b"\xff", 2),
+    "half a last line": (b"", b'{"kind": "war', 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("middle", "end", "lines"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_lines_are_left_out_and_mended_in_place(
+    run: RunFolder, middle: bytes, end: bytes, lines: int
+) -> None:
+    def told() -> list[str]:
+        return [event.message for event in iter_events(run) if isinstance(event, Warned)]
+
+    run.append(Warned(message="first\u2028line"))
+    with run.events.open("ab") as file:
+        file.write(middle)
+    run.append(Warned(message="second"))
+    whole = run.events.stat().st_size
+    with run.events.open("ab") as file:
+        file.write(end)
+    assert told() == ["first\u2028line", "second"]
+    assert run.mend_events() == lines
+    assert run.events.stat().st_size == whole
+    assert run.mend_events() == 0
+    run.append(Warned(message="third"))
+    assert told() == ["first\u2028line", "second", "third"]
+
+
+def test_a_story_that_has_not_begun_needs_no_mending(run: RunFolder) -> None:
+    assert run.mend_events() == 0
 
 
 def test_a_second_run_in_the_folder_is_refused(run: RunFolder) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise import summaries
+from pixelwise import runs
 from pixelwise.errors import ReadError
-from pixelwise.events import EpochEnded, Event, RunEnded
-from pixelwise.runs import RunFolder, lock_run, parse_line
+from pixelwise.events import EpochEnded, Event, RunEnded, parse_event
+from pixelwise.runs import RunFolder, lock_run
 from pixelwise.summaries import RunStory, list_runs, read_epochs, summarize_run
 from tests.test_events import EVENTS
 from tests.test_runs import run
@@ -54,11 +54,11 @@ def test_a_second_look_reads_on_from_the_first(
 ) -> None:
     read: list[str] = []
 
-    def count(line: str, number: int, run: RunFolder) -> Event:
+    def count(line: str) -> Event:
         read.append(line)
-        return parse_line(line, number, run)
+        return parse_event(line)
 
-    monkeypatch.setattr(summaries, "parse_line", count)
+    monkeypatch.setattr(runs, "parse_event", count)
     story = RunStory(run)
     run.append(EVENTS["run_started"])
     assert story.look().state == "interrupted"
@@ -69,6 +69,16 @@ def test_a_second_look_reads_on_from_the_first(
         file.write(b"\n")
     assert story.look().state == "failed"
     assert len(read) == 2
+
+
+def test_a_damaged_line_does_not_hide_the_run(run: RunFolder) -> None:
+    run.append(EVENTS["run_started"], EVENTS["epoch_ended"])
+    with run.events.open("ab") as file:
+        file.write(b"\0" * 512 + b"\n")
+    run.append(EVENTS["run_failed"])
+    story = RunStory(run)
+    assert (story.look().state, story.look().epoch) == ("failed", 1)
+    assert [found.state for found in list_runs(run.path)] == ["failed"]
 
 
 def test_one_that_cannot_be_read_does_not_hide_the_others(run: RunFolder) -> None:

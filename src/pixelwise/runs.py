@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,15 +132,30 @@ class RunFolder:
         except OSError as error:
             raise WriteError(f"Cannot write {self.events}: {error.strerror}.") from error
 
-    def mend_events(self) -> None:
-        """Cut off what a killed process or a power cut left of a last line."""
-        try:
-            data = self.events.read_bytes()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self.events, len(whole))
+    def mend_events(self) -> int:
+        """Mend what a killed process or a power cut left; gives the number of damaged lines.
+
+        What there is of a last line is cut off. Damaged lines become blank ones of the same length,
+        so that whoever follows the run can read on from where they are.
+        """
+        place = damaged = 0
+        for end, event in iter_lines(self):
+            damaged += event is None and self._blank(place, end - 1)
+            place = end
+        if self.events.exists() and self.events.stat().st_size > place:
+            os.truncate(self.events, place)
+        return damaged
+
+    def _blank(self, start: int, stop: int) -> bool:
+        """Overwrite bytes of the story with blanks; False if they were blanks."""
+        blanks = b" " * (stop - start)
+        with self.events.open("rb+") as file:
+            file.seek(start)
+            if file.read(stop - start) == blanks:
+                return False
+            file.seek(start)
+            file.write(blanks)
+        return True
 
 
 def require_new_run(path: Path) -> RunFolder:
@@ -263,26 +278,30 @@ def request_stop(run: RunFolder) -> None:
 
 
 def iter_events(run: RunFolder) -> Iterator[Event]:
-    """Read the events written so far; a last line that is not complete yet is left out."""
-    try:
-        lines = run.events.read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
-        return
-    for number, line in enumerate(lines, 1):
-        if not line.endswith("\n"):
-            return
-        yield parse_line(line, number, run)
+    """Read the events written so far, without damaged lines."""
+    return (event for _, event in iter_lines(run) if event is not None)
 
 
-def parse_line(line: str, number: int, run: RunFolder) -> Event:
-    """Read one line of a run's events.
+def iter_lines(run: RunFolder, start: int = 0) -> Iterator[tuple[int, Event | None]]:
+    """Read the lines of a run's story from byte `start` on; one not complete yet is left out.
 
-    Raises
+    Yields
     ------
-    ReadError
-        It is no event.
+    int, Event or None
+        Where the line ends, and its event; None for one that is damaged, as by a power cut.
     """
+    with suppress(FileNotFoundError), run.events.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            start += len(line)
+            yield start, _parse_line(line)
+
+
+def _parse_line(line: bytes) -> Event | None:
+    """Read one line; None if it is no event."""
     try:
-        return parse_event(line)
-    except ValueError as error:
-        raise ReadError(f"Line {number} of {run.events} is not an event: {error}") from error
+        return parse_event(line.decode())
+    except ValueError:
+        return None

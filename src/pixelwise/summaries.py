@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pixelwise.errors import PixelwiseError, ReadError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted
-from pixelwise.runs import RunFolder, is_training, iter_events, parse_line
+from pixelwise.runs import RunFolder, is_training, iter_events, iter_lines
 
 
 def read_epochs(run: RunFolder) -> list[EpochEnded]:
@@ -74,19 +74,14 @@ class RunStory:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._config = run.read_config()
-        self._place, self._lines = 0, 0
+        self._place = 0
         self._state = "waiting"
         self._epochs: list[EpochEnded] = []
 
     def look(self) -> RunSummary:
-        """Read on.
-
-        Raises
-        ------
-        ReadError
-            A line is no event.
-        """
-        for event in self._read_events():
+        """Read the lines that are new; damaged ones say nothing."""
+        for end, event in iter_lines(self.run, self._place):
+            self._place = end
             self._add(event)
         lost = self._state == "training" and not is_training(self.run)
         training, epochs = self._config.training, self._epochs
@@ -97,20 +92,7 @@ class RunStory:
             None if best is None else _score(best, training.shown_score), training.shown_score,
         )  # fmt: skip
 
-    def _read_events(self) -> Iterator[Event]:
-        """Read the complete lines that are new."""
-        try:
-            with self.run.events.open("rb") as file:
-                file.seek(self._place)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        return
-                    self._place, self._lines = self._place + len(line), self._lines + 1
-                    yield parse_line(line.decode("utf-8", "replace"), self._lines, self.run)
-        except FileNotFoundError:
-            return
-
-    def _add(self, event: Event) -> None:
+    def _add(self, event: Event | None) -> None:
         match event:
             case RunStarted():
                 self._state = "training"

@@ -382,6 +382,18 @@ def test_a_run_killed_before_its_first_state_begins_anew(discs: Path, tmp_path: 
     assert_same_run(run.path, tmp_path / "straight")
 
 
+def test_a_story_with_zeros_in_it_goes_on(discs: Path, tmp_path: Path) -> None:
+    events = fit(create_config(discs, tmp_path / "run"))
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    run = RunFolder(tmp_path / "run")
+    lines = run.events.read_bytes().splitlines(keepends=True)
+    run.events.write_bytes(b"".join([lines[0], b"\0" * 99 + b"\n", *lines[1:]]))
+    warned = [event.message for event in resume(run.path) if isinstance(event, Warned)]
+    assert sum("power cut (1)" in message for message in warned) == 1
+    assert summarize_run(run).state == "finished"
+
+
 def test_a_run_killed_before_its_last_event_gets_one(discs: Path, tmp_path: Path) -> None:
     list(fit(create_config(discs, tmp_path / "run")))
     run = RunFolder(tmp_path / "run")

@@ -29,6 +29,7 @@ from pixelwise.training.switches import keeping_switches
 from pixelwise.training.tensorboard import iter_logged
 
 _NAMES = 5  # that an error message gives
+Notes = tuple[str, ...]
 
 
 def fit(config: TrainConfig) -> Iterator[Event]:
@@ -63,10 +64,11 @@ def _fit(config: TrainConfig) -> Iterator[Event]:
         run = ranks.share(lambda: require_new_run(config.run))
         stepper = Stepper(prepare(config), ranks)
 
-        def begin(stack: ExitStack) -> None:
+        def begin(stack: ExitStack) -> Notes:
             make_folder(run.path)
             stack.enter_context(lock_run(run))
             create_run(config)
+            return ()
 
         with _holding(ranks, begin), keeping_freed_memory():
             yield from _record(create_training(stepper, run), resumed=False)
@@ -104,12 +106,14 @@ def _resume(path: str | Path) -> Iterator[Event]:
     run = open_run(path)
     config = run.read_config()
 
-    def begin(stack: ExitStack) -> None:
+    def begin(stack: ExitStack) -> Notes:
         stack.enter_context(lock_run(run))
-        _clean_up(run)
+        return _clean_up(run)
 
-    with _joining_ranks(config) as ranks, _holding(ranks, begin), keeping_freed_memory():
-        yield from _record(_restore(config, run, ranks), resumed=True)
+    with _joining_ranks(config) as ranks, _holding(ranks, begin) as notes, keeping_freed_memory():
+        training = _restore(config, run, ranks)
+        training.notes += notes
+        yield from _record(training, resumed=True)
 
 
 @contextmanager
@@ -121,20 +125,24 @@ def _joining_ranks(config: TrainConfig) -> Iterator[Ranks]:
 
 
 @contextmanager
-def _holding(ranks: Ranks, begin: Callable[[ExitStack], None]) -> Iterator[None]:
+def _holding(ranks: Ranks, begin: Callable[[ExitStack], Notes]) -> Iterator[Notes]:
     """Hold the run folder, in the first process; nobody goes on before it does."""
     with ExitStack() as stack:
-        ranks.share(lambda: begin(stack))
-        yield
+        yield ranks.share(lambda: begin(stack))
 
 
-def _clean_up(run: RunFolder) -> None:
-    """Mend what a killed process left behind."""
+def _clean_up(run: RunFolder) -> Notes:
+    """Mend what a killed process left behind; gives what the user should know of it."""
     _forget_old_stop(run)
     complete_run(run)
     for folder in (run.path, run.checkpoints, run.previews):
         remove_leftovers(folder)
-    run.mend_events()
+    damaged = run.mend_events()
+    note = (
+        f"Lines of {run.events} that were damaged, as by a power cut ({damaged}), are blank now: "
+        "curves may have gaps. The training itself goes on from its checkpoint."
+    )
+    return (note,) if damaged else ()
 
 
 def _forget_old_stop(run: RunFolder) -> None:
