@@ -97,6 +97,7 @@ def test_class_mappings() -> None:
         (ModelConfig, {"pretrained": True, "weights": "w.pth"}, "give one"),
         (TrainingConfig, {"learning_rate": 1e-9}, "must not exceed"),
         (TrainingConfig, {"device": "gpu"}, "device"),
+        (TrainingConfig, {"monitor": "last", "patience": 3}, "patience would never"),
         (PredictConfig, {"overlap": 1}, "overlap"),
     ],
 )

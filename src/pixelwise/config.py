@@ -268,6 +268,11 @@ class TrainingConfig(Config):
                 f"min_learning_rate {self.min_learning_rate:g} must not exceed "
                 f"learning_rate {self.learning_rate:g}"
             )
+        if self.monitor == "last" and self.patience is not None:
+            raise ValueError(
+                "monitor last takes every epoch for progress, so patience would never end the "
+                "training: leave it out, or monitor dice, iou, accuracy or loss"
+            )
         return self
 
 

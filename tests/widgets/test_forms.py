@@ -40,7 +40,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "save_minutes": 2.5,
         "optimizer": "sgd", "learning_rate": 0.02, "min_learning_rate": 1e-05,
         "weight_decay": 0.01, "momentum": 0.5, "schedule": "plateau", "warmup_epochs": 2.0,
-        "cycle_epochs": 3.0, "plateau_epochs": 2, "patience": 9, "monitor": "last",
+        "cycle_epochs": 3.0, "plateau_epochs": 2, "patience": 9, "monitor": "iou",
         "normalization": "percentile", "device": "cuda:1", "precision": "fp32", "seed": 5,
         "deterministic": True, "compile": True, "sync_batch_norm": True, "keep_every": 10,
         "previews": 0, "tensorboard": True,
