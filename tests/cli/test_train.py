@@ -13,7 +13,7 @@ import pytest
 
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded, RunEnded, parse_event
-from pixelwise.runs import RunFolder, create_run, iter_events, lock_run
+from pixelwise.runs import RunFolder, create_run, iter_events, lock_run, request_stop
 from tests.test_events import EVENTS
 
 SMALL = (
@@ -167,6 +167,19 @@ def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path
     last = list(iter_events(run))[-1]
     assert isinstance(last, RunEnded)
     assert last.reason == "finished"
+
+
+def test_a_stop_asked_for_while_the_command_starts_counts(
+    pixelwise: Callable, discs: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert pixelwise("train", discs, "--out", run.path, "--epochs", 1, *SMALL).status == 0
+    run.config.write_text(run.config.read_text().replace("epochs: 1", "epochs: 9"))
+    request_stop(run)  # this process began before
+    assert pixelwise("resume", run.path).status == 0
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunEnded)
+    assert (last.reason, last.epochs_done) == ("stopped", 1)
 
 
 def test_stop_asks_a_training_by_a_file(pixelwise: Callable, tmp_path: Path) -> None:

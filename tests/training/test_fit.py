@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -380,6 +381,23 @@ def test_a_run_killed_before_its_first_state_begins_anew(discs: Path, tmp_path: 
     events = list(resume(run.path))
     assert any("begins anew" in event.message for event in events if isinstance(event, Warned))
     assert_same_run(run.path, tmp_path / "straight")
+
+
+def test_a_request_to_stop_counts_from_when_the_run_was_asked_to_go_on(
+    discs: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    events = fit(create_config(discs, run.path))
+    next(events)
+    events.close()
+    request_stop(run)
+    asked = run.stop_request.stat().st_mtime
+    ended = finish(resume(run.path, since=asked))
+    assert (ended.reason, ended.epochs_done) == ("stopped", 0)
+    request_stop(run)
+    os.utime(run.stop_request, (asked, asked))
+    ended = finish(resume(run.path))
+    assert (ended.reason, ended.epochs_done) == ("finished", 2)
 
 
 def test_a_story_with_zeros_in_it_goes_on(discs: Path, tmp_path: Path) -> None:

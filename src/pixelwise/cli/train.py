@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import click
+import psutil
 import yaml
 
 from pixelwise.cli.console import create_table, note, out, say, write_json
@@ -72,8 +73,9 @@ def resume(run: Path, as_json: bool) -> None:
     """Go on with the training in the folder RUN, exactly where it was."""
     from pixelwise.training.fit import resume as resume_training
 
+    asked = psutil.Process().create_time()  # who started it may want it stopped before it is ready
     with stop_on_signals(open_run(run)):
-        show_events(resume_training(run), as_json=as_json)
+        show_events(resume_training(run, since=asked), as_json=as_json)
 
 
 @click.command()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-
-import psutil
 
 from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
@@ -74,7 +73,7 @@ def _fit(config: TrainConfig) -> Iterator[Event]:
             yield from _record(create_training(stepper, run), resumed=False)
 
 
-def resume(path: str | Path) -> Iterator[Event]:
+def resume(path: str | Path, *, since: float | None = None) -> Iterator[Event]:
     """Go on with a training that was stopped or cut off, from its last checkpoint.
 
     One that was cut off before its first checkpoint begins anew.
@@ -83,6 +82,9 @@ def resume(path: str | Path) -> Iterator[Event]:
     ----------
     path : path
         The run folder.
+    since : float, optional
+        Requests to stop that were made earlier, in seconds since 1970, were for a process that was
+        killed and are forgotten; the moment when the iteration begins, if not given.
 
     Yields
     ------
@@ -97,17 +99,18 @@ def resume(path: str | Path) -> Iterator[Event]:
         There is no run, or all its checkpoints are damaged.
     """
     try:
-        yield from _resume(path)
+        yield from _resume(path, time.time() if since is None else since)
     finally:
         release()
 
 
-def _resume(path: str | Path) -> Iterator[Event]:
+def _resume(path: str | Path, since: float) -> Iterator[Event]:
     run = open_run(path)
     config = run.read_config()
 
     def begin(stack: ExitStack) -> Notes:
         stack.enter_context(lock_run(run))
+        _forget_old_stop(run, since)
         return _clean_up(run)
 
     with _joining_ranks(config) as ranks, _holding(ranks, begin) as notes, keeping_freed_memory():
@@ -133,7 +136,6 @@ def _holding(ranks: Ranks, begin: Callable[[ExitStack], Notes]) -> Iterator[Note
 
 def _clean_up(run: RunFolder) -> Notes:
     """Mend what a killed process left behind; gives what the user should know of it."""
-    _forget_old_stop(run)
     complete_run(run)
     for folder in (run.path, run.checkpoints, run.previews):
         remove_leftovers(folder)
@@ -145,10 +147,10 @@ def _clean_up(run: RunFolder) -> Notes:
     return (note,) if damaged else ()
 
 
-def _forget_old_stop(run: RunFolder) -> None:
-    """Remove a request that a killed process left; one made since this process began holds."""
+def _forget_old_stop(run: RunFolder, since: float) -> None:
+    """Remove a request to stop that a killed process left."""
     with suppress(FileNotFoundError):
-        if run.stop_request.stat().st_mtime < psutil.Process().create_time():
+        if run.stop_request.stat().st_mtime < since:
             run.stop_request.unlink()
 
 
