@@ -57,7 +57,7 @@ def test_a_training_on_mapped_planes_has_the_same_bits(
     list(fit(create_config(discs, tmp_path / "held")))
     monkeypatch.setattr(planes_module, "MEMORY_SHARE", 0)
     if resident:
-        monkeypatch.setattr("pixelwise.training.batches._read_memory", lambda _: 2**40)
+        monkeypatch.setattr("pixelwise.training.batches._measure_free", lambda _: 2**40)
     made, map_planes = [], planes_module._map_planes
 
     def note(*args: Any) -> list[Plane]:
