@@ -106,8 +106,10 @@ def list_trials(parts: Iterable[str]) -> Iterator[Trial]:
 
 def prepare(data: Path, out: Path) -> None:
     """Make OUT/<data set>/train and /test, unless they are there."""
-    if out.exists():
+    if (out / "monuseg" / "train").exists():  # the last thing made
         return
+    for name in DATA:
+        shutil.rmtree(out / name, ignore_errors=True)
     train, test = split(data / "dsb2018" / "stage1_train.zip", out / "dsb2018" / "source")
     for folder in sorted(train.iterdir())[90:] + sorted(test.iterdir())[40:]:  # by random ids
         shutil.rmtree(folder)
@@ -152,7 +154,7 @@ def read(path: Path) -> dict[Trial, float]:
     if not path.exists():
         return {}
     with path.open(newline="") as file:
-        return {Trial(*row[:4]): float(row[4]) for row in csv.reader(file)}
+        return {Trial(*row[:4]): float(row[4]) for row in csv.reader(file) if len(row) == 5}
 
 
 def tabulate(found: dict[Trial, float], part: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.atomic import create_array, replacing, replacing_folder, write_text
+from pixelwise.atomic import create_array, forget_cached, replacing, replacing_folder, write_text
 from pixelwise.errors import DataError, WriteError
 
 
@@ -38,6 +40,19 @@ def test_a_full_disk_is_a_write_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="No space left"), replacing(target):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_system_that_takes_no_advice_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    (tmp_path / "a").write_text("b")
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_DONTNEED", 4, raising=False)
+    forget_cached(tmp_path / "a")
+    assert (tmp_path / "a").read_text() == "b"
 
 
 def test_room_for_an_array_is_taken_at_once(tmp_path: Path) -> None:

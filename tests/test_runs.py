@@ -83,6 +83,14 @@ def test_damaged_lines_are_left_out_and_mended_in_place(
     assert told() == ["first\u2028line", "second", "third"]
 
 
+def test_events_of_another_version_are_kept(run: RunFolder) -> None:
+    text = '{"kind": "tea_made", "time": 1.0}\n'
+    run.events.write_text(text)
+    assert list(iter_events(run)) == []
+    assert run.mend_events() == 0
+    assert run.events.read_text() == text
+
+
 def test_a_story_that_has_not_begun_needs_no_mending(run: RunFolder) -> None:
     assert run.mend_events() == 0
 

@@ -243,7 +243,7 @@ def flush_file(path: Path) -> None:
 def forget_cached(path: Path) -> None:
     """Have the next reader of a flushed file ask the disk, where the system can be told so."""
     if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
+        with suppress(OSError), path.open("rb") as file:  # it is advice
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

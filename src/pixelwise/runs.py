@@ -19,6 +19,7 @@ Whoever trains writes; everybody else reads, follows, or asks to stop.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,14 +148,14 @@ class RunFolder:
         return damaged
 
     def _blank(self, start: int, stop: int) -> bool:
-        """Overwrite bytes of the story with blanks; False if they were blanks."""
-        blanks = b" " * (stop - start)
+        """Overwrite a line with blanks; False if it is blank, or another version's event."""
         with self.events.open("rb+") as file:
             file.seek(start)
-            if file.read(stop - start) == blanks:
+            line = file.read(stop - start)
+            if not line.strip() or _is_json(line):
                 return False
             file.seek(start)
-            file.write(blanks)
+            file.write(b" " * len(line))
         return True
 
 
@@ -297,6 +298,15 @@ def iter_lines(run: RunFolder, start: int = 0) -> Iterator[tuple[int, Event | No
                 return
             start += len(line)
             yield start, _parse_line(line)
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line was written whole."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_line(line: bytes) -> Event | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from pixelwise.datasets import load_dataset
@@ -15,7 +16,7 @@ from pixelwise.images import write_tiff
 from pixelwise.training import planes as planes_module
 from pixelwise.training.fit import fit
 from pixelwise.training.planes import Plane, fit_memory, read_planes
-from pixelwise.training.setup import _measure
+from pixelwise.training.setup import _measure, prepare
 from tests.training.conftest import assert_same_run, create_config, write_discs
 
 
@@ -73,6 +74,23 @@ def test_a_training_on_mapped_planes_has_the_same_bits(
     ] == [sorted(p.name for p in (tmp_path / "held").rglob("*"))] * 2
 
 
+def test_the_user_is_told_and_the_run_folder_stays_empty(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planes_module, "MEMORY_SHARE", 0)
+    (tmp_path / "run").mkdir()
+    made, create = list[Path](), tempfile.TemporaryFile
+
+    def note(dir: Path) -> object:  # noqa: A002  tempfile's name for it
+        made.append(dir)
+        return create(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", note)
+    setup = prepare(create_config(discs, tmp_path / "run"))
+    assert set(made) == {tmp_path}  # elsewhere than on Linux the file has a name
+    assert str(tmp_path) in setup.notes[-1]
+
+
 def test_memory_is_shared_by_the_processes_of_a_machine(
     discs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +100,7 @@ def test_memory_is_shared_by_the_processes_of_a_machine(
     class Memory:
         available = 4 * needed
 
-    monkeypatch.setattr(planes_module.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(psutil, "virtual_memory", Memory)
     assert fit_memory(samples, sharing=2)
     assert not fit_memory(samples, sharing=3)
 

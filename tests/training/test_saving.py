@@ -18,10 +18,12 @@ from torch import Tensor
 from pixelwise import atomic
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, Warned
-from pixelwise.runs import RunFolder, iter_events
+from pixelwise.runs import RunFolder, is_training, iter_events
+from pixelwise.training import saving
 from pixelwise.training.checkpoints import Checkpoints, Content
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.previews import PreviewSet
+from pixelwise.training.saving import Saver, Story
 from pixelwise.training.stepper import Stepper
 from tests.training.conftest import assert_same_result, assert_same_run, create_config, read_state
 
@@ -169,6 +171,39 @@ def test_the_training_goes_on_while_a_state_is_written(
     list(fit(create_config(discs, tmp_path / "run", training={"epochs": 2})))
     assert set(steps) == {0, 1}
     assert read_state(tmp_path / "run")["progress"]["epoch"] == 2
+
+
+def test_a_state_that_cannot_be_copied_is_written_at_once(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_content: object) -> Content:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    list(fit(create_config(discs, tmp_path / "straight")))
+    monkeypatch.setattr(saving, "copy_to_host", fail)
+    list(fit(create_config(discs, tmp_path / "run")))
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_the_run_is_held_until_nothing_is_being_written(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, close, held = Story.add, Saver.close, []
+
+    def fail(self: Story, event: Event) -> Iterator[Event]:
+        if isinstance(event, EpochEnded):
+            raise KeyError("a fault")
+        return add(self, event)
+
+    def look_and_close(self: Saver) -> None:
+        held.append(is_training(self.run))
+        close(self)
+
+    monkeypatch.setattr(Story, "add", fail)
+    monkeypatch.setattr(Saver, "close", look_and_close)
+    with pytest.raises(KeyError, match="a fault"):
+        list(fit(create_config(discs, tmp_path / "run")))
+    assert held == [True]
 
 
 def test_nothing_is_being_written_when_a_training_is_left(

@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_made_is_said_after_the_first_epoch(
     tmp_path: Path, epochs: list[EpochEnded]
 ) -> None:
     (tmp_path / "tensorboard").touch()
-    events = list(iter_logged(iter(epochs), tmp_path / "tensorboard"))
+    events = list(iter_logged((event for event in epochs), tmp_path / "tensorboard"))
     assert [type(event) for event in events] == [EpochEnded, Warned, EpochEnded, EpochEnded]
 
 

@@ -83,7 +83,10 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         if is_memory_error(error):
-            return show_error(BudgetError(explain_memory_error(error)))
+            full = BudgetError(explain_memory_error(error))
+            for where in getattr(error, "__notes__", []):
+                full.add_note(where)
+            return show_error(full)
         return show_unexpected(error)
     return status if isinstance(status, int) else 0
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.errors import BudgetError, ConfigError
+from pixelwise.host_memory import measure_host_memory
 
 VARIABLE = "PIXELWISE_MEMORY_BUDGET"
 _SHARE = 0.5
@@ -30,9 +31,7 @@ def read_budget() -> int:
     text = os.environ.get(VARIABLE)
     if text:
         return parse_bytes(text)
-    import psutil
-
-    return int(psutil.virtual_memory().available * _SHARE)
+    return int(measure_host_memory() * _SHARE)
 
 
 def parse_bytes(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from pixelwise.atomic import make_folder, remove_leftovers
@@ -49,8 +49,8 @@ def fit(config: TrainConfig) -> Iterator[Event]:
     ------
     PixelwiseError
         The data, the settings or the run folder cannot be used, said before the first step; or a
-        fault that the training could not get over, said as `RunFailed` too. So is any other error,
-        whose traceback is added to the run's ``log.txt``.
+        fault that the training could not get over, said as `RunFailed` too. Once it has begun, so
+        is any other error, whose traceback is added to the run's ``log.txt``.
     """
     try:
         yield from _fit(config)
@@ -222,8 +222,9 @@ def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
             return
         if training.stepper.config.tensorboard:
             events = iter_logged(events, run.path / "tensorboard")
-        for event in events:
-            yield from story.add(event)
+        with closing(events):  # nothing is being written any more when the run folder is let go
+            for event in events:
+                yield from story.add(event)
         story.close()
     except Exception as error:
         _keep_traceback(error, run)

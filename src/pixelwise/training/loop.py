@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,7 +50,7 @@ class Training:
     _losses: list[Tensor] = field(default_factory=list, init=False)
     _saved: float = field(default_factory=time.perf_counter, init=False)
 
-    def iter_events(self, *, resumed: bool) -> Iterator[Event]:
+    def iter_events(self, *, resumed: bool) -> Generator[Event, None, None]:
         """Train all epochs that are left."""
         started = time.perf_counter()
         previews = PreviewSet(self.stepper, self.run if self.saver.writes else None)
@@ -65,6 +65,9 @@ class Training:
             if not self._read_losses():  # else an older state is the better one to go on from
                 self.saver.is_behind = True
                 list(self.saver.finish(self.stepper, self.progress))
+            raise
+        except Exception:
+            yield from self.saver.settle(then="")
             raise
         finally:
             self.saver.close()
@@ -168,7 +171,7 @@ class Training:
                 "rate each. Start a new run with a lower --learning-rate, another --loss, or "
                 f"--precision fp32; the best model so far is {self.run.model}, if it is there."
             )
-        yield from self.saver.settle()
+        yield from self.saver.settle(then="")
         checkpoints, network = self.saver.checkpoints, self.stepper.setup.network
         state = self.stepper.ranks.share(lambda: checkpoints.load_start(network))
         self.progress = self.stepper.restore(state)

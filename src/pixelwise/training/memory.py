@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-import psutil
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pixelwise.config import MOST_AUTO_BATCH
 from pixelwise.errors import BudgetError, is_memory_error
+from pixelwise.host_memory import measure_host_memory
 from pixelwise.models.devices import free_cache
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.summary import count_activation_bytes
@@ -39,13 +39,14 @@ def measure_available(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) + unused
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return int(psutil.virtual_memory().available)
+    return measure_host_memory()
 
 
 def choose_batch_size(setup: Setup, device: torch.device, *, sharing: int = 1) -> int:
     """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
-    A GPU is asked by a step on an empty batch; elsewhere the memory is estimated. The optimiser's
+    A GPU is asked by a step on an empty batch; elsewhere the memory is estimated, of bf16 as much
+    as of single precision. The optimiser's
     state is taken to be there already.
 
     Parameters

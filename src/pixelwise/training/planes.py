@@ -14,10 +14,10 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from pixelwise.datasets import Sample
 from pixelwise.errors import DataError, PixelwiseError, WriteError
+from pixelwise.host_memory import measure_host_memory
 
 Array = npt.NDArray[Any]
 MEMORY_SHARE = 0.5
@@ -61,7 +61,7 @@ def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:
     sharing : int
         Processes on this machine that each hold them.
     """
-    return _count_bytes(samples) * sharing <= MEMORY_SHARE * psutil.virtual_memory().available
+    return _count_bytes(samples) * sharing <= MEMORY_SHARE * measure_host_memory()
 
 
 def read_planes(samples: Sequence[Sample], *, folder: Path | None = None) -> list[Plane]:

@@ -20,15 +20,16 @@ from typing import Literal
 from torch import Tensor
 
 from pixelwise.cards import Card
-from pixelwise.errors import WriteError
+from pixelwise.errors import WriteError, is_memory_error
 from pixelwise.events import Event, ModelSaved, Warned
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder
-from pixelwise.training.checkpoints import Checkpoints, Progress, collect, copy_to_host
+from pixelwise.training.checkpoints import Checkpoints, Content, Progress, collect, copy_to_host
 from pixelwise.training.stepper import Stepper
 
 Reason = Literal["best", "kept", "final"]
 _LATER = "The training goes on and tries again after the next epoch."
+_AGAIN = "It is tried again at once."
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class Saver:
             self.is_behind = True
             yield Warned(message=f"{error} {_LATER}")
 
-    def settle(self) -> Iterator[Event]:
-        """Wait for the state that is being written, and say so if it could not be."""
+    def settle(self, then: str = _LATER) -> Iterator[Event]:
+        """Wait for the state that is being written; say if it could not be, and what is next."""
         if self._writing is None:
             return
         writing, self._writing = self._writing, None
@@ -132,7 +133,7 @@ class Saver:
             writing.result()
         except WriteError as error:
             self.is_behind = True
-            yield Warned(message=f"{error} {_LATER}")
+            yield Warned(message=f"{error} {then}".rstrip())
 
     def close(self) -> None:
         """Wait until nothing is being written any more."""
@@ -146,7 +147,7 @@ class Saver:
         WriteError
             It still cannot be written.
         """
-        yield from self.settle()
+        yield from self.settle(_AGAIN)
         yield from self._write_waiting()
         if self.is_behind and self.writes:
             self._write_state(stepper, progress)
@@ -164,11 +165,22 @@ class Saver:
         with suppress(WriteError):  # a story with gaps is better than a training without states
             self.run.flush_events()
         content = collect(stepper.setup.network, stepper.others, progress=progress)
-        if meanwhile:
-            self._writing = self._thread.submit(self.checkpoints.save, copy_to_host(content))
-        else:
+        copied = _copy_if_it_fits(content) if meanwhile else None
+        if copied is None:
             self.checkpoints.save(content)
+        else:
+            self._writing = self._thread.submit(self.checkpoints.save, copied)
         self.is_behind = False
+
+
+def _copy_if_it_fits(content: Content) -> Content | None:
+    """Copy a state; None where the host's memory is full."""
+    try:
+        return dict(copy_to_host(content))
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_error(error):
+            raise
+    return None
 
 
 class Story:

@@ -32,7 +32,7 @@ from pixelwise.normalization import (
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.losses import Loss, create_loss
-from pixelwise.training.planes import Plane, fit_memory, read_planes
+from pixelwise.training.planes import MEMORY_SHARE, Plane, fit_memory, read_planes
 from pixelwise.training.ranks import count_processes
 from pixelwise.training.store import PatchStore
 
@@ -113,7 +113,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         augmentation=augmentation,
         card=card,
         understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
-        notes=tuple(map(str, data.problems)),
+        notes=(*map(str, data.problems), *_describe_mapping(folder)),
         fingerprint=_fingerprint(data, training=planes, validation=validation_planes),
     )
 
@@ -126,8 +126,19 @@ def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
     size, machines = count_processes()
     if fit_memory(samples, sharing=size // machines):
         return None
-    run = config.run.absolute()
-    return next(folder for folder in (run, *run.parents) if folder.is_dir())
+    # not the run's own folder, which must be empty at the start
+    return next(folder for folder in config.run.absolute().parents if folder.is_dir())
+
+
+def _describe_mapping(folder: Path | None) -> tuple[str, ...]:
+    """Tell the user of images that are not in memory."""
+    if folder is None:
+        return ()
+    note = (
+        f"The decoded images would take more than {MEMORY_SHARE:.0%} of the free memory: they are "
+        f"read from a file on the disk of {folder}, which is slower."
+    )
+    return (note,)
 
 
 def create_validation_store(

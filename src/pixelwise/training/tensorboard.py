@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-def iter_logged(events: Iterator[Event], folder: Path) -> Iterator[Event]:
+def iter_logged(events: Generator[Event, None, None], folder: Path) -> Generator[Event, None, None]:
     """Give events on, and write those of epochs as TensorBoard logs into `folder`.
 
     A disk that does not take the logs ends them, not the training.
@@ -26,10 +26,11 @@ def iter_logged(events: Iterator[Event], folder: Path) -> Iterator[Event]:
     """
     logs = _Logs(folder)
     try:
-        for event in events:
-            yield event
-            if isinstance(event, EpochEnded):
-                yield from logs.add(event)
+        with closing(events):
+            for event in events:
+                yield event
+                if isinstance(event, EpochEnded):
+                    yield from logs.add(event)
     finally:
         logs.close()
 

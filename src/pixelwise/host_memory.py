@@ -1,0 +1,53 @@
+"""The memory that this process may still take: what the machine has free, or what its job may.
+
+Clusters and containers give a job less than the machine has, and end it when it takes more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_FILES = {  # of Linux's control groups, versions 2 and 1: limit, use, and what is cached of files
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def measure_host_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may still take; `root` holds Linux's ``proc`` and ``sys``."""
+    import psutil  # takes a tenth of a second
+
+    free = int(psutil.virtual_memory().available)
+    return max(min([free, *_iter_free_in_groups(root)]), 0)
+
+
+def _iter_free_in_groups(root: Path) -> Iterator[int]:
+    """Bytes that are left of each limit that this process is under."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not on Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        kind = next((name for name in controllers.split(",") if name in _FILES), None)
+        if kind is None:
+            continue
+        top = root / "sys/fs/cgroup" / kind
+        own = top / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(top):
+                yield from _read_free(folder, _FILES[kind])
+
+
+def _read_free(folder: Path, names: tuple[str, str, str]) -> Iterator[int]:
+    """Bytes that are left of a group's limit, if it has one."""
+    limit, use, cached = names
+    try:
+        allowed = int((folder / limit).read_text())  # "max" is none
+        used = int((folder / use).read_text())
+        match = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        return
+    yield allowed - used + (int(match[1]) if match else 0)
