@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixelwise.events import RunStarted
 from pixelwise.training.compute import choose_training_compute
+from pixelwise.training.fit import fit
 from tests.training.conftest import create_config
 
 
@@ -40,3 +42,13 @@ def test_bf16_is_taken_where_it_is_faster(
             training={"precision": precision},
         )
         assert choose_training_compute(config).precision == found
+
+
+def test_the_format_is_said_by_the_story_alone(
+    discs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    started = next(fit(create_config(discs, tmp_path / "run", training={"precision": "bf16"})))
+    assert isinstance(started, RunStarted)
+    assert (started.precision, started.precision_reason) == ("bf16", "asked for")
+    assert "Precision" not in caplog.text

@@ -7,8 +7,10 @@ batch. What depends on clocks, files or signals is decided by the first process,
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -139,9 +141,22 @@ def join_ranks(compute: Compute, *, deterministic: bool) -> Ranks:
     """
     choose_algorithms(deterministic=deterministic)
     size, nodes = count_processes()
-    if size == 1:
-        return Ranks(_create_alone(compute))
-    return Ranks(_join(compute, size, nodes), size // nodes)
+    with _silencing_fabric():
+        if size == 1:
+            return Ranks(_create_alone(compute))
+        return Ranks(_join(compute, size, nodes), size // nodes)
+
+
+@contextmanager
+def _silencing_fabric() -> Iterator[None]:
+    """Keep Fabric from printing what `RunStarted` says in the words of this project."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def count_processes() -> tuple[int, int]:
