@@ -12,6 +12,7 @@ from torch import nn
 
 from pixelwise.architectures import list_architectures
 from pixelwise.errors import ConfigError, UnknownNameError
+from pixelwise.models.registry import create_model
 from pixelwise.models.smp import (
     _ARCHITECTURES,
     _translate,
@@ -41,6 +42,15 @@ def test_the_decoder_is_smps_own() -> None:
     image = torch.randn(1, 3, 64, 64)
     assert torch.equal(ours(image), theirs(image))
     assert set(ours.state_dict()) == set(theirs.state_dict())
+
+
+@pytest.mark.parametrize("name", ["unet", "unetplusplus", "fpn"])
+def test_running_statistics_follow_short_trainings(name: str) -> None:
+    with torch.device("meta"):
+        network = create_model(name, encoder="efficientnet-b0")
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) > 30
+    assert {norm.momentum for norm in norms} == {0.1}
 
 
 @pytest.mark.parametrize(("stride", "rates"), [(8, {12, 24, 36}), (16, {6, 12, 18})])

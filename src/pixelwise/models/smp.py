@@ -32,6 +32,7 @@ _ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "dpt": smp.DPT,
 }
 _DILATED = {"deeplabv3", "deeplabv3plus", "pan"}
+_LEAST_MOMENTUM = 0.1  # torch's default
 # PAN pools the map at stride 16 three times. DPT halves the transformer's map once more.
 _SMALLEST_PX = {"pan": 128}
 _STRIDE_FACTORS = {"dpt": 2}
@@ -133,11 +134,13 @@ def create_smp_model(
     require_encoder(encoder)
     arguments = _translate(name, options)
     try:
-        return _ARCHITECTURES[name](
+        model = _ARCHITECTURES[name](
             encoder, encoder_weights=None, in_channels=in_channels, classes=classes, **arguments
         )
     except Exception as error:
         raise ConfigError(_describe_misfit(name, encoder, error)) from error
+    _shorten_averages(model)
+    return model
 
 
 def create_encoder(name: str, in_channels: int) -> nn.Module:
@@ -155,7 +158,20 @@ def create_encoder(name: str, in_channels: int) -> nn.Module:
         encoder: nn.Module = get_encoder(name, in_channels=in_channels, depth=5, weights=None)
     except Exception as error:
         raise ConfigError(_describe_misfit("unet", name, error)) from error
+    _shorten_averages(encoder)
     return encoder
+
+
+def _shorten_averages(network: nn.Module) -> None:
+    """Let the running statistics of batch norms be those of the last ten or so steps.
+
+    EfficientNet's are those of a hundred, for a training as long as ImageNet's. After 138 steps
+    UNet++ with efficientnet-b4 scored 0.36 (Dice, DSB2018) by them, and 0.75 by these, with the
+    same weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+            module.momentum = max(module.momentum, _LEAST_MOMENTUM)
 
 
 def list_encoders() -> tuple[str, ...]:
