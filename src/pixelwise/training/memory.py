@@ -46,8 +46,7 @@ def choose_batch_size(setup: Setup, device: torch.device, *, sharing: int = 1) -
     """Largest power of two, up to `MOST_AUTO_BATCH`, whose training step fits the free memory.
 
     A GPU is asked by a step on an empty batch; elsewhere the memory is estimated, of bf16 as much
-    as of single precision. The optimiser's
-    state is taken to be there already.
+    as of single precision. The optimiser's state is taken to be there already.
 
     Parameters
     ----------
