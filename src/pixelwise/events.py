@@ -67,7 +67,8 @@ class EpochEnded(_Event):
     """One epoch with its validation.
 
     Losses are means over patches; `scores` are those of the validation images (macro over the
-    foreground classes for Dice and IoU), null where a score is not defined.
+    foreground classes for Dice and IoU), null where a score is not defined. `patches_per_second` is
+    that of the steps, null where the training went on with the epoch's validation.
     """
 
     kind: Literal["epoch_ended"] = "epoch_ended"
@@ -79,7 +80,7 @@ class EpochEnded(_Event):
     class_dice: dict[str, Scalar]
     learning_rate: float
     seconds: float
-    patches_per_second: float
+    patches_per_second: Scalar
     best: bool
 
 

@@ -17,12 +17,13 @@ from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed,
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
-from pixelwise.summaries import summarize_run
+from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import fit as fit_module
 from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.planes import Plane
 from pixelwise.training.stepper import Stepper
+from pixelwise.training.store import Batch
 from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
 
 
@@ -128,6 +129,37 @@ def test_stopped_and_resumed_equals_uninterrupted(
         for name in ("straight", "stopped")
     ]  # fmt: skip
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_stopped_within_a_validation_and_resumed_equals_uninterrupted(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"training": {"epochs": 3, "batch_size": 2}, "patches": {"size": 32}}
+    finish(fit(create_config(discs, tmp_path / "straight", **sections)))
+    run = RunFolder(tmp_path / "stopped")
+    score, scored = Stepper._score, []
+
+    def score_and_ask(self: Stepper, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        scored.append(self.setup.validation)
+        batches = -(-len(self.setup.validation) // 2)
+        assert batches > 1
+        if len(scored) == batches + 1:  # the first batch of the second epoch
+            request_stop(run)
+        return score(self, parts)
+
+    monkeypatch.setattr(Stepper, "_score", score_and_ask)
+    ended = finish(fit(create_config(discs, run.path, **sections)))
+    assert (ended.reason, ended.epochs_done) == ("stopped", 1)
+    assert len(scored) == -(-len(scored[0]) // 2) + 1, "not a batch more"
+    assert finish(resume(run.path)).epochs_done == 3
+    assert_same(weights(tmp_path / "straight"), weights(run.path))
+    straight, stopped = (
+        read_epochs(RunFolder(tmp_path / name)) for name in ("straight", "stopped")
+    )
+    assert [e.patches_per_second is None for e in stopped] == [False, True, False]
+    for one, other in zip(straight, stopped, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-6)
+        assert (one.validation_loss, one.scores) == (other.validation_loss, other.scores)
 
 
 def test_a_closed_generator_can_be_resumed(discs: Path, tmp_path: Path) -> None:

@@ -41,9 +41,23 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded
 from pixelwise.runs import RunFolder, request_stop
 from pixelwise.training.fit import fit, resume
+from pixelwise.training.stepper import Stepper
+
+validate = Stepper.validate
+
+def stop_in_validation(run):
+    def ask_and_validate(self, *arguments):
+        if self.ranks.rank == 1:  # the other one may have scored its patches by then
+            request_stop(run)
+        return validate(self, *arguments)
+
+    Stepper.validate = ask_and_validate
 
 for job in json.loads(Path(sys.argv[1]).read_text()):
     config = TrainConfig.from_yaml(job["config"])
+    Stepper.validate = validate
+    if job["stop_in_validation"]:
+        stop_in_validation(RunFolder(config.run))
     try:
         for event in resume(config.run) if job["resume"] else fit(config):
             if isinstance(event, EpochEnded) and event.epoch == job["stop_after"]:
@@ -53,8 +67,19 @@ for job in json.loads(Path(sys.argv[1]).read_text()):
 """
 
 
-def job(config: TrainConfig, *, resume: bool = False, stop_after: int = 0) -> dict[str, Any]:
-    return {"config": config.to_yaml(), "resume": resume, "stop_after": stop_after}
+def job(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    stop_after: int = 0,
+    stop_in_validation: bool = False,
+) -> dict[str, Any]:
+    return {
+        "config": config.to_yaml(),
+        "resume": resume,
+        "stop_after": stop_after,
+        "stop_in_validation": stop_in_validation,
+    }
 
 
 def start_in_two(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -133,6 +158,7 @@ def trained(folder: Path, make: Any) -> str:
         job(make("two")),
         job(make("few", batch_size=3)),
         job(make("divided"), resume=True),
+        job(make("validating"), stop_in_validation=True),
     ]  # fmt: skip
     return train_in_two(folder, *jobs)
 
@@ -191,6 +217,19 @@ def test_stopped_in_two_goes_on_in_one(trained: str, make: Any, alone: TrainConf
     assert [e.epoch for e in read_epochs(RunFolder(config.run))] == [1, 2]
     started = next(e for e in resume(config.run) if isinstance(e, RunStarted))
     assert (started.resumed, started.processes) == (True, 1)
+    list(resume(config.run))
+    assert_close(alone, config)
+
+
+def test_stopped_within_a_validation_of_two_goes_on_in_one(
+    trained: str, make: Any, alone: TrainConfig
+) -> None:
+    assert trained is not None
+    config = make("validating")
+    assert read_state(config.run)["progress"]["epoch"] == 0
+    events = list(iter_events(RunFolder(config.run)))
+    assert isinstance(events[-1], RunEnded)
+    assert (events[-1].reason, events[-1].epochs_done) == ("stopped", 0)
     list(resume(config.run))
     assert_close(alone, config)
 

@@ -129,9 +129,11 @@ def _name_processes(count: int) -> str:
 
 def _describe_epoch(event: EpochEnded) -> str:
     scores = ", ".join(f"{name} {_number(value)}" for name, value in event.scores.items())
+    pace = event.patches_per_second
     return (
         f"epoch {event.epoch}/{event.epochs}: loss {_number(event.train_loss)}, validation "
-        f"{_number(event.validation_loss)}, {scores}, {event.patches_per_second:.1f} patches/s, "
+        f"{_number(event.validation_loss)}, {scores}, "
+        f"{'' if pace is None else f'{pace:.1f} patches/s, '}"
         f"{event.seconds:.0f} s{', best so far' if event.best else ''}"
     )
 

@@ -6,7 +6,7 @@ What a batch holds follows from (seed, epoch, step) alone, so it does not matter
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -110,7 +110,7 @@ class Feeder:
         return batch.pin() if pin else batch
 
 
-def iter_scored(store: PatchStore, batch_size: int, ranks: Ranks) -> Iterator[Batch]:
+def iter_scored(store: PatchStore, batch_size: int, ranks: Ranks) -> Generator[Batch, None, None]:
     """Batches that show every pixel of a store's images once, cut ahead of their use.
 
     Of several processes each gets every so many-th batch.

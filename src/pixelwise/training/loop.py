@@ -81,15 +81,18 @@ class Training:
         """Train epoch by epoch until the last one, a stop, or the end of patience."""
         is_stopped = False
         while not is_stopped and not self.is_over:
-            epoch_started = time.perf_counter()
+            epoch_started, first = time.perf_counter(), self.progress.step
             yield from self._train_epoch()
-            if self._read_losses():
+            is_astray = self._read_losses()  # which waits for the device
+            trained, steps = time.perf_counter() - epoch_started, self.progress.step - first
+            if is_astray:
                 yield from self._roll_back()
-            elif self.progress.step < self.stepper.steps:
+            elif (validation := self._validate()) is None:
                 is_stopped = True
                 yield from self._save()
             else:
-                yield from self._end_epoch(epoch_started)
+                pace = steps * self.stepper.batch_size / trained if steps else None
+                yield from self._end_epoch(validation, started=epoch_started, pace=pace)
                 yield from previews.write(self.progress.epoch)
                 yield from self._note_memory()
         done = self.progress.epoch >= self.stepper.config.epochs
@@ -185,12 +188,17 @@ class Training:
             f"with {progress.damping:g} of the learning rate."
         )
 
-    def _end_epoch(self, started: float) -> Iterator[Event]:
-        """Validate, remember whether it was the best epoch, and save."""
-        trained = time.perf_counter() - started
-        validation = self.stepper.validate()
+    def _validate(self) -> Validation | None:
+        """Score an epoch; None if it has steps left, or somebody asks to stop meanwhile."""
+        if self.progress.step < self.stepper.steps:
+            return None
+        return self.stepper.validate(self.run.stop_request.exists)
+
+    def _end_epoch(
+        self, validation: Validation, *, started: float, pace: float | None
+    ) -> Iterator[Event]:
+        """Remember whether it was the best epoch, and save; `pace` in patches per second."""
         progress, config = self.progress, self.stepper.config
-        patches = self.stepper.steps * self.stepper.batch_size
         train_loss, skipped = self._mean_loss(), progress.skipped
         rate = self._rate(self.stepper.steps - 1)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
@@ -207,7 +215,7 @@ class Training:
             class_dice={n: r.to_dict()["dice"] for n, r in validation.scores.per_class().items()},
             learning_rate=rate,
             seconds=time.perf_counter() - started,
-            patches_per_second=patches / trained,
+            patches_per_second=pace,
             best=best,
         )
         yield from saved

@@ -16,7 +16,7 @@ images, logits and loss must fit as a whole; a validation computes these in part
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -291,17 +291,26 @@ class Stepper:
         return more
 
     @torch.inference_mode()
-    def validate(self) -> Validation:
-        """Score the network on all that is annotated in the validation images."""
+    def validate(self, must_stop: Callable[[], bool] = lambda: False) -> Validation | None:
+        """Score the network on all that is annotated in the validation images.
+
+        None if `must_stop`, which is asked before each batch, said so in any of the processes.
+        """
         self.ranks.align(list(self.setup.network.buffers()))
         store, classes = self.setup.validation, len(self.setup.card.classes)
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
-        with self._evaluating():
-            for batch in iter_scored(store, self._wanted, self.ranks):
+        is_whole = True
+        with self._evaluating(), closing(iter_scored(store, self._wanted, self.ranks)) as batches:
+            for batch in batches:
+                is_whole = not must_stop()
+                if not is_whole:
+                    break
                 batch_loss, found = self._in_parts(self._score, batch)
                 loss_sum += batch_loss * len(batch.mask)
                 counts += found
+        if not self.ranks.least(int(is_whole)):
+            return None
         loss = float(self.ranks.total(loss_sum)) / len(store)
         matrix = self.ranks.total(counts).reshape(classes, classes).cpu().numpy()
         card = self.setup.card
