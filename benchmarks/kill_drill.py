@@ -28,7 +28,7 @@ import torch
 from pixelwise.atomic import is_temporary
 from pixelwise.config import TrainConfig
 from pixelwise.images import write_picture, write_tiff
-from pixelwise.runs import RunFolder, iter_events
+from pixelwise.runs import RunFolder, iter_lines
 from pixelwise.summaries import read_epochs, summarize_run
 
 _EPOCHS = 4
@@ -133,6 +133,7 @@ def read_result(run: RunFolder) -> dict[str, Any]:
         "state": flatten(state),
         "model": run.model.read_bytes(),
         "figures": figures,
+        "story": all(event is not None for _, event in iter_lines(run)),
         "end": summarize_run(run).state,
         "leftovers": [path.name for path in run.path.rglob(".*")],
     }
@@ -178,7 +179,6 @@ def drill(folder: Path, *, times: int, seed: int) -> int:
             kills.append(f"{'first event + ' * from_event}{moment:.2f} s ({what})")
         if not run.config.exists() or summarize_run(run).state != "finished":
             run_to_end(config)
-        list(iter_events(run))
         wrong = find_differences(read_result(run), wanted)
         identical += not wrong
         result = f"DIFFERENT: {', '.join(wrong)}" if wrong else "identical"

@@ -38,11 +38,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from pixelwise.config import TrainConfig
 
 NETWORKS = {
     "U-Net": ("unet", None),
@@ -279,27 +282,32 @@ WAYS = {
 }
 
 
-def train(way: str, arguments: argparse.Namespace) -> None:
-    """Be the child process of one way."""
+def create_config(network: str, arguments: argparse.Namespace, folder: Path) -> TrainConfig:
+    """Config of a training that goes on until it is stopped."""
     from pixelwise.config import TrainConfig
 
+    name, encoder = NETWORKS[network]
+    return TrainConfig.create(
+        run=folder / "run",
+        data={"path": arguments.data, "layout": "dsb2018"},
+        patches={"size": arguments.patch},
+        model={"name": name, "encoder": encoder},
+        training={
+            "batch_size": arguments.batch,
+            "epochs": 100_000,
+            "device": arguments.device,
+            "previews": 0,
+            "learning_rate": RATE,
+        },
+    )
+
+
+def train(way: str, arguments: argparse.Namespace) -> None:
+    """Be the child process of one way."""
     # Lightning's advice on more workers and the like; it must not mix with the figures.
     warnings.simplefilter("ignore")
-    name, encoder = NETWORKS[arguments.networks[0]]
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig.create(
-            run=Path(folder) / "run",
-            data={"path": arguments.data, "layout": "dsb2018"},
-            patches={"size": arguments.patch},
-            model={"name": name, "encoder": encoder},
-            training={
-                "batch_size": arguments.batch,
-                "epochs": 100_000,
-                "device": arguments.device,
-                "previews": 0,
-                "learning_rate": RATE,
-            },
-        )
+        config = create_config(arguments.networks[0], arguments, Path(folder))
         device = torch.device(arguments.device)
         WAYS[way](config, device, Clock(arguments.seconds, device))
 
@@ -393,6 +401,7 @@ def iter_lines(arguments: argparse.Namespace) -> Iterator[str]:
     yield "CPU: b/a by the processor's time, which other processes disturb less than the clock."
     yield "Peak memory in GiB: of the GPU; on a CPU of the process, without a DataLoader's workers."
     yield "Only steps of training count; no validation is inside."
+    yield describe_formats(arguments)
     yield "a: limit, b: fit, c: Lightning's Trainer + DataLoader, d: plain loop + DataLoader."
     yield ""
     ratios = [*(f"b/{way}" for way in "acd"), "CPU", *(f"GiB {way}" for way in WAYS)]
@@ -403,6 +412,18 @@ def iter_lines(arguments: argparse.Namespace) -> Iterator[str]:
     if not torch.cuda.is_available():
         yield "GPU: not measured: no GPU at hand."
     yield f"In {(time.perf_counter() - started) / 60:.1f} min: {shlex.join(command)}"
+
+
+def describe_formats(arguments: argparse.Namespace) -> str:
+    """Tell the number formats of the networks, which (a), (b) and (c) share."""
+    from pixelwise.training.compute import choose_training_compute
+
+    names = dict[str, list[str]]()
+    for network in arguments.networks:
+        compute = choose_training_compute(create_config(network, arguments, Path()))
+        names.setdefault(compute.precision, []).append(network)
+    formats = (f"{precision} for {', '.join(each)}" for precision, each in names.items())
+    return f"Number formats of a, b and c: {'; '.join(formats)}. d: fp32."
 
 
 def machine(device: str) -> str:

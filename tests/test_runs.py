@@ -23,12 +23,29 @@ from tests.test_events import EVENTS
 
 
 def config_of(run: Path) -> TrainConfig:
-    return TrainConfig.create(data={"path": "images"}, run=run)
+    return TrainConfig.create(data={"path": run.parent / "images"}, run=run)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return create_run(config_of(tmp_path / "run"))
+
+
+def test_paths_mean_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig.create(
+        data={"path": "images", "validation": "others"},
+        model={"weights": "vgg.pth", "start_from": "model.safetensors"},
+        run=Path("run"),
+    )
+    kept = create_run(config).read_config()
+    assert kept.run == tmp_path / "run"
+    assert (kept.data.path, kept.data.validation) == (tmp_path / "images", tmp_path / "others")
+    assert kept.model.weights == tmp_path / "vgg.pth"
+    assert kept.model.start_from == tmp_path / "model.safetensors"
+    assert kept.training == config.training
 
 
 def test_keeps_what_was_asked(run: RunFolder) -> None:

@@ -286,6 +286,24 @@ class TrainConfig(Config):
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
 
+    def make_absolute(self) -> Self:
+        """Give the same with absolute paths, which mean the same from any folder."""
+        paths: dict[str, tuple[Config, tuple[str, ...]]] = {
+            "data": (self.data, ("path", "validation")),
+            "model": (self.model, ("weights", "start_from")),
+        }
+        sections = {
+            section: config.model_copy(
+                update={
+                    name: path.absolute()
+                    for name in names
+                    if (path := getattr(config, name)) is not None
+                }
+            )
+            for section, (config, names) in paths.items()
+        }
+        return self.model_copy(update={**sections, "run": self.run.absolute()})
+
 
 class PredictConfig(Config):
     """How a trained model is applied to images of any size."""

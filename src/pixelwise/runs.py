@@ -192,7 +192,7 @@ def _may_lie_there(run: RunFolder, path: Path) -> bool:
 
 
 def create_run(config: TrainConfig) -> RunFolder:
-    """Make the run folder of a config.
+    """Make the run folder of a config; its paths are kept as absolute ones.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def create_run(config: TrainConfig) -> RunFolder:
     """
     run = require_new_run(config.run)
     make_folder(run.path)
-    write_text(run.config, config.to_yaml())
+    write_text(run.config, config.make_absolute().to_yaml())
     complete_run(run)
     return run
 

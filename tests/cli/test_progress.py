@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pixelwise.cli import console
+from pixelwise.cli.progress import describe
 from pixelwise.events import RunEnded
 from pixelwise.runs import RunFolder, iter_events
 from tests.cli.test_train import SMALL
@@ -66,3 +68,19 @@ def test_a_note_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(sys, "stderr", full)
         console.note("Stopping after this step; the training is saved.")
         console.drop_unwritten()
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("finished", "Finished after 12 s. Model: m"),
+        ("stopped", "Stopped after 12 s; 'pixelwise resume' goes on. Model: m"),
+        ("no_progress", "Stopped early, after 12 s: no more progress. Model: m"),
+    ],
+)
+def test_the_end_is_told_in_words(reason: Any, said: str) -> None:
+    event = RunEnded(
+        reason=reason, epochs_done=1, best_epoch=None, best_score=None, monitor="dice",
+        seconds=12.3, model="m",
+    )  # fmt: skip
+    assert describe(event) == said

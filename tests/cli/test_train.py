@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pixelwise.cli import train
 from pixelwise.config import TrainConfig
-from pixelwise.events import EpochEnded, RunEnded, parse_event
+from pixelwise.errors import WriteError
+from pixelwise.events import EpochEnded, Event, RunEnded, StepsDone, parse_event
 from pixelwise.runs import RunFolder, create_run, iter_events, lock_run, request_stop
+from pixelwise.training.fit import fit
 from tests.test_events import EVENTS
+from tests.training.conftest import read_state
 
 SMALL = (
     "--size", 64, "--options", "base_channels=4,depth=2", "--batch-size", 2, "--device", "cpu",
@@ -169,6 +173,34 @@ def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path
     assert last.reason == "finished"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")
+def test_a_signal_stops_and_saves_where_the_request_cannot_be_written(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(run: RunFolder) -> None:
+        raise WriteError(f"Cannot write {run.stop_request}: Disk quota exceeded.")
+
+    config = TrainConfig.create(
+        run=tmp_path / "run",
+        data={"path": discs, "validation_fraction": 0.34},
+        patches={"size": 32},
+        model={"options": {"base_channels": 4, "depth": 2}},
+        training={"epochs": 400, "batch_size": 2, "device": "cpu", "previews": 0},
+    )
+    monkeypatch.setattr(train, "request_stop", refuse)
+    seen = list[Event]()
+    with train.stop_on_signals(RunFolder(config.run), fit(config)) as events:
+        for event in events:
+            seen.append(event)
+            if isinstance(event, StepsDone) and event.epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+    last = seen[-1]
+    assert isinstance(last, StepsDone)
+    progress = read_state(config.run)["progress"]
+    assert (progress["epoch"], progress["step"]) == (1, last.step)
+    assert "Disk quota exceeded" in capsys.readouterr().err
+
+
 def test_a_stop_asked_for_while_the_command_starts_counts(
     pixelwise: Callable, discs: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +222,11 @@ def test_stop_asks_a_training_by_a_file(pixelwise: Callable, tmp_path: Path) -> 
     assert not run.stop_request.exists()
     run.append(EVENTS["run_started"])
     with lock_run(run):
+        assert pixelwise("stop", run.path).status == 0
+    assert run.stop_request.exists()
+    run.stop_request.unlink()
+    run.append(EVENTS["run_ended"])
+    with lock_run(run):  # it is resumed, and reads its data
         assert pixelwise("stop", run.path).status == 0
     assert run.stop_request.exists()
     assert pixelwise("stop", tmp_path / "none").status == 1

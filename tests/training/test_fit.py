@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 
 from pixelwise.cards import read_card
 from pixelwise.config import TrainConfig
-from pixelwise.datasets import Sample
+from pixelwise.datasets import Sample, load_dataset
 from pixelwise.errors import ConfigError, DataError, ModelFileError, ReadError, RunError
 from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
+from pixelwise.patches import make_patches
 from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import fit as fit_module
@@ -358,6 +359,47 @@ def test_refuses_before_anything_is_written(
     with pytest.raises(error, match=message):
         next(fit(create_config(discs, tmp_path / "run", **sections)))
     assert not (tmp_path / "run").exists()
+
+
+def test_grids_that_miss_what_is_annotated_are_refused(tmp_path: Path) -> None:
+    data = write_discs(tmp_path / "data", size=80)
+    for path in (data / "masks").iterdir():
+        mask = np.full((80, 80), 128, np.uint8)
+        mask[70:, :40], mask[70:, 40:] = 0, 255
+        write_mask(path, mask)
+    sections = {"data": {"void": (128,)}, "patches": {"size": 64, "edge": "drop"}}
+    with pytest.raises(DataError, match=r"No patch shows an annotated pixel.+--edge cover"):
+        next(fit(create_config(data, tmp_path / "run", **sections)))
+
+
+@pytest.mark.parametrize("size", [64, 32])
+def test_patches_that_were_cut_before_keep_their_size_and_it_is_said(
+    tmp_path: Path, size: int
+) -> None:
+    make_patches(load_dataset(write_discs(tmp_path / "data")), tmp_path / "patches", size=64)
+    config = create_config(tmp_path / "patches", tmp_path / "run", patches={"size": size})
+    events = list(fit(config))
+    said = [e.message for e in events if isinstance(e, Warned) and "64 x 64 px, as" in e.message]
+    assert len(said) == (size != 64)
+    assert read_card(tmp_path / "run" / "model.safetensors").patch_size == (64, 64)
+
+
+def test_a_resumed_run_tells_what_the_bits_depend_on(discs: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        events = fit(create_config(discs, tmp_path / f"{number}"))
+        next(event for event in events if isinstance(event, EpochEnded))
+        events.close()
+    threads = torch.get_num_threads()
+    same = [event.message for event in resume(tmp_path / "1") if isinstance(event, Warned)]
+    torch.set_num_threads(threads + 1)
+    try:
+        other = [event.message for event in resume(tmp_path / "2") if isinstance(event, Warned)]
+    finally:
+        torch.set_num_threads(threads)
+    assert not any("digits" in message for message in same)
+    said = [message for message in other if "digits" in message]
+    assert len(said) == 1
+    assert said[0].endswith(f": threads {threads} before, {threads + 1} now.")
 
 
 def test_all_background_is_refused(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import torch
 from pixelwise.errors import BudgetError, DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, StepsDone, Warned
 from pixelwise.models.files import load_model
-from pixelwise.runs import RunFolder, iter_events
-from pixelwise.training import loop
+from pixelwise.runs import RunFolder, iter_events, request_stop
+from pixelwise.training import pace
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.losses import Loss
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.stepper import Stepper, Validation
 from tests.training.conftest import assert_same_run, create_config, read_state
 
 WORDINGS = [
@@ -91,6 +91,34 @@ def test_parts_are_remembered_so_that_a_resumed_run_has_the_same_bits(
         events.close()
     assert list(resume(tmp_path / "run"))  # with memory enough for whole batches
     assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_parts_of_the_last_step_are_kept_by_a_stop_in_the_validation(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"training": {"batch_size": 4, "epochs": 2}, "patches": {"size": 32}}
+    is_last, run = [False], RunFolder(tmp_path / "run")
+    train, validate = Stepper.train, Stepper.validate
+
+    def watch(self: Stepper, numbers: list[int], **place: Any) -> torch.Tensor:
+        is_last[0] = (place["epoch"], place["step"]) == (0, self.steps - 1)
+        return train(self, numbers, **place)
+
+    def ask_and_validate(self: Stepper, *arguments: Any) -> Validation | None:
+        request_stop(run)
+        return validate(self, *arguments)
+
+    with monkeypatch.context() as full:
+        full.setattr(Stepper, "train", watch)
+        limit_memory(full, 2, when=lambda network: network.training and is_last[0])
+        list(fit(create_config(discs, tmp_path / "straight", **sections)))
+        full.setattr(Stepper, "validate", ask_and_validate)
+        events = list(fit(create_config(discs, run.path, **sections)))
+    assert sum("in 2 parts" in text for text in messages(events)) == 1
+    progress = read_state(run.path)["progress"]
+    assert (progress["epoch"], progress["parts"]) == (0, 2)
+    assert list(resume(run.path))
+    assert_same_run(run.path, tmp_path / "straight")
 
 
 @pytest.mark.parametrize("batch_size", [4, "auto"])
@@ -204,13 +232,51 @@ def test_repeated_faults_go_back_to_the_start_of_the_epoch(
     assert events[-1].epochs_done == 2
 
 
+def spoil_weights(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """Let the last step of the second epoch leave weights that are too large, so many times."""
+    train, spoilt = Stepper.train, []
+
+    def train_and_spoil(self: Stepper, numbers: list[int], **place: Any) -> torch.Tensor:
+        loss = train(self, numbers, **place)
+        if (place["epoch"], place["step"]) == (1, self.steps - 1) and len(spoilt) < times:
+            spoilt.append(1)
+            with torch.no_grad():
+                next(self.setup.network.parameters()).mul_(1e38)
+        return loss
+
+    monkeypatch.setattr(Stepper, "train", train_and_spoil)
+
+
+def test_weights_that_the_last_step_spoils_are_not_what_a_training_goes_back_to(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_weights(monkeypatch, times=1)
+    config = create_config(discs, tmp_path / "run", training={"epochs": 3})
+    events = list(fit(config))
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    assert [epoch.validation_loss is None for epoch in epochs] == [False] * 3
+    said = [text for text in messages(events) if "goes on from the start of epoch 2" in text]
+    assert len(said) == 1
+    assert said[0].startswith("The validation of epoch 2 gave no finite loss")
+
+
+def test_nor_are_they_saved(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_weights(monkeypatch, times=9)
+    config = create_config(discs, tmp_path / "run", training={"epochs": 3})
+    with pytest.raises(DivergedError, match=r"validation of epoch 2 .+ after 3 returns"):
+        list(fit(config))
+    state = read_state(config.run)
+    assert (state["progress"]["epoch"], state["progress"]["step"]) == (1, 0)
+    assert all(tensor.isfinite().all() for tensor in state["parts"]["network"].values())
+
+
 @pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["reading each loss", "reading at the end"])
 def test_when_losses_are_read_does_not_matter(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     sections = {"training": {"epochs": 2}, "patches": {"size": 32}}
     for name, interval in (("straight", 0.5), ("run", seconds)):
-        monkeypatch.setattr(loop, "_REPORT_SECONDS", interval)
+        monkeypatch.setattr(pace, "_REPORT_SECONDS", interval)
         with monkeypatch.context() as patch:
             faults = iter([True] * 3)
             break_losses(patch, lambda step, faults=faults: step >= 9 and next(faults, False))
@@ -236,7 +302,7 @@ def test_the_state_is_saved_inside_epochs(discs: Path, tmp_path: Path) -> None:
     for event in fit(create_config(discs, tmp_path / "run", **sections)):
         if isinstance(event, StepsDone):
             steps.append(event.step)
-            assert read_state(tmp_path / "run")["progress"]["step"] == min(event.step, 7)
+            assert read_state(tmp_path / "run")["progress"]["step"] == event.step
     assert len(steps) > 3
 
 

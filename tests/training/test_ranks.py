@@ -47,7 +47,7 @@ validate = Stepper.validate
 
 def stop_in_validation(run):
     def ask_and_validate(self, *arguments):
-        if self.ranks.rank == 1:  # the other one may have scored its patches by then
+        if self.ranks.rank == 0:  # whose wish it is; the other one may have begun by then
             request_stop(run)
         return validate(self, *arguments)
 

@@ -172,7 +172,7 @@ def test_each_process_validates_as_many_patches_at_a_time_as_it_trains_on(
     monkeypatch.setattr(stepper.ranks, "size", 2)
     monkeypatch.setattr(Ranks, "align", lambda *_: None)
     monkeypatch.setattr(Ranks, "total", lambda _, tensor: tensor)
-    monkeypatch.setattr(Ranks, "least", lambda _, number: number)
+    monkeypatch.setattr(Ranks, "decide", lambda _, wish: wish)
     shares = []
     for rank in range(2):
         monkeypatch.setattr(stepper.ranks, "rank", rank)

@@ -21,9 +21,9 @@ from pixelwise.events import (
 )
 
 _REASONS = {
-    "finished": "Finished",
-    "stopped": "Stopped; 'pixelwise resume' goes on",
-    "no_progress": "Stopped early, no more progress",
+    "finished": "Finished after {:.0f} s.",
+    "stopped": "Stopped after {:.0f} s; 'pixelwise resume' goes on.",
+    "no_progress": "Stopped early, after {:.0f} s: no more progress.",
 }
 
 
@@ -70,9 +70,10 @@ def _drawing_bar() -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             if isinstance(event, StepsDone):
+                is_over = event.step == event.steps
                 progress.update(
                     bar,
-                    description=f"epoch {event.epoch}",
+                    description=f"epoch {event.epoch}{', validation' if is_over else ''}",
                     completed=event.step,
                     total=event.steps,
                     pace=f"loss {_number(event.train_loss)}, "
@@ -95,9 +96,7 @@ def describe(event: Event) -> str | None:
             best = "" if event.best_epoch is None else (
                 f" Best epoch {event.best_epoch}: {event.monitor} {_number(event.best_score)}."
             )  # fmt: skip
-            return (
-                f"{_REASONS[event.reason]} after {event.seconds:.0f} s.{best} Model: {event.model}"
-            )
+            return f"{_REASONS[event.reason].format(event.seconds)}{best} Model: {event.model}"
         case Warned():
             return f"Warning: {event.message}"
         case ModelSaved(reason="kept"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,8 +25,9 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
-from pixelwise.errors import ConfigError, RunError
-from pixelwise.runs import RunFolder, open_run, request_stop
+from pixelwise.errors import ConfigError, RunError, WriteError
+from pixelwise.events import Event
+from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -62,8 +63,8 @@ def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values
         return
     from pixelwise.training.fit import fit
 
-    with stop_on_signals(RunFolder(config.run)):
-        show_events(fit(config), as_json=as_json)
+    with stop_on_signals(RunFolder(config.run), fit(config)) as events:
+        show_events(events, as_json=as_json)
 
 
 @click.command()
@@ -74,8 +75,8 @@ def resume(run: Path, as_json: bool) -> None:
     from pixelwise.training.fit import resume as resume_training
 
     asked = psutil.Process().create_time()  # who started it may want it stopped before it is ready
-    with stop_on_signals(open_run(run)):
-        show_events(resume_training(run, since=asked), as_json=as_json)
+    with stop_on_signals(open_run(run), resume_training(run, since=asked)) as events:
+        show_events(events, as_json=as_json)
 
 
 @click.command()
@@ -83,7 +84,8 @@ def resume(run: Path, as_json: bool) -> None:
 def stop(run: Path) -> None:
     """Ask the training in the folder RUN to end its step, save and stop."""
     folder = open_run(run)
-    if (state := summarize_run(folder).state) != "training":
+    if not is_training(folder):
+        state = summarize_run(folder).state
         raise RunError(f"{run} is not training: it is {state}. There is nothing to stop.")
     request_stop(folder)
     say(f"{run} will save and stop.")
@@ -122,50 +124,44 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
         given["run"] = run
     if "run" not in given and "run" not in base:
         raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
-    return _make_absolute(TrainConfig.create(**merge(base, given)))
+    return TrainConfig.create(**merge(base, given)).make_absolute()
 
 
 @contextmanager
-def stop_on_signals(run: RunFolder) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
-    asked = False
+def stop_on_signals(
+    run: RunFolder, events: Generator[Event, None, None]
+) -> Iterator[Iterator[Event]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once.
+
+    Where the disk does not take the request, the events end, which stops the training as well.
+    """
+    asked = refused = False
 
     def ask(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
+        nonlocal asked, refused
         if asked or not run.events.exists():
             raise KeyboardInterrupt
         asked = True
-        request_stop(run)
+        try:
+            request_stop(run)
+        except WriteError as error:
+            refused = True
+            note(f"{error} The training is stopped all the same.")
         note("Stopping after this step; the training is saved.")
+
+    def iter_until_refused() -> Iterator[Event]:
+        with closing(events):
+            for event in events:
+                yield event
+                if refused:
+                    return
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield iter_until_refused()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _make_absolute(config: TrainConfig) -> TrainConfig:
-    """Resolve the config's paths, so that the run can be resumed from any folder."""
-    data, model = config.data, config.model
-    changed_data = {
-        name: path.absolute()
-        for name, path in (("path", data.path), ("validation", data.validation))
-        if path is not None
-    }
-    changed_model = {
-        name: path.absolute()
-        for name, path in (("weights", model.weights), ("start_from", model.start_from))
-        if path is not None
-    }
-    return config.model_copy(
-        update={
-            "data": data.model_copy(update=changed_data),
-            "model": model.model_copy(update=changed_model),
-            "run": config.run.absolute(),
-        }
-    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class Progress:
         Fingerprint of each image with its mask and its part of the split, and of the classes.
     normalization : dict
         Fields of the `Normalization`, which may come from a model that is no longer there.
+    arithmetic : dict of str to str
+        What the last bits depend on beside config and data.
     batch_size : int or None
         Patches per step; None before the first step.
     parts, validation_parts : int
@@ -79,6 +81,7 @@ class Progress:
     plateau_factor: float = 1.0
     data: dict[str, str] = field(default_factory=dict)
     normalization: dict[str, Any] = field(default_factory=dict)
+    arithmetic: dict[str, str] = field(default_factory=dict)
     batch_size: int | None = None
     parts: int = 1
     validation_parts: int = 1

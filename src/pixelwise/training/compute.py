@@ -37,6 +37,23 @@ def choose_training_compute(config: TrainConfig) -> Compute:
     return replace(compute, precision="bf16", precision_reason="the CPU computes in it")
 
 
+def describe_arithmetic(compute: Compute, *, processes: int) -> dict[str, str]:
+    """Tell what the last bits of a training depend on beside its config and data, by name."""
+    device = compute.device
+    found = {
+        "torch": str(torch.__version__),  # which is a class of its own
+        "device": device.type,
+        "number format": compute.precision,
+        "processes": str(processes),
+    }
+    if device.type == "cuda":
+        found["GPU"] = torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        found["CPU"] = torch.backends.cpu.get_cpu_capability()
+        found["threads"] = str(torch.get_num_threads())
+    return found
+
+
 def _has_fast_bf16() -> bool:
     """Whether this CPU multiplies matrices of bf16."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older: nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pixelwise.normalization import Normalization
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
 from pixelwise.training.checkpoints import Checkpoints, Progress
-from pixelwise.training.compute import choose_training_compute
+from pixelwise.training.compute import choose_training_compute, describe_arithmetic
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release
 from pixelwise.training.ranks import Ranks, join_ranks
@@ -31,7 +31,7 @@ _NAMES = 5  # that an error message gives
 Notes = tuple[str, ...]
 
 
-def fit(config: TrainConfig) -> Iterator[Event]:
+def fit(config: TrainConfig) -> Generator[Event, None, None]:
     """Train a network; iterate to make it go.
 
     Parameters
@@ -73,7 +73,7 @@ def _fit(config: TrainConfig) -> Iterator[Event]:
             yield from _record(create_training(stepper, run), resumed=False)
 
 
-def resume(path: str | Path, *, since: float | None = None) -> Iterator[Event]:
+def resume(path: str | Path, *, since: float | None = None) -> Generator[Event, None, None]:
     """Go on with a training that was stopped or cut off, from its last checkpoint.
 
     One that was cut off before its first checkpoint begins anew.
@@ -160,6 +160,7 @@ def create_training(stepper: Stepper, run: RunFolder) -> Training:
     progress = Progress(
         data=setup.fingerprint,
         normalization=setup.card.normalization.model_dump(),
+        arithmetic=describe_arithmetic(setup.compute, processes=stepper.ranks.size),
         batch_size=stepper.batch_size,
     )
     saver = Saver(run, Checkpoints(run.state), writes=stepper.ranks.is_first)
@@ -181,7 +182,7 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     progress = stepper.restore(state)
     saver = Saver(run, checkpoints, writes=ranks.is_first)
     training = Training(stepper, run, progress, saver=saver)
-    training.notes += state.notes
+    training.notes += state.notes + _compare_arithmetic(progress, stepper)
     ranks.share(lambda: _require_unfinished(training))
     return training
 
@@ -197,6 +198,22 @@ def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None
             f"with: pixels, size, class names or part of the split differ in {shown}. Put them "
             f"back, or start a new run with --start-from {run.model}."
         )
+
+
+def _compare_arithmetic(progress: Progress, stepper: Stepper) -> Notes:
+    """Take note of what the bits depend on here; gives what is not as it was."""
+    now = describe_arithmetic(stepper.setup.compute, processes=stepper.ranks.size)
+    before, progress.arithmetic = progress.arithmetic, now
+    changed = [
+        f"{name} {before.get(name, '-')} before, {now.get(name, '-')} now"
+        for name in before | now
+        if before.get(name) != now.get(name)
+    ]
+    note = (
+        f"The last digits may differ from those of a training that was never interrupted: "
+        f"{'; '.join(changed)}."
+    )
+    return (note,) if changed else ()
 
 
 def _require_unfinished(training: Training) -> None:

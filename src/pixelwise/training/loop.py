@@ -15,12 +15,12 @@ from pixelwise.errors import DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunStarted, StepsDone, Warned
 from pixelwise.runs import RunFolder
 from pixelwise.training.checkpoints import Progress
-from pixelwise.training.optimizers import PLATEAU_FACTOR
+from pixelwise.training.judging import has_waited_enough, judge
+from pixelwise.training.pace import Pace
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.saving import ModelFile, Reason, Saver
 from pixelwise.training.stepper import Stepper, Validation
 
-_REPORT_SECONDS = 0.5
 _SKIPPED_IN_A_ROW = 3
 _SKIPPED_IN_AN_EPOCH = 5
 _ROLL_BACKS = 3
@@ -49,6 +49,10 @@ class Training:
     notes: tuple[str, ...] = field(default=(), init=False)
     _losses: list[Tensor] = field(default_factory=list, init=False)
     _saved: float = field(default_factory=time.perf_counter, init=False)
+    _pace: Pace = field(default_factory=Pace, init=False)
+
+    def __post_init__(self) -> None:
+        self._told_parts = self.progress.parts, self.progress.validation_parts
 
     def iter_events(self, *, resumed: bool) -> Generator[Event, None, None]:
         """Train all epochs that are left."""
@@ -75,26 +79,30 @@ class Training:
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
-        return self.progress.epoch >= self.stepper.config.epochs or self._waited_enough()
+        config = self.stepper.config
+        return self.progress.epoch >= config.epochs or has_waited_enough(self.progress, config)
 
     def _train(self, previews: PreviewSet, started: float) -> Iterator[Event]:
         """Train epoch by epoch until the last one, a stop, or the end of patience."""
         is_stopped = False
         while not is_stopped and not self.is_over:
-            epoch_started, first = time.perf_counter(), self.progress.step
+            self._pace.begin(self.progress.step)
             yield from self._train_epoch()
-            is_astray = self._read_losses()  # which waits for the device
-            trained, steps = time.perf_counter() - epoch_started, self.progress.step - first
-            if is_astray:
-                yield from self._roll_back()
-            elif (validation := self._validate()) is None:
+            if self._read_losses():
+                yield from self._roll_back(f"{self.progress.skipped} steps", "loss or gradient")
+                continue
+            self._pace.end_steps()
+            validation = self._validate()
+            if validation is None:
                 is_stopped = True
                 yield from self._save()
+            elif validation.loss is None:
+                yield from self._roll_back("The validation", "loss")
             else:
-                pace = steps * self.stepper.batch_size / trained if steps else None
-                yield from self._end_epoch(validation, started=epoch_started, pace=pace)
+                yield from self._end_epoch(validation)
                 yield from previews.write(self.progress.epoch)
                 yield from self._note_memory()
+                self._pace.end()
         done = self.progress.epoch >= self.stepper.config.epochs
         reason: EndReason = "finished" if done else "stopped" if is_stopped else "no_progress"
         yield from self._end(reason, started)
@@ -103,7 +111,6 @@ class Training:
         """Do the steps that are left of an epoch, or fewer when asked to stop or gone astray."""
         progress, steps = self.progress, self.stepper.steps
         batches = self.stepper.draw_batches(progress.epoch)
-        pace = _Pace(progress.step)
         ranks = self.stepper.ranks
         while progress.step < steps and not ranks.decide(self.run.stop_request.exists()):
             loss = self.stepper.train(
@@ -114,19 +121,18 @@ class Training:
             )
             self._losses.append(loss)
             progress.step += 1
-            must_save = self._must_save() and progress.step < steps
-            if ranks.decide(must_save or pace.is_due()):
+            must_save, is_due = self._must_save(), self._pace.is_due()
+            if ranks.decide(must_save or is_due) or progress.step == steps:
                 if self._read_losses():
                     return
                 if must_save:
-                    yield from self._note_memory()
                     yield from self._save()
-                yield self._report(pace)
+                yield self._report()
 
     def _must_save(self) -> bool:
         """Whether the last state is old, or from before the memory was full."""
+        grown = self.stepper.parts != self._told_parts[0]
         age = time.perf_counter() - self._saved
-        grown = self.stepper.parts != self.progress.parts
         return grown or age > self.stepper.config.save_minutes * 60
 
     def _read_losses(self) -> bool:
@@ -158,8 +164,13 @@ class Training:
             or progress.skipped >= _SKIPPED_IN_AN_EPOCH
         )
 
-    def _roll_back(self) -> Iterator[Event]:
+    def _roll_back(self, where: str, what: str) -> Iterator[Event]:
         """Go back to the start of the epoch, with half the learning rate.
+
+        Parameters
+        ----------
+        where, what : str
+            What was not finite, in words.
 
         Raises
         ------
@@ -167,7 +178,7 @@ class Training:
             That was done too often already.
         """
         fault, epoch = self.progress, self.progress.epoch + 1
-        found = f"{fault.skipped} steps of epoch {epoch} gave no finite loss or gradient"
+        found = f"{where} of epoch {epoch} gave no finite {what}"
         if fault.roll_backs >= _ROLL_BACKS:
             raise DivergedError(
                 f"{found}, after {_ROLL_BACKS} returns to an earlier state with half the learning "
@@ -175,16 +186,19 @@ class Training:
                 f"--precision fp32; the best model so far is {self.run.model}, if it is there."
             )
         yield from self.saver.settle(then="")
-        checkpoints, network = self.saver.checkpoints, self.stepper.setup.network
-        state = self.stepper.ranks.share(lambda: checkpoints.load_start(network))
-        self.progress = self.stepper.restore(state)
-        progress = self.progress
+        checkpoints, stepper = self.saver.checkpoints, self.stepper
+        state = stepper.ranks.share(lambda: checkpoints.load_start(stepper.setup.network))
+        parts = stepper.parts, stepper.validation_parts
+        self.progress = progress = stepper.restore(state)
         progress.roll_backs = fault.roll_backs + 1
-        progress.parts, progress.validation_parts = fault.parts, fault.validation_parts
-        self.stepper.resume_at(progress)
+        progress.parts, progress.validation_parts = parts
+        stepper.resume_at(progress)
+        place = f"step {progress.step}" if progress.step else "the start"
+        for note in state.notes:
+            yield Warned(message=note)
         yield from self._save()
         yield Warned(
-            message=f"{found}: the training goes on from the start of epoch {progress.epoch + 1}, "
+            message=f"{found}: the training goes on from {place} of epoch {progress.epoch + 1}, "
             f"with {progress.damping:g} of the learning rate."
         )
 
@@ -194,16 +208,14 @@ class Training:
             return None
         return self.stepper.validate(self.run.stop_request.exists)
 
-    def _end_epoch(
-        self, validation: Validation, *, started: float, pace: float | None
-    ) -> Iterator[Event]:
-        """Remember whether it was the best epoch, and save; `pace` in patches per second."""
+    def _end_epoch(self, validation: Validation) -> Iterator[Event]:
+        """Remember whether it was the best epoch, and save."""
         progress, config = self.progress, self.stepper.config
         train_loss, skipped = self._mean_loss(), progress.skipped
-        rate = self._rate(self.stepper.steps - 1)
+        rate, pace = self._rate(self.stepper.steps - 1), self._pace.per_second(progress.step)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         progress.skipped = 0
-        best = self._judge(validation)
+        best = judge(validation, progress, config)
         saved = list(self._save_models(validation, best=best))
         # The story before the state: what is done twice is told twice, but nothing goes untold.
         yield EpochEnded(
@@ -214,8 +226,8 @@ class Training:
             scores=validation.scores.summary(),
             class_dice={n: r.to_dict()["dice"] for n, r in validation.scores.per_class().items()},
             learning_rate=rate,
-            seconds=time.perf_counter() - started,
-            patches_per_second=pace,
+            seconds=self._pace.seconds,
+            patches_per_second=None if pace is None else pace * self.stepper.batch_size,
             best=best,
         )
         yield from saved
@@ -224,7 +236,6 @@ class Training:
                 message=f"{skipped} of {self.stepper.steps} steps of epoch {progress.epoch} gave "
                 "no finite loss or gradient and were skipped."
             )
-        yield from self._note_memory()
         yield from self._save(meanwhile=True)
 
     def _save_models(self, validation: Validation, *, best: bool) -> Iterator[Event]:
@@ -236,43 +247,6 @@ class Training:
         if keep_every and epoch % keep_every == 0:
             file = self._create_file("kept", validation, name=f"epoch-{epoch:04d}.safetensors")
             yield from self.saver.save_model(file)
-
-    def _judge(self, validation: Validation) -> bool:
-        """Take note of an epoch's validation; True if it is the best so far."""
-        progress, monitor = self.progress, self.stepper.config.monitor
-        score = validation.score(self.stepper.config.shown_score)
-        best = monitor == "last" or (
-            score is not None
-            and (
-                progress.best_score is None
-                or (
-                    score < progress.best_score
-                    if monitor == "loss"
-                    else score > progress.best_score
-                )
-            )
-        )
-        progress.waited = 0 if best else progress.waited + 1
-        if best:
-            progress.best_score, progress.best_epoch = score, progress.epoch
-        self._watch_plateau(validation.loss)
-        return best
-
-    def _watch_plateau(self, loss: float | None) -> None:
-        """Cut the rate of the schedule "plateau" when the validation loss no longer falls."""
-        progress = self.progress
-        if loss is not None and (progress.plateau_best is None or loss < progress.plateau_best):
-            progress.plateau_best, progress.plateau_waited = loss, 0
-            return
-        progress.plateau_waited += 1
-        if progress.plateau_waited > self.stepper.config.plateau_epochs:
-            progress.plateau_factor *= PLATEAU_FACTOR
-            progress.plateau_waited = 0
-
-    def _waited_enough(self) -> bool:
-        """Whether early stopping is on and its patience over."""
-        patience = self.stepper.config.patience
-        return patience is not None and self.progress.waited >= patience
 
     def _end(self, reason: EndReason, started: float) -> Iterator[Event]:
         """Make sure that all is on the disk, a model too, and say how it ended."""
@@ -294,6 +268,7 @@ class Training:
 
     def _save(self, *, meanwhile: bool = False) -> Iterator[Event]:
         """Save the state, see `Saver`; a disk that is full does not end the training."""
+        yield from self._note_memory()
         self._saved = time.perf_counter()
         yield from self.saver.save_state(self.stepper, self.progress, meanwhile=meanwhile)
 
@@ -311,21 +286,21 @@ class Training:
         return ModelFile(path, setup.network.state_dict(), card, epoch=epoch, reason=reason)
 
     def _note_memory(self) -> Iterator[Event]:
-        """Take note, and say, if the memory was full and batches are computed in more parts."""
-        progress, stepper = self.progress, self.stepper
-        if stepper.parts > progress.parts:
+        """Say if the memory was full, and batches are computed in more parts since."""
+        stepper, (parts, validation_parts) = self.stepper, self._told_parts
+        self._told_parts = stepper.parts, stepper.validation_parts
+        if stepper.parts > parts:
             yield Warned(
                 message=f"The memory of {stepper.fabric.device} is full: from now on each batch of "
                 f"{stepper.batch_size} patches is computed in {stepper.parts} parts, one after "
                 "another. Loss and gradient stay those of the whole batch; batch normalisation "
                 "uses the statistics of each part. A smaller --batch-size is faster."
             )
-        if stepper.validation_parts > progress.validation_parts:
+        if stepper.validation_parts > validation_parts:
             yield Warned(
                 message=f"The memory of {stepper.fabric.device} is full: from now on batches are "
                 f"validated in {stepper.validation_parts} parts, with the same result."
             )
-        progress.parts, progress.validation_parts = stepper.parts, stepper.validation_parts
 
     def _mean_loss(self) -> float | None:
         """Mean loss over the patches of the epoch so far; None without a finite one."""
@@ -336,20 +311,19 @@ class Training:
         progress = self.progress
         return self.stepper.rate(progress.epoch, step, factor=progress.plateau_factor)
 
-    def _report(self, pace: _Pace) -> StepsDone:
+    def _report(self) -> StepsDone:
         """Progress inside an epoch."""
         progress, stepper = self.progress, self.stepper
-        done = progress.epoch * stepper.steps + progress.step
-        left = stepper.config.epochs * stepper.steps - done
-        per_step = stepper.batch_size
+        epochs = stepper.config.epochs - progress.epoch
+        steps = epochs * stepper.steps - progress.step
         return StepsDone(
             epoch=progress.epoch + 1,
             step=progress.step,
             steps=stepper.steps,
             train_loss=self._mean_loss(),
             learning_rate=self._rate(progress.step - 1),
-            patches_per_second=pace.per_second(progress.step) * per_step,
-            seconds_left=left / pace.per_second(progress.step),
+            patches_per_second=(self._pace.per_second(progress.step) or 0) * stepper.batch_size,
+            seconds_left=self._pace.seconds_left(progress.step, steps=steps, epochs=epochs),
         )
 
     def _describe(self, *, resumed: bool) -> RunStarted:
@@ -375,21 +349,3 @@ class Training:
             batch_size=self.stepper.batch_size,
             processes=self.stepper.ranks.size,
         )
-
-
-class _Pace:
-    """Steps per second since the epoch's start, and when the next report is due."""
-
-    def __init__(self, step: int) -> None:
-        self._first_step = step
-        self._started = self._reported = time.perf_counter()
-
-    def is_due(self) -> bool:
-        """Whether the last report is long enough ago."""
-        now = time.perf_counter()
-        due = now - self._reported > _REPORT_SECONDS
-        self._reported = now if due else self._reported
-        return due
-
-    def per_second(self, step: int) -> float:
-        return (step - self._first_step) / (time.perf_counter() - self._started)

@@ -128,7 +128,8 @@ def explain_full_memory(
         "take a smaller network"
         if fitting is None
         else f"by estimate patches of {fitting[0]} x {fitting[1]} px fit: start a new run with "
-        f"--size {fitting[0]}x{fitting[1]}, or take a smaller network"
+        f"--size {fitting[0]}x{fitting[1]} (patches that were cut before are to be cut anew), or "
+        "take a smaller network"
     )
     return BudgetError(
         f"The memory of {device} is full even with {least} patch{'es' * (least > 1)} of "

@@ -164,6 +164,7 @@ class Saver:
     ) -> None:
         with suppress(WriteError):  # a story with gaps is better than a training without states
             self.run.flush_events()
+        progress.parts, progress.validation_parts = stepper.parts, stepper.validation_parts
         content = collect(stepper.setup.network, stepper.others, progress=progress)
         copied = _copy_if_it_fits(content) if meanwhile else None
         if copied is None:

@@ -113,7 +113,11 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         augmentation=augmentation,
         card=card,
         understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
-        notes=(*map(str, data.problems), *_describe_mapping(folder)),
+        notes=(
+            *map(str, data.problems),
+            *_describe_size(config, card.patch_size),
+            *_describe_mapping(folder),
+        ),
         fingerprint=_fingerprint(data, training=planes, validation=validation_planes),
     )
 
@@ -128,6 +132,18 @@ def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
         return None
     # not the run's own folder, which must be empty at the start
     return next(folder for folder in config.run.absolute().parents if folder.is_dir())
+
+
+def _describe_size(config: TrainConfig, size: tuple[int, int]) -> tuple[str, ...]:
+    """Tell the user of patches that were cut before, in another size than is asked for."""
+    asked = config.patches.size
+    if asked in (size, PatchConfig().size):
+        return ()
+    note = (
+        f"The patches are {size[0]} x {size[1]} px, as they were cut: a size of {asked[0]} x "
+        f"{asked[1]} px, which is asked for, needs new ones, by 'pixelwise patches … --size'."
+    )
+    return (note,)
 
 
 def _describe_mapping(folder: Path | None) -> tuple[str, ...]:
@@ -325,11 +341,17 @@ def _require_foreground(planes: Sequence[Plane]) -> None:
 
 def _require_patches(store: PatchStore, patches: PatchConfig) -> None:
     """Refuse a training without patches."""
-    if not len(store):
+    if len(store):
+        return
+    if patches.min_foreground:
         raise DataError(
             f"No patch has a foreground share of {patches.min_foreground:g} or more: lower "
             "--min-foreground."
         )
+    raise DataError(
+        "No patch shows an annotated pixel: take --edge cover, a smaller --step or a smaller "
+        "--size, so that patches reach what is annotated."
+    )
 
 
 def _require_same_network(new: Card, old: Card, path: str) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar, cast
 
 import numpy as np
@@ -294,23 +295,21 @@ class Stepper:
     def validate(self, must_stop: Callable[[], bool] = lambda: False) -> Validation | None:
         """Score the network on all that is annotated in the validation images.
 
-        None if `must_stop`, which is asked before each batch, said so in any of the processes.
+        None if `must_stop`, which is asked before each batch, says so in the first process.
         """
         self.ranks.align(list(self.setup.network.buffers()))
         store, classes = self.setup.validation, len(self.setup.card.classes)
         counts = torch.zeros(classes * classes, dtype=torch.int64, device=self.fabric.device)
         loss_sum = torch.zeros((), device=self.fabric.device)
-        is_whole = True
+        rounds = -(-len(store) // (self._wanted * self.ranks.size))
         with self._evaluating(), closing(iter_scored(store, self._wanted, self.ranks)) as batches:
-            for batch in batches:
-                is_whole = not must_stop()
-                if not is_whole:
-                    break
-                batch_loss, found = self._in_parts(self._score, batch)
-                loss_sum += batch_loss * len(batch.mask)
-                counts += found
-        if not self.ranks.least(int(is_whole)):
-            return None
+            for _ in range(rounds):
+                if self.ranks.decide(must_stop()):
+                    return None
+                for batch in islice(batches, 1):  # in the last round, some processes have none
+                    batch_loss, found = self._in_parts(self._score, batch)
+                    loss_sum += batch_loss * len(batch.mask)
+                    counts += found
         loss = float(self.ranks.total(loss_sum)) / len(store)
         matrix = self.ranks.total(counts).reshape(classes, classes).cpu().numpy()
         card = self.setup.card

@@ -74,7 +74,8 @@ class TrainingStatus(QWidget):
     def _show_steps(self, event: StepsDone) -> None:
         self.progress.setRange(0, event.steps)
         self.progress.setValue(event.step)
-        self.progress.setFormat(f"epoch {event.epoch}, %p %")
+        doing = "validation" if event.step == event.steps else "%p %"
+        self.progress.setFormat(f"epoch {event.epoch}, {doing}")
         left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
         self.text.setText(f"{event.patches_per_second:.1f} patches/s{left}")
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pixelwise.config import TrainingConfig
+from pixelwise.scores import create_scores
+from pixelwise.training.checkpoints import Progress
+from pixelwise.training.judging import has_waited_enough, judge
+from pixelwise.training.stepper import Validation
+
+
+def validate(loss: float, hits: int = 5) -> Validation:
+    """Validation with so many of ten pixels of the foreground found."""
+    return Validation(loss, create_scores(np.array([[10, 0], [10 - hits, hits]]), ["a", "b"]))
+
+
+def run(config: TrainingConfig, *validations: Validation) -> tuple[list[bool], Progress]:
+    progress, found = Progress(), list[bool]()
+    for validation in validations:
+        progress.epoch += 1
+        found.append(judge(validation, progress, config))
+    return found, progress
+
+
+def test_the_best_epoch_is_that_of_the_highest_score_and_the_first_of_equals() -> None:
+    found, progress = run(
+        TrainingConfig(monitor="dice"), *(validate(1.0, hits) for hits in (3, 7, 7, 5))
+    )
+    assert found == [True, True, False, False]
+    assert (progress.best_epoch, progress.waited) == (2, 2)
+    assert progress.best_score == pytest.approx(14 / 17)
+
+
+def test_or_of_the_lowest_loss() -> None:
+    found, progress = run(TrainingConfig(monitor="loss"), *map(validate, (0.5, 0.7, 0.4)))
+    assert found == [True, False, True]
+    assert progress.best_score == 0.4
+
+
+def test_or_the_last_one() -> None:
+    found, progress = run(TrainingConfig(monitor="last"), validate(0.5, 9), validate(0.7, 1))
+    assert found == [True, True]
+    assert progress.best_epoch == 2
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_patience_and_plateau_count_alike(epochs: int) -> None:
+    config = TrainingConfig(
+        monitor="loss", patience=epochs, schedule="plateau", plateau_epochs=epochs
+    )
+    losses = [0.5] + [0.6] * epochs
+    _, before = run(config, *map(validate, losses[:-1]))
+    assert (has_waited_enough(before, config), before.plateau_factor) == (False, 1.0)
+    _, after = run(config, *map(validate, losses))
+    assert has_waited_enough(after, config)
+    assert after.plateau_factor < 1
+    assert after.plateau_waited == 0
