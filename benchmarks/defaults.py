@@ -1,6 +1,6 @@
 """What the defaults of a training are chosen by: each network, one change at a time, two data sets.
 
-    python benchmarks/defaults.py ../shared/data --out /tmp/defaults [--only settings full]
+    python benchmarks/defaults.py ../shared/data --out /tmp/defaults
 
 settings: the six networks from random weights on patches of 64 px, with the defaults (two seeds)
 and with one setting changed at a time; the four networks of our own with half their channels, the
@@ -86,13 +86,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with dsb2018/ and monuseg2018/")
     parser.add_argument("--out", type=Path, required=True, help="folder for data and results")
     parser.add_argument("--only", nargs="+", choices=("settings", "full"), default=["settings"])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // arguments.jobs, 1))
     prepare(arguments.data, arguments.out)
     results = arguments.out / "results.csv"
     found = read(results)
-    waiting = [trial for trial in list_trials(arguments.only) if trial not in found]
+    trials = list_trials(arguments.only, arguments.networks)
+    waiting = [trial for trial in trials if trial not in found]
     with ThreadPoolExecutor(arguments.jobs) as pool, results.open("a", newline="") as file:
         for trial, dice in pool.map(partial(score, folder=arguments.out), waiting):
             csv.writer(file).writerow([*trial, f"{dice:.4f}"])
@@ -102,11 +104,11 @@ def main() -> None:
         print("\n".join(tabulate(read(results), part)))
 
 
-def list_trials(parts: Iterable[str]) -> Iterator[Trial]:
+def list_trials(parts: Iterable[str], networks: Iterable[str]) -> Iterator[Trial]:
     """Give every training; those that tell most come first."""
     for part in parts:
         for change in CHANGES if part == "settings" else [()]:
-            for network in NETWORKS:
+            for network in networks:
                 for data in DATA if part == "settings" else DATA[:1]:
                     yield Trial(part, data, network, " ".join(change))
 
