@@ -3,7 +3,7 @@
     python benchmarks/dsb2018.py ../shared/data/dsb2018/stage1_train.zip --out /tmp/dsb2018
 
 The 60 images are drawn with a seed, put into a folder of their own, and seen by nothing but the
-last command. The training is an ordinary ``pixelwise train``; options after ``--`` are added to it.
+last command. The training is an ordinary ``pixelwise train``; other options are given on to it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ TRAIN_OPTIONS = (
 
 def main() -> None:
     """Split, train, score, and say what came out."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("archive", type=Path, help="stage1_train.zip")
     parser.add_argument("--out", type=Path, required=True, help="new folder for data and run")
-    parser.add_argument("options", nargs="*", help="further options of pixelwise train")
-    arguments = parser.parse_args()
+    arguments, more = parser.parse_known_args()
     train, test = split(arguments.archive, arguments.out)
     run = arguments.out / "run"
     started = time.perf_counter()
-    options = [*TRAIN_OPTIONS, *arguments.options]
+    options = [*TRAIN_OPTIONS, *more]
     pixelwise("train", train, "--out", run, "--layout", "dsb2018", *options)
     minutes = (time.perf_counter() - started) / 60
     scores = json.loads(
