@@ -5,8 +5,8 @@
 settings: the six networks from random weights on patches of 64 px, with the defaults (two seeds)
 and with one setting changed at a time; the four networks of our own with half their channels, the
 two that are slow to start for longer.
-full: the six networks with nothing but their name, in full width, on DSB2018; the two that are
-slow to start for 30 epochs, the others for 12.
+full: the six networks with the defaults, in full width, on DSB2018; the two that are slow to start
+for 30 epochs, the others for 12.
 
 Scored is the foreground's Dice on crops of images that no training saw. Every training sees the
 same number of patches, in minutes on one core: this tells settings that fail from those that work,
