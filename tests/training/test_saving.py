@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from torch import Tensor
 
 from pixelwise import atomic
+from pixelwise.atomic import is_temporary, remove_leftovers
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, Warned
 from pixelwise.runs import RunFolder, is_training, iter_events
@@ -243,3 +245,28 @@ def test_a_second_process_is_refused(discs: Path, tmp_path: Path) -> None:
         assert second.returncode == 1
         assert "nother process" in second.stderr or "already holds a run" in second.stderr
     assert isinstance(list(events)[-1], RunEnded)
+
+
+DIES_WHILE_IT_WRITES = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from pixelwise.models.files import save_model
+from tests.test_cards import CARD
+
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+save_model(Path(sys.argv[1]) / "model.safetensors", {"w": torch.zeros(1 << 16)}, CARD)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a signal at a file's largest size")
+def test_a_model_file_that_a_kill_left_half_written_is_known_as_such(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DIES_WHILE_IT_WRITES, str(tmp_path)]
+    child = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+    assert child.returncode == -signal.SIGXFSZ
+    (left,) = tmp_path.iterdir()
+    assert is_temporary(left)
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())

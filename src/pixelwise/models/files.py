@@ -8,12 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from pixelwise.atomic import replacing
 from pixelwise.cards import METADATA_KEY, Card, read_card
-from pixelwise.errors import ModelFileError, WriteError
+from pixelwise.errors import ModelFileError
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
 
@@ -52,11 +51,9 @@ def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card
     """
     stamped = card.model_copy(update={"versions": _versions()})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with replacing(Path(path)) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={METADATA_KEY: stamped.model_dump_json()})
-        except SafetensorError as error:
-            raise WriteError(f"Cannot write the model file {path}: {error}.") from error
+    content = save(tensors, metadata={METADATA_KEY: stamped.model_dump_json()})
+    with replacing(Path(path)) as temporary:  # save_file has temporary files of its own, ".tmp…"
+        temporary.write_bytes(content)
 
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
