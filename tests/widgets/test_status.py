@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pixelwise.events import StepsDone
+from pixelwise.widgets.status import TrainingStatus
+
+
+@pytest.mark.parametrize(("step", "said"), [(6, "epoch 3, %p %"), (24, "epoch 3, validation")])
+def test_after_the_last_step_it_says_that_it_validates(qtbot: Any, step: int, said: str) -> None:
+    status = TrainingStatus()
+    qtbot.addWidget(status)
+    event = StepsDone(
+        epoch=3, step=step, steps=24, train_loss=0.4, learning_rate=1e-3,
+        patches_per_second=21.3, seconds_left=192.0,
+    )  # fmt: skip
+    status.show_events([event])
+    assert status.progress.format() == said
+    assert status.text.text() == "21.3 patches/s, 3 min 12 s left"
