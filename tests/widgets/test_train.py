@@ -97,6 +97,7 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     assert end.reason == "stopped"
     assert run.model.is_file()
     assert "Resume goes on" in widget.status.text.text()
+    assert widget.message == "", "it is not stopping any more"
     done = len(widget.plot.runs[str(run.path)]["validation"].x)
     widget.runs.wait()
     widget.runs.select(run.path)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 _LIST_MS = 3000
+_STOPPING = "Stopping after this step…"
 
 
 class TrainWidget(Panel):
@@ -169,7 +170,7 @@ class TrainWidget(Panel):
         with self.complaining():
             if not self.is_running:
                 raise RunError("No training is followed that could be stopped.")
-            self.say("Stopping after this step…")
+            self.say(_STOPPING)
             self._stop_now()
 
     def resume(self) -> None:
@@ -314,6 +315,8 @@ class TrainWidget(Panel):
         """Show how the run has ended, here or elsewhere."""
         self._collector.take_back()
         self.status.end(last)
+        if self.message == _STOPPING:
+            self.say("")
         self.place["name"].value = new_run_name()
         self._previews.remove(only_empty=True)
         ours = self.run is not None and self.run.path == self._began_here
