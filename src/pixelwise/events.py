@@ -62,6 +62,17 @@ class StepsDone(_Event):
     patches_per_second: float
     seconds_left: Scalar
 
+    @property
+    def pace(self) -> str:
+        """Patches a second, and, where it is known, how long the training still takes."""
+        pace = f"{self.patches_per_second:.1f} patches/s"
+        if self.seconds_left is None:
+            return pace
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+        return f"{pace}, {left} left"
+
 
 class EpochEnded(_Event):
     """One epoch with its validation.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from pixelwise.cli import console
-from pixelwise.cli.progress import describe
+from pixelwise.cli import console, progress
+from pixelwise.cli.progress import describe, show_events
 from pixelwise.events import RunEnded
 from pixelwise.runs import RunFolder, iter_events
 from tests.cli.test_train import SMALL
+from tests.test_events import EVENTS
 
 FULL = Path("/dev/full")
 
@@ -59,7 +62,26 @@ def test_a_reader_that_is_gone_ends_the_training(
         child.stdout.close()
         assert child.wait(120) == 1
     assert run.state.exists()
-    assert not any(isinstance(event, RunEnded) for event in iter_events(run))
+    last = list(iter_events(run))[-1]
+    assert isinstance(last, RunEnded)
+    assert last.reason == "stopped"
+
+
+def test_a_bar_shows_how_long_it_takes_after_the_first_epoch_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(progress, "err", terminal)
+    steps = EVENTS["steps_done"]
+    places = [(1, 3, None), (2, 1, 125.0), (2, 2, 7261.0)]
+    show_events(
+        steps.model_copy(update={"epoch": epoch, "step": step, "seconds_left": left})
+        for epoch, step, left in places
+    )
+    shown = terminal.file.getvalue()
+    assert "epoch 2" in shown
+    assert "7.5 patches/s, 2 h 01 min left" in shown
+    assert "0:00:00" not in shown
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")

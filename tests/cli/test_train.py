@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -198,7 +198,23 @@ def test_a_signal_stops_and_saves_where_the_request_cannot_be_written(
     assert isinstance(last, StepsDone)
     progress = read_state(config.run)["progress"]
     assert (progress["epoch"], progress["step"]) == (1, last.step)
-    assert "Disk quota exceeded" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Disk quota exceeded" in said
+    assert "the training is saved" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")
+def test_a_signal_before_the_training_has_begun_asks_nobody_else_to_stop(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.events.touch()  # of a training that another process is at
+
+    def wait() -> Generator[Event, None, None]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield EVENTS["run_started"]
+
+    with pytest.raises(KeyboardInterrupt), train.stop_on_signals(run, wait()) as events:
+        list(events)
+    assert not run.stop_request.exists()
 
 
 def test_a_stop_asked_for_while_the_command_starts_counts(

@@ -11,7 +11,7 @@ from torch import nn
 from pixelwise.errors import DataError
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
-from pixelwise.models.summary import summarize
+from pixelwise.models.summary import count_activation_bytes, summarize
 
 
 class Tiny(SegmentationNetwork):
@@ -45,6 +45,12 @@ def test_a_small_network_by_hand() -> None:
         (4, 40, 50), (4, 40, 50), (2, 40, 50),
     ]  # fmt: skip
     assert [layer.parameters for layer in summary.layers] == [148, 0, 10]
+
+
+def test_a_validation_can_ask_what_a_training_keeps() -> None:
+    with torch.inference_mode():
+        counted = count_activation_bytes(Tiny(), (40, 50), batch_size=3)
+    assert counted == summarize(Tiny(), (40, 50), batch_size=3).activation_bytes
 
 
 CASES = [

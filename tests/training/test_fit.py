@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -167,7 +168,41 @@ def test_a_closed_generator_can_be_resumed(discs: Path, tmp_path: Path) -> None:
     events = fit(create_config(discs, tmp_path / "run"))
     next(event for event in events if isinstance(event, EpochEnded))
     events.close()
+    last = list(iter_events(RunFolder(tmp_path / "run")))[-1]
+    assert isinstance(last, RunEnded)
+    assert (last.reason, last.epochs_done) == ("stopped", 1)
     assert finish(resume(tmp_path / "run")).epochs_done == 2
+    list(fit(create_config(discs, tmp_path / "straight")))
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_a_run_without_checkpoints_keeps_its_model(discs: Path, tmp_path: Path) -> None:
+    list(fit(create_config(discs, tmp_path / "run")))
+    run = RunFolder(tmp_path / "run")
+    shutil.rmtree(run.checkpoints)
+    model = run.model.read_bytes()
+    with pytest.raises(RunError, match=r"no checkpoint.+--start-from .+model\.safetensors"):
+        list(resume(run.path))
+    assert run.model.read_bytes() == model
+
+
+def test_a_run_that_was_moved_writes_where_it_is(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "before").mkdir()
+    run = create_run(create_config(discs, tmp_path / "before" / "run"))
+    moved = shutil.move(run.path, tmp_path)
+    monkeypatch.setattr(preparation, "fit_memory", lambda *_, **__: False)
+    said = [event.message for event in resume(moved) if isinstance(event, Warned)]
+    assert any(f"on the disk of {tmp_path}, which" in message for message in said)
+
+
+def test_a_model_tells_what_it_was_trained_on(discs: Path, tmp_path: Path) -> None:
+    config = create_config(discs, tmp_path / "run", patches={"size": 32})
+    started = next(event for event in fit(config) if isinstance(event, RunStarted))
+    told = read_card(tmp_path / "run" / "model.safetensors").training
+    assert told is not None
+    assert (told.images, told.patches) == (started.train_images, started.train_patches) == (4, 16)
 
 
 def test_early_stopping(discs: Path, tmp_path: Path) -> None:

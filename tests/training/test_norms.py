@@ -55,6 +55,15 @@ def test_weights_and_names_stay() -> None:
     ]
 
 
+def test_frozen_ones_stay_frozen() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(2).eval(), nn.BatchNorm2d(2))
+    ranks = create_alone()
+    ranks.size = 2
+    synchronize_norms(network, ranks)
+    assert [type(norm) for norm in network] == [SharedBatchNorm2d] * 2
+    assert [norm.training for norm in network] == [False, True]
+
+
 def test_layers_that_do_more_are_refused() -> None:
     class Activated(nn.BatchNorm2d):
         pass

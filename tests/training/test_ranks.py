@@ -62,6 +62,8 @@ for job in json.loads(Path(sys.argv[1]).read_text()):
         for event in resume(config.run) if job["resume"] else fit(config):
             if isinstance(event, EpochEnded) and event.epoch == job["stop_after"]:
                 request_stop(RunFolder(config.run))
+            if isinstance(event, EpochEnded) and event.epoch == job["leave_after"]:
+                break
     except PixelwiseError as error:
         print("ERROR", error, flush=True)
 """
@@ -72,12 +74,14 @@ def job(
     *,
     resume: bool = False,
     stop_after: int = 0,
+    leave_after: int = 0,
     stop_in_validation: bool = False,
 ) -> dict[str, Any]:
     return {
         "config": config.to_yaml(),
         "resume": resume,
         "stop_after": stop_after,
+        "leave_after": leave_after,
         "stop_in_validation": stop_in_validation,
     }
 
@@ -152,6 +156,7 @@ def trained(folder: Path, make: Any) -> str:
         job(make("two")),
         job(make("adamw", optimizer="adamw")),
         job(make("stopped"), stop_after=2),
+        job(make("left"), leave_after=2),
         job(make("unused", {"encoder": "efficientnet-b0", "options": {}}, epochs=1)),
         job(make("heads", {"name": "unetplusplus", "options": {"deep_supervision": True},
             "encoder": "mobilenet_v2"}, epochs=1)),
@@ -211,9 +216,13 @@ def test_one_process_writes(trained: str, make: Any) -> None:
     assert isinstance(events[-1], RunEnded)
 
 
-def test_stopped_in_two_goes_on_in_one(trained: str, make: Any, alone: TrainConfig) -> None:
+@pytest.mark.parametrize("name", ["stopped", "left"])
+def test_stopped_in_two_goes_on_in_one(
+    trained: str, make: Any, alone: TrainConfig, name: str
+) -> None:
     assert trained is not None
-    config = make("stopped")
+    config = make(name)
+    assert summarize_run(RunFolder(config.run)).state == "stopped"
     assert [e.epoch for e in read_epochs(RunFolder(config.run))] == [1, 2]
     started = next(e for e in resume(config.run) if isinstance(e, RunStarted))
     assert (started.resumed, started.processes) == (True, 1)

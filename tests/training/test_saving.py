@@ -19,8 +19,8 @@ from torch import Tensor
 from pixelwise import atomic
 from pixelwise.atomic import is_temporary, remove_leftovers
 from pixelwise.errors import WriteError
-from pixelwise.events import EpochEnded, Event, RunEnded, Warned
-from pixelwise.runs import RunFolder, is_training, iter_events
+from pixelwise.events import EpochEnded, Event, PreviewsWritten, RunEnded, Warned
+from pixelwise.runs import RunFolder, is_training, iter_events, request_stop
 from pixelwise.training import saving
 from pixelwise.training.checkpoints import Checkpoints, Content
 from pixelwise.training.fit import fit, resume
@@ -149,6 +149,22 @@ def fill(path: Path) -> None:
                 file.write(bytes(512))
         except OSError:
             pass
+
+
+@needs_proc
+def test_a_stop_on_a_full_disk_does_not_say_that_the_training_goes_on(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, events = FullDisk(monkeypatch, "last"), list[Event]()
+    with pytest.raises(WriteError, match="No space left"):
+        for event in fit(create_config(discs, tmp_path / "run", **SECTIONS)):
+            events.append(event)
+            if isinstance(event, PreviewsWritten):
+                disk.is_full = True
+                request_stop(RunFolder(tmp_path / "run"))
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said
+    assert all(message.endswith("It is tried again at once.") for message in said)
 
 
 def test_the_training_goes_on_while_a_state_is_written(

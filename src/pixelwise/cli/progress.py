@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from pixelwise.cli.console import drop_unwritten, err, note, say
 from pixelwise.events import (
@@ -63,9 +63,7 @@ def _show_nothing(_event: Event) -> None:
 def _drawing_bar() -> Iterator[Callable[[Event], None]]:
     """Show steps by a bar, where there is a terminal, and other events by lines."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}")
-    with Progress(
-        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
-    ) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("reading data", total=None, pace="")
 
         def show(event: Event) -> None:
@@ -76,8 +74,7 @@ def _drawing_bar() -> Iterator[Callable[[Event], None]]:
                     description=f"epoch {event.epoch}{', validation' if is_over else ''}",
                     completed=event.step,
                     total=event.steps,
-                    pace=f"loss {_number(event.train_loss)}, "
-                    f"{event.patches_per_second:.1f} patches/s",
+                    pace=f"loss {_number(event.train_loss)}, {event.pace}",
                 )
             elif (line := describe(event)) is not None:
                 say(line)

@@ -133,13 +133,17 @@ def stop_on_signals(
 ) -> Iterator[Iterator[Event]]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once.
 
-    Where the disk does not take the request, the events end, which stops the training as well.
+    So does the first before the training has begun: the folder may be another's. Where the disk
+    does not take the request, the events end, which stops the training as well.
     """
-    asked = refused = False
+    from pixelwise.training.ranks import count_processes
+
+    asked = refused = begun = False
+    is_alone = count_processes()[0] == 1  # of several, only the first sees events
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked, refused
-        if asked or not run.events.exists():
+        if asked or not (begun if is_alone else run.events.exists()):
             raise KeyboardInterrupt
         asked = True
         try:
@@ -147,11 +151,14 @@ def stop_on_signals(
         except WriteError as error:
             refused = True
             note(f"{error} The training is stopped all the same.")
-        note("Stopping after this step; the training is saved.")
+        else:
+            note("Stopping after this step; the training is saved.")
 
     def iter_until_refused() -> Iterator[Event]:
+        nonlocal begun
         with closing(events):
             for event in events:
+                begun = True
                 yield event
                 if refused:
                     return

@@ -116,7 +116,8 @@ def count_activation_bytes(
     network: SegmentationNetwork, input_size: tuple[int, int], *, batch_size: int
 ) -> int:
     """Count what autograd keeps of one training batch, as `Summary.activation_bytes`."""
-    return _count_saved_bytes(_copy_to_meta(network), input_size, batch_size=batch_size)
+    with torch.inference_mode(False), torch.enable_grad():  # in a validation it keeps nothing
+        return _count_saved_bytes(_copy_to_meta(network), input_size, batch_size=batch_size)
 
 
 def _copy_to_meta(network: SegmentationNetwork) -> SegmentationNetwork:

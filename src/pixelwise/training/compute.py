@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def choose_training_compute(config: TrainConfig) -> Compute:
     compute = choose_compute(training.device, training.precision)
     if training.precision != "auto" or compute.device.type != "cpu":
         return compute
-    if not _has_fast_bf16():
+    if not _find_bf16():
         return replace(compute, precision_reason="no fast bf16 is known of the CPU")
     if _has_grouped_convolutions(config.model):
         return replace(compute, precision_reason="no slower than bf16 for this network")
@@ -41,6 +42,7 @@ def describe_arithmetic(compute: Compute, *, processes: int) -> dict[str, str]:
     """Tell what the last bits of a training depend on beside its config and data, by name."""
     device = compute.device
     found = {
+        "napari-pixelwise": version("napari-pixelwise"),
         "torch": str(torch.__version__),  # which is a class of its own
         "device": device.type,
         "number format": compute.precision,
@@ -48,16 +50,18 @@ def describe_arithmetic(compute: Compute, *, processes: int) -> dict[str, str]:
     }
     if device.type == "cuda":
         found["GPU"] = torch.cuda.get_device_name(device)
+        found["cuDNN"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
     if device.type == "cpu":
-        found["CPU"] = torch.backends.cpu.get_cpu_capability()
+        kernels = torch.backends.cpu.get_cpu_capability(), *_find_bf16()
+        found["CPU kernels"] = " ".join(kernels)
         found["threads"] = str(torch.get_num_threads())
     return found
 
 
-def _has_fast_bf16() -> bool:
-    """Whether this CPU multiplies matrices of bf16."""
+def _find_bf16() -> list[str]:
+    """Find the instructions by which this CPU multiplies matrices of bf16."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older: nothing
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return [name for name in ("avx512_bf16", "amx_bf16") if capabilities.get(name)]
 
 
 def _has_grouped_convolutions(model: ModelConfig) -> bool:

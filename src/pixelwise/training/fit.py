@@ -32,7 +32,7 @@ Notes = tuple[str, ...]
 
 
 def fit(config: TrainConfig) -> Generator[Event, None, None]:
-    """Train a network; iterate to make it go.
+    """Train a network; iterate to make it go, close it or leave the loop to stop and save.
 
     Parameters
     ----------
@@ -52,10 +52,8 @@ def fit(config: TrainConfig) -> Generator[Event, None, None]:
         fault that the training could not get over, said as `RunFailed` too. Once it has begun, so
         is any other error, whose traceback is added to the run's ``log.txt``.
     """
-    try:
+    with _releasing():
         yield from _fit(config)
-    finally:
-        release()
 
 
 def _fit(config: TrainConfig) -> Iterator[Event]:
@@ -94,19 +92,17 @@ def resume(path: str | Path, *, since: float | None = None) -> Generator[Event, 
     Raises
     ------
     RunError
-        The training is over, or another process is at it.
+        The training is over, another process is at it, or there is a model but no checkpoint.
     ReadError, ModelFileError
         There is no run, or all its checkpoints are damaged.
     """
-    try:
+    with _releasing():
         yield from _resume(path, time.time() if since is None else since)
-    finally:
-        release()
 
 
 def _resume(path: str | Path, since: float) -> Iterator[Event]:
     run = open_run(path)
-    config = run.read_config()
+    config = run.read_config().model_copy(update={"run": run.path})  # which may have been moved
 
     def begin(stack: ExitStack) -> Notes:
         stack.enter_context(lock_run(run))
@@ -117,6 +113,18 @@ def _resume(path: str | Path, since: float) -> Iterator[Event]:
         training = _restore(config, run, ranks)
         training.notes += notes
         yield from _record(training, resumed=True)
+
+
+@contextmanager
+def _releasing() -> Iterator[None]:
+    """Hold no memory at the end, not even by the traceback of an error that was foreseen."""
+    try:
+        yield
+    except PixelwiseError as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        release()
 
 
 @contextmanager
@@ -171,6 +179,7 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     """Make a training that is where its newest sound checkpoint says."""
     checkpoints = Checkpoints(run.state)
     if not ranks.share(lambda: checkpoints.exist):
+        ranks.share(lambda: _require_no_model(run))
         training = create_training(Stepper(prepare(config), ranks), run)
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
@@ -185,6 +194,15 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     training.notes += state.notes + _compare_arithmetic(progress, stepper)
     ranks.share(lambda: _require_unfinished(training))
     return training
+
+
+def _require_no_model(run: RunFolder) -> None:
+    """Refuse to begin anew where that would replace a model."""
+    if run.model.exists():
+        raise RunError(
+            f"{run.path} has a model, but no checkpoint to go on from any more. Start a new run "
+            f"with --start-from {run.model}."
+        )
 
 
 def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None:
@@ -241,7 +259,14 @@ def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
             events = iter_logged(events, run.path / "tensorboard")
         with closing(events):  # nothing is being written any more when the run folder is let go
             for event in events:
-                yield from story.add(event)
+                try:
+                    yield from story.add(event)
+                except GeneratorExit:  # a stop like any other, for other processes as well
+                    training.must_stop = True
+                    for last in events:
+                        list(story.add(last))
+                    story.close()
+                    raise
         story.close()
     except Exception as error:
         _keep_traceback(error, run)

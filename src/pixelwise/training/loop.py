@@ -18,7 +18,7 @@ from pixelwise.training.checkpoints import Progress
 from pixelwise.training.judging import has_waited_enough, judge
 from pixelwise.training.pace import Pace
 from pixelwise.training.previews import PreviewSet
-from pixelwise.training.saving import ModelFile, Reason, Saver
+from pixelwise.training.saving import AT_ONCE, LATER, ModelFile, Reason, Saver
 from pixelwise.training.stepper import Stepper, Validation
 
 _SKIPPED_IN_A_ROW = 3
@@ -40,6 +40,8 @@ class Training:
     saver : Saver
     notes : tuple of str
         What to warn of at the start.
+    must_stop : bool
+        Whether it is to stop as if the run's `stop_request` were there.
     """
 
     stepper: Stepper
@@ -47,6 +49,7 @@ class Training:
     progress: Progress
     saver: Saver = field(kw_only=True)
     notes: tuple[str, ...] = field(default=(), init=False)
+    must_stop: bool = field(default=False, init=False)
     _losses: list[Tensor] = field(default_factory=list, init=False)
     _saved: float = field(default_factory=time.perf_counter, init=False)
     _pace: Pace = field(default_factory=Pace, init=False)
@@ -65,11 +68,6 @@ class Training:
             if self.saver.writes and not self.saver.checkpoints.exist:
                 yield from self._save()
             yield from self._train(previews, started)
-        except GeneratorExit:
-            if not self._read_losses():  # else an older state is the better one to go on from
-                self.saver.is_behind = True
-                list(self.saver.finish(self.stepper, self.progress))
-            raise
         except Exception:
             yield from self.saver.settle(then="")
             raise
@@ -95,7 +93,7 @@ class Training:
             validation = self._validate()
             if validation is None:
                 is_stopped = True
-                yield from self._save()
+                yield from self._save(then=AT_ONCE)
             elif validation.loss is None:
                 yield from self._roll_back("The validation", "loss")
             else:
@@ -112,7 +110,7 @@ class Training:
         progress, steps = self.progress, self.stepper.steps
         batches = self.stepper.draw_batches(progress.epoch)
         ranks = self.stepper.ranks
-        while progress.step < steps and not ranks.decide(self.run.stop_request.exists()):
+        while progress.step < steps and not ranks.decide(self._is_asked_to_stop()):
             loss = self.stepper.train(
                 batches[progress.step],
                 epoch=progress.epoch,
@@ -206,7 +204,10 @@ class Training:
         """Score an epoch; None if it has steps left, or somebody asks to stop meanwhile."""
         if self.progress.step < self.stepper.steps:
             return None
-        return self.stepper.validate(self.run.stop_request.exists)
+        return self.stepper.validate(self._is_asked_to_stop)
+
+    def _is_asked_to_stop(self) -> bool:
+        return self.must_stop or self.run.stop_request.exists()
 
     def _end_epoch(self, validation: Validation) -> Iterator[Event]:
         """Remember whether it was the best epoch, and save."""
@@ -252,7 +253,8 @@ class Training:
         """Make sure that all is on the disk, a model too, and say how it ended."""
         progress = self.progress
         if progress.best_epoch is None:
-            yield from self.saver.save_model(self._create_file("final", None, name=None))
+            final = self._create_file("final", None, name=None)
+            yield from self.saver.save_model(final, then=AT_ONCE)
         yield from self.saver.finish(self.stepper, progress)
         if self.saver.writes:
             self.run.stop_request.unlink(missing_ok=True)
@@ -266,11 +268,13 @@ class Training:
             model=str(self.run.model),
         )
 
-    def _save(self, *, meanwhile: bool = False) -> Iterator[Event]:
+    def _save(self, *, meanwhile: bool = False, then: str = LATER) -> Iterator[Event]:
         """Save the state, see `Saver`; a disk that is full does not end the training."""
         yield from self._note_memory()
         self._saved = time.perf_counter()
-        yield from self.saver.save_state(self.stepper, self.progress, meanwhile=meanwhile)
+        yield from self.saver.save_state(
+            self.stepper, self.progress, meanwhile=meanwhile, then=then
+        )
 
     def _create_file(
         self, reason: Reason, validation: Validation | None, *, name: str | None

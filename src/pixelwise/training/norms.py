@@ -44,7 +44,7 @@ def _replace(norm: nn.BatchNorm2d, ranks: Ranks) -> nn.Module:
     shared.weight, shared.bias = norm.weight, norm.bias
     for name, buffer in norm.named_buffers(recurse=False):
         setattr(shared, name, buffer)
-    return shared
+    return shared.train(norm.training)  # a frozen one stays as it is
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):

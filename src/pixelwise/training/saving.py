@@ -28,8 +28,8 @@ from pixelwise.training.checkpoints import Checkpoints, Content, Progress, colle
 from pixelwise.training.stepper import Stepper
 
 Reason = Literal["best", "kept", "final"]
-_LATER = "The training goes on and tries again after the next epoch."
-_AGAIN = "It is tried again at once."
+LATER = "The training goes on and tries again after the next epoch."
+AT_ONCE = "It is tried again at once."
 
 
 @dataclass(frozen=True)
@@ -90,21 +90,21 @@ class Saver:
     _thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1), init=False)
     _writing: Future[None] | None = field(default=None, init=False)
 
-    def save_model(self, file: ModelFile) -> Iterator[Event]:
-        """Write a model file, or keep it for later and say so."""
+    def save_model(self, file: ModelFile, *, then: str = LATER) -> Iterator[Event]:
+        """Write a model file, or keep it for later and say so, and what is next."""
         if not self.writes:
             return
         try:
             saved = file.write()
         except WriteError as error:
             self.waiting[file.path] = file.detach()
-            yield Warned(message=f"{error} {_LATER}")
+            yield Warned(message=f"{error} {then}")
             return
         self.waiting.pop(file.path, None)
         yield saved
 
     def save_state(
-        self, stepper: Stepper, progress: Progress, *, meanwhile: bool = False
+        self, stepper: Stepper, progress: Progress, *, meanwhile: bool = False, then: str = LATER
     ) -> Iterator[Event]:
         """Write what waits and the state, or say why not.
 
@@ -113,18 +113,20 @@ class Saver:
         meanwhile : bool
             Whether the training goes on while the state is written; what comes of it is said by
             the next call, or by `settle`.
+        then : str
+            What is next if it cannot be written.
         """
         if not self.writes:
             return
-        yield from self.settle()
+        yield from self.settle(then)
         try:
             yield from self._write_waiting()
             self._write_state(stepper, progress, meanwhile=meanwhile)
         except WriteError as error:
             self.is_behind = True
-            yield Warned(message=f"{error} {_LATER}")
+            yield Warned(message=f"{error} {then}")
 
-    def settle(self, then: str = _LATER) -> Iterator[Event]:
+    def settle(self, then: str = LATER) -> Iterator[Event]:
         """Wait for the state that is being written; say if it could not be, and what is next."""
         if self._writing is None:
             return
@@ -147,7 +149,7 @@ class Saver:
         WriteError
             It still cannot be written.
         """
-        yield from self.settle(_AGAIN)
+        yield from self.settle(AT_ONCE)
         yield from self._write_waiting()
         if self.is_behind and self.writes:
             self._write_state(stepper, progress)

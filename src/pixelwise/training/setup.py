@@ -101,17 +101,21 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         planes, patches, normalization, background=data.background, skip_void=True
     )
     _require_patches(train_store, patches)
+    train_images = len({sample.group for sample in train.samples})
+    trained_on = TrainingSummary(
+        data=data.root.name, images=train_images, patches=len(train_store), epochs=0
+    )
     return Setup(
         config=config,
         compute=compute,
         train=train_store,
         validation=create_validation_store(validation_planes, patches, normalization),
-        train_images=len({sample.group for sample in train.samples}),
+        train_images=train_images,
         validation_images=len({sample.group for sample in validation.samples}),
         network=create_network(config, card, first_weights=kept is None),
         loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
         augmentation=augmentation,
-        card=card,
+        card=card.model_copy(update={"training": trained_on}),
         understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
         notes=(
             *map(str, data.problems),
@@ -263,7 +267,6 @@ def _create_card(
     model, image = config.model, planes[0].image
     architecture = find_architecture(model.name)
     size = image.shape[1:] if data.layout == "patches" else config.patches.size
-    groups = {sample.group for sample in data.samples}
     return Card(
         architecture=model.name,
         encoder=architecture.parse_encoder(model.encoder),
@@ -276,9 +279,6 @@ def _create_card(
         background=data.background,
         resize=config.data.resize,
         patch_size=size,
-        training=TrainingSummary(
-            data=data.root.name, images=len(groups), patches=len(planes), epochs=0
-        ),
     )
 
 

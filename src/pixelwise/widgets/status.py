@@ -76,8 +76,7 @@ class TrainingStatus(QWidget):
         self.progress.setValue(event.step)
         doing = "validation" if event.step == event.steps else "%p %"
         self.progress.setFormat(f"epoch {event.epoch}, {doing}")
-        left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
-        self.text.setText(f"{event.patches_per_second:.1f} patches/s{left}")
+        self.text.setText(event.pace)
 
     def _show_epoch(self, event: EpochEnded) -> None:
         self.progress.setRange(0, event.epochs)
@@ -85,12 +84,6 @@ class TrainingStatus(QWidget):
         self.progress.setFormat("epoch %v of %m")
         scores = ", ".join(f"{k} {v:.3f}" for k, v in event.scores.items() if v is not None)
         self.text.setText(f"epoch {event.epoch} of {event.epochs}: {scores}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _describe_start(event: RunStarted) -> str:
