@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pixelwise import runs
 from pixelwise.errors import ReadError
 from pixelwise.events import EpochEnded, Event, RunEnded, parse_event
-from pixelwise.runs import RunFolder, lock_run
+from pixelwise.runs import RunFolder, create_run, lock_run
 from pixelwise.summaries import RunStory, list_runs, read_epochs, summarize_run
 from tests.test_events import EVENTS
 from tests.test_runs import run
@@ -69,6 +70,19 @@ def test_a_second_look_reads_on_from_the_first(
         file.write(b"\n")
     assert story.look().state == "failed"
     assert len(read) == 2
+
+
+def test_a_new_run_in_the_place_of_a_deleted_one_is_read_anew(
+    run: RunFolder,
+) -> None:
+    run.append(EVENTS["run_started"], EVENTS["epoch_ended"], EVENTS["run_ended"])
+    stories: dict[Path, RunStory] = {}
+    assert list_runs(run.path.parent, stories=stories)[0].state == "stopped"
+    config = run.read_config()
+    shutil.rmtree(run.path)
+    create_run(config).append(EVENTS["run_started"])
+    found = list_runs(run.path.parent, stories=stories)[0]
+    assert (found.state, found.epoch) == ("interrupted", 0)
 
 
 def test_a_damaged_line_does_not_hide_the_run(run: RunFolder) -> None:

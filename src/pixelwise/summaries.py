@@ -73,10 +73,15 @@ class RunStory:
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
-        self._config = run.read_config()
+        self._config, self._written = run.read_config(), _find_stamp(run)
         self._place = 0
         self._state = "waiting"
         self._epochs: list[EpochEnded] = []
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether there is a new run in the place of this one, which was deleted."""
+        return _find_stamp(self.run) != self._written
 
     def look(self) -> RunSummary:
         """Read the lines that are new; damaged ones say nothing."""
@@ -104,6 +109,12 @@ class RunStory:
                 _add_last(self._epochs, event)
             case _:
                 pass
+
+
+def _find_stamp(run: RunFolder) -> tuple[int, int]:
+    """Find what tells a config from that of another run: it is written once."""
+    found = run.config.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def summarize_run(run: RunFolder) -> RunSummary:
@@ -137,7 +148,7 @@ def list_runs(
 def _summarize(path: Path, stories: dict[Path, RunStory]) -> RunSummary:
     """Summary of one run in a list; one that cannot be read does not hide the others."""
     try:
-        if path not in stories:
+        if path not in stories or stories[path].is_of_another:
             stories[path] = RunStory(RunFolder(path))
         return stories[path].look()
     except PixelwiseError:

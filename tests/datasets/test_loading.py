@@ -10,6 +10,7 @@ from pixelwise.config import DataConfig
 from pixelwise.datasets import Dataset, load_dataset
 from pixelwise.errors import ConfigError, DataError, ReadError
 from pixelwise.images import read_image, write_picture, write_tiff
+from pixelwise.patches import make_patches
 
 RNG = np.random.default_rng(4)
 
@@ -275,3 +276,39 @@ def test_real_stack_without_axes(data_dir: Path) -> None:
     assert [sample.name for sample in data.samples] == ["rgb_3D_0", "rgb_3D_1"]
     assert "rgb_3D_c_seg_.tif has 2 channels (read as CZYX (guessed" in str(data.problems[0])
     assert data.problems[0].fatal
+
+
+def test_a_validation_folder_in_another_layout_is_refused(tmp_path: Path) -> None:
+    for name in ("train", "held"):
+        add(tmp_path / name, name)
+    raw, cut = tmp_path / "held", tmp_path / "patches"
+    make_patches(load_dataset(tmp_path / "train"), cut, size=8)
+    with pytest.raises(DataError, match=r"was read as pairs .+ as patches .+the same layout"):
+        load_dataset(cut, validation=raw)
+    data = load_dataset(cut, validation=raw, classes="0=out,1=in,255=in")
+    _, validation = data.split()
+    assert set(np.unique(validation.samples[0].read_mask())) == {0, 1}
+
+
+def test_validation_patches_with_other_classes_are_refused(tmp_path: Path) -> None:
+    add(tmp_path / "raw", "a")
+    for name, classes in (("train", "0=out,255=in"), ("held", "255=in,0=out")):
+        make_patches(load_dataset(tmp_path / "raw", classes=classes), tmp_path / name, size=8)
+    with pytest.raises(DataError, match=r"classes in, out, .+ has out, in: expected the same"):
+        load_dataset(tmp_path / "train", validation=tmp_path / "held")
+
+
+def test_what_is_validated_on_is_not_trained_on(tmp_path: Path) -> None:
+    for name in "abc":
+        add(tmp_path / "train", name)
+    for kind, suffix in (("images", "png"), ("masks", "tif")):
+        (tmp_path / "held" / kind).mkdir(parents=True)
+        path = f"{kind}/b.{suffix}"
+        (tmp_path / "held" / path).symlink_to(tmp_path / "train" / path)
+    data = load_dataset(tmp_path / "train", validation=tmp_path / "held")
+    train, validation = data.split()
+    assert [sample.name for sample in train.samples] == ["a", "c"]
+    assert [sample.name for sample in validation.samples] == ["b"]
+    assert "1 images are in the validation folder too" in str(data.problems[0])
+    with pytest.raises(DataError, match="none is left to train on"):
+        load_dataset(tmp_path / "train", validation=tmp_path / "train")

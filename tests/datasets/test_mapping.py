@@ -164,3 +164,9 @@ def test_ignore_overrides_a_class() -> None:
     scheme = create_instance_scheme("merged").ignore((3.0,))
     assert scheme.class_map.apply(planes([[0, 3, 4]])).tolist() == [[[0, VOID, 1]]]
     assert create_instance_scheme("merged").ignore(()) == create_instance_scheme("merged")
+
+
+def test_large_values_are_ignored_to_the_last_digit() -> None:
+    scheme = create_instance_scheme("").ignore([4294967295.0])
+    raw = planes([[0, 7, 4_294_967_295, 4_294_967_294]], "uint32")
+    assert scheme.class_map.apply(raw).ravel().tolist() == [0, 1, VOID, 1]

@@ -452,6 +452,24 @@ def spoil(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
+def test_validation_without_foreground_is_refused_where_dice_is_the_judge(tmp_path: Path) -> None:
+    data = write_discs(tmp_path / "data")
+    for path in (data / "masks").glob("[01].png"):
+        mask, _ = read_image(path)
+        write_mask(path, np.zeros_like(mask))
+    seeds = [
+        seed
+        for seed in range(99)
+        if {s.name for s in load_dataset(data).split(0.34, seed)[1].samples} == {"0", "1"}
+    ]
+    sections = {"data": {"split_seed": seeds[0]}}
+    with pytest.raises(DataError, match=r"\(0, 1\) show no foreground.+--split-seed"):
+        list(fit(create_config(data, tmp_path / "run", **sections)))
+    for monitor in ("loss", "last"):
+        training = {"epochs": 1, "monitor": monitor}
+        assert finish(fit(create_config(data, tmp_path / monitor, training=training, **sections)))
+
+
 @pytest.mark.parametrize("kind", ["images", "masks"])
 def test_a_corrupt_file_is_named_or_left_out_on_request(tmp_path: Path, kind: str) -> None:
     data = write_discs(tmp_path / "data", size=128)

@@ -34,6 +34,15 @@ def test_patches_keep_their_dtype_and_pixels(dtype: type) -> None:
     assert batch.image.float().shape == (2, 1, 16, 16)
 
 
+def test_planes_of_several_dtypes_are_cut_on_a_device_as_on_the_host() -> None:
+    planes = plane(), plane(dtype=np.uint16)
+    patches = PatchStore(planes, PatchConfig.create(size=16), create_percentile())
+    numbers = [0, len(patches) - 1]
+    before = patches.read(numbers)
+    patches.put_on(torch.device("cpu"))
+    assert torch.equal(patches.read(numbers).image.float(), before.image.float())
+
+
 @given(st.integers(16, 45), st.integers(16, 45), st.sampled_from([8, 12, 16]))
 def test_read_once_counts_every_pixel_once(height: int, width: int, step: int) -> None:
     one = plane(height, width)

@@ -17,7 +17,7 @@ from pixelwise.config import ModelConfig, TrainConfig
 from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
 from pixelwise.prediction.predict import predict as engine_predict
-from pixelwise.runs import RunFolder, is_training, iter_events
+from pixelwise.runs import RunFolder, is_training, iter_events, request_stop
 from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
@@ -309,8 +309,38 @@ def test_a_run_of_another_process_is_followed_and_stopped(
         wait_until(lambda: "Another process is training" in widget.message, 60)
         assert widget.is_running, "the other's training is followed"
         wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0, 30)
+        widget.place["name"].value = "the next one"
         widget.stop()
         widget.wait(60)
+        assert other.wait(60) == 0
+    assert widget.place["name"].value == "the next one"
+
+
+def test_curves_go_on_of_a_run_that_is_left_for_another(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "pixelwise", "train", str(discs), "--out", str(tmp_path / "far")),
+        *("--options", "base_channels=4,depth=2", "--size", "32", "--epochs", str(MANY)),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        far = RunFolder(tmp_path / "far")
+        wait_until(lambda: far.model.exists(), 120)
+        widget = open_widget("Train")
+        widget.data.choose_folder(discs)
+        set_tiny(widget, tmp_path, epochs=1)
+        widget.refresh_runs()
+        widget.runs.wait()
+        widget.runs.select(far.path)
+        widget.resume()
+        wait_until(lambda: "Another process is training" in widget.message, 60)
+        wait_until(lambda: not widget._job, 30)
+        widget.start()
+        path = str(far.path)
+        before = widget.plot.runs[path]["validation"].count
+        wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2, 60)
+        widget.wait(120)
+        request_stop(far)
         assert other.wait(60) == 0
 
 

@@ -48,7 +48,7 @@ def load_dataset(
     config = _create_config(data, layout=layout, fields=fields)
     found = find_layout(config.path, config.layout)
     listing = found.layout.read(config.model_copy(update={"path": found.root}))
-    listing = _name_uniquely(_add_validation(listing, config))
+    listing = _name_uniquely(_add_validation(found, listing, config))
     _require_entries(found, listing)
     dataset = _build(config, found, listing=listing)
     return dataset.require_sound() if strict else dataset
@@ -63,20 +63,57 @@ def _create_config(
     return DataConfig.create(**(data.model_dump() | fields)) if fields else data
 
 
-def _add_validation(listing: Listing, config: DataConfig) -> Listing:
-    """Add the images of the config's validation folder."""
+def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listing:
+    """Add the images of the config's validation folder; those among the others move there."""
     if config.validation is None:
         return listing
-    found = find_layout(config.validation, config.layout)
-    extra = found.layout.read(config.model_copy(update={"path": found.root}))
+    beside = find_layout(config.validation, config.layout)
+    extra = beside.layout.read(config.model_copy(update={"path": beside.root}))
     entries = tuple(replace(entry, split="validation") for entry in extra.entries)
     if not entries:
         raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
-    return replace(
-        listing,
-        entries=listing.entries + entries,
-        problems=listing.problems + extra.problems,
-    )
+    if create_scheme(config) is None:
+        _require_same_classes((found, listing), (beside, extra))
+    held = {entry.image.path.resolve() for entry in entries}
+    others = tuple(e for e in listing.entries if e.image.path.resolve() not in held)
+    if not others:
+        raise DataError(
+            f"All images of {config.path} are in the validation folder {config.validation} too: "
+            "none is left to train on."
+        )
+    problems = listing.problems + extra.problems
+    if moved := len(listing.entries) - len(others):
+        message = f"{moved} images are in the validation folder too: they are validated on only"
+        problems += (Problem("note", str(config.validation), message),)
+    return replace(listing, entries=others + entries, problems=problems)
+
+
+def _require_same_classes(train: tuple[Found, Listing], validation: tuple[Found, Listing]) -> None:
+    """Refuse a validation folder whose masks mean something else than the other ones.
+
+    Raises
+    ------
+    DataError
+        The layouts differ, or their classes do.
+    """
+    (found, listing), (beside, extra) = train, validation
+    if beside.layout.name != found.layout.name:
+        raise DataError(
+            f"The validation folder {beside.root} was read as {beside.layout.name} "
+            f"({beside.reason}), {found.root} as {found.layout.name} ({found.reason}): expected "
+            "the same layout. Give it by --layout, or say what the mask values of both mean by "
+            "--classes."
+        )
+    names = [_name_classes(one.scheme) for one in (extra, listing)]
+    if names[0] != names[1]:
+        raise DataError(
+            f"The validation folder {beside.root} has the classes {names[0]}, {found.root} has "
+            f"{names[1]}: expected the same, in the same order."
+        )
+
+
+def _name_classes(scheme: ClassScheme | None) -> str:
+    return "" if scheme is None else ", ".join(item.name for item in scheme.classes)
 
 
 def _require_entries(found: Found, listing: Listing) -> None:

@@ -121,7 +121,7 @@ class ClassScheme:
 
     def ignore(self, values: Iterable[float]) -> ClassScheme:
         """Return the scheme with more values read as void."""
-        extra = tuple(parse_value(f"{value:g}") for value in values)
+        extra = tuple(parse_value(f"{value:.17g}") for value in values)
         if not extra:
             return self
         kept = tuple(pair for pair in self.class_map.table if pair[0] not in extra)

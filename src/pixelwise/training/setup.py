@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -21,16 +20,15 @@ from pixelwise.models.devices import Compute
 from pixelwise.models.files import load_weights
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
-from pixelwise.normalization import (
-    Normalization,
-    create_fixed,
-    create_imagenet,
-    create_percentile,
-    create_range,
-    intensity_range,
-)
+from pixelwise.normalization import Normalization
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
+from pixelwise.training.intensities import (
+    create_normalization,
+    find_dtype,
+    find_range,
+    require_one_dtype,
+)
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.planes import MEMORY_SHARE, Plane, fit_memory, read_planes
 from pixelwise.training.ranks import count_processes
@@ -92,11 +90,14 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     planes = read_planes(train.samples, folder=folder)
     _require_foreground(planes)
     normalization = kept or create_normalization(config, planes)
-    augmentation = Augmentation(config.augmentation, intensity_range(_common_dtype(planes)))
+    augmentation = Augmentation(config.augmentation, find_range(planes))
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
     validation_planes = read_planes(validation.samples, folder=folder)
+    if normalization.kind == "fixed":
+        require_one_dtype([*planes, *validation_planes], by=normalization.source)
+    _require_judges(config, data, validation_planes)
     train_store = PatchStore(
         planes, patches, normalization, background=data.background, skip_void=True
     )
@@ -206,42 +207,6 @@ def create_network(
     return network
 
 
-def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
-    """Make the normalisation that a config asks for.
-
-    "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
-    encoders and the training images' mean and standard deviation for others; else percentiles of
-    each image, because 12 bits in uint16 or an unknown scale of floats fit no fixed range.
-
-    Raises
-    ------
-    ConfigError
-        Images of several dtypes are to share one fixed normalisation.
-    """
-    name: str = config.training.normalization
-    model = config.model
-    channels, dtype = len(planes[0].image), _common_dtype(planes)
-    if name == "auto" and model.start_from is not None:
-        return read_card(model.start_from).normalization
-    if name == "auto":
-        fixed = "imagenet" if model.pretrained or model.weights else "dataset"
-        name = fixed if dtype == np.uint8 else "percentile"
-    if name != "percentile" and len({plane.image.dtype for plane in planes}) > 1:
-        raise ConfigError(
-            f"The images have several dtypes, which normalization {name!r} cannot treat alike: use "
-            "percentile, or convert them to one dtype."
-        )
-    match name:
-        case "dataset":
-            return create_fixed(*_measure(planes), "mean and std of the training images")
-        case "imagenet":
-            return create_imagenet(dtype, channels)
-        case "percentile":
-            return create_percentile()
-        case _:
-            return create_range(dtype, channels)
-
-
 def create_class_weights(
     config: TrainConfig, planes: Sequence[Plane], data: Dataset
 ) -> torch.Tensor | None:
@@ -275,16 +240,11 @@ def _create_card(
         classes=data.classes,
         normalization=normalization,
         axes="YX" if data.in_channels == 1 else "CYX",
-        dtype=str(_common_dtype(planes)),
+        dtype=str(find_dtype(planes)),
         background=data.background,
         resize=config.data.resize,
         patch_size=size,
     )
-
-
-def _common_dtype(planes: Sequence[Plane]) -> np.dtype[Any]:
-    """Dtype that holds the intensities of all planes."""
-    return np.result_type(*{plane.image.dtype for plane in planes})
 
 
 def _fingerprint(data: Dataset, **parts: Sequence[Plane]) -> dict[str, str]:
@@ -305,27 +265,13 @@ def _check(pixels: np.ndarray) -> str:
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) over all pixels of the planes."""
-    pixels = sum(plane.mask.size for plane in planes)
-    mean = sum(image.sum(axis=(1, 2), dtype=np.float64) for image, _ in _iter_rows(planes)) / pixels
-    centre = mean[:, None, None]
-    square = sum(np.square(image - centre).sum(axis=(1, 2)) for image, _ in _iter_rows(planes))
-    return np.asarray(mean), np.sqrt(square / pixels)
-
-
 def _count_values(planes: Sequence[Plane]) -> np.ndarray:
     """Pixels of each mask value, (256,)."""
     counts = np.zeros(VOID + 1, np.int64)
-    for _, mask in _iter_rows(planes):
-        counts += np.bincount(mask.ravel(), minlength=VOID + 1)
-    return counts
-
-
-def _iter_rows(planes: Sequence[Plane]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images and masks of all planes, some rows at a time."""
     for plane in planes:
-        yield from plane.iter_rows()
+        for _, mask in plane.iter_rows():
+            counts += np.bincount(mask.ravel(), minlength=VOID + 1)
+    return counts
 
 
 def _require_foreground(planes: Sequence[Plane]) -> None:
@@ -337,6 +283,21 @@ def _require_foreground(planes: Sequence[Plane]) -> None:
             f"The training masks hold {found}; expected at least two classes. Look at the masks "
             "with 'pixelwise inspect', and say what their values mean with --classes."
         )
+
+
+def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane]) -> None:
+    """Refuse validation images without foreground where its Dice or IoU is to tell the best."""
+    wanted = config.training.monitor
+    present = set(_count_values(planes)[:VOID].nonzero()[0].tolist()) - {data.background}
+    if present or wanted not in ("dice", "iou"):
+        return
+    names = [plane.name for plane in planes]
+    shown = ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
+    raise DataError(
+        f"The masks of the validation images ({shown}) show no foreground, so {wanted} cannot tell "
+        "good epochs from bad ones. Name others with --validation, draw others with --split-seed, "
+        "or take --monitor loss."
+    )
 
 
 def _require_patches(store: PatchStore, patches: PatchConfig) -> None:

@@ -65,7 +65,7 @@ class PatchStore:
     Parameters
     ----------
     planes : sequence of Plane
-        With one channel count and one dtype.
+        With one channel count.
     patches : PatchConfig
         Size, step, edge and smallest foreground share.
     normalization : Normalization
@@ -125,8 +125,12 @@ class PatchStore:
 
     def put_on(self, device: torch.device) -> None:
         """Copy images and masks to a device; patches are cut there from now on."""
+        dtype = np.result_type(*{plane.image.dtype for plane in self.planes})  # as on the host
         self._resident = [
-            (torch.tensor(plane.image, device=device), torch.tensor(plane.mask, device=device))
+            (
+                torch.tensor(plane.image.astype(dtype, copy=False), device=device),
+                torch.tensor(plane.mask, device=device),
+            )
             for plane in self.planes
         ]
 

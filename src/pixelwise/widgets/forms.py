@@ -206,8 +206,8 @@ def _text(value: Any) -> str:
         return ",".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, tuple | list):
         is_size = len(value) == 2 and all(isinstance(side, int) for side in value)
-        return ("x" if is_size else ",").join(f"{number:g}" for number in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ("x" if is_size else ",").join(f"{number:.15g}" for number in value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _option_text(value: Any) -> str:

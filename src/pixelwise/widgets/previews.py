@@ -41,21 +41,34 @@ class PreviewLayers(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layers: dict[str, Layer] = {}
+        self._run: RunFolder | None = None
         self._is_empty = True
+        self._is_over = False  # no more is written
         self._reading = False
         self._steps: deque[Callable[[], None]] = deque()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._do_step)
 
-    def begin(self) -> None:
+    def begin(self, run: RunFolder) -> None:
         """Make empty layers, in the place of those of the last run."""
         self.remove()
+        self._run = run
         selection = self._viewer.layers.selection
         chosen, active = set(selection), selection.active
         self._add_empty()
         selection.clear()
         selection.update(chosen)
         selection.active = active  # whoever is painting goes on with that layer
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that was asked for is shown."""
+        return not self._reading and not self._steps
+
+    def leave(self) -> None:
+        """Change the layers no more: what is followed now shows no previews."""
+        self._run = None
+        self._steps.clear()
 
     def _add_empty(self) -> None:
         image, labels = np.zeros((*_EMPTY, 3), np.uint8), np.zeros(_EMPTY, np.uint8)
@@ -69,25 +82,35 @@ class PreviewLayers(QObject):
 
     def remove(self, *, only_empty: bool = False) -> None:
         """Take the layers away; or, where the run has shown nothing, the empty ones."""
-        if only_empty and not self._is_empty:
+        self._is_over = only_empty
+        if only_empty and (self._reading or not self._is_empty):
             return
+        self._steps.clear()
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._layers, self._is_empty = {}, True
+        self._layers, self._run, self._is_empty = {}, None, True
 
     def show(self, run: RunFolder) -> None:
         """Show what a run has written last; what is not there yet is left for the next epoch."""
-        if self._layers and not self._reading and not self._steps:
+        if run == self._run and self.is_done:
             self._reading = True
-            run_in_thread(partial(_read, run), self, then=self._plan, failed=self._skip)
+            run_in_thread(
+                partial(_read, run), self, then=partial(self._plan, run), failed=self._skip
+            )
 
     def _skip(self, _: Exception) -> None:
         self._reading = False
+        if self._is_over:
+            self.remove(only_empty=True)
 
-    def _plan(self, preview: Preview) -> None:
+    def _plan(self, run: RunFolder, preview: Preview) -> None:
         """Queue one step for each layer."""
         self._reading = False
+        if run != self._run:  # another one has begun meanwhile
+            if self._run is not None:
+                self.show(self._run)
+            return
         arrays, classes = preview
         for name, array in zip(NAMES, arrays, strict=True):
             self._steps.append(partial(self._update, name, array))

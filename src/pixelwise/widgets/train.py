@@ -240,13 +240,15 @@ class TrainWidget(Panel):
     def _follow(self, run: RunFolder) -> None:
         """Look at a run from its first event on."""
         if self._watch is not None:
+            left = None if self._watch.is_over else str(self._watch.run.path)
             self._watch.stop()
             self._watch.deleteLater()
+            if left is not None and left != str(run.path) and left in self.plot.runs:
+                self._looks.show(left)  # it may still train
         self._looks.stop(str(run.path))
         self.run = run
         self.plot.add_run(str(run.path))
-        if self.show_previews.isChecked():
-            self._previews.begin()
+        self._previews.begin(run) if self.show_previews.isChecked() else self._previews.leave()
         self._collector.set_aside()
         self._watch = RunWatch(run, self, has_child=lambda: self._job is not None)
         self._watch.events.connect(self._hear)
@@ -317,7 +319,8 @@ class TrainWidget(Panel):
         self.status.end(last)
         if self.message == _STOPPING:
             self.say("")
-        self.place["name"].value = new_run_name()
+        if self.run is not None and self.place["name"].value == self.run.path.name:
+            self.place["name"].value = new_run_name()  # else it is the name of the next one
         self._previews.remove(only_empty=True)
         ours = self.run is not None and self.run.path == self._began_here
         if ours and isinstance(last, RunEnded) and last.reason == "finished":

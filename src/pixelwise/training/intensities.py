@@ -1,0 +1,100 @@
+"""What the stored intensities of a training's images are, and how they are normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pixelwise.cards import read_card
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ConfigError
+from pixelwise.normalization import (
+    Normalization,
+    create_fixed,
+    create_imagenet,
+    create_percentile,
+    create_range,
+    intensity_range,
+)
+from pixelwise.training.planes import Plane
+
+
+def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
+    """Make the normalisation that a config asks for.
+
+    "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
+    encoders and the training images' mean and standard deviation for others; else percentiles of
+    each image, because 12 bits in uint16 or an unknown scale of floats fit no fixed range.
+
+    Raises
+    ------
+    ConfigError
+        Images of several dtypes, or of another one than those of the model that it starts from, are
+        to share one fixed normalisation.
+    """
+    name: str = config.training.normalization
+    model = config.model
+    channels, dtype = len(planes[0].image), find_dtype(planes)
+    if name == "auto" and model.start_from is not None:
+        card = read_card(model.start_from)
+        if card.normalization.kind == "fixed" and card.dtype != str(dtype):
+            raise ConfigError(
+                f"{model.start_from} was trained on images of {card.dtype} and normalises by "
+                f"{card.normalization.source}, these are of {dtype}: convert them, or choose "
+                "another --normalization, e.g. dataset."
+            )
+        return card.normalization
+    if name == "auto":
+        fixed = "imagenet" if model.pretrained or model.weights else "dataset"
+        name = fixed if dtype == np.uint8 else "percentile"
+    if name == "percentile":
+        return create_percentile()
+    require_one_dtype(planes, by=name)
+    match name:
+        case "dataset":
+            return create_fixed(*_measure(planes), "mean and std of the training images")
+        case "imagenet":
+            return create_imagenet(dtype, channels)
+        case _:
+            return create_range(dtype, channels)
+
+
+def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
+    """Refuse images of several dtypes, which no fixed normalisation can treat alike.
+
+    Raises
+    ------
+    ConfigError
+        There are some.
+    """
+    found = sorted({str(plane.image.dtype) for plane in planes})
+    if len(found) > 1:
+        raise ConfigError(
+            f"The images have several dtypes ({', '.join(found)}), which normalization {by!r} "
+            "cannot treat alike: use percentile, or convert them to one dtype."
+        )
+
+
+def find_dtype(planes: Sequence[Plane]) -> np.dtype[Any]:
+    """Dtype that holds the intensities of all planes."""
+    return np.result_type(*{plane.image.dtype for plane in planes})
+
+
+def find_range(planes: Sequence[Plane]) -> float:
+    """Intensity of white: 255 in 8 bits, else the largest there is, as 12 bits lie in uint16."""
+    dtype = find_dtype(planes)
+    if dtype == np.uint8:
+        return intensity_range(dtype)
+    return max(float(plane.image.max()) for plane in planes) or 1.0
+
+
+def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) over all pixels of the planes."""
+    images = [image for plane in planes for image, _ in plane.iter_rows()]
+    pixels = sum(plane.mask.size for plane in planes)
+    mean = sum(image.sum(axis=(1, 2), dtype=np.float64) for image in images) / pixels
+    centre = mean[:, None, None]
+    square = sum(np.square(image - centre).sum(axis=(1, 2)) for image in images)
+    return np.asarray(mean), np.sqrt(square / pixels)

@@ -1,0 +1,64 @@
+"""Images whose intensities one normalisation, or one range, cannot treat alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelwise.errors import ConfigError
+from pixelwise.images import read_image, write_tiff
+from pixelwise.training.fit import fit
+from pixelwise.training.intensities import find_range
+from pixelwise.training.planes import Plane
+from pixelwise.training.setup import prepare
+from tests.training.conftest import create_config, write_discs
+
+
+def plane(dtype: type, largest: float) -> Plane:
+    image = np.linspace(0, largest, 3 * 8 * 8).reshape(3, 8, 8).astype(dtype)
+    return Plane("p", image, np.zeros((8, 8), np.uint8))
+
+
+def write_deep_discs(folder: Path) -> Path:
+    """Write discs in 16 bits."""
+    write_discs(folder)
+    for path in (folder / "images").iterdir():
+        pixels, _ = read_image(path)
+        path.unlink()
+        write_tiff(path.with_suffix(".tif"), pixels.astype(np.uint16) * 100, axes="YXC")
+    return folder
+
+
+def test_white_is_the_largest_value_there_is() -> None:
+    assert find_range([plane(np.uint8, 90)]) == 255
+    assert find_range([plane(np.uint16, 900), plane(np.uint16, 4095)]) == 4095
+    assert find_range([plane(np.float32, 0.9)]) == pytest.approx(0.9)
+    assert find_range([plane(np.uint16, 0)]) == 1
+
+
+@pytest.mark.parametrize("normalization", ["auto", "dataset", "imagenet"])
+def test_validation_images_of_another_dtype_are_refused(
+    discs: Path, tmp_path: Path, normalization: str
+) -> None:
+    deep = write_deep_discs(tmp_path / "deep")
+    sections = {"data": {"validation": deep}, "training": {"normalization": normalization}}
+    with pytest.raises(ConfigError, match=r"several dtypes \(uint16, uint8\).+percentile"):
+        prepare(create_config(discs, tmp_path / "run", **sections))
+    sections["training"] = {"normalization": "percentile"}
+    assert prepare(create_config(discs, tmp_path / "run", **sections)).validation_images == 6
+
+
+def test_a_model_of_another_dtype_does_not_lend_its_normalisation(
+    discs: Path, tmp_path: Path
+) -> None:
+    list(fit(create_config(discs, tmp_path / "first", training={"epochs": 1})))
+    model = {"start_from": tmp_path / "first" / "model.safetensors"}
+    deep = write_deep_discs(tmp_path / "deep")
+    with pytest.raises(ConfigError, match=r"trained on images of uint8.+these are of uint16"):
+        prepare(create_config(deep, tmp_path / "run", model=model))
+    training = {"normalization": "dataset"}
+    setup = prepare(create_config(deep, tmp_path / "run", model=model, training=training))
+    assert setup.card.dtype == "uint16"
+    assert prepare(create_config(discs, tmp_path / "run", model=model)).card.dtype == "uint8"
