@@ -290,16 +290,22 @@ def test_a_run_s_name_is_one_folder(
     assert not widget.is_running
 
 
+def train_elsewhere(discs: Path, run: RunFolder) -> subprocess.Popen[bytes]:
+    """Start a training that this napari knows nothing of, and wait for its first model."""
+    words = ["train", discs, "--out", run.path, "--size", 32, "--epochs", MANY]
+    command = ["-m", "pixelwise", *words, "--options", "base_channels=4,depth=2"]
+    other = subprocess.Popen(
+        [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: run.model.exists(), 120)
+    return other
+
+
 def test_a_run_of_another_process_is_followed_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
-    command = [
-        *(sys.executable, "-m", "pixelwise", "train", str(discs), "--out", str(tmp_path / "far")),
-        *("--options", "base_channels=4,depth=2", "--size", "32", "--epochs", str(MANY)),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
-        run = RunFolder(tmp_path / "far")
-        wait_until(lambda: run.model.exists(), 120)
+    run = RunFolder(tmp_path / "far")
+    with train_elsewhere(discs, run) as other:
         widget = open_widget("Train")
         widget.place["folder"].value = tmp_path
         widget.refresh_runs()
@@ -319,13 +325,8 @@ def test_a_run_of_another_process_is_followed_and_stopped(
 def test_curves_go_on_of_a_run_that_is_left_for_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
-    command = [
-        *(sys.executable, "-m", "pixelwise", "train", str(discs), "--out", str(tmp_path / "far")),
-        *("--options", "base_channels=4,depth=2", "--size", "32", "--epochs", str(MANY)),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
-        far = RunFolder(tmp_path / "far")
-        wait_until(lambda: far.model.exists(), 120)
+    far = RunFolder(tmp_path / "far")
+    with train_elsewhere(discs, far) as other:
         widget = open_widget("Train")
         widget.data.choose_folder(discs)
         set_tiny(widget, tmp_path, epochs=1)

@@ -175,12 +175,10 @@ def create_validation_store(
     whole = PatchConfig(size=patches.size, edge="cover")
     store = PatchStore(planes, whole, normalization, skip_void=True, once=True)
     if not len(store):
-        names = [plane.name for plane in planes]
-        shown = ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
         raise DataError(
-            f"The masks of the validation images ({shown}) hold no annotated pixel; expected some, "
-            "to score the epochs by. Annotate these images, name others with --validation, or draw "
-            "others with --split-seed."
+            f"The masks of the validation images ({_list_names(planes)}) hold no annotated "
+            "pixel; expected some, to score the epochs by. Annotate these images, name others with "
+            "--validation, or draw others with --split-seed."
         )
     return store
 
@@ -291,13 +289,16 @@ def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane])
     present = set(_count_values(planes)[:VOID].nonzero()[0].tolist()) - {data.background}
     if present or wanted not in ("dice", "iou"):
         return
-    names = [plane.name for plane in planes]
-    shown = ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
     raise DataError(
-        f"The masks of the validation images ({shown}) show no foreground, so {wanted} cannot tell "
-        "good epochs from bad ones. Name others with --validation, draw others with --split-seed, "
-        "or take --monitor loss."
+        f"The masks of the validation images ({_list_names(planes)}) show no foreground, so "
+        f"{wanted} cannot tell good epochs from bad ones. Name others with --validation, draw "
+        "others with --split-seed, or take --monitor loss."
     )
+
+
+def _list_names(planes: Sequence[Plane]) -> str:
+    names = [plane.name for plane in planes]
+    return ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
 
 
 def _require_patches(store: PatchStore, patches: PatchConfig) -> None:
