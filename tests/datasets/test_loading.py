@@ -309,6 +309,6 @@ def test_what_is_validated_on_is_not_trained_on(tmp_path: Path) -> None:
     train, validation = data.split()
     assert [sample.name for sample in train.samples] == ["a", "c"]
     assert [sample.name for sample in validation.samples] == ["b"]
-    assert "1 images are in the validation folder too" in str(data.problems[0])
+    assert "validated on only: 1 of the images" in str(data.problems[0])
     with pytest.raises(DataError, match="none is left to train on"):
         load_dataset(tmp_path / "train", validation=tmp_path / "train")

@@ -83,7 +83,7 @@ def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listi
         )
     problems = listing.problems + extra.problems
     if moved := len(listing.entries) - len(others):
-        message = f"{moved} images are in the validation folder too: they are validated on only"
+        message = f"in the validation folder too, so validated on only: {moved} of the images"
         problems += (Problem("note", str(config.validation), message),)
     return replace(listing, entries=others + entries, problems=problems)
 

@@ -286,8 +286,8 @@ def _require_foreground(planes: Sequence[Plane]) -> None:
 def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane]) -> None:
     """Refuse validation images without foreground where its Dice or IoU is to tell the best."""
     wanted = config.training.monitor
-    present = set(_count_values(planes)[:VOID].nonzero()[0].tolist()) - {data.background}
-    if present or wanted not in ("dice", "iou"):
+    annotated = set(_count_values(planes)[:VOID].nonzero()[0].tolist())
+    if wanted not in ("dice", "iou") or annotated != {data.background}:
         return
     raise DataError(
         f"The masks of the validation images ({_list_names(planes)}) show no foreground, so "
