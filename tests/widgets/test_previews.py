@@ -39,7 +39,7 @@ def test_whoever_is_painting_goes_on_painting(make_napari_viewer: Any, tmp_path:
 def write_previews(folder: Path, classes: Sequence[str], *, count: int = 1) -> RunFolder:
     """Write what the previews of a run are read from."""
     run = RunFolder(folder)
-    run.previews.mkdir(parents=True)
+    run.previews.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         for part in ("image", "truth", "prediction"):
             pixels = np.full((1, 20, 30), 1, np.uint8)
@@ -62,10 +62,16 @@ def test_previews_of_another_run_stay_out(make_napari_viewer: Any, tmp_path: Pat
     shown = viewer.layers[NAMES[2]]
     wait_until(lambda: shown.data.shape == (2, 20, 30), 20)
     wait_until(lambda: previews.is_done, 20)
+    write_previews(tmp_path / "second", ["ground", "ring"], count=4)
+    for _ in range(3):  # faster than they can be shown: the last is
+        previews.show(second)
+        write_previews(tmp_path / "second", ["ground", "ring"], count=5)
+    wait_until(lambda: shown.data.shape == (5, 20, 30), 20)
+    wait_until(lambda: previews.is_done, 20)
     previews.leave()
     previews.show(first)
     QTest.qWait(300)
-    assert shown.data.shape == (2, 20, 30)
+    assert shown.data.shape == (5, 20, 30)
     assert len(viewer.layers) == 3
 
 

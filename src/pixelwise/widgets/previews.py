@@ -45,6 +45,7 @@ class PreviewLayers(QObject):
         self._is_empty = True
         self._is_over = False  # no more is written
         self._reading = False
+        self._again = False  # something was written while it was busy
         self._steps: deque[Callable[[], None]] = deque()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._do_step)
@@ -63,11 +64,11 @@ class PreviewLayers(QObject):
     @property
     def is_done(self) -> bool:
         """Whether all that was asked for is shown."""
-        return not self._reading and not self._steps
+        return not (self._reading or self._again or self._steps)
 
     def leave(self) -> None:
         """Change the layers no more: what is followed now shows no previews."""
-        self._run = None
+        self._run, self._again = None, False
         self._steps.clear()
 
     def _add_empty(self) -> None:
@@ -89,11 +90,14 @@ class PreviewLayers(QObject):
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._layers, self._run, self._is_empty = {}, None, True
+        self._layers, self._run, self._is_empty, self._again = {}, None, True, False
 
     def show(self, run: RunFolder) -> None:
-        """Show what a run has written last; what is not there yet is left for the next epoch."""
-        if run == self._run and self.is_done:
+        """Show what a run has written last, as soon as what came before is shown."""
+        if run != self._run:
+            return
+        self._again = self._reading or bool(self._steps)
+        if not self._again:
             self._reading = True
             run_in_thread(
                 partial(_read, run), self, then=partial(self._plan, run), failed=self._skip
@@ -101,15 +105,20 @@ class PreviewLayers(QObject):
 
     def _skip(self, _: Exception) -> None:
         self._reading = False
-        if self._is_over:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read again what was written meanwhile; what stays empty goes when no more comes."""
+        if self._again and self._run is not None:
+            self.show(self._run)
+        elif self._is_over:
             self.remove(only_empty=True)
 
     def _plan(self, run: RunFolder, preview: Preview) -> None:
         """Queue one step for each layer."""
         self._reading = False
         if run != self._run:  # another one has begun meanwhile
-            if self._run is not None:
-                self.show(self._run)
+            self._go_on()
             return
         arrays, classes = preview
         for name, array in zip(NAMES, arrays, strict=True):
@@ -125,6 +134,7 @@ class PreviewLayers(QObject):
             self._steps.popleft()()
         else:
             self._timer.stop()
+            self._go_on()
 
     def _update(self, name: str, array: Any) -> None:
         layer = self._layers.get(name)
