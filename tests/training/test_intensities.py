@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from pixelwise.errors import ConfigError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.training.fit import fit
-from pixelwise.training.intensities import find_range
+from pixelwise.training.intensities import _measure, find_range
 from pixelwise.training.planes import Plane
 from pixelwise.training.setup import prepare
 from tests.training.conftest import create_config, write_discs
@@ -62,3 +63,17 @@ def test_a_model_of_another_dtype_does_not_lend_its_normalisation(
     setup = prepare(create_config(deep, tmp_path / "run", model=model, training=training))
     assert setup.card.dtype == "uint16"
     assert prepare(create_config(discs, tmp_path / "run", model=model)).card.dtype == "uint8"
+
+
+def test_mean_and_std_need_memory_for_some_rows_only() -> None:
+    pixels = np.random.default_rng(0).integers(0, 250, (2, 8192, 512), dtype=np.uint8)
+    one = Plane("p", pixels, np.zeros((8192, 512), np.uint8))
+    tracemalloc.start()
+    try:
+        mean, std = _measure([one])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * pixels.size / 4
+    np.testing.assert_allclose(mean, pixels.mean(axis=(1, 2)))
+    np.testing.assert_allclose(std, pixels.std(axis=(1, 2)))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import tempfile
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pixelwise.images import write_tiff
 from pixelwise.training import planes as planes_module
 from pixelwise.training.fit import fit
 from pixelwise.training.planes import Plane, fit_memory, read_planes
-from pixelwise.training.setup import _measure, prepare
+from pixelwise.training.setup import prepare
 from tests.training.conftest import assert_same_run, create_config, write_discs
 
 
@@ -122,17 +121,3 @@ def test_a_missing_image_is_no_fault_of_the_disk(tmp_path: Path) -> None:
     samples[2].image_path.unlink()
     with pytest.raises(ReadError, match=r"2\.png"):
         read_planes(samples, folder=tmp_path)
-
-
-def test_mean_and_std_need_memory_for_some_rows_only() -> None:
-    pixels = np.random.default_rng(0).integers(0, 250, (2, 8192, 512), dtype=np.uint8)
-    plane = Plane("p", pixels, np.zeros((8192, 512), np.uint8))
-    tracemalloc.start()
-    try:
-        mean, std = _measure([plane])
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 * pixels.size / 4
-    np.testing.assert_allclose(mean, pixels.mean(axis=(1, 2)))
-    np.testing.assert_allclose(std, pixels.std(axis=(1, 2)))
