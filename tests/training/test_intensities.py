@@ -39,6 +39,14 @@ def test_white_is_the_largest_value_there_is() -> None:
     assert find_range([plane(np.uint16, 0)]) == 1
 
 
+def test_stains_are_told_where_white_is(tmp_path: Path) -> None:
+    deep = write_deep_discs(tmp_path / "deep")
+    augmentation = {"preset": "histology"}
+    setup = prepare(create_config(deep, tmp_path / "run", augmentation=augmentation))
+    largest = max(float(plane.image.max()) for plane in setup.train.planes)
+    assert setup.augmentation.intensity_range == largest > 1
+
+
 @pytest.mark.parametrize("normalization", ["auto", "dataset", "imagenet"])
 def test_validation_images_of_another_dtype_are_refused(
     discs: Path, tmp_path: Path, normalization: str

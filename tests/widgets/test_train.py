@@ -301,6 +301,15 @@ def train_elsewhere(discs: Path, run: RunFolder) -> subprocess.Popen[bytes]:
     return other
 
 
+def follow(widget: Any, run: RunFolder) -> None:
+    """Follow a run that another process trains, as users do: by asking to resume it."""
+    widget.refresh_runs()
+    widget.runs.wait()
+    widget.runs.select(run.path)
+    widget.resume()
+    wait_until(lambda: "Another process is training" in widget.message, 60)
+
+
 def test_a_run_of_another_process_is_followed_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -308,11 +317,7 @@ def test_a_run_of_another_process_is_followed_and_stopped(
     with train_elsewhere(discs, run) as other:
         widget = open_widget("Train")
         widget.place["folder"].value = tmp_path
-        widget.refresh_runs()
-        widget.runs.wait()
-        widget.runs.select(run.path)
-        widget.resume()
-        wait_until(lambda: "Another process is training" in widget.message, 60)
+        follow(widget, run)
         assert widget.is_running, "the other's training is followed"
         wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0, 30)
         widget.place["name"].value = "the next one"
@@ -330,11 +335,7 @@ def test_curves_go_on_of_a_run_that_is_left_for_another(
         widget = open_widget("Train")
         widget.data.choose_folder(discs)
         set_tiny(widget, tmp_path, epochs=1)
-        widget.refresh_runs()
-        widget.runs.wait()
-        widget.runs.select(far.path)
-        widget.resume()
-        wait_until(lambda: "Another process is training" in widget.message, 60)
+        follow(widget, far)
         wait_until(lambda: not widget._job, 30)
         widget.start()
         path = str(far.path)

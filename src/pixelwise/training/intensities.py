@@ -31,8 +31,7 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
     Raises
     ------
     ConfigError
-        Images of several dtypes, or of another one than those of the model that it starts from, are
-        to share one fixed normalisation.
+        The images have another dtype than those of the model whose fixed normalisation is theirs.
     """
     name: str = config.training.normalization
     model = config.model
@@ -51,7 +50,6 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
         name = fixed if dtype == np.uint8 else "percentile"
     if name == "percentile":
         return create_percentile()
-    require_one_dtype(planes, by=name)
     match name:
         case "dataset":
             return create_fixed(*_measure(planes), "mean and std of the training images")

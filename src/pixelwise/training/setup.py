@@ -90,7 +90,8 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     planes = read_planes(train.samples, folder=folder)
     _require_foreground(planes)
     normalization = kept or create_normalization(config, planes)
-    augmentation = Augmentation(config.augmentation, find_range(planes))
+    white = find_range(planes) if config.augmentation.strength("stain") else 1.0  # a look at all
+    augmentation = Augmentation(config.augmentation, white)
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
