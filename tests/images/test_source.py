@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from pixelwise.errors import BudgetError, DataError, ReadError
-from pixelwise.images import iter_image_files, open_image, read_image
+from pixelwise.images import open_image, read_image
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, (7, 9), np.uint8)
@@ -109,15 +109,3 @@ def test_a_very_large_picture_meets_the_budget_and_not_pillows_limit(tmp_path: P
     assert source.shape == (30_000, 30_000)
     with pytest.raises(BudgetError, match=r"0\.9 GB.*budget is 0\.1 GB"):
         source.read()
-
-
-def test_iter_image_files_leaves_out_what_is_no_image(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.tiff", "Thumbs.db", ".hidden.png", "._a.tif", "notes.txt", "c.json"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in iter_image_files(tmp_path)] == ["a.tiff", "b.PNG"]
-
-
-def test_iter_image_files_of_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="No such file"):
-        list(iter_image_files(tmp_path / "nowhere"))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pixelwise.images.content import ImageContent, RowReader
+from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr, iter_image_files
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
-    IMAGE_SUFFIXES,
     DecodedImage,
     ImageArray,
     ImageFile,
     ImageSource,
     RegionReader,
     describe_gaps,
-    is_zarr,
-    iter_image_files,
     open_image,
     read_image,
 )
@@ -38,6 +36,7 @@ __all__ = [
     "RowReader",
     "ZarrWriter",
     "describe_gaps",
+    "find_format",
     "is_ome_tiff",
     "is_zarr",
     "iter_image_files",

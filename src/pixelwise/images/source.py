@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,25 +15,19 @@ import numpy.typing as npt
 from pixelwise.axes import Calibration, NamedAxes, parse_axes
 from pixelwise.errors import DataError, ReadError
 from pixelwise.images.budget import require_budget
+from pixelwise.images.formats import find_format, is_zarr
 
 Array = npt.NDArray[Any]
 Palette = Literal["color", "index"]
 """What a palette picture gives: its colours (images) or its indices (masks)."""
-
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-
-ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
-"""Metadata of a Zarr folder: format 3, and arrays and groups of format 2."""
-
-_TIFF_MARKS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 
 @dataclass(frozen=True)
 class Header:
     """What a file says of its pixels before they are decoded.
 
-    `regions` tells whether parts of it can be read faster than the whole.
+    `regions` tells whether parts of it can be read faster than the whole; `notes` say what was
+    understood or left out, for a person to know.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +35,7 @@ class Header:
     axes: NamedAxes
     calibration: Calibration | None = None
     regions: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +132,8 @@ class ImageFile:
         Opens the file to read regions without the rest; None: the format has no such way.
     calibration : Calibration or None
         What the file says of the size and place of its pixels.
+    notes : tuple of str
+        What was understood or left out, as far as the header shows it; `decode` may add to them.
     """
 
     path: Path
@@ -148,6 +145,7 @@ class ImageFile:
     budget_bytes: int | None = None
     region_opener: RegionOpener | None = None
     calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
 
     def read(self) -> Array:
         """Decode all pixels: an array of `shape` and `dtype`.
@@ -170,7 +168,7 @@ class ImageFile:
                 f"{self.path} is damaged: its header says shape {self.shape}, "
                 f"its pixels have {pixels.shape}. Save it again or leave it out."
             )
-        return DecodedImage(pixels, self.axes, notes)
+        return DecodedImage(pixels, self.axes, tuple(dict.fromkeys((*self.notes, *notes))))
 
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
@@ -229,7 +227,7 @@ def open_image(
         The image has no pixels, complex numbers, or not as many dimensions as `axes` letters.
     """
     path = Path(path)
-    module = import_module(_find_format(path))
+    module = import_module(find_format(path).module)
     header: Header = module.read_header(path, palette)
     _require_pixels(path, header)
     named = header.axes if axes is None else _override_axes(path, header, axes=axes)
@@ -243,6 +241,7 @@ def open_image(
         budget_bytes,
         getattr(module, "reading_regions", None) if header.regions else None,
         header.calibration,
+        header.notes,
     )
 
 
@@ -270,56 +269,6 @@ def describe_gaps(source: ImageFile) -> str | None:
 
     missing, total = count_missing_chunks(source.path)
     return f"{missing} of {total} chunks have no file and were read as blank" if missing else None
-
-
-def iter_image_files(folder: Path) -> Iterator[Path]:
-    """Image files directly in `folder`, sorted by name; hidden and other files are left out.
-
-    A folder named ``.zarr`` is one image.
-
-    Raises
-    ------
-    ReadError
-        The folder is missing or cannot be listed.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
-    for entry in entries:
-        hidden = entry.name.startswith(".")
-        if hidden:
-            continue
-        if is_zarr(entry) or (entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()):
-            yield entry
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a path is a Zarr folder: it is called ``.zarr``, or holds a Zarr's metadata."""
-    if not path.is_dir():
-        return False
-    return path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in ZARR_FILES)
-
-
-def _find_format(path: Path) -> str:
-    """Name the module that reads this file, by the file's first bytes."""
-    if is_zarr(path):
-        return "pixelwise.images.zarr"
-    try:
-        with path.open("rb") as file:
-            mark = file.read(12)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ReadError(f"Cannot open the image {path}: {reason}. Check the path.") from error
-    if mark.startswith(_TIFF_MARKS):
-        return "pixelwise.images.tiff"
-    if mark.startswith(_PICTURE_MARKS) or (mark[:4], mark[8:]) == (b"RIFF", b"WEBP"):
-        return "pixelwise.images.pictures"
-    found = f"starts with {mark!r}" if mark else "is empty"
-    raise ReadError(
-        f"Expected a PNG, JPEG, BMP, WebP or TIFF image, but {path} {found}. "
-        "Save the image in one of these formats."
-    )
 
 
 def _require_pixels(path: Path, header: Header) -> None:

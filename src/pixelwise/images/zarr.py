@@ -21,8 +21,9 @@ import zarr
 
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.images.formats import ZARR_FILES
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
-from pixelwise.images.source import ZARR_FILES, Header, Palette, Region, RegionReader
+from pixelwise.images.source import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 

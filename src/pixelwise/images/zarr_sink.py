@@ -22,8 +22,8 @@ from pixelwise.axes import Calibration, parse_axes, planes_shape, to_planes
 from pixelwise.classes import SegmentationClass
 from pixelwise.errors import WriteError
 from pixelwise.images.content import ImageContent, RowReader
+from pixelwise.images.formats import ZARR_FILES
 from pixelwise.images.multiscales import create_multiscales, describe_channels, describe_labels
-from pixelwise.images.source import ZARR_FILES
 
 if TYPE_CHECKING:
     import zarr
