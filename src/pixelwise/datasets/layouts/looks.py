@@ -1,0 +1,52 @@
+"""Whether a file looks like a mask: asked of a few files, and only where no name says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.errors import PixelwiseError
+from pixelwise.images import open_image
+
+_LOOKED_AT: Final = 3
+_FLAT_VALUES: Final = 32
+"""A picture with so few different values is flat; one with twice as many is not."""
+_MOST_BYTES: Final = 1 << 28
+
+
+def are_flat(files: Sequence[Path]) -> bool | None:
+    """Whether a few files out of many all look like masks; None if they differ, or cannot be read.
+
+    A mask has few different values, in large areas.
+    """
+    step = max(len(files) // _LOOKED_AT, 1)
+    found = {_is_flat(file) for file in files[::step][:_LOOKED_AT]}
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_flat(path: Path) -> bool | None:
+    """Whether one file looks like a mask; None if that is not clear."""
+    try:
+        pixels = open_image(path, palette="index", budget_bytes=_MOST_BYTES).read()
+    except PixelwiseError:
+        return None
+    values, counts = np.unique(_pack(pixels), return_counts=True)
+    if pixels.dtype.kind not in "ui":
+        return False
+    if len(values) <= _FLAT_VALUES:
+        return True
+    common = np.sort(counts)[-_FLAT_VALUES:].sum() / counts.sum()
+    return True if common > 0.99 else (False if len(values) > 2 * _FLAT_VALUES else None)
+
+
+def _pack(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One number per pixel of 8-bit colours; other values as they are."""
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 3:
+        weights = np.array([1 << 16, 1 << 8, 1], np.int64)
+        packed: npt.NDArray[Any] = pixels @ weights
+        return packed
+    return pixels
