@@ -120,7 +120,7 @@ def test_one_folder_named_and_one_found(tmp_path: Path) -> None:
 
 def test_a_named_folder_that_is_missing(tmp_path: Path) -> None:
     fill(tmp_path, "images/a.png", "masks/a.png")
-    with pytest.raises(ReadError, match=r"nowhere is missing; check 'masks'.*images in images/, masks/"):
+    with pytest.raises(ReadError, match=r"nowhere is missing; check 'masks'.* images/, masks/"):
         listed(tmp_path, masks="nowhere")
 
 

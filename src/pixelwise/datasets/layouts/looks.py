@@ -9,12 +9,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.datasets.layouts.words import is_lossy
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import open_image
 
 _LOOKED_AT: Final = 3
 _FLAT_VALUES: Final = 32
 """A picture with so few different values is flat; one with twice as many is not."""
+_LEVELS: Final = 4
+_CLEAN: Final = 0.95
+"""Compression with loss leaves nearly all pixels of a mask near a few levels."""
 _MOST_BYTES: Final = 1 << 28
 
 
@@ -34,13 +38,13 @@ def _is_flat(path: Path) -> bool | None:
         pixels = open_image(path, palette="index", budget_bytes=_MOST_BYTES).read()
     except PixelwiseError:
         return None
-    values, counts = np.unique(_pack(pixels), return_counts=True)
     if pixels.dtype.kind not in "ui":
         return False
-    if len(values) <= _FLAT_VALUES:
-        return True
-    common = np.sort(counts)[-_FLAT_VALUES:].sum() / counts.sum()
-    return True if common > 0.99 else (False if len(values) > 2 * _FLAT_VALUES else None)
+    if is_lossy(path):
+        counts = np.bincount((pixels >> 4).ravel())
+        return bool(np.sort(counts)[-_LEVELS:].sum() > _CLEAN * counts.sum())
+    count = np.unique(_pack(pixels)).size
+    return None if _FLAT_VALUES < count <= 2 * _FLAT_VALUES else bool(count <= _FLAT_VALUES)
 
 
 def _pack(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from pixelwise.datasets.layouts.words import cut_suffix
+from pixelwise.datasets.layouts.words import cut_suffix, is_lossy
 from pixelwise.errors import DataError
 
 _SEPARATORS: Final = "_-. "
-_LOSSY: Final = (".jpg", ".jpeg", ".webp")
 
 
 class UnclearPairsError(DataError):
@@ -80,8 +79,8 @@ def require_lossless(
     if suffix is not None and "." in suffix:
         return tuple(masks)
     kept = tuple(prefer_lossless(masks))
-    all_lossy = any(_is_lossy(mask) for mask in kept)
-    if not (all_lossy and images) or any(map(_is_lossy, images)):
+    all_lossy = any(is_lossy(mask) for mask in kept)
+    if not (all_lossy and images) or any(map(is_lossy, images)):
         return kept
     ending = f"{suffix or ''}{masks[0].suffix}"
     raise UnclearPairsError(
@@ -92,9 +91,4 @@ def require_lossless(
 
 def prefer_lossless(files: Sequence[Path]) -> list[Path]:
     """Of files of one stem, those that compression has not changed, if there are any."""
-    return [file for file in files if not _is_lossy(file)] or list(files)
-
-
-def _is_lossy(file: Path) -> bool:
-    """Whether a file's format changes its pixels, or can."""
-    return file.suffix.lower() in _LOSSY
+    return [file for file in files if not is_lossy(file)] or list(files)

@@ -308,7 +308,7 @@ def find_droppable(
     words = IMAGE_WORDS | MASK_WORDS
     always = [_find_constant(side) for side in (images, masks)]
     ever = [{part for parts in side for part in parts} for side in (images, masks)]
-    dropped = [always[0] - ever[1], always[1] - ever[0]]
+    dropped = [always[0] - ever[1] - MASK_WORDS, always[1] - ever[0]]
     if rule == "mixed":
         dropped[0] = {part for part in dropped[0] if part in IMAGE_WORDS}
     if rule == "one side" and dropped[0] - words and dropped[1] - words:

@@ -80,8 +80,8 @@ def iter_searches(config: DataConfig) -> Iterator[Search]:
         yield _name_places(config, folders)
         return
     if config.mask_suffix is not None:
-        yield from _search_mixed(folders, config.mask_suffix)
         yield from _search_folders(folders)
+        yield from _search_mixed(folders, config.mask_suffix)
         return
     yield from _search_folders(folders)
     mixed = list(_search_mixed(folders, None))

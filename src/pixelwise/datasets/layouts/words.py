@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 IMAGE_WORDS: Final = frozenset(
@@ -45,6 +46,8 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ONE_WORD: Final = re.compile(r"ground[_\- ]?truth|imagej", re.IGNORECASE)
 _SEVERAL_SUFFIXES: Final = re.compile(r"\.(ome|nii|seq)$", re.IGNORECASE)
 
+_LOSSY: Final = (".jpg", ".jpeg", ".webp")
+
 Part = str | int
 Parts = tuple[Part, ...]
 
@@ -69,3 +72,8 @@ def find_words(text: str, words: frozenset[str]) -> tuple[str, ...]:
 def number_parts(parts: Iterable[str]) -> Parts:
     """Parts with numbers as numbers and words in lower case."""
     return tuple(int(part) if part.isdecimal() else part.casefold() for part in parts)
+
+
+def is_lossy(file: Path) -> bool:
+    """Whether the format that a file's name tells changes pixels, or can."""
+    return file.suffix.lower() in _LOSSY
