@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pixelwise.config import DataConfig
-from pixelwise.datasets.layouts.folders import ImageFolder, list_folders
+from pixelwise.datasets.layouts.folders import ImageFolder, are_told_apart, list_folders
 from pixelwise.datasets.layouts.looks import are_flat
 from pixelwise.datasets.layouts.pairs import find_pairs
 from pixelwise.datasets.layouts.words import cut_suffix
@@ -48,7 +48,7 @@ def _iter_choices(folders: Sequence[ImageFolder]) -> Iterator[Choice]:
     images = [f for f in folders if flat[f.path] is not True and f.role != "masks"]
     patterns: Counter[tuple[str, str]] = Counter()
     for image, mask in product(images, masks):
-        if image.path == mask.path:
+        if image.path == mask.path or are_told_apart(image, mask):
             continue
         pair = (image.relative or ".", mask.relative or ".")
         patterns.update(_generalise(*pair))

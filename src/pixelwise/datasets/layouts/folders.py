@@ -181,7 +181,7 @@ def pair_folders(images: Sequence[ImageFolder], masks: Sequence[ImageFolder]) ->
         if both := sorted(by_image.keys() & by_mask.keys(), key=str):
             return _choose([(by_image[key], by_mask[key]) for key in both])
     chosen = _prefer_exact(images)
-    if len(masks) == len(chosen) == 1 and not _are_told_apart(chosen[0], masks[0]):
+    if len(masks) == len(chosen) == 1 and not are_told_apart(chosen[0], masks[0]):
         return FolderPairs(((chosen[0], masks[0]),))
     return FolderPairs(())
 
@@ -213,7 +213,7 @@ def _prefer_exact(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
     return [folder for folder in folders if folder.exact] or list(folders)
 
 
-def _are_told_apart(images: ImageFolder, masks: ImageFolder) -> bool:
+def are_told_apart(images: ImageFolder, masks: ImageFolder) -> bool:
     """Whether each of two folders has a number, or a split, that the other has not."""
     mine, other = ({p for p in f.parts if isinstance(p, int)} for f in (images, masks))
     splits = {images.split, masks.split} - {None}

@@ -10,7 +10,7 @@ from typing import Final
 IMAGE_WORDS: Final = frozenset(
     (
         *("image", "images", "img", "imgs", "im", "ims", "input", "inputs", "raw", "raws"),
-        *("original", "originals", "picture", "pictures", "photo", "photos", "rgb"),
+        *("original", "originals", "picture", "pictures", "photo", "photos", "rgb", "sat"),
         *("volume", "volumes", "tissueimages", "fram", "frame", "frames"),
     )
 )
