@@ -118,10 +118,11 @@ def decide_reading(
     with ThreadPoolExecutor() as pool:
         seen = list(pool.map(_survey_alpha, _spread(found)))
     whole = reduce(Visibility.join, seen, Visibility())
-    if whole.conflicts and not (palettes and _find_shared(question)):
+    by_number = class_map is not None or not whole.is_alpha_the_mask
+    if whole.conflicts and not (palettes and by_number and _find_shared(question)):
         return _decide_conflict(question, whole, found[0].mask.path)
     reading = _decide_colors(question)
-    if not whole.hidden or reading.palette == "index":
+    if not whole.hidden or (palettes and reading.palette == "index"):
         return reading
     note = "masks: some pixels are transparent; their colours were read, alpha tells nothing more"
     return replace(reading, problems=(*reading.problems, Problem("note", str(root), note)))

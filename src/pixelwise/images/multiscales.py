@@ -144,7 +144,8 @@ def _parse_transforms(steps: Sequence[Any], units: Sequence[str | None]) -> Cali
     """Sum up scales and translations, one after another."""
     scale, translation = [1.0] * len(units), [0.0] * len(units)
     for step in steps:
-        if len(values := step.get(step["type"], ())) != len(units):
+        values = step.get(step["type"], ())
+        if step["type"] not in ("scale", "translation") or len(values) != len(units):
             return None  # a transform of another kind, or in a file: the image is still readable
         if step["type"] == "scale":
             scale = [a * b for a, b in zip(scale, values, strict=True)]

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    ImagePalette,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
@@ -35,8 +43,9 @@ _DAMAGE: Final = (
     RuntimeError, MemoryError,
 )  # fmt: skip
 _PNG: Final = b"\x89PNG"
-_START_BYTES: Final = 26
-"""Up to the bit depth and colour type of a PNG."""
+_START_BYTES: Final = 30
+"""Up to the bit depth and colour type of a PNG, and to the bits of a BMP."""
+_BMP_RAW_MODES: Final = {1: "P;1", 4: "P;4", 8: "P"}
 _TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
 _EXIF_TEXTS: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _GREY_DTYPES: Final = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
@@ -139,6 +148,7 @@ def _open_picture(path: Path) -> Iterator[tuple[Image.Image, _Start]]:
             _require_size(path, start)
             file.seek(0)
             with _find_class(start)(file, str(path)) as picture:
+                _mend_bmp(picture, start)
                 yield picture, _Start(start)
     except PixelwiseError:
         raise
@@ -153,6 +163,23 @@ def _require_size(path: Path, start: bytes) -> None:
     """Raise if a PNG says that it has no pixels, which Pillow would take for another format."""
     if start.startswith(_PNG) and bytes(4) in (start[16:20], start[20:24]):
         raise DataError(f"{path} says it is 0 pixels wide or high: it holds no pixels.")
+
+
+def _mend_bmp(picture: Image.Image, start: bytes) -> None:
+    """Undo what Pillow does to a BMP whose palette is a plain grey ramp.
+
+    It takes the values for grey of 1 or 8 bits, however many the file has: those of 4 bits, and of
+    8 bits with a palette of black and white alone, come out as other pixels.
+    """
+    is_bmp = isinstance(picture, BmpImagePlugin.BmpImageFile)
+    bits = start[24] if start[14] == 12 else start[28]  # the header of OS/2 is shorter
+    if not is_bmp or (picture.mode, bits) not in (("1", 8), ("1", 4), ("L", 4)):
+        return
+    ramp = (0, 255) if picture.mode == "1" else range(16)
+    tile = picture.tile[0]  # type: ignore[attr-defined]
+    picture.tile = [tile._replace(args=(_BMP_RAW_MODES[bits], *tile.args[1:]))]  # type: ignore[attr-defined]
+    picture._mode = "P"  # Pillow has no other way
+    picture.palette = ImagePalette.raw("RGB", bytes(value for value in ramp for _ in range(3)))
 
 
 def _find_class(start: bytes) -> type[ImageFile.ImageFile]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +155,11 @@ def _decode_colors(path: Path, chosen: Chosen) -> Array:
     page = chosen.series.keyframe
     if len(chosen.series.pages) != 1 or not isinstance(page.index, int):
         raise ValueError("YCbCr colours of several pages are not read; save it as RGB")
-    pixels: Array = imagecodecs.tiff_decode(path.read_bytes(), index=page.index, asrgb=True)
+    data = bytearray(path.read_bytes())
+    if (tag := page.tags.get(TAG)) is not None:  # libtiff would apply a part of it
+        order: Literal["little", "big"] = "little" if page.parent.byteorder == "<" else "big"
+        data[tag.valueoffset : tag.valueoffset + 2] = UPRIGHT.to_bytes(2, order)
+    pixels: Array = imagecodecs.tiff_decode(bytes(data), index=page.index, asrgb=True)
     at = chosen.letters.index("S")
     return np.moveaxis(pixels[..., :3], -1, at).reshape(chosen.shape)
 

@@ -238,10 +238,14 @@ def _read_inversion(
     if _is_tifffile_bool(page):
         return False, (TIFFFILE_BOOL,)
     if dtype.kind not in "bu":
+        path = page.parent.filehandle.path
+        code = (
+            f"import tifffile; p = {path!r}; "
+            "tifffile.imwrite(p, tifffile.imread(p), photometric='minisblack')"
+        )
         raise DataError(
-            f"{page.parent.filehandle.path} is min-is-white with values of {dtype}: what is black "
-            "there is not defined. Save it as min-is-black: "
-            "tifffile.imwrite('new.tif', pixels, photometric='minisblack')."
+            f"{path} is min-is-white with values of {dtype}: what is black there is not defined. "
+            f'If the values are right as they are, save it as min-is-black: python -c "{code}"'
         )
     return True, (INVERTED,)
 
