@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and WebP, through Pillow; PNG with 16-bit colours through imagecodecs."""
+"""PNG, JPEG, BMP, WebP and GIF, through Pillow; PNG with 16-bit colours through imagecodecs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
@@ -93,6 +101,7 @@ def _find_class(start: bytes) -> type[ImageFile.ImageFile]:
     classes: dict[bytes, type[ImageFile.ImageFile]] = {
         _PNG: PngImagePlugin.PngImageFile,
         b"RIFF": WebPImagePlugin.WebPImageFile,
+        b"GIF8": GifImagePlugin.GifImageFile,
     }
     return classes.get(start[:4], JpegImagePlugin.JpegImageFile)
 
