@@ -15,8 +15,8 @@ from pixelwise.errors import PixelwiseError, ReadError, quote
 
 DAMAGE: Final = (
     OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, AssertionError,
-    RuntimeError, NotImplementedError, ArithmeticError, SyntaxError, UnicodeError, struct.error,
-    zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+    RuntimeError, NotImplementedError, ArithmeticError, SyntaxError, NameError, UnicodeError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 """What packages raise at files that are damaged."""
 

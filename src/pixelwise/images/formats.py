@@ -84,6 +84,13 @@ def _is_nifti(mark: bytes) -> bool:
 
 
 FORMATS: Final = (
+    ImageFormat(  # before TIFF: the 128 bytes at its start are free, and may look like one
+        "DICOM",
+        "pixelwise.images.microscopes.dicom",
+        (".dcm", ".dicom"),
+        lambda mark: mark[128:132] == b"DICM",
+        package="pydicom",
+    ),
     ImageFormat(
         "TIFF",
         "pixelwise.images.tiff",
@@ -146,13 +153,6 @@ FORMATS: Final = (
         lambda mark: mark.startswith(b"ZISRAWFILE"),
         package="czifile",
         has_inner=True,
-    ),
-    ImageFormat(
-        "DICOM",
-        "pixelwise.images.microscopes.dicom",
-        (".dcm", ".dicom"),
-        lambda mark: mark[128:132] == b"DICM",
-        package="pydicom",
     ),
     ImageFormat(
         "NIfTI",

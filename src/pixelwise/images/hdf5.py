@@ -167,8 +167,11 @@ def _read_calibration(data: h5py.Dataset, axes: str) -> Calibration | None:
 
 
 def _describe(path: Path, data: h5py.Dataset) -> tuple[str, ...]:
-    """Note which data set was read if none was named, and blank chunks."""
-    notes = () if split_inner(path)[1] else (f"data set {data.name}",)
+    """Note which data set was read if none of several was named, and blank chunks."""
+    sets: list[str] = []
+    data.file.visititems(lambda name, x: sets.append(name) if isinstance(x, h5py.Dataset) else None)
+    is_chosen = len(sets) > 1 and not split_inner(path)[1]
+    notes = (f"the data set {data.name} was read, the only image of {len(sets)}",) * is_chosen
     if data.chunks is None:
         gap = data.id.get_storage_size() == 0
         return (*notes, "no pixel was ever written: all were read as blank") if gap else notes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, Final, cast
 
 import numpy as np
@@ -94,7 +96,7 @@ def _opening(path: Path) -> Iterator[tuple[IO[bytes], _Layout]]:
     """Open an array, in a file of its own or in an archive, and check what its header promises."""
     file, key = split_inner(path)
     with ExitStack() as stack:
-        with explaining_damage(file):
+        with explaining_damage(file, TokenError):
             opened: IO[bytes] = stack.enter_context(file.open("rb"))
             stored = file.stat().st_size
             if opened.read(2) == b"PK":
@@ -155,9 +157,10 @@ def _read_layout(path: Path, file: IO[bytes], *, stored: int) -> _Layout:
 def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and dtype; NumPy parses them without running code."""
     version = npy.read_magic(file)
-    if version == (1, 0):
-        return npy.read_array_header_1_0(file, max_header_size=_LONGEST_HEADER)
-    return npy.read_array_header_2_0(file, max_header_size=_LONGEST_HEADER)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # files of Python 2
+        return read(file, max_header_size=_LONGEST_HEADER)
 
 
 def _refuse_objects(path: Path) -> str:

@@ -130,7 +130,8 @@ class _Scene:
         rows, columns = self.spans["Y"], self.spans["X"]
         for tile in self.find_tiles(index):
             top, left = tile.start("Y") - rows.start, tile.start("X") - columns.start
-            pixels = tile.read()
+            with explaining_damage(self.path, *_FOREIGN):
+                pixels = tile.read()
             plane[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return plane
 

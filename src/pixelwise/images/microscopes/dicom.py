@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 
 from pixelwise.axes import Calibration, NamedAxes
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, ReadError, quote
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.frames import Frames
 from pixelwise.images.pixel_size import calibrate
@@ -29,7 +29,8 @@ from pixelwise.images.source import Header, Palette, RegionReader
 Array = npt.NDArray[Any]
 
 _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_FOREIGN: Final = (InvalidDicomError, Warning)
+_FOREIGN: Final = (BytesLengthException, InvalidDicomError, Warning)
+_FILM: Final = ("FrameTime", "FrameTimeVector", "CineRate")
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _MM_TO_UM: Final = 1000.0
 _LONGEST_VALUE: Final = 1024
@@ -48,6 +49,11 @@ class _Image:
     def frames(self) -> int:
         """Number of frames."""
         return int(self.header.get("NumberOfFrames") or 1)
+
+    @property
+    def loop(self) -> str:
+        """What frames count: time in a film, else depth."""
+        return "T" if any(name in self.header for name in _FILM) else "Z"
 
     @property
     def color(self) -> str:
@@ -109,7 +115,7 @@ class _Image:
     def read_frame(self, index: tuple[int, ...]) -> Array:
         """Decode one frame and give its values their meaning."""
         number = index[0] if index else 0
-        pixels: Array = pixel_array(self.path, index=number)
+        pixels = self._decode(number)
         if self.color == "PALETTE COLOR":
             return apply_color_lut(pixels, self.header) if self.palette == "color" else pixels
         if self.has_colors or self.stored.kind == "f":
@@ -123,6 +129,20 @@ class _Image:
             pixels = (pixels * slope + intercept).astype(self.dtype)
         return pixels
 
+    def _decode(self, number: int) -> Array:
+        """Values of a frame as they are stored; colours as RGB."""
+        syntax = self.header.file_meta.TransferSyntaxUID
+        try:
+            pixels: Array = pixel_array(self.path, index=number)
+        except RuntimeError as error:
+            if not syntax.is_compressed:
+                raise
+            raise ReadError(
+                f"Cannot decode {self.path}, compressed as {syntax.name} {quote(error)}. "
+                f"{_advise_codec()}"
+            ) from error
+        return pixels
+
     def _drop_unused_bits(self, pixels: Array) -> Array:
         """Take the stored bits only: those above may hold an overlay."""
         spare = self.stored.itemsize * 8 - int(self.header.BitsStored)
@@ -133,7 +153,7 @@ def read_header(path: Path, palette: Palette) -> Header:
     """Shape, dtype, axes and calibration of an image."""
     image = _open_image(path, palette)
     with explaining_damage(path, *_FOREIGN):
-        letters = "Z" * (image.frames > 1) + "YX" + "C" * image.has_colors
+        letters = image.loop * (image.frames > 1) + "YX" + "C" * image.has_colors
         dtype = image.dtype.newbyteorder("=")
         calibration = _calibrate(image.header, letters)
         axes = NamedAxes(letters, "DICOM metadata")
@@ -166,7 +186,7 @@ def _open_image(path: Path, palette: Palette) -> _Image:
         warnings.simplefilter("ignore")  # values that break the standard's rules, not the pixels
         header = pydicom.dcmread(path, defer_size=_LONGEST_VALUE)
         if not any(name in header for name in _PIXELS):
-            kind = header.get("SOPClassUID", pydicom.uid.UID("")).name or "unknown"
+            kind = header.file_meta.get("MediaStorageSOPClassUID", pydicom.uid.UID("")).name
             raise DataError(f"{path} is a DICOM file without pixels ({kind}). Leave it out.")
         image = _Image(path, header, palette)
         _require_readable(image)
@@ -201,8 +221,16 @@ def _require_readable(image: _Image) -> None:
     if syntax.is_compressed and not get_decoder(syntax).is_available:
         raise DataError(
             f"{path} is compressed as {syntax.name}, which no installed package decodes. "
-            f"Type: pip install python-gdcm; or, with DCMTK: dcmdjpeg {path.name} plain.dcm"
+            f"{_advise_codec()}"
         )
+
+
+def _advise_codec() -> str:
+    """Say how compressed frames can be had."""
+    return (
+        "Type: pip install python-gdcm; if that does not help, save the file without compression "
+        "in the program that made it."
+    )
 
 
 def _list_rescales(header: pydicom.Dataset) -> set[tuple[float, float]]:
@@ -235,7 +263,7 @@ def _describe(image: _Image) -> tuple[str, ...]:
         notes.append("min-is-white (MONOCHROME1): inverted")
     slope, intercept = image.rescale
     if (slope, intercept) != (1, 0):
-        notes.append(f"values were rescaled as the file says: x {slope:g} + {intercept:g}")
+        notes.append(f"values were rescaled as the file says: {slope:g} x stored {intercept:+g}")
     return tuple(notes)
 
 
@@ -244,6 +272,8 @@ def _calibrate(header: pydicom.Dataset, letters: str) -> Calibration | None:
     header = _find_measures(header)
     spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or ()
     sizes = {x: (float(mm) * _MM_TO_UM, "µm") for x, mm in zip("YX", spacing, strict=False)}
+    if header.get("FrameTime"):
+        sizes["T"] = float(header.FrameTime) / 1000, "s"
     depth = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
     if depth:
         sizes["Z"] = abs(float(depth)) * _MM_TO_UM, "µm"

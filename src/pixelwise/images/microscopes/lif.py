@@ -70,9 +70,9 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
     """Give a function that reads the planes a region touches, and no others."""
     with _opening(path) as series:
-        dtype = np.dtype(series.image.dtype).newbyteorder("=")
-        frames = Frames(path, series.shape, dtype, outer=series.outer, read=series.read_frame)
-        yield frames.read_region
+        with explaining_damage(path):
+            dtype, outer = np.dtype(series.image.dtype).newbyteorder("="), series.outer
+        yield Frames(path, series.shape, dtype, outer=outer, read=series.read_frame).read_region
 
 
 @contextmanager

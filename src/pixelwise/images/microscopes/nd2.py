@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
 from pixelwise.images.containers import choose_inner, split_inner
-from pixelwise.images.damage import explaining_damage
+from pixelwise.images.damage import DAMAGE, explaining_damage
 from pixelwise.images.frames import Frames
 from pixelwise.images.pixel_size import calibrate
 from pixelwise.images.source import Header, Palette, RegionReader
@@ -124,7 +124,10 @@ def _list_loops(file: Path, opened: Any) -> tuple[tuple[str, int], ...]:
             f"{file} counts its planes in a way that is not known: "
             f"{', '.join(loop.type for loop in opened.experiment)}. Export it as TIFF."
         )
-    if opened.components_per_channel == _RGB and (opened.attributes.channelCount or 1) > 1:
+    found = opened.attributes
+    if found.compressionType == "lossy" or found.tileWidthPx is not None:
+        raise DataError(f"{file} is compressed with loss, or in tiles. Export it as TIFF.")
+    if opened.components_per_channel == _RGB and (found.channelCount or 1) > 1:
         raise DataError(f"{file} has colours and channels. Export one of them as TIFF.")
     return loops
 
@@ -141,10 +144,13 @@ def _describe_gaps(opened: Any, loops: tuple[tuple[str, int], ...]) -> tuple[str
 
 
 def _calibrate(image: _Image, letters: str) -> Calibration | None:
-    """Pixel size in micrometres, and seconds between time points."""
-    size = image.file.voxel_size()
-    channels = image.file.metadata.channels or ()
-    known = channels[0].volume.axesCalibrated if channels else (False,) * 3
+    """Pixel size in micrometres, and seconds between time points; None if they cannot be read."""
+    try:
+        size = image.file.voxel_size()
+        channels = image.file.metadata.channels or ()
+        known = channels[0].volume.axesCalibrated if channels else (False,) * 3
+    except DAMAGE:
+        return None
     found = {
         letter: (float(getattr(size, letter.lower())), "µm")
         for letter, is_known in zip("XYZ", known, strict=False)

@@ -120,7 +120,7 @@ def _describe(image: Any) -> tuple[str, ...]:
     notes = [f"read as stored, not turned: X, Y and Z point to {codes} in the patient"]
     if _is_scaled(image):
         slope, shift = float(image.dataobj.slope), float(image.dataobj.inter)
-        notes.append(f"values were rescaled as the file says: x {slope:g} + {shift:g}")
+        notes.append(f"values were rescaled as the file says: {slope:g} x stored {shift:+g}")
     return tuple(notes)
 
 
