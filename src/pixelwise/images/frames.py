@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.images.budget import require_budget
 from pixelwise.images.damage import explaining_damage
 
 Array = npt.NDArray[Any]
@@ -61,6 +62,8 @@ class Frames:
 
         Raises
         ------
+        BudgetError
+            A frame would take more memory than the budget.
         ReadError
             A frame is damaged, or has another shape than the header says.
         """
@@ -78,9 +81,10 @@ class Frames:
 
     def _read_frame(self, index: tuple[int, ...]) -> Array:
         """Decode one frame and compare its shape."""
+        expected = self._shape[self._outer :]
+        require_budget(self._path, expected, dtype=self._dtype, budget_bytes=None)
         with explaining_damage(self._path):
             frame = self._read(index)
-            expected = self._shape[self._outer :]
             if frame.shape != expected:
                 raise ValueError(f"frame {index} has shape {frame.shape}, expected {expected}")
             return frame

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from pixelwise.errors import DataError, PixelwiseError
+from pixelwise.errors import DataError, PixelwiseError, ReadError
 from pixelwise.images import open_image
 from tests.fixtures.formats.write import pattern
 from tests.images.microscopes.handmade import Tile, write_czi
@@ -87,6 +87,26 @@ def test_tiles_are_laid_in_their_order(tmp_path: Path) -> None:
         "2 tiles were laid where the file says; none was moved",
         "places without a tile were read as 0",
     )
+
+
+def test_regions_of_a_slide_decode_their_tiles_only(tmp_path: Path) -> None:
+    whole = pattern((40, 60), 251)
+    tiles: list[Tile] = [
+        ({"M": 0, "Y": y, "X": x}, whole[y : y + 10, x : x + 15])
+        for y in range(0, 40, 10) for x in range(0, 60, 15)
+    ]  # fmt: skip
+    encoded: list[bytes] = [b"no pixels"]  # the tile at the lower right is damaged
+
+    def encode(data: bytes) -> bytes:
+        encoded.append(imagecodecs.zstd_encode(data))
+        return encoded[0] if len(encoded) == 17 else encoded[-1]
+
+    write_czi(tmp_path / "a.czi", tiles, compression=5, encode=encode)
+    with open_image(tmp_path / "a.czi").reading() as read:
+        for rows, columns in ((slice(3, 24), slice(20, 44)), (slice(9, 11), slice(0, 60))):
+            assert np.array_equal(read((rows, columns)), whole[rows, columns])
+        with pytest.raises(ReadError, match=r"a\.czi is damaged"):
+            read((slice(35, 40), slice(40, 60)))
 
 
 def test_coarser_levels_are_left_out(tmp_path: Path) -> None:

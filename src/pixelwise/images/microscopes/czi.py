@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +26,8 @@ from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
 from pixelwise.images.containers import choose_inner, split_inner
 from pixelwise.images.damage import explaining_damage
-from pixelwise.images.frames import Frames
 from pixelwise.images.pixel_size import calibrate
-from pixelwise.images.source import Header, Palette, RegionReader
+from pixelwise.images.source import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +36,8 @@ _FOREIGN: Final = (czifile.czifile.SegmentNotFoundError, Warning)
 _JPEG_XR, _ZSTD, _ZSTD_HEADER = 4, 5, 6
 _COMPRESSIONS: Final = (0, _JPEG_XR, _ZSTD, _ZSTD_HEADER)
 _METRES_TO_UM: Final = 1e6
+_MOST_KEPT: Final = 256 << 20
+"""Bytes of decoded tiles."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class _Tile:
     def start(self, letter: str) -> int:
         """First index along an axis."""
         return self.spans.get(letter, (0, 1))[0]
+
+    def touches(self, rows: range, columns: range) -> bool:
+        """Whether the tile lies in a region, at least in part."""
+        return all(
+            self.spans[x][0] < span.stop and span.start < sum(self.spans[x])
+            for x, span in zip("YX", (rows, columns), strict=True)
+        )
 
     @property
     def sampled(self) -> np.dtype[Any]:
@@ -119,21 +128,56 @@ class _Scene:
         """Number format that holds the values of all channels."""
         return np.result_type(*(tile.sampled.base for tile in self.tiles))
 
-    def find_tiles(self, index: tuple[int, ...]) -> list[_Tile]:
-        """Tiles of one plane."""
-        wanted = [self.spans[x][i] for x, i in zip(self.loops, index, strict=True)]
-        return [t for t in self.tiles if [t.start(x) for x in self.loops] == wanted]
+    @cached_property
+    def planes(self) -> dict[tuple[int, ...], list[_Tile]]:
+        """Tiles of each plane, by its first indices along the loops."""
+        found: dict[tuple[int, ...], list[_Tile]] = {}
+        for tile in self.tiles:
+            found.setdefault(tuple(tile.start(x) for x in self.loops), []).append(tile)
+        return found
 
-    def read_frame(self, index: tuple[int, ...]) -> Array:
-        """Lay the tiles of one plane; 0 where there is none."""
-        plane = np.zeros(self.shape[len(self.loops) :], self.dtype)
-        rows, columns = self.spans["Y"], self.spans["X"]
-        for tile in self.find_tiles(index):
-            top, left = tile.start("Y") - rows.start, tile.start("X") - columns.start
-            with explaining_damage(self.path, *_FOREIGN):
-                pixels = tile.read()
-            plane[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        return plane
+
+class _TileReader:
+    """Reads regions of a scene; the tiles of the last region are kept for the next one."""
+
+    def __init__(self, scene: _Scene) -> None:
+        self._scene = scene
+        self._kept: dict[int, Array] = {}
+
+    def read_region(self, region: Region) -> Array:
+        """Lay the tiles that a region touches; 0 where there is none."""
+        scene, loops = self._scene, len(self._scene.loops)
+        letters = f"{scene.loops}YX"
+        spans = [scene.spans[x][part] for x, part in zip(letters, region, strict=False)]
+        shape = [len(span) for span in spans] + [scene.samples] * (scene.samples > 1)
+        pixels = np.zeros(shape, scene.dtype.newbyteorder("="))
+        used: dict[int, Array] = {}
+        for place in product(*map(enumerate, spans[:loops])):
+            plane = pixels[tuple(i for i, _ in place)]
+            for tile in scene.planes.get(tuple(index for _, index in place), ()):
+                if tile.touches(*spans[loops:]):
+                    used[id(tile)] = self._read(tile)
+                    _lay(plane, used[id(tile)], tile=tile, corner=spans[loops:])
+        is_small = sum(tile.nbytes for tile in used.values()) <= _MOST_KEPT
+        self._kept = used if is_small else {}
+        return pixels[..., region[-1]] if scene.samples > 1 else pixels
+
+    def _read(self, tile: _Tile) -> Array:
+        """Decode a tile, or take it from those that are kept."""
+        if id(tile) in self._kept:
+            return self._kept[id(tile)]
+        with explaining_damage(self._scene.path, *_FOREIGN):
+            return tile.read()
+
+
+def _lay(plane: Array, pixels: Array, *, tile: _Tile, corner: Sequence[range]) -> None:
+    """Copy the part of a tile that lies in the region which begins at `corner`."""
+    here, there = [], []
+    for letter, span, size in zip("YX", corner, pixels.shape[:2], strict=True):
+        first = tile.start(letter) - span.start
+        here.append(slice(max(first, 0), min(first + size, len(span))))
+        there.append(slice(max(-first, 0), min(len(span) - first, size)))
+    plane[tuple(here)] = pixels[tuple(there)]
 
 
 def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
@@ -153,10 +197,9 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads the planes a region touches, and no others."""
+    """Give a function that decodes the tiles a region touches, and no others."""
     with _opening(path) as (_, scene):
-        dtype, outer = scene.dtype.newbyteorder("="), len(scene.loops)
-        yield Frames(path, scene.shape, dtype, outer=outer, read=scene.read_frame).read_region
+        yield _TileReader(scene).read_region
 
 
 @contextmanager
@@ -220,10 +263,7 @@ def _require_known(file: Path, opened: Any, scene: _Scene) -> None:
 
 def _describe_gaps(scene: _Scene) -> tuple[str, ...]:
     """Note tiles that were put together, and planes and places without any."""
-    notes = []
-    planes: dict[tuple[int, ...], list[_Tile]] = {}
-    for tile in scene.tiles:
-        planes.setdefault(tuple(tile.start(x) for x in scene.loops), []).append(tile)
+    notes, planes = [], scene.planes
     most = max(map(len, planes.values()))
     total = prod(len(scene.spans[x]) for x in scene.loops)
     area = len(scene.spans["Y"]) * len(scene.spans["X"])
