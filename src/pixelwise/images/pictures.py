@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 _DAMAGE: Final = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    RuntimeError, MemoryError,
+    RuntimeError, MemoryError, Image.DecompressionBombError,
 )  # fmt: skip
 _PNG: Final = b"\x89PNG"
 _START_BYTES: Final = 26

@@ -133,7 +133,9 @@ class _Image:
         """Values of a frame as they are stored; colours as RGB."""
         syntax = self.header.file_meta.TransferSyntaxUID
         try:
-            pixels: Array = pixel_array(self.path, index=number)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # as in `_open_image`
+                pixels: Array = pixel_array(self.path, index=number)
         except RuntimeError as error:
             if not syntax.is_compressed:
                 raise

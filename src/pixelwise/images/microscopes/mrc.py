@@ -96,6 +96,7 @@ def _name_letters(file: Any, data: Array) -> str:
 
 def _calibrate(file: Any, letters: str) -> Calibration | None:
     """Size of a voxel, in ångström."""
-    size = file.voxel_size
+    with np.errstate(all="ignore"):
+        size = file.voxel_size
     found = {x: (float(size[x.lower()]), "angstrom") for x in "XYZ"}
     return calibrate(found, letters)

@@ -73,7 +73,7 @@ class _Image:
 
 def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
     """Shape, dtype, axes and calibration of a position."""
-    with _opening(path) as image:
+    with _opening(path) as image, explaining_damage(path):
         letters = "".join(letter for letter, _ in (*image.outer, *image.inner))
         axes = NamedAxes(letters, "ND2 metadata")
         dtype = np.dtype(image.file.dtype)
@@ -82,7 +82,7 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Read all planes of a position."""
-    with reading_regions(path, palette) as read, _opening(path) as image:
+    with reading_regions(path, palette) as read, _opening(path) as image, explaining_damage(path):
         return read(tuple(slice(0, n) for n in image.shape)), ()
 
 
@@ -90,8 +90,10 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
     """Give a function that reads the planes a region touches, and no others."""
     with _opening(path) as image:
-        dtype, outer = np.dtype(image.file.dtype), len(image.outer)
-        yield Frames(path, image.shape, dtype, outer=outer, read=image.read_frame).read_region
+        with explaining_damage(path):
+            dtype, shape = np.dtype(image.file.dtype), image.shape
+        outer = len(image.outer)
+        yield Frames(path, shape, dtype, outer=outer, read=image.read_frame).read_region
 
 
 @contextmanager

@@ -116,7 +116,8 @@ def _read(image: Any, region: Region) -> Array:
 
 def _describe(image: Any) -> tuple[str, ...]:
     """Note the direction of the stored axes, and scaling."""
-    codes = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
+    with np.errstate(all="ignore"):
+        codes = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
     notes = [f"read as stored, not turned: X, Y and Z point to {codes} in the patient"]
     if _is_scaled(image):
         slope, shift = float(image.dataobj.slope), float(image.dataobj.inter)
