@@ -17,7 +17,7 @@ from pixelwise.axes import (
     planes_shape,
     to_planes,
 )
-from pixelwise.errors import DataError
+from pixelwise.errors import AxesError, DataError
 
 NAMES = st.permutations(AXES).flatmap(
     lambda letters: st.sets(st.sampled_from("TZC")).map(
@@ -96,24 +96,64 @@ def test_axes_are_tidied() -> None:
         ((9, 8, 5), "ZYX"),
         ((3, 3, 3), "ZYX"),
         ((3, 9, 8), "ZYX"),
-        ((2, 30, 9, 8), "CZYX"),
-        ((30, 2, 9, 8), "ZCYX"),
-        ((30, 20, 9, 8), "ZCYX"),
+        ((2, 30, 90, 80), "CZYX"),
+        ((30, 2, 90, 80), "ZCYX"),
+        ((30, 20, 90, 80), "ZCYX"),
         ((2, 3, 9, 8), "ZCYX"),
         ((30, 9, 8, 3), "ZYXC"),
         ((5, 4, 3, 9, 8), "TZCYX"),
+        ((90, 80, 1), "YXC"),
+        ((1, 90, 80), "ZYX"),
+        ((1, 1, 90, 80), "ZCYX"),
+        ((1, 90, 80, 1), "ZYXC"),
+        ((1, 5, 90, 80), "CZYX"),
+        ((5, 1, 90, 80), "ZCYX"),
+        ((90, 1, 80), "YCX"),
+        ((1, 1, 90, 80, 3), "TZYXC"),
+        ((1, 1, 9), "ZYX"),
+        ((100, 100, 100), "ZYX"),
+        ((31, 61, 57), "ZYX"),
+        ((500, 512, 512), "ZYX"),
+        ((1999, 2048, 2048), "ZYX"),
+        ((12, 16, 1024), "ZYX"),
     ],
 )
 def test_guesses_say_that_they_are(shape: tuple[int, ...], names: str) -> None:
-    found = guess_axes(shape)
+    found = guess_axes(shape).require()
     assert found.names == names
     assert ("guessed" in found.reason) is (len(shape) > 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fit"),
+    [
+        ((120, 160, 2), "YXC"),
+        ((120, 160, 5), "YXC"),
+        ((1040, 1388, 12), "YXC"),
+        ((40, 2, 160), "YCX"),
+        ((96, 8, 96), "YCX"),
+        ((200, 64, 64), "ZYX"),
+        ((2000, 2048, 2048), "ZYX"),
+        ((500, 512, 512, 2), "ZYXC"),
+        ((120, 160, 5, 2), "YXZC"),
+        ((512, 512, 20, 6), "YXZC"),
+        ((30, 20, 9, 8), "ZCYX"),
+    ],
+)
+def test_guesses_that_may_be_wrong_ask_and_the_advice_fits(
+    shape: tuple[int, ...], fit: str
+) -> None:
+    with pytest.raises(AxesError, match=rf"shape \({shape[0]}.*--axes {fit}\b"):
+        guess_axes(shape).require()
+    assert parse_axes(fit, len(shape)) == fit
+    with pytest.raises(AxesError, match=f"in the field Axes: {fit}"):
+        guess_axes(shape).require("in the field Axes:")
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (1, 2, 3, 4, 5, 6)])
 def test_no_guess(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"expected 2 to 5"):
-        guess_axes(shape)
+        guess_axes(shape).require()
 
 
 def test_said_in_words() -> None:

@@ -14,11 +14,19 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
-from pixelwise.errors import DataError
+from pixelwise.errors import AxesError, DataError
 
 AXES = "TZCYX"
 _CANONICAL = {2: "YX", 3: "ZYX", 4: "ZCYX", 5: "TZCYX"}
 _COLOUR_CHANNELS = (3, 4)
+_THINNEST = 2
+"""Planes that are no wider than this, in pixels, beside others are no planes."""
+_NARROW = 16
+_NARROW_RATIO = 4
+"""Narrower planes, beside at least so many times as many, look like channels at the end."""
+_LONGEST = 16
+"""A shorter first axis is a stack, even if its planes are smaller still."""
+_MOST_PLANES = 2000
 
 _MICROMETRES = {
     "angstrom": 1e-4,
@@ -68,13 +76,28 @@ class NamedAxes:
         One letter of ``TZCYX`` per dimension.
     reason : str
         Where the names come from: a file's metadata, the user, or the shape.
+    doubt : str
+        Why the names must not be used unless a person says so; empty if they may.
     """
 
     names: str
     reason: str
+    doubt: str = ""
 
     def __str__(self) -> str:
         return f"read as {self.names} ({self.reason})"
+
+    def require(self, ask: str = "--axes") -> NamedAxes:
+        """Return the axes if they may be used; `ask` is where a person can name them.
+
+        Raises
+        ------
+        AxesError
+            The names are a guess that may well be wrong; the message asks for them.
+        """
+        if self.doubt:
+            raise AxesError(self.doubt.replace("--axes", ask))
+        return self
 
 
 @dataclass(frozen=True)
@@ -183,25 +206,93 @@ def parse_axes(names: str, ndim: int) -> str:
 def guess_axes(shape: tuple[int, ...]) -> NamedAxes:
     """Name the axes of an array that carries no names, and say that it is a guess.
 
-    A last dimension of 3 or 4 is read as colour, one dimension before Y and X as Z, and of two the
-    one of up to 4 as channels; the reason says that the shape was all there was to go by.
+    Axes of one pixel are set aside. Of the others, a last one of 3 or 4 is read as colour, one
+    before Y and X as Z, and of two the one of up to 4 as channels; the reason says that the shape
+    was all there was to go by. Where another reading is likely, the names carry a doubt: planes of
+    one or two pixels, narrow ones, thousands of them, or a first axis longer than the others.
 
-    Raises
-    ------
-    DataError
-        The array has fewer than 2 or more than 5 dimensions.
+    Returns
+    -------
+    NamedAxes
+        Call `NamedAxes.require` before using it; the names are empty where none can be found.
     """
     ndim = len(shape)
     if not 2 <= ndim <= len(AXES):
-        raise DataError(
-            f"An image of shape {shape} has {ndim} dimensions; expected 2 to {len(AXES)}."
-        )
+        message = f"An image of shape {shape} has {ndim} dimensions; expected 2 to {len(AXES)}."
+        return NamedAxes("", "not named", message)
+    if ndim == 2:
+        return NamedAxes("YX", "plain image")
+    kept = _find_long_axes(shape)
+    sizes = tuple(shape[i] for i in kept)
+    core, reason = _name_long_axes(sizes)
+    names = _insert_short_axes(core, kept, ndim)
+    long = dict(zip(core, sizes, strict=True))
+    return NamedAxes(names, reason, _find_doubt(shape, names, sizes=long))
+
+
+def _find_long_axes(shape: tuple[int, ...]) -> list[int]:
+    """Positions of the axes of more than one pixel, and of at least two, the last ones first."""
+    kept = [i for i, size in enumerate(shape) if size != 1]
+    short = [i for i, size in enumerate(shape) if size == 1]
+    return sorted(kept + short[len(short) - max(2 - len(kept), 0) :])
+
+
+def _name_long_axes(shape: tuple[int, ...]) -> tuple[str, str]:
+    """Names for the axes of more than one pixel, and why."""
+    ndim = len(shape)
     if ndim in (3, 4) and shape[-1] in _COLOUR_CHANNELS and min(shape[-3:-1]) > shape[-1]:
         names = "YXC" if ndim == 3 else "ZYXC"
-        return NamedAxes(names, "guessed from the shape: last axis looks like colour")
+        return names, "guessed from the shape: last axis looks like colour"
     if ndim == 4 and shape[0] <= max(_COLOUR_CHANNELS) < shape[1]:
-        return NamedAxes("CZYX", "guessed from the shape: first axis looks like channels")
-    return NamedAxes(_CANONICAL[ndim], "plain image" if ndim == 2 else "guessed from the shape")
+        return "CZYX", "guessed from the shape: first axis looks like channels"
+    return _CANONICAL[ndim], "guessed from the shape"
+
+
+def _insert_short_axes(core: str, kept: list[int], ndim: int) -> str:
+    """Name the axes of one pixel with letters that are free, the usual one of each place first."""
+    named = dict(zip(kept, core, strict=True))
+    for i in range(ndim):
+        if i not in named:
+            wanted = _CANONICAL[ndim][i] + "CZT"
+            named[i] = next(letter for letter in wanted if letter not in named.values())
+    return "".join(named[i] for i in range(ndim))
+
+
+def _find_doubt(shape: tuple[int, ...], names: str, *, sizes: dict[str, int]) -> str:
+    """Say why a guess is not to be trusted; empty if it is."""
+    height, width = sizes["Y"], sizes["X"]
+    beside = [size for letter, size in sizes.items() if letter not in "YX"]
+    if not beside:
+        return ""
+    is_colour = names.endswith("C")
+    planes = prod(sizes.get(letter, 1) for letter in "TZ")
+    thin = _is_thin(min(height, width), sorted(sizes.values()), is_colour=is_colour)
+    is_long = max(beside) > max(height, width) and max(beside) >= _LONGEST and not is_colour
+    if not thin and not is_long and planes < _MOST_PLANES:
+        return ""
+    fit = _propose_axes(shape) if thin else names
+    channels = shape[fit.index("C")] if "C" in fit else 1
+    told = f" ({channels} channels)" if channels > 1 else ""
+    return (
+        f"Nothing names the axes of the shape {shape}. Read as {names} it would be {planes} planes "
+        f"of {height} x {width} pixels, which may be wrong: say what the axes are, e.g. "
+        f"--axes {fit}{told}."
+    )
+
+
+def _is_thin(narrow: int, sizes: Sequence[int], *, is_colour: bool) -> bool:
+    """Whether planes are so narrow, beside two longer axes, that these may be the plane."""
+    compared = not is_colour and narrow < _NARROW
+    return narrow <= _THINNEST or (compared and _NARROW_RATIO * narrow <= sizes[-2])
+
+
+def _propose_axes(shape: tuple[int, ...]) -> str:
+    """Axes whose planes are the two longest ones; of the others the shortest is the channels."""
+    order = sorted(range(len(shape)), key=lambda i: -shape[i])
+    rows, columns = sorted(order[:2])
+    rest = sorted(order[2:], key=lambda i: (shape[i] == 1, shape[i]))
+    letters = {rows: "Y", columns: "X"} | dict(zip(rest, "CZT", strict=False))
+    return "".join(letters[i] for i in range(len(shape)))
 
 
 def to_planes(array: Array, axes: str) -> Array:

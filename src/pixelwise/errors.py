@@ -41,6 +41,10 @@ class DataError(PixelwiseError, ValueError):
     """The content of an image, a mask or a data set is not what the job needs."""
 
 
+class AxesError(DataError):
+    """Nobody names the axes of an image, and a guess from its shape may be wrong."""
+
+
 class ReadError(PixelwiseError, OSError):
     """A file or folder is missing, damaged or of an unknown kind."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pixelwise.axes import NamedAxes
@@ -18,7 +19,7 @@ from pixelwise.datasets.readers import (
     StackedPatch,
 )
 from pixelwise.errors import DataError, ReadError
-from pixelwise.images import write_picture, write_tiff
+from pixelwise.images import open_image, write_picture, write_tiff
 
 
 def header(*shape: int, axes: str = "YX") -> PlanesHeader:
@@ -60,8 +61,6 @@ def test_masks_that_fit(
 
 
 def test_a_time_series_mask_takes_the_axes_of_its_image(tmp_path: Path) -> None:
-    import tifffile
-
     tifffile.imwrite(tmp_path / "m.tif", np.zeros((6, 4, 5), np.uint8), photometric="minisblack")
     assert FileMask(tmp_path / "m.tif").read(header(6, 1, 4, 5, axes="TYX")).shape == (6, 1, 4, 5)
 
@@ -90,6 +89,139 @@ def test_a_palette_mask_gives_indices(tmp_path: Path) -> None:
     picture.putpalette([9, 9, 9] * 4)
     picture.save(tmp_path / "m.png")
     assert FileMask(tmp_path / "m.png").read(header(1, 1, 1, 2)).tolist() == [[[[0, 3]]]]
+
+
+def turned_image(tmp_path: Path, height: int, width: int, orientation: int = 6) -> PlanesHeader:
+    """Header of a JPEG that was stored as (height, width) with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((height, width), np.uint8)).save(tmp_path / "i.jpg", exif=exif)
+    return FileImage(tmp_path / "i.jpg").read_header()
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_drawn_on_stored_pixels_is_refused_and_the_advice_works(
+    tmp_path: Path, orientation: int
+) -> None:
+    image = turned_image(tmp_path, 20, 30, orientation)
+    assert image.shape == (1, 1, 30, 20)
+    mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
+    write_picture(tmp_path / "m.png", mask)
+    reader = FileMask(tmp_path / "m.png")
+    with pytest.raises(DataError, match=f"EXIF orientation {orientation} and was turned") as caught:
+        reader.require_match(image)
+    follow(str(caught.value))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(mask).save(tmp_path / "r.png", exif=exif)
+    assert np.array_equal(reader.read(image)[0, 0], open_image(tmp_path / "r.png").read())
+
+
+def follow(message: str) -> None:
+    """Do what a message says: run the line of Python in it."""
+    exec(message.split('python -c "')[1].rsplit('"', 1)[0], {})
+
+
+def test_a_mask_that_is_turned_alone_is_refused_and_the_advice_works(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "m.png", exif=exif)
+    reader = FileMask(tmp_path / "m.png")
+    with pytest.raises(DataError, match="The mask has EXIF orientation 6") as caught:
+        reader.require_match(header(1, 1, 20, 30))
+    follow(str(caught.value))
+    assert np.array_equal(reader.read(header(1, 1, 20, 30))[0, 0], mask)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_a_mask_of_an_image_that_was_turned_is_taken_as_upright(
+    tmp_path: Path, orientation: int
+) -> None:
+    image = turned_image(tmp_path, 20, 20, orientation)
+    write_picture(tmp_path / "m.png", np.zeros((20, 20), np.uint8))
+    (note,) = FileMask(tmp_path / "m.png").require_match(image).notes
+    assert f"EXIF orientation {orientation}" in note
+    assert "drawn on the upright image" in note
+
+
+def test_a_mask_with_the_orientation_of_its_image_is_turned_with_it(tmp_path: Path) -> None:
+    image = turned_image(tmp_path, 20, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "m.png", exif=exif)
+    facts = FileMask(tmp_path / "m.png").require_match(image)
+    assert facts.notes == ("turned upright (EXIF orientation 6)",)
+    assert np.array_equal(FileMask(tmp_path / "m.png").read(image)[0, 0], np.rot90(mask, -1))
+
+
+def test_another_size_is_not_blamed_on_the_orientation(tmp_path: Path) -> None:
+    image = turned_image(tmp_path, 20, 30)
+    write_picture(tmp_path / "m.png", np.zeros((20, 31), np.uint8))
+    with pytest.raises(DataError, match="Is it the mask of another image"):
+        FileMask(tmp_path / "m.png").require_match(image)
+
+
+def test_the_largest_series_is_the_mask_and_two_of_one_size_are_refused(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
+        writer.write(mask[::2, ::2])
+        writer.write(mask)
+    reader = FileMask(tmp_path / "m.tif")
+    assert "holds 2 series, the largest" in reader.require_match(header(1, 1, 20, 30)).notes[0]
+    assert np.array_equal(reader.read(header(1, 1, 20, 30))[0, 0], mask)
+    with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
+        writer.write(mask)
+        writer.write(mask.astype("u2"))
+    with pytest.raises(DataError, match="Which one is the mask"):
+        reader.require_match(header(1, 1, 20, 30))
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 1), (1, 20, 30), (1, 1, 20, 30), (1, 1, 1, 1, 20, 30)])
+def test_masks_with_axes_of_one_pixel(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "m.tif", mask.reshape(shape), photometric="minisblack")
+    raw = FileMask(tmp_path / "m.tif").read(header(1, 1, 20, 30))
+    assert np.array_equal(raw[0, 0], mask)
+
+
+def test_a_mask_of_two_channels_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", np.zeros((20, 30, 2), np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=r"does not name its axes.*expected YX"):
+        FileMask(tmp_path / "m.tif").require_match(header(1, 1, 20, 30))
+
+
+@pytest.mark.parametrize("shape", [(96, 20, 12), (20, 30, 2)])
+def test_a_mask_takes_the_axes_of_its_image_where_a_guess_would_be_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", np.zeros(shape, np.uint8), photometric="minisblack")
+    axes = "TYX" if shape[0] == 96 else "YXZ"
+    sizes = dict(zip(axes, shape, strict=True))
+    planes = sizes.get("T", 1) * sizes.get("Z", 1)
+    image = header(planes, 1, sizes["Y"], sizes["X"], axes=axes)
+    assert FileMask(tmp_path / "m.tif").read(image).shape == image.shape
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["black first", "white first"])
+def test_merged_masks_with_palettes(tmp_path: Path, order: tuple[int, int]) -> None:
+    picture = Image.fromarray(np.array([[order[0], order[1], order[0]]], np.uint8), "P")
+    picture.putpalette([value for i in np.argsort(order) for value in [255 * int(i)] * 3])
+    picture.save(tmp_path / "a.png")
+    assert MergedMask(tmp_path, (tmp_path / "a.png",)).read(header(1, 1, 1, 3)).tolist() == [
+        [[[0, 1, 0]]]
+    ]
+
+
+@pytest.mark.parametrize("color", [0, 255])
+def test_merged_masks_in_alpha(tmp_path: Path, color: int) -> None:
+    pixels = np.full((1, 3, 4), color, np.uint8)
+    pixels[..., 3] = [0, 255, 0]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert MergedMask(tmp_path, (tmp_path / "a.png",)).read(header(1, 1, 1, 3)).tolist() == [
+        [[[0, 1, 0]]]
+    ]
 
 
 def test_merged_masks(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
@@ -138,13 +141,107 @@ def test_further_frames_are_noted(tmp_path: Path) -> None:
     assert open_image(tmp_path / "a.webp").decode().notes == ("holds 2 frames, the first was read",)
 
 
-def test_orientation_is_noted_not_applied(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
-    image = open_image(tmp_path / "a.jpg").decode()
-    assert image.pixels.shape == RGB.shape
-    assert "orientation" in image.notes[0]
+def write_bmp(
+    path: Path, indices: np.ndarray, *, bits: int, colors: np.ndarray, short: bool = False
+) -> None:
+    """A BMP of 1, 4 or 8 bits; `short` is the header of OS/2, which has a whole palette."""
+    height, width = indices.shape
+    rows = b""
+    for row in indices[::-1]:
+        text = "".join(format(int(value), f"0{bits}b") for value in row)
+        text += "0" * (-len(text) % 32)
+        rows += int(text, 2).to_bytes(len(text) // 8, "big")
+    head = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    if not short:
+        head = struct.pack(
+            "<IiiHHIIiiII", 40, width, height, 1, bits, 0, len(rows), 0, 0, len(colors), 0
+        )
+    palette = b"".join(bytes([*color[::-1], *[0] * (not short)]) for color in colors.tolist())
+    start = 14 + len(head) + len(palette)
+    size = struct.pack("<IHHI", start + len(rows), 0, 0, start)
+    path.write_bytes(b"BM" + size + head + palette + rows)
+
+
+GREYS = {
+    "black, white": lambda count: [0, 255],
+    "white, black": lambda count: [255, 0],
+    "ramp": range,
+    "stretched": lambda count: [i * 255 // (count - 1) for i in range(count)],
+    "reversed": lambda count: [255 - i * 255 // (count - 1) for i in range(count)],
+}
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("greys", GREYS.values(), ids=GREYS)
+@pytest.mark.parametrize("short", [False, True])
+def test_bmp_with_a_grey_palette_is_grey(
+    tmp_path: Path, bits: int, greys: Callable[[int], list[int]], short: bool
+) -> None:
+    """Pillow takes some of these for grey of another number of bits, and gives other pixels."""
+    values = np.array(list(greys(2**bits)), np.uint8)
+    if short and len(values) < 2**bits:
+        values = np.resize(values, 2**bits)
+    indices = RNG.integers(0, len(values), (11, 13), np.uint8)
+    colors = np.stack([values] * 3, 1)
+    write_bmp(tmp_path / "a.bmp", indices, bits=bits, colors=colors, short=short)
+    source = open_image(tmp_path / "a.bmp")
+    white = 255 // (source.header.white or 255)
+    assert source.axes.names == "YX"
+    assert np.array_equal(source.read() * np.uint8(white), values[indices])
+    stored = open_image(tmp_path / "a.bmp", palette="index")
+    if stored.header.colormap:
+        assert np.array_equal(stored.read(), indices)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_of_few_bits_is_stretched_in_images_and_stored_values_in_masks(
+    tmp_path: Path, bits: int
+) -> None:
+    stored = RNG.integers(0, 2**bits, (11, 16), np.uint8)
+    packed = b""
+    for row in stored:
+        text = "".join(format(int(value), f"0{bits}b") for value in row)
+        packed += b"\0" + int(text, 2).to_bytes(len(text) // 8, "big")
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 16, 11, bits, 0, 0, 0, 0)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(packed)), chunk(b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    mask = open_image(tmp_path / "a.png", palette="index")
+    assert np.array_equal(mask.read(), stored)
+    assert mask.header.white == 2**bits - 1
+    image = open_image(tmp_path / "a.png")
+    scale = 1 if bits == 1 else 255 // (2**bits - 1)
+    assert np.array_equal(image.read(), stored * np.uint8(scale))
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_a_grey_palette_gives_one_channel(tmp_path: Path, suffix: str) -> None:
+    picture = Image.fromarray(GREY, "P")
+    picture.putpalette([255 - i // 3 for i in range(768)])
+    picture.save(tmp_path / f"a.{suffix}")
+    source = open_image(tmp_path / f"a.{suffix}")
+    assert source.axes.names == "YX"
+    assert np.array_equal(source.read(), 255 - GREY)
+
+
+def test_the_alpha_of_a_palette(tmp_path: Path) -> None:
+    palette_picture().save(tmp_path / "a.png", transparency=bytes([0, 255, 7, 255, 9]))
+    source = open_image(tmp_path / "a.png", palette="alpha")
+    assert (source.shape, source.header.alpha) == ((11, 13), True)
+    assert np.array_equal(source.read(), np.array([0, 255, 7, 255, 9], np.uint8)[INDEX])
+    assert [color & 255 for color in source.header.colormap] == [0, 255, 7, 255, 9]
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_alpha_alone(tmp_path: Path, suffix: str) -> None:
+    pixels = np.dstack([RGB, GREY])
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", lossless=True, exact=True)
+    assert np.array_equal(open_image(tmp_path / f"a.{suffix}", palette="alpha").read(), GREY)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp"])

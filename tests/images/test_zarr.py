@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zarr.storage import LocalStore
 
-from pixelwise.errors import BudgetError, DataError, ReadError
+from pixelwise.errors import AxesError, BudgetError, DataError, ReadError
 from pixelwise.images import iter_image_files, open_image
 
 RNG = np.random.default_rng(5)
@@ -232,6 +232,86 @@ def test_axes_that_nobody_knows_are_guessed_and_said(tmp_path: Path) -> None:
     axes = [{"name": name} for name in ("angle", "y", "x")]
     source = open_image(write_image(tmp_path / "a.zarr", STACK, axes=axes))
     assert str(source.axes) == "read as ZYX (guessed: the metadata call them angle, y, x)"
+
+
+SYSTEM = [{"name": x, "type": "space", "unit": "micrometer"} for x in "zyx"]
+STEPS = [
+    {"type": "scale", "scale": [2.0, 0.5, 0.25]},
+    {"type": "translation", "translation": [1, 2, 3]},
+]
+
+
+def write_image_06(path: Path, transformation: dict[str, Any], **changes: Any) -> Path:
+    """An OME-Zarr image of version 0.6, with axes in coordinate systems, as ngff-zarr writes it."""
+    systems = [
+        {"name": "anatomical", "axes": [{"name": x, "type": "space"} for x in "xyz"]},
+        {"name": "intrinsic", "axes": SYSTEM},
+    ]
+    levels = [{"path": str(i), "coordinateTransformations": [transformation]} for i in range(2)]
+    image = {"coordinateSystems": systems, "datasets": levels, **changes}
+    ome = {"version": "0.6", "multiscales": [image]}
+    zarr.create_group(path, zarr_format=3, attributes={"ome": ome})
+    for level in range(2):
+        write_array(path / str(level), STACK[..., :: 2**level, :: 2**level])
+    return path
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"input": "0", "output": "intrinsic"},
+        {"input": {"path": "0"}, "output": {"name": "intrinsic"}},
+    ],
+    ids=["names", "objects"],
+)
+@pytest.mark.parametrize("nested", [False, True], ids=["sequence", "nested sequence"])
+def test_coordinate_systems_of_version_0_6(
+    tmp_path: Path, ends: dict[str, Any], nested: bool
+) -> None:
+    steps = [{"type": "sequence", "transformations": STEPS}] if nested else STEPS
+    sequence = {"type": "sequence", "transformations": steps, **ends}
+    further = [{"type": "rotation", "input": "intrinsic", "output": "anatomical"}]
+    path = write_image_06(tmp_path / "a.zarr", sequence, coordinateTransformations=further)
+    source = open_image(path)
+    assert str(source.axes) == "read as ZYX (OME-Zarr 0.6 metadata)"
+    assert np.array_equal(source.read(), STACK)
+    assert source.calibration is not None
+    assert source.calibration.scale == (2, 0.5, 0.25)
+    assert source.calibration.translation == (1, 2, 3)
+    assert source.calibration.units == ("micrometer",) * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale"),
+    [({"type": "scale", "scale": [3, 2, 1]}, (3, 2, 1)), ({"type": "identity"}, None)],
+)
+def test_simple_transformations_of_version_0_6(
+    tmp_path: Path, kind: dict[str, Any], scale: tuple[float, ...] | None
+) -> None:
+    path = write_image_06(tmp_path / "a.zarr", {**kind, "input": "0", "output": "intrinsic"})
+    source = open_image(path)
+    assert source.axes.names == "ZYX"
+    assert (source.calibration.scale if source.calibration else None) == scale
+
+
+def test_axes_that_a_transformation_moves_are_not_taken(tmp_path: Path) -> None:
+    swap = {"type": "mapAxis", "mapAxis": [2, 1, 0], "input": "0", "output": "anatomical"}
+    source = open_image(write_image_06(tmp_path / "a.zarr", swap))
+    assert "guessed: the metadata call them x, y, z" in str(source.axes)
+    assert source.calibration is None
+
+
+def test_axes_that_nobody_names_ask(tmp_path: Path) -> None:
+    write_array(tmp_path / "a.zarr", np.zeros((60, 50, 2), np.uint8))
+    with pytest.raises(AxesError, match="--axes YXC"):
+        open_image(tmp_path / "a.zarr")
+    assert open_image(tmp_path / "a.zarr", axes="YXC").axes.names == "YXC"
+    write_array(tmp_path / "b.zarr", np.ones((1, 1, 1, 1, 60, 50), np.uint8))
+    source = open_image(tmp_path / "b.zarr")
+    assert source.read_region((slice(0, 1),) * 3 + (slice(9, 20), slice(3, 5))).shape == (
+        *(1, 1, 1),
+        *(11, 2),
+    )
 
 
 def test_further_images_are_noted(tmp_path: Path) -> None:

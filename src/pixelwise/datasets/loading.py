@@ -14,10 +14,12 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
 from pixelwise.datasets.layouts import Entry, Found, Listing, find_layout
 from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
-from pixelwise.datasets.problems import Kind, Problem
-from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.palettes import decide_reading, iter_palette_masks
+from pixelwise.datasets.problems import Kind, Problem, merge_notes
+from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
 from pixelwise.datasets.sample import Sample
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
+from pixelwise.images.source import Palette
 
 
 def load_dataset(
@@ -156,6 +158,7 @@ class _Checked:
 
     entry: Entry
     header: PlanesHeader
+    facts: MaskFacts | None = None
 
 
 def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
@@ -166,6 +169,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
     channels, channel_problems = _settle_channels(checked)
     unfit = {problem.where for problem in channel_problems if problem.fatal}
     checked = [c for c in checked if str(c.entry.image.path) not in unfit]
+    checked, reading_problems = _settle_reading(config, listing, checked)
     scheme, scheme_problems = _settle_scheme(config, found, listing=listing, checked=checked)
     samples = [
         Sample(
@@ -191,7 +195,13 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
         in_channels=channels,
         dtypes=tuple(sorted({c.header.dtype for c in checked})),
         background=scheme.background,
-        problems=(*listing.problems, *problems, *channel_problems, *scheme_problems),
+        problems=(
+            *listing.problems,
+            *problems,
+            *channel_problems,
+            *reading_problems,
+            *scheme_problems,
+        ),
     )
 
 
@@ -205,12 +215,12 @@ def _check_headers(entries: Sequence[Entry]) -> tuple[list[_Checked], list[Probl
             problems.append(Problem("unreadable", str(entry.image.path), str(error), fatal=True))
             continue
         try:
-            entry.mask.require_match(header)
+            facts = entry.mask.require_match(header)
         except PixelwiseError as error:
             kind: Kind = "shape" if isinstance(error, DataError) else "unreadable"
             problems.append(Problem(kind, str(entry.mask.path), str(error), fatal=True))
             continue
-        checked.append(_Checked(entry, header))
+        checked.append(_Checked(entry, header, facts))
     return checked, problems
 
 
@@ -267,6 +277,27 @@ def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:
             )
             problems.append(Problem("channels", str(c.entry.image.path), message, fatal=True))
     return channels, problems
+
+
+def _settle_reading(
+    config: DataConfig, listing: Listing, checked: Sequence[_Checked]
+) -> tuple[list[_Checked], list[Problem]]:
+    """Read all masks in one way, and collect the notes on images and masks."""
+    scheme = create_scheme(config) or listing.scheme
+    given = scheme.class_map if scheme is not None and scheme.class_map.rest is None else None
+    masks = list(iter_palette_masks((c.entry.mask, c.header, c.facts) for c in checked))
+    reading = decide_reading(masks, class_map=given, root=config.path)
+    notes = [(c.entry.image.path, note) for c in checked for note in c.header.notes]
+    notes += [(m.mask.path, f"mask: {note}") for m in masks for note in m.facts.notes]
+    read = [replace(c, entry=_read_as(c.entry, reading.palette)) for c in checked]
+    return read, [*reading.problems, *merge_notes(notes)]
+
+
+def _read_as(entry: Entry, palette: Palette) -> Entry:
+    """Read the mask of an entry in the way of the data set."""
+    if not isinstance(entry.mask, FileMask):
+        return entry
+    return replace(entry, mask=replace(entry.mask, palette=palette))
 
 
 def _settle_scheme(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal[
@@ -35,3 +37,18 @@ class Problem:
 
     def __str__(self) -> str:
         return self.message if self.where in self.message else f"{self.where}: {self.message}"
+
+
+def merge_notes(notes: Iterable[tuple[Path, str]]) -> list[Problem]:
+    """Make notes on files; equal ones on many files become one that counts them."""
+    files: dict[str, list[Path]] = {}
+    for path, note in notes:
+        files.setdefault(note, []).append(path)
+    return [
+        Problem(
+            "note",
+            str(paths[0]),
+            note if len(paths) == 1 else f"{len(paths)} files, e.g. {paths[0]}: {note}",
+        )
+        for note, paths in files.items()
+    ]

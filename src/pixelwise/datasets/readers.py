@@ -6,7 +6,7 @@ which a `ClassMap` turns into classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, label_axes, parse_axes, planes_shape, to_planes
-from pixelwise.errors import DataError, ReadError
+from pixelwise.datasets.sizes import describe_turned_image, require_same_size
+from pixelwise.datasets.transparency import (
+    require_alpha_to_agree,
+    require_one_color,
+    survey_visibility,
+)
+from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images import ImageFile, open_image
+from pixelwise.images.orientation import UPRIGHT
+from pixelwise.images.source import Palette
 
 Array = npt.NDArray[Any]
 PlanesShape = tuple[int, int, int, int]
@@ -24,11 +32,51 @@ PlanesShape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class PlanesHeader:
-    """What is known of an image before it is decoded: shape (N, C, Y, X), dtype, axes as stored."""
+    """What is known of an image before it is decoded.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (N, C, Y, X), upright.
+    dtype : str
+    axes : NamedAxes
+        As stored.
+    orientation : int
+        EXIF orientation by which the stored pixels were turned; 1 if they were not.
+    notes : tuple of str
+        What was understood or left out.
+    """
 
     shape: PlanesShape
     dtype: str
     axes: NamedAxes
+    orientation: int = UPRIGHT
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What the header of a mask file shows, from which its reading is decided.
+
+    Attributes
+    ----------
+    channels : int
+        1, or 3 for colours.
+    colormap : tuple of int
+        Palette 0xRRGGBBAA; empty if there is none.
+    white : int or None
+        Value of white in grey of few bits; None for whole bytes.
+    alpha : bool
+        Whether there is transparency.
+    notes : tuple of str
+        What was understood or left out.
+    """
+
+    channels: int
+    colormap: tuple[int, ...] = ()
+    white: int | None = None
+    alpha: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class ImageReader(Protocol):
@@ -56,8 +104,12 @@ class MaskReader(Protocol):
         """File or folder that holds the mask."""
         ...
 
-    def require_match(self, image: PlanesHeader) -> None:
-        """Raise `DataError` if headers already show that mask and image differ in size."""
+    def require_match(self, image: PlanesHeader) -> MaskFacts | None:
+        """Raise `DataError` if headers already show that mask and image differ in size.
+
+        Returns what the header shows besides, if the mask is one file that can be read in several
+        ways.
+        """
         ...
 
     def read(self, image: PlanesHeader) -> Array:
@@ -76,32 +128,89 @@ class FileImage:
         """Shape, dtype and axes, without decoding."""
         source = open_image(self.path, axes=self.axes)
         shape = planes_shape(source.axes.names, source.shape)
-        return PlanesHeader(shape, str(source.dtype), source.axes)
+        dtype, turned = str(source.dtype), source.header.orientation
+        return PlanesHeader(shape, dtype, source.axes, turned, source.notes)
 
     def read(self) -> tuple[Array, tuple[str, ...]]:
-        """Planes (N, C, Y, X) and notes."""
-        image = open_image(self.path, axes=self.axes).decode()
-        return to_planes(image.pixels, image.axes.names), image.notes
+        """Planes (N, C, Y, X), and notes that the header did not show."""
+        source = open_image(self.path, axes=self.axes)
+        image = source.decode()
+        notes = tuple(note for note in image.notes if note not in source.notes)
+        return to_planes(image.pixels, image.axes.names), notes
 
 
 @dataclass(frozen=True)
 class FileMask:
-    """A mask in one file: values, palette indices or colours."""
+    """A mask in one file.
+
+    Attributes
+    ----------
+    path : Path
+    palette : {"index", "color", "alpha"}
+        What is the mask: values and palette indices as they are stored, colours as a person sees
+        them, or the alpha channel. All masks of a data set are read in one way, see `palettes`.
+    """
 
     path: Path
+    palette: Palette = "index"
 
-    def require_match(self, image: PlanesHeader) -> None:
+    def require_match(self, image: PlanesHeader) -> MaskFacts:
         """Compare the headers of mask and image."""
-        self._open(image)
+        source, axes = self._open(image)
+        header = source.header
+        return MaskFacts(
+            channels=planes_shape(axes, source.shape)[1],
+            colormap=header.colormap,
+            white=header.white,
+            alpha=header.alpha,
+            notes=(*source.notes, *describe_turned_image(image, header.orientation)),
+        )
 
     def read(self, image: PlanesHeader) -> Array:
         """Raw values (N, C, Y, X)."""
         source, axes = self._open(image)
+        raw = to_planes(source.read(), axes)
+        if self.palette == "alpha":
+            require_one_color(self.path, self.read_colors(image), raw)
+            return raw
+        white = source.header.white
+        if source.header.alpha and not (source.header.colormap and self.palette == "index"):
+            require_alpha_to_agree(self.path, raw, self.read_alpha(image))
+        if self.palette == "color" and white is not None:
+            raw = raw * np.uint8(255 // white)
+        return raw
+
+    def read_alpha(self, image: PlanesHeader) -> Array:
+        """Alpha (N, 1, Y, X) of a file that has it."""
+        source, axes = replace(self, palette="alpha")._open(image)
+        return to_planes(source.read(), axes)
+
+    def read_colors(self, image: PlanesHeader) -> Array:
+        """Colours or grey (N, C, Y, X) as a person sees them, whatever the alpha."""
+        source, axes = replace(self, palette="color")._open(image)
         return to_planes(source.read(), axes)
 
     def _open(self, image: PlanesHeader) -> tuple[ImageFile, str]:
         """Header of the mask and its axes: the image's without C, or its own."""
-        source = open_image(self.path, palette="index")
+        wanted = label_axes(image.axes.names)
+        try:
+            source = open_image(self.path, palette=self.palette, fallback_axes=wanted)
+        except AxesError as error:
+            raise DataError(
+                f"The mask {self.path} does not name its axes, and they are not as many as those "
+                f"of its image ({image.axes}) without channels: expected {wanted}. Save it with "
+                "one value per pixel."
+            ) from error
+        if self.palette == "alpha" and not source.header.alpha:
+            raise DataError(
+                f"The mask {self.path} has no alpha channel; in the other masks that is where the "
+                "objects are. Save it with one, or leave it out."
+            )
+        if source.header.ambiguous:
+            raise DataError(
+                f"The mask {self.path} {source.header.ambiguous}. Which one is the mask? Save "
+                "that one in a file of its own."
+            )
         axes = _choose_mask_axes(source, image.axes.names)
         shape = planes_shape(axes, source.shape)
         if shape[1] not in (1, 3):
@@ -109,7 +218,8 @@ class FileMask:
                 f"The mask {self.path} has {shape[1]} channels ({source.axes}); expected one value "
                 "per pixel or RGB colours."
             )
-        _require_same_size(self.path, image, found=shape)
+        turned = source.header.orientation
+        require_same_size(self.path, image, found=shape, orientation=turned)
         return source, axes
 
 
@@ -122,17 +232,17 @@ class MergedMask:
 
     def require_match(self, image: PlanesHeader) -> None:
         """Compare the header of the first file with the image's."""
-        source = open_image(self.files[0], palette="index")
-        _require_same_size(source.path, image, found=_flat_shape(source))
+        _open_object(self.files[0], image)
 
     def read(self, image: PlanesHeader) -> Array:
-        """Union of all objects, (1, 1, Y, X) of {0, 1}."""
+        """Union of all objects, (1, 1, Y, X) of {0, 1}: what is not black, or not transparent."""
         merged = np.zeros(image.shape[2:], np.uint8)
         for file in self.files:
-            source = open_image(file, palette="index")
-            _require_same_size(file, image, found=_flat_shape(source))
-            pixels = source.read()
-            merged |= pixels.any(axis=-1) if pixels.ndim == 3 else pixels != 0
+            source = _open_object(file, image)
+            planes = to_planes(source.read(), source.axes.names)[0]
+            if source.header.alpha:
+                planes = _find_visible(file, image, planes)
+            merged |= planes.any(axis=0)
         return merged[None, None]
 
 
@@ -228,7 +338,7 @@ class StackedMask:
     def require_match(self, image: PlanesHeader) -> None:
         """Compare the sizes of mask and image."""
         shape = planes_shape(self.patch.axes, self.patch.shape)
-        _require_same_size(self.path, image, found=shape)
+        require_same_size(self.path, image, found=shape)
 
     def read(self, image: PlanesHeader) -> Array:  # noqa: ARG002
         """Class indices (1, 1, Y, X)."""
@@ -244,22 +354,20 @@ def _choose_mask_axes(source: ImageFile, image_axes: str) -> str:
     return known
 
 
-def _flat_shape(source: ImageFile) -> PlanesShape:
-    """Shape of a mask that is one plane, be it grey or RGB."""
-    return 1, 1, source.shape[0], source.shape[1]
+def _open_object(path: Path, image: PlanesHeader) -> ImageFile:
+    """Header of a mask of one object, which has the size of its image."""
+    source = open_image(path, palette="color")
+    planes, _, height, width = planes_shape(source.axes.names, source.shape)
+    turned = source.header.orientation
+    require_same_size(path, image, found=(planes, 1, height, width), orientation=turned)
+    return source
 
 
-def _require_same_size(path: Path, image: PlanesHeader, *, found: PlanesShape) -> None:
-    """Raise if a mask has not the planes, height and width of its image."""
-    size, wanted = (found[0], *found[2:]), (image.shape[0], *image.shape[2:])
-    if size != wanted:
-        raise DataError(
-            f"The mask {path} has {_format_size(size)}, its image has {_format_size(wanted)} "
-            "(height x width); they must be equal. Is it the mask of another image?"
-        )
-
-
-def _format_size(size: tuple[int, ...]) -> str:
-    """Write (planes, height, width) as '2 planes of 5 x 7'."""
-    planes = f"{size[0]} planes of " if size[0] > 1 else ""
-    return f"{planes}{size[1]} x {size[2]} pixels"
+def _find_visible(path: Path, image: PlanesHeader, planes: Array) -> Array:
+    """Colours (C, Y, X) of an object, or its alpha if that is where it is."""
+    alpha = FileMask(path).read_alpha(image)
+    if survey_visibility(planes[None], alpha).is_alpha_the_mask:
+        found: Array = alpha[0]
+        return found
+    require_alpha_to_agree(path, planes[None], alpha)
+    return planes

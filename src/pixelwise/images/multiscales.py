@@ -1,12 +1,12 @@
-"""Metadata of OME-Zarr: read from versions 0.1 to 0.5, written as 0.5; no files here.
+"""Metadata of OME-Zarr: read from versions 0.1 to 0.6, written as 0.5; no files here.
 
 The specification is https://ngff.openmicroscopy.org/0.5/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
@@ -50,7 +50,7 @@ class Multiscale:
         if self.letters is not None and len(self.letters) == len(shape):
             return NamedAxes(self.letters, f"OME-Zarr {self.version} metadata")
         called = ", ".join(self.names) or "nothing"
-        return NamedAxes(guess_axes(shape).names, f"guessed: the metadata call them {called}")
+        return replace(guess_axes(shape), reason=f"guessed: the metadata call them {called}")
 
 
 def parse_multiscale(attributes: Attributes) -> Multiscale | None:
@@ -69,20 +69,52 @@ def parse_multiscale(attributes: Attributes) -> Multiscale | None:
         image = images[0]
         level = image["datasets"][0]
         version = str(ome.get("version") or image.get("version") or "0.1")
-        axes = [_parse_axis(axis) for axis in image.get("axes", "tczyx")]
-        transforms = [level.get("coordinateTransformations", [])]
-        transforms.append(image.get("coordinateTransformations", []))
+        listed, steps = _find_system(image, level)
+        axes = [_parse_axis(axis) for axis in listed]
         names = tuple(name for name, _, _ in axes)
         return Multiscale(
             path=str(level["path"]),
             names=names,
-            letters=_parse_letters(axes),
-            calibration=_parse_transforms(transforms, [unit for _, _, unit in axes]),
+            letters=_parse_letters(axes) if _keeps_axes(image, steps) else None,
+            calibration=_parse_transforms(steps, [unit for _, _, unit in axes]),
             version=version,
             count=len(images),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise DataError(f"its OME-Zarr metadata are not complete ({error!r})") from error
+
+
+def _find_system(image: Any, level: Any) -> tuple[Any, list[Any]]:
+    """Axes of a level, and the steps that lead to its place in the world.
+
+    Up to version 0.5 they are those of the level, then those of all levels. From 0.6 on axes belong
+    to a coordinate system, and a level has a transformation into one; those of the image lead
+    further, to other systems, and are not for its pixels.
+    """
+    steps = list(level.get("coordinateTransformations", []))
+    systems = image.get("coordinateSystems")
+    if not systems:
+        steps += image.get("coordinateTransformations", [])
+        return image.get("axes", "tczyx"), steps
+    output = steps[0].get("output") if steps else None
+    name = output.get("name") if isinstance(output, Mapping) else output
+    system = next((one for one in systems if one.get("name") == name), systems[0])
+    return system["axes"], list(_iter_steps(steps[:1]))
+
+
+def _iter_steps(steps: Sequence[Any]) -> Iterator[Any]:
+    """Give the steps of sequences, one after another; what changes nothing is left out."""
+    for step in steps:
+        if step["type"] == "sequence":
+            yield from _iter_steps(step["transformations"])
+        elif step["type"] != "identity":
+            yield step
+
+
+def _keeps_axes(image: Any, steps: Sequence[Any]) -> bool:
+    """Whether the axes of the array are those of its coordinate system, in the same order."""
+    turning = {"mapAxis", "affine", "rotation", "byDimension"}
+    return "coordinateSystems" not in image or turning.isdisjoint(step["type"] for step in steps)
 
 
 def parse_dimension_names(names: object) -> str | None:
@@ -108,12 +140,12 @@ def _parse_letters(axes: Sequence[tuple[str, str, str | None]]) -> str | None:
     return "".join(letters) if sound else None
 
 
-def _parse_transforms(transforms: Any, units: Sequence[str | None]) -> Calibration | None:
-    """Sum up scales and translations, first those of the level, then those of all levels."""
+def _parse_transforms(steps: Sequence[Any], units: Sequence[str | None]) -> Calibration | None:
+    """Sum up scales and translations, one after another."""
     scale, translation = [1.0] * len(units), [0.0] * len(units)
-    steps = [step for part in transforms for step in part]
     for step in steps:
-        if len(values := step.get(step["type"], ())) != len(units):
+        values = step.get(step["type"], ())
+        if step["type"] not in ("scale", "translation") or len(values) != len(units):
             return None  # a transform of another kind, or in a file: the image is still readable
         if step["type"] == "scale":
             scale = [a * b for a, b in zip(scale, values, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    ImagePalette,
     JpegImagePlugin,
     PngImagePlugin,
     WebPImagePlugin,
@@ -22,6 +24,17 @@ from PIL import (
 
 from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.images.colors import (
+    Colormap,
+    apply_colormap,
+    describe_alpha,
+    describe_depth,
+    has_alpha,
+    is_grey_colormap,
+    pack_colormap,
+    split_alpha,
+)
+from pixelwise.images.orientation import TAG, UPRIGHT, parse_orientation
 from pixelwise.images.source import Header, Palette
 
 Array = npt.NDArray[Any]
@@ -31,54 +44,113 @@ _DAMAGE: Final = (
     RuntimeError, MemoryError, Image.DecompressionBombError,
 )  # fmt: skip
 _PNG: Final = b"\x89PNG"
-_START_BYTES: Final = 26
-"""Up to the bit depth and colour type of a PNG."""
-_ORIENTATION: Final = 0x0112
+_START_BYTES: Final = 30
+"""Up to the bit depth and colour type of a PNG, and to the bits of a BMP."""
+_BMP_RAW_MODES: Final = {1: "P;1", 4: "P;4", 8: "P"}
+_TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_EXIF_TEXTS: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _GREY_DTYPES: Final = {"1": "uint8", "L": "uint8", "I": "int32", "F": "float32"}
+_ALPHA_MODES: Final = ("RGBA", "RGBa", "LA", "La", "PA")
+_PLAIN_MODES: Final = (*_GREY_DTYPES, "RGB", "RGBA", "RGBa", "LA", "La", "P")
 
 
 def read_header(path: Path, palette: Palette) -> Header:
-    """Shape (Y, X) or (Y, X, C) without alpha, dtype and axes of a picture."""
-    with _open_picture(path) as (picture, deep):
+    """Shape (Y, X) or (Y, X, C) as stored, without alpha, dtype and axes of a picture."""
+    with _open_picture(path) as (picture, start):
         width, height = picture.size
-        mode = picture.mode
-        dtype = np.dtype("uint16" if deep or mode.startswith("I;16") else _dtype(mode))
-        if _is_grey(deep or mode, palette):
-            return Header((height, width), dtype, NamedAxes("YX", "grey picture"))
-        return Header((height, width, 3), dtype, NamedAxes("YXC", "colour picture"))
+        mode, colormap = start.deep_mode or picture.mode, _read_colormap(picture)
+        grey = palette == "alpha" or _is_grey(mode, colormap, palette)
+        dtype = "uint16" if start.deep_mode or mode.startswith("I;16") else _dtype(mode)
+        white = _find_white(mode, start.bits, palette)
+        return Header(
+            (height, width) if grey else (height, width, 3),
+            np.dtype(dtype),
+            NamedAxes("YX", "grey picture") if grey else NamedAxes("YXC", "colour picture"),
+            notes=_describe_frames(picture) + _describe_bits(mode, palette),
+            orientation=_read_orientation(path, picture, start),
+            colormap=colormap,
+            white=white,
+            alpha=mode in _ALPHA_MODES or has_alpha(colormap),
+        )
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
-    """Decode a picture; alpha is dropped, with a note where it hid anything."""
-    with _open_picture(path) as (picture, deep):
-        if deep:
-            return _split_alpha(_decode_deep(path), ())
-        notes = _describe_extras(picture)
-        mode = picture.mode
-        if mode in ("P", "PA"):
-            picture = _resolve_palette(picture, palette)
-        elif mode not in ("RGB", "RGBA", "LA", "La", "RGBa", "RGBX") and not _is_grey(mode):
-            picture = picture.convert("RGB")
-        pixels = np.asarray(picture)
-        pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
-        if pixels.dtype.byteorder not in "=|":
-            pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    return _split_alpha(pixels, notes)
+    """Decode a picture as it is stored; alpha is dropped, with a note where it hid anything."""
+    with _open_picture(path) as (picture, start):
+        if start.deep_mode:
+            return _take_channels(_decode_deep(path), palette)
+        colormap = _read_colormap(picture)
+        pixels = _decode_mode(picture)
+        if picture.mode == "P" and palette != "index":
+            pixels = apply_colormap(pixels, colormap)
+        if palette == "index" and start.is_grey_of_few_bits:
+            pixels = pixels // (255 // start.white)
+    pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
+    return _take_channels(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), palette)
+
+
+def _decode_mode(picture: Image.Image) -> Array:
+    """Pixels in a mode that has colours, grey or indices, with alpha if there is any."""
+    if picture.mode == "PA":
+        return np.asarray(picture.convert("RGBA"))
+    if picture.mode not in _PLAIN_MODES and not picture.mode.startswith("I;16"):
+        return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture)
+
+
+def _take_channels(pixels: Array, palette: Palette) -> tuple[Array, tuple[str, ...]]:
+    """Take the colours, or the alpha, of (Y, X), (Y, X, 2), (Y, X, 3) or (Y, X, 4) pixels."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels, ()
+    colors, alpha = split_alpha(pixels, axis=2)
+    return (alpha, ()) if palette == "alpha" else (colors, describe_alpha(alpha))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """First bytes of a file."""
+
+    data: bytes
+
+    @property
+    def is_png(self) -> bool:
+        """Whether the file is a PNG with its header."""
+        return self.data.startswith(_PNG) and len(self.data) >= _START_BYTES
+
+    @property
+    def deep_mode(self) -> str:
+        """Mode of a PNG with 16-bit colours or alpha, which Pillow would cut to 8; else empty."""
+        if not self.is_png or self.data[24] != 16:
+            return ""
+        return {2: "RGB", 4: "LA", 6: "RGBA"}.get(self.data[25], "")
+
+    @property
+    def bits(self) -> int:
+        """Bits per value of a PNG, 8 of other pictures."""
+        return self.data[24] if self.is_png else 8
+
+    @property
+    def is_grey_of_few_bits(self) -> bool:
+        """Whether Pillow stretches the values, of 2 or 4 bits, to 8 bits."""
+        return self.is_png and self.data[25] == 0 and self.bits in (2, 4)
+
+    @property
+    def white(self) -> int:
+        """Greatest value of so many bits."""
+        return (1 << self.bits) - 1
 
 
 @contextmanager
-def _open_picture(path: Path) -> Iterator[tuple[Image.Image, str]]:
-    """Open by the format's own class: the budget replaces Pillow's limit on the pixel count.
-
-    With the picture comes its mode if it is deeper than Pillow decodes, see `_find_deep_mode`.
-    """
+def _open_picture(path: Path) -> Iterator[tuple[Image.Image, _Start]]:
+    """Open by the format's own class: the budget replaces Pillow's limit on the pixel count."""
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
             _require_size(path, start)
             file.seek(0)
             with _find_class(start)(file, str(path)) as picture:
-                yield picture, _find_deep_mode(start)
+                _mend_bmp(picture, start)
+                yield picture, _Start(start)
     except PixelwiseError:
         raise
     except _DAMAGE as error:
@@ -94,6 +166,23 @@ def _require_size(path: Path, start: bytes) -> None:
         raise DataError(f"{path} says it is 0 pixels wide or high: it holds no pixels.")
 
 
+def _mend_bmp(picture: Image.Image, start: bytes) -> None:
+    """Undo what Pillow does to a BMP whose palette is a plain grey ramp.
+
+    It takes the values for grey of 1 or 8 bits, however many the file has: those of 4 bits, and of
+    8 bits with a palette of black and white alone, come out as other pixels.
+    """
+    is_bmp = isinstance(picture, BmpImagePlugin.BmpImageFile)
+    bits = start[24] if start[14] == 12 else start[28]  # the header of OS/2 is shorter
+    if not is_bmp or (picture.mode, bits) not in (("1", 8), ("1", 4), ("L", 4)):
+        return
+    ramp = (0, 255) if picture.mode == "1" else range(16)
+    tile = picture.tile[0]  # type: ignore[attr-defined]
+    picture.tile = [tile._replace(args=(_BMP_RAW_MODES[bits], *tile.args[1:]))]  # type: ignore[attr-defined]
+    picture._mode = "P"  # Pillow has no other way
+    picture.palette = ImagePalette.raw("RGB", bytes(value for value in ramp for _ in range(3)))
+
+
 def _find_class(start: bytes) -> type[ImageFile.ImageFile]:
     """Pillow's class for a file with these first bytes."""
     if start.startswith(b"BM"):
@@ -106,13 +195,6 @@ def _find_class(start: bytes) -> type[ImageFile.ImageFile]:
     return classes.get(start[:4], JpegImagePlugin.JpegImageFile)
 
 
-def _find_deep_mode(start: bytes) -> str:
-    """Mode of a PNG with 16-bit colours or alpha, which Pillow would cut to 8 bits; else empty."""
-    if not start.startswith(_PNG) or len(start) < _START_BYTES or start[24] != 16:
-        return ""
-    return {2: "RGB", 4: "LA", 6: "RGBA"}.get(start[25], "")
-
-
 def _decode_deep(path: Path) -> Array:
     """Decode a PNG with 16-bit colours."""
     import imagecodecs
@@ -121,10 +203,10 @@ def _decode_deep(path: Path) -> Array:
     return pixels
 
 
-def _is_grey(mode: str, palette: Palette = "color") -> bool:
+def _is_grey(mode: str, colormap: Colormap, palette: Palette) -> bool:
     """Whether a mode gives one value per pixel."""
-    if mode in ("P", "PA"):
-        return palette == "index"
+    if mode == "P":
+        return palette == "index" or is_grey_colormap(colormap)
     return mode in (*_GREY_DTYPES, "LA", "La") or mode.startswith("I;16")
 
 
@@ -133,31 +215,56 @@ def _dtype(mode: str) -> str:
     return _GREY_DTYPES.get(mode, "uint8")
 
 
-def _resolve_palette(picture: Image.Image, palette: Palette) -> Image.Image:
-    """Turn palette entries into colours, or keep the indices."""
-    if palette == "index":
-        return picture if picture.mode == "P" else picture.getchannel(0)
-    see_through = picture.mode == "PA" or "transparency" in picture.info
-    return picture.convert("RGBA" if see_through else "RGB")
+def _find_white(mode: str, bits: int, palette: Palette) -> int | None:
+    """Value of white in grey of few bits; None if it is the greatest one of the dtype."""
+    if mode == "1":
+        return 1
+    return (1 << bits) - 1 if mode == "L" and bits in (2, 4) and palette == "index" else None
 
 
-def _describe_extras(picture: Image.Image) -> tuple[str, ...]:
-    """Note what the file holds besides the pixels that are read."""
-    notes = []
+def _read_colormap(picture: Image.Image) -> Colormap:
+    """Palette of a picture, without decoding it."""
+    if picture.mode != "P" or picture.palette is None:
+        return ()
+    order, data = picture.palette.getdata()
+    step = len(order) if order in ("RGBA", "BGRX", "RGBX") else 3
+    entries = np.frombuffer(bytes(data)[: len(data) // step * step], np.uint8).reshape(-1, step)
+    entries = entries[:, [order.index(letter) for letter in "RGB"]]
+    clear = picture.info.get("transparency", b"")
+    alpha = clear if isinstance(clear, bytes) else bytes([255] * clear + [0])
+    return pack_colormap(entries, tuple(alpha))
+
+
+def _describe_frames(picture: Image.Image) -> tuple[str, ...]:
+    """Note further frames."""
     frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
-        notes.append(f"holds {frames} frames, the first was read")
-    if picture.getexif().get(_ORIENTATION, 1) != 1:
-        notes.append("asks viewers to turn it (EXIF orientation); read as stored")
-    return tuple(notes)
+    return (f"holds {frames} frames, the first was read",) if frames > 1 else ()
 
 
-def _split_alpha(pixels: Array, notes: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
-    """Drop the alpha channel of (Y, X, 2) and (Y, X, 4) pixels; note it if it is not opaque."""
-    if pixels.ndim == 2 or pixels.shape[2] == 3:
-        return pixels, notes
-    alpha = pixels[..., -1]
-    if not (alpha == np.iinfo(pixels.dtype).max).all():
-        notes = (*notes, "has transparent pixels; the alpha channel was dropped")
-    kept = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
-    return np.ascontiguousarray(kept), notes
+def _describe_bits(mode: str, palette: Palette) -> tuple[str, ...]:
+    """Note that an image has black and white alone."""
+    return describe_depth(1) if mode == "1" and palette == "color" else ()
+
+
+def _read_orientation(path: Path, picture: Image.Image, start: _Start) -> int:
+    """EXIF orientation; of a PNG without decoding it, although the tag may follow the pixels."""
+    if start.is_png and not _has_exif_chunk(path):
+        return UPRIGHT
+    try:
+        return parse_orientation(picture.getexif().get(TAG, UPRIGHT))
+    except _DAMAGE:
+        return UPRIGHT
+
+
+def _has_exif_chunk(path: Path) -> bool:
+    """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            size, kind, at = int.from_bytes(head[:4], "big"), head[4:], file.tell()
+            if kind == b"eXIf" or (kind in _TEXTS and file.read(24).startswith(_EXIF_TEXTS)):
+                return True
+            if kind == b"IEND":
+                return False
+            file.seek(at + size + 4)
+    return False

@@ -11,22 +11,46 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.axes import Calibration, NamedAxes, parse_axes
-from pixelwise.errors import DataError, ReadError
+from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes, parse_axes
+from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images.budget import require_budget
+from pixelwise.images.colors import Colormap
 from pixelwise.images.formats import is_zarr, load_reader
+from pixelwise.images.orientation import UPRIGHT, describe_orientation
+from pixelwise.images.views import View, create_view
 
 Array = npt.NDArray[Any]
-Palette = Literal["color", "index"]
-"""What a palette picture gives: its colours (images) or its indices (masks)."""
+Palette = Literal["color", "index", "alpha"]
+"""What is taken from a file: its colours as a person sees them (images), values and palette indices
+as they are stored (masks), or its alpha channel (masks that have nothing else)."""
 
 
 @dataclass(frozen=True)
 class Header:
     """What a file says of its pixels before they are decoded.
 
-    `regions` tells whether parts of it can be read faster than the whole; `notes` say what was
-    understood or left out, for a person to know.
+    Attributes
+    ----------
+    shape, dtype : tuple of int, dtype
+        As stored, after colours were taken from a palette and alpha was dropped.
+    axes : NamedAxes
+        With a doubt, if the file does not name them and a guess may be wrong.
+    calibration : Calibration or None
+        Size and place of the pixels, where the file tells.
+    regions : bool
+        Whether parts of the image can be read faster than the whole.
+    notes : tuple of str
+        What was understood or left out, for a person to know.
+    orientation : int
+        EXIF orientation, 1 to 8: `open_image` turns the stored pixels.
+    colormap : tuple of int
+        Palette 0xRRGGBBAA; empty if there is none.
+    white : int or None
+        Value of white, where it is not the greatest of the dtype: grey of few bits.
+    alpha : bool
+        Whether there is an alpha channel, or a transparent entry in the palette.
+    ambiguous : str
+        Why it is not clear which part of the file is meant; masks are refused then.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +59,11 @@ class Header:
     calibration: Calibration | None = None
     regions: bool = True
     notes: tuple[str, ...] = ()
+    orientation: int = UPRIGHT
+    colormap: Colormap = ()
+    white: int | None = None
+    alpha: bool = False
+    ambiguous: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,10 +152,14 @@ class ImageFile:
     ----------
     budget_bytes : int or None
         Memory that the pixels may take; half of the available memory if None.
-    palette : {"color", "index"}
-        What a palette picture gives.
+    palette : {"color", "index", "alpha"}
+        What is taken from the file.
     decoder : callable
         Decodes the format of this file.
+    header : Header
+        What the file says of the pixels as they are stored.
+    view : View
+        How the image follows from them.
     region_opener : callable or None
         Opens the file to read regions without the rest; None: the format has no such way.
     calibration : Calibration or None
@@ -140,6 +173,8 @@ class ImageFile:
     dtype: np.dtype[Any]
     axes: NamedAxes
     decoder: Decoder
+    header: Header
+    view: View
     palette: Palette = "color"
     budget_bytes: int | None = None
     region_opener: RegionOpener | None = None
@@ -162,12 +197,13 @@ class ImageFile:
         """Decode all pixels, with axes and notes; errors as in `read`."""
         require_budget(self.path, self.shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
         pixels, notes = self.decoder(self.path, self.palette)
-        if pixels.shape != self.shape:
+        if pixels.shape != self.view.stored:
             raise ReadError(
-                f"{self.path} is damaged: its header says shape {self.shape}, "
+                f"{self.path} is damaged: its header says shape {self.view.stored}, "
                 f"its pixels have {pixels.shape}. Save it again or leave it out."
             )
-        return DecodedImage(pixels, self.axes, tuple(dict.fromkeys((*self.notes, *notes))))
+        seen = self.view.see(pixels)
+        return DecodedImage(seen, self.axes, tuple(dict.fromkeys((*self.notes, *notes))))
 
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
@@ -186,7 +222,7 @@ class ImageFile:
                 spans = (range(n)[part] for n, part in zip(self.shape, region, strict=True))
                 shape = tuple(map(len, spans))
                 require_budget(self.path, shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
-                return read(region)
+                return self.view.see(read(self.view.find_stored(region)))
 
             yield read_within_budget
 
@@ -200,6 +236,7 @@ def open_image(
     path: str | Path,
     *,
     axes: str | None = None,
+    fallback_axes: str | None = None,
     palette: Palette = "color",
     budget_bytes: int | None = None,
 ) -> ImageFile:
@@ -212,9 +249,12 @@ def open_image(
         image, whose largest level is taken, or of one array. ``file.h5/exported_data`` is one
         image of a file that holds several.
     axes : str, optional
-        Axes of the image, in place of the file's own or a guess.
-    palette : {"color", "index"}
-        What a palette picture gives: RGB, or the indices themselves (class masks).
+        Axes of the image, in place of the file's own or a guess; axes of one pixel may be left out.
+    fallback_axes : str, optional
+        Axes to take where neither `axes` nor the file names them, if they are as many.
+    palette : {"color", "index", "alpha"}
+        What is taken: colours as a person sees them; values and palette indices as they are stored
+        (class masks); or the alpha channel.
     budget_bytes : int, optional
         Memory the pixels may take when they are read; half of the available memory if not
         given, or the environment variable ``PIXELWISE_MEMORY_BUDGET``.
@@ -228,23 +268,28 @@ def open_image(
     DataError
         The image has no pixels, complex numbers, or not as many dimensions as `axes` letters; or
         the file holds several images and none was named.
+    AxesError
+        Nobody names the axes, and a guess may be wrong.
     """
     path = Path(path)
     module = load_reader(path)
     header: Header = module.read_header(path, palette)
     _require_pixels(path, header)
-    named = header.axes if axes is None else _override_axes(path, header, axes=axes)
+    view = _create_view(header, axes)
+    regions = getattr(module, "reading_regions", None) if header.regions else None
     return ImageFile(
-        path,
-        header.shape,
-        header.dtype,
-        named,
-        module.decode,
-        palette,
-        budget_bytes,
-        getattr(module, "reading_regions", None) if header.regions else None,
-        header.calibration,
-        header.notes,
+        path=path,
+        shape=view.shape,
+        dtype=header.dtype,
+        axes=_name_axes(path, header, view=view, axes=axes, fallback=fallback_axes),
+        decoder=module.decode,
+        header=header,
+        view=view,
+        palette=palette,
+        budget_bytes=budget_bytes,
+        region_opener=regions,
+        calibration=view.see_calibration(header.calibration),
+        notes=(*header.notes, *describe_orientation(header.orientation)),
     )
 
 
@@ -287,9 +332,26 @@ def _require_pixels(path: Path, header: Header) -> None:
         )
 
 
-def _override_axes(path: Path, header: Header, *, axes: str) -> NamedAxes:
-    """Return the user's axes in place of the file's."""
+def _create_view(header: Header, axes: str | None) -> View:
+    """Turn the stored array upright, and leave out axes of one pixel that nobody names."""
+    named = len(axes.strip()) if axes is not None else len(header.axes.names)
+    ndim = named or min(len(header.shape), len(AXES))
+    return create_view(header.shape, header.axes, ndim=ndim, orientation=header.orientation)
+
+
+def _name_axes(
+    path: Path, header: Header, *, view: View, axes: str | None, fallback: str | None
+) -> NamedAxes:
+    """Axes as the user says, else as the file says, else as whoever asks knows, else a guess."""
+    if axes is not None:
+        try:
+            return NamedAxes(parse_axes(axes, len(view.shape)), "as given")
+        except DataError as error:
+            raise DataError(f"{path}, shape {view.shape}, {header.axes}: {error}") from error
+    found = header.axes if header.axes.names else guess_axes(view.shape)
+    if found.doubt and fallback is not None and len(fallback) == len(view.shape):
+        return NamedAxes(parse_axes(fallback, len(view.shape)), "as in the image")
     try:
-        return NamedAxes(parse_axes(axes, len(header.shape)), "as given")
-    except DataError as error:
-        raise DataError(f"{path}, shape {header.shape}, {header.axes}: {error}") from error
+        return found.require()
+    except AxesError as error:
+        raise AxesError(f"{path}: {error}") from error

@@ -51,7 +51,8 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
     if calibration is not None and len(calibration.scale) != array.ndim:
         calibration = None
     dtype = np.dtype("uint8") if array.dtype == bool else array.dtype.newbyteorder("=")
-    return Header(array.shape, dtype, image.axes or guess_axes(array.shape), calibration)
+    axes = image.axes or guess_axes(array.shape)
+    return Header(array.shape, dtype, axes, calibration, notes=image.notes)
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001

@@ -130,7 +130,7 @@ def _open_source(image: Any, axes: str | None) -> ImageSource:
         return open_image(image, axes=axes)
     array = image if hasattr(image, "dtype") and hasattr(image, "shape") else np.asarray(image)
     if axes is None:
-        return ImageArray(array, guess_axes(tuple(array.shape)))
+        return ImageArray(array, guess_axes(tuple(array.shape)).require())
     return ImageArray(array, NamedAxes(parse_axes(axes, array.ndim), "as given"))
 
 
@@ -230,7 +230,7 @@ def _predict_file(
         axes=str(image.axes),
         shape=image.shape,
         seconds=time.perf_counter() - started,
-        notes=() if gaps is None else (gaps,),
+        notes=image.notes if gaps is None else (*image.notes, gaps),
     )
 
 

@@ -64,9 +64,9 @@ def read_axes(layer: Layer, given: str = "") -> NamedAxes:
             raise DataError(f"{layer.name} has shape {shape}: expected up to TZYX with colours.")
         return NamedAxes(plain + color, "RGB layer")
     guess = guess_axes(shape)
-    if guess.names == "YXC":  # napari shows the last axis as X unless the layer is RGB
+    if guess.names == "YXC" and shape[-1] > 1:  # napari shows it as X unless the layer is RGB
         return NamedAxes("ZYX", "guessed from the shape")
-    return guess
+    return guess.require("in the field Axes:")
 
 
 def layer_array(layer: Layer) -> Any:

@@ -1,0 +1,318 @@
+"""One reading for all masks of a data set: palette indices, colours, or the alpha channel.
+
+An index means a class only if all files have the same palette, as those of VOC and QuPath. Programs
+that make a palette from the colours of a picture give each file its own order, and then the colours
+are the classes. Grey of 1, 2 or 4 bits is the same question: 1 may be the class 1, or white.
+Headers decide where they can; where they cannot, the values in the files do, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.datasets.mapping import ClassMap
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
+from pixelwise.datasets.transparency import Visibility, describe_conflict, survey_visibility
+from pixelwise.errors import PixelwiseError
+from pixelwise.images.colors import Colormap, is_grey_colormap, is_ramp
+from pixelwise.images.source import Palette
+
+Array = npt.NDArray[Any]
+
+_MASKS_READ: Final = 128
+_WHITE: Final = 255
+
+
+@dataclass(frozen=True)
+class PaletteMask:
+    """A mask in one file, and what its header shows."""
+
+    mask: FileMask
+    image: PlanesHeader
+    facts: MaskFacts
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether values are indices into colours; those of a plain ramp are greys."""
+        return bool(self.facts.colormap) and not is_ramp(self.facts.colormap)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether values are greys."""
+        return self.facts.channels == 1 and not self.has_palette
+
+    @property
+    def white(self) -> int:
+        """Value of white among the greys of the file."""
+        return self.facts.white or _WHITE
+
+    def read_values(self, palette: Palette) -> set[int]:
+        """Distinct values of the first channel; none if the file is broken."""
+        try:
+            raw = FileMask(self.mask.path, palette).read(self.image)
+        except PixelwiseError:
+            return set()
+        return set(np.unique(raw[:, 0]).astype(int).tolist())
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the masks of a data set are read, and what to say of it."""
+
+    palette: Palette = "index"
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is to be decided: the masks, what their classes are given by, and where they lie."""
+
+    masks: Sequence[PaletteMask]
+    class_map: ClassMap | None
+    root: Path
+    palettes: frozenset[Colormap] = field(default_factory=frozenset)
+
+    def answer(self, palette: Palette, note: str = "") -> Reading:
+        """Choose a reading, with the reason as a note."""
+        problems = (Problem("note", str(self.root), f"masks: {note}"),) if note else ()
+        return Reading(palette, problems)
+
+    def refuse(self, message: str) -> Reading:
+        """Choose none."""
+        return Reading("index", (Problem("values", str(self.root), message, fatal=True),))
+
+
+def decide_reading(
+    masks: Sequence[PaletteMask], *, class_map: ClassMap | None, root: Path
+) -> Reading:
+    """Decide what the masks of a data set are: indices and stored values, colours, or alpha.
+
+    Parameters
+    ----------
+    masks : sequence of PaletteMask
+    class_map : ClassMap or None
+        What the user or the layout says of the classes: colours, or numbers.
+    root : Path
+        The data set, for messages.
+
+    Returns
+    -------
+    Reading
+        With a note unless there was nothing to decide; with a fatal problem if the files
+        contradict each other.
+    """
+    palettes = frozenset(mask.facts.colormap for mask in masks if mask.has_palette)
+    question = _Question(masks, class_map, root, palettes)
+    found = [mask for mask in masks if mask.facts.alpha]
+    if not found:
+        return _decide_colors(question)
+    with ThreadPoolExecutor() as pool:
+        seen = list(pool.map(_survey_alpha, _spread(found)))
+    whole = reduce(Visibility.join, seen, Visibility())
+    by_number = class_map is not None or not whole.is_alpha_the_mask
+    if whole.conflicts and not (palettes and by_number and _find_shared(question)):
+        return _decide_conflict(question, whole, found[0].mask.path)
+    reading = _decide_colors(question)
+    if not whole.hidden or (palettes and reading.palette == "index"):
+        return reading
+    note = "masks: some pixels are transparent; their colours were read, alpha tells nothing more"
+    return replace(reading, problems=(*reading.problems, Problem("note", str(root), note)))
+
+
+def _decide_conflict(question: _Question, whole: Visibility, first: Path) -> Reading:
+    """Take the alpha channel if it is all there is; refuse masks in both colours and alpha."""
+    if not whole.is_alpha_the_mask:
+        return question.refuse(describe_conflict(first, whole.conflicts))
+    return question.answer(
+        "alpha",
+        "their colours are one value everywhere and their alpha is not: the alpha channel was "
+        "read as the mask",
+    )
+
+
+def _survey_alpha(mask: PaletteMask) -> Visibility:
+    """Colours of one mask by their visibility; none if the file is broken."""
+    try:
+        colors = mask.mask.read_colors(mask.image)
+        return survey_visibility(colors, mask.mask.read_alpha(mask.image))
+    except PixelwiseError:
+        return Visibility()
+
+
+def _decide_colors(question: _Question) -> Reading:
+    """Choose between stored values and colours."""
+    masks, palettes = question.masks, question.palettes
+    few_bits = {mask.white for mask in masks if mask.is_grey}
+    is_mixed = len(few_bits) > 1 or (palettes and few_bits)
+    if not palettes and len(few_bits) < 2:
+        has_colors = any(mask.facts.channels == 3 for mask in masks)
+        return question.answer("color" if has_colors and few_bits - {_WHITE} else "index")
+    if question.class_map is not None and question.class_map.colors:
+        return question.answer("color", "read by colour, as the classes are given")
+    if any(mask.facts.channels == 3 for mask in masks):
+        return question.answer(
+            "color", "some files are RGB, others have palettes or few bits: colours are the classes"
+        )
+    if is_mixed:
+        return _decide_mixed(question)
+    return _decide_palettes(question)
+
+
+def _decide_palettes(question: _Question) -> Reading:
+    """All masks have palettes: one for all, or each its own."""
+    shared = _find_shared(question)
+    if shared is None:
+        return question.answer(
+            "color",
+            "the palettes of the files differ, so that an index means nothing: colours are the "
+            "classes",
+        )
+    if question.class_map is not None:
+        return _follow_numbers(question, shared, question.class_map)
+    if _is_like_background(shared[0]):
+        return question.answer("index", "all files share one palette: its indices are the classes")
+    return _judge_first_entry(question, shared)
+
+
+def _follow_numbers(question: _Question, shared: Colormap, class_map: ClassMap) -> Reading:
+    """Classes are given by number: as indices, or as greys if only those fit."""
+    given = {value for value, _ in class_map.table}
+    greys = {color >> 24 for color in shared}
+    if is_grey_colormap(shared) and given <= greys and max(given) >= len(shared):
+        return question.answer("color", "the greys of the palette are the values given")
+    return question.answer("index", "palette indices, as the classes are given by number")
+
+
+def _judge_first_entry(question: _Question, shared: Colormap) -> Reading:
+    """All files share a palette whose entry 0 is not black: tell whether it is the background.
+
+    QuPath's is, in white. But where black or transparency is used too, it is the background.
+    """
+    used = sorted({value for values in _read_all(question.masks, "index") for value in values})
+    entries = {index: shared[index] for index in used if index < len(shared)}
+    backgrounds = [index for index, color in entries.items() if _is_like_background(color)]
+    is_white = shared[0] >> 8 == 0xFFFFFF
+    if backgrounds and (len(entries) <= 2 or not is_white):
+        return question.answer(
+            "color",
+            f"index 0 of the palette is {_format(shared[0])} and index {backgrounds[0]} is "
+            f"{_format(shared[backgrounds[0]])}, the colour of a background: colours are the "
+            "classes",
+        )
+    return question.answer(
+        "index",
+        f"all files share one palette: its indices are the classes, index 0 is "
+        f"{_format(shared[0])}",
+    )
+
+
+def _find_shared(question: _Question) -> Colormap | None:
+    """Palette of all files, as far as it is used; None if one index has two colours."""
+    longest = max(question.palettes, key=len)
+    if all(palette == longest[: len(palette)] for palette in question.palettes):
+        return longest
+    known: dict[int, int] = {}
+    for mask in question.masks:
+        for index in mask.read_values("index"):
+            color = (*mask.facts.colormap, *[0xFF] * 256)[index]
+            if known.setdefault(index, color) != color:
+                return None
+    return tuple(known.get(index, 0xFF) for index in range(max(known, default=0) + 1))
+
+
+def _decide_mixed(question: _Question) -> Reading:
+    """Palettes beside greys, or greys of several depths: take the reading that fits all values."""
+    fits_index = _find_range(question)
+    fits_color = _find_greys(question)
+    stored: set[int] = set()
+    seen: set[int] = set()
+    others = [mask for mask in question.masks if mask.is_grey and not _is_coarsest(question, mask)]
+    for mask, values in zip(_spread(others), _read_all(others, "index"), strict=True):
+        stored |= values
+        seen |= {value * _WHITE // mask.white for value in values}
+    is_index, is_color = stored <= fits_index, seen <= fits_color
+    kinds = "palettes and greys" if question.palettes else "greys of several bit depths"
+    if is_index and (not is_color or stored <= {0}):
+        return question.answer("index", f"{kinds}: stored values fit all files, and were taken")
+    if is_color:
+        return question.answer(
+            "color", f"{kinds}: what is seen, black 0 to white 255, fits all files, and was taken"
+        )
+    wrong = sorted(stored - fits_index)[:5]
+    return question.refuse(
+        f"The masks are {kinds}, and neither their stored values nor their colours mean the same "
+        f"in all files: e.g. {others[0].mask.path} and others hold {wrong}. Save all masks in one "
+        "form, as 8-bit grey."
+    )
+
+
+def _is_coarsest(question: _Question, mask: PaletteMask) -> bool:
+    """Whether a grey mask has the fewest bits, so that the others are measured by it."""
+    if question.palettes:
+        return False
+    return mask.white == min(m.white for m in question.masks if m.is_grey)
+
+
+def _find_range(question: _Question) -> set[int]:
+    """Find the stored values that mean the same in all files."""
+    if question.palettes:
+        shared = _find_shared(
+            _Question(
+                [m for m in question.masks if m.has_palette], None, question.root, question.palettes
+            )
+        )
+        return set() if shared is None else set(range(len(shared)))
+    return set(range(min(m.white for m in question.masks if m.is_grey) + 1))
+
+
+def _find_greys(question: _Question) -> set[int]:
+    """Greys, 0 to 255, that every kind of file can hold."""
+    if question.palettes:
+        return {color >> 24 for palette in question.palettes for color in _iter_greys(palette)}
+    least = min(m.white for m in question.masks if m.is_grey)
+    return {value * _WHITE // least for value in range(least + 1)}
+
+
+def _iter_greys(palette: Colormap) -> Iterator[int]:
+    """Colours of a palette that are greys."""
+    return (color for color in palette if is_grey_colormap((color,)))
+
+
+def _is_like_background(color: int) -> bool:
+    """Whether a palette entry is black or transparent."""
+    return color >> 8 == 0 or color & 255 == 0
+
+
+def _format(color: int) -> str:
+    """Write a palette entry as #rrggbb."""
+    return f"#{color >> 8:06x}" + (" (transparent)" if color & 255 == 0 else "")
+
+
+def _read_all(masks: Sequence[PaletteMask], palette: Palette) -> list[set[int]]:
+    """Values of masks, of not more than are needed to know them."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda mask: mask.read_values(palette), _spread(masks)))
+
+
+def _spread(masks: Sequence[PaletteMask]) -> list[PaletteMask]:
+    """Take up to 128 masks, evenly spread."""
+    count = min(len(masks), _MASKS_READ)
+    return [masks[i] for i in sorted({round(i) for i in np.linspace(0, len(masks) - 1, count)})]
+
+
+def iter_palette_masks(
+    masks: Iterable[tuple[object, PlanesHeader, MaskFacts | None]],
+) -> Iterator[PaletteMask]:
+    """Masks that are one file and can be read in several ways."""
+    for mask, image, facts in masks:
+        if isinstance(mask, FileMask) and facts is not None:
+            yield PaletteMask(mask, image, facts)

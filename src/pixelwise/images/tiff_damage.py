@@ -1,0 +1,91 @@
+"""What tifffile and its decoders say of a damaged TIFF, aloud or only in a log."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pixelwise.errors import PixelwiseError, ReadError
+
+_DAMAGE: Final = (
+    OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
+    ZeroDivisionError, NotImplementedError, RuntimeError, struct.error,
+)  # fmt: skip
+_DAMAGE_WORDS: Final = (
+    *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
+    *("zeroed", "missing", "not match", "incompletely", "out of range"),
+)
+
+
+@contextmanager
+def explaining_damage(path: Path) -> Iterator[None]:
+    """Turn whatever tifffile and its decoders raise into a `ReadError`."""
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except _DAMAGE as error:
+        raise ReadError(
+            f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
+            "Save it again or leave it out."
+        ) from error
+
+
+class _Listener(logging.Filter):
+    """Hears what tifffile only logs: pages that are missing, and zeros in their place.
+
+    One listener is on tifffile's logger for good; it keeps apart what each thread does, and lets
+    pass what is logged while nobody listens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._local = threading.local()
+
+    @contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """Give the messages of this thread, which grow while the block runs."""
+        heard: list[str] = []
+        self._local.heard = heard
+        try:
+            yield heard
+        finally:
+            self._local.heard = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a message for the thread that listens; let it pass if none does."""
+        heard: list[str] | None = getattr(self._local, "heard", None)
+        if heard is None:
+            return True
+        heard.append(record.getMessage())
+        return False
+
+
+LISTENER: Final = _Listener()
+logging.getLogger("tifffile").addFilter(LISTENER)
+
+
+def require_sound(heard: Iterable[str]) -> None:
+    """Raise `ValueError` if tifffile complained of damage."""
+    for message in heard:
+        if any(word in message for word in _DAMAGE_WORDS):
+            raise ValueError(message)
+
+
+def require_whole(path: Path, series: Any) -> None:
+    """Raise if strips or tiles lie beyond the end of the file, which decoders may fill with 0."""
+    size = path.stat().st_size
+    for page in series.pages:
+        if page is None or page.parent is not series.parent:
+            continue
+        ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if max(ends, default=0) > size:
+            raise ReadError(
+                f"{path} is cut off: its pixels should end at byte {max(ends)}, "
+                f"the file has {size}. Copy or save it again."
+            )

@@ -1,0 +1,183 @@
+"""Which image of a TIFF is read, and what its axes are.
+
+A file can hold several series: previews, labels of slides, further images. The largest is read.
+A file of a multi-file set is read by itself, never the others that its metadata name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import tifffile
+
+from pixelwise.axes import AXES, NamedAxes, guess_axes
+from pixelwise.images.ome_files import OwnPlanes, read_own_planes
+from pixelwise.images.tiff_damage import LISTENER, explaining_damage, require_sound
+
+_KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
+_MOST_NAMES: Final = 5
+_REDUCED_OR_MASK: Final = 1 | 4
+"""Bits of NewSubfileType: a smaller copy of another page, and a transparency mask."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A tifffile series to read.
+
+    Attributes
+    ----------
+    series : TiffPageSeries
+    shape, letters : tuple of int, str
+        As stored, with tifffile's letters: S are samples of a colour, I and Q are unknown.
+    kind : str
+        tifffile's kind of series, "own" for planes of a multi-file set.
+    notes : tuple of str
+        What else the file holds.
+    ambiguous : str
+        Why another series could be meant just as well; empty if none could.
+    """
+
+    series: Any
+    shape: tuple[int, ...]
+    letters: str
+    kind: str
+    notes: tuple[str, ...] = ()
+    ambiguous: str = ""
+
+
+@contextmanager
+def opening_series(path: Path) -> Iterator[Chosen]:
+    """Open the largest series of a TIFF, if tifffile does not complain of damage until the end.
+
+    Raises
+    ------
+    ReadError
+        The file is damaged, or holds no image.
+    """
+    with LISTENER.listening() as heard, tifffile.TiffFile(path, _multifile=False) as tiff:
+        _stay_in_file(tiff)
+        chosen = _choose(path, tiff)
+        require_sound(heard)
+        yield chosen
+        with explaining_damage(path):
+            require_sound(heard)
+
+
+def _stay_in_file(tiff: Any) -> None:
+    """Turn off tifffile's ways to read other files of a set that have no switch of their own."""
+    if tiff.is_ndtiff:
+        tiff.is_ndtiff = False
+    if tiff.is_mmstack:
+        settings = tiff.micromanager_metadata or {}
+        summary, planes = settings.get("Summary", {}), settings.get("IndexMap", ())
+        counts = [int(summary.get(name, 1) or 1) for name in _MICRO_MANAGER]
+        if prod(counts) > len(planes):
+            tiff.is_mmstack = False
+
+
+_MICRO_MANAGER: Final = ("Frames", "Slices", "Channels", "Positions")
+
+
+def _choose(path: Path, tiff: Any) -> Chosen:
+    """Take the largest series; full images come before previews and masks."""
+    own = read_own_planes(tiff.ome_metadata, path.name) if tiff.is_ome else None
+    series = [one for one in tiff.series if {"Y", "X"} <= set(one.axes)]
+    if not series:
+        raise ValueError("it holds no image")
+    ranks = [(not _is_reduced(one), _count_pixels(one)) for one in series]
+    largest = max(ranks)
+    number = ranks.index(largest)
+    shape, letters, kind, notes = _find_own_layout(series[number], own)
+    ambiguous = ""
+    if len(series) > 1:
+        others = [one for i, one in enumerate(series) if i != number]
+        is_tie = ranks.count(largest) > 1
+        told = _describe(series, others, is_tie=is_tie)
+        notes += (told,)
+        ambiguous = told if is_tie else ""
+    return Chosen(series[number], shape, letters, kind, notes, ambiguous)
+
+
+def _is_reduced(series: Any) -> bool:
+    """Whether a series is a preview of another one, or a transparency mask."""
+    return bool(int(series.keyframe.subfiletype) & _REDUCED_OR_MASK)
+
+
+def _count_pixels(series: Any) -> int:
+    """Pixels of a plane, times planes and channels, without the samples of a colour."""
+    return prod(n for n, letter in zip(series.shape, series.axes, strict=True) if letter != "S")
+
+
+def _describe(series: Sequence[Any], others: Sequence[Any], *, is_tie: bool) -> str:
+    """Say which series was read, and name the others."""
+    names = [f"{one.name or 'series'} {' x '.join(map(str, one.shape))}" for one in others]
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    which = "the first of the largest" if is_tie else "the largest"
+    left = ", ".join([*names[:_MOST_NAMES], *more])
+    return f"holds {len(series)} series, {which} was read; left out: {left}"
+
+
+def _find_own_layout(
+    series: Any, own: OwnPlanes | None
+) -> tuple[tuple[int, ...], str, str, tuple[str, ...]]:
+    """Shape, letters, kind and notes of a series, which may be a part of a multi-file set."""
+    shape, letters = tuple(series.shape), str(series.axes)
+    if own is None:
+        return shape, letters, series.kind, ()
+    plane = letters.lstrip("IQ")
+    count = prod(shape[: len(letters) - len(plane)])
+    sizes = shape[len(letters) - len(plane) :]
+    if count != prod(own.sizes):
+        return shape, letters, "own", (own.note,)
+    return (*own.sizes, *sizes), own.letters + plane, "own", (own.note,)
+
+
+def name_axes(letters: str, shape: tuple[int, ...], *, kind: str) -> NamedAxes:
+    """Translate tifffile's axes letters.
+
+    Parameters
+    ----------
+    letters : str
+        tifffile's: S are the samples of a colour, I are pages, Q is unknown.
+    shape : tuple of int
+        One size per letter.
+    kind : str
+        tifffile's kind of series: ome, imagej, shaped, uniform, ...
+
+    Returns
+    -------
+    NamedAxes
+        With a doubt where colour samples and a channel axis are both there, and where the shape
+        alone can be read in several ways.
+    """
+    if "S" in letters and "C" in letters:
+        message = (
+            f"A TIFF of shape {shape} has both channels and colour samples (axes {letters}); "
+            "save it with one channel axis."
+        )
+        return NamedAxes("", "not named", message)
+    names = letters.replace("S", "C")
+    if set(names) <= set(AXES) and len(set(names)) == len(names):
+        return NamedAxes(names, _explain_names(letters, kind))
+    unknown = [letter for letter in names if letter not in AXES]
+    free = [letter for letter in "TZ" if letter not in names][-len(unknown) :]
+    if "S" not in letters or len(unknown) > len(free):
+        return guess_axes(shape)
+    for letter in free:
+        at = next(i for i, name in enumerate(names) if name not in AXES)
+        names = f"{names[:at]}{letter}{names[at + 1 :]}"
+    return NamedAxes(names, f"colour pixels; pages guessed to be {' and '.join(free)}")
+
+
+def _explain_names(letters: str, kind: str) -> str:
+    """Say where complete names came from."""
+    if letters == "YX":
+        return "plain image"
+    if letters in ("YXS", "SYX"):
+        return "colour pixels of the file"
+    return {**_KINDS, "own": _KINDS["ome"]}.get(kind, "the file's metadata")
