@@ -4,9 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import nibabel
+import numpy as np
 import pytest
 
 from pixelwise.samples import samples_path
+from tests.fixtures.formats.write import pattern
 from tests.training.conftest import write_discs
 
 
@@ -29,6 +33,28 @@ def test_inspect_ends_with_1_when_something_is_broken(pixelwise: Callable, tmp_p
     assert result.status == 1
     assert "0.png" in result.out
     assert "1.png" in result.out
+
+
+@pytest.mark.parametrize("form", ["npy", "nifti", "hdf5"])
+def test_inspect_takes_pairs_in_other_formats(
+    pixelwise: Callable, tmp_path: Path, form: str
+) -> None:
+    for name, top in (("images", 251), ("masks", 2)):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            pixels, path = pattern((40 + i, 50), top), tmp_path / name / f"s{i}"
+            if form == "npy":
+                np.save(path, pixels)
+            elif form == "nifti":
+                nibabel.save(nibabel.Nifti1Image(pixels.T, np.eye(4)), f"{path}.nii.gz")
+            else:
+                with h5py.File(f"{path}.h5", "w") as file:
+                    file["data"] = pixels
+    result = pixelwise("inspect", tmp_path, "--json")
+    assert result.status == 0, result.out
+    found = json.loads(result.out)
+    assert found["images"] == 3
+    assert len(found["classes"]) == 2
 
 
 def test_patches_of_the_published_system(

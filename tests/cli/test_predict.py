@@ -9,11 +9,13 @@ import pytest
 import tifffile
 import torch
 import zarr
+from PIL import Image
 
 from pixelwise.classes import create_classes
 from pixelwise.images import read_image, write_picture, write_zarr
 from pixelwise.models.files import create_network, save_model
 from pixelwise.samples import samples_path
+from tests.images.microscopes.handmade import write_lif
 from tests.prediction.conftest import create_card
 
 
@@ -35,6 +37,24 @@ def test_predict_writes_labels(pixelwise: Callable, model: Path, tmp_path: Path)
     outputs = sorted((tmp_path / "out").iterdir())
     assert len(outputs) == 8
     assert tifffile.imread(outputs[0]).dtype == np.uint8
+
+
+def test_predict_takes_a_folder_of_any_formats(
+    pixelwise: Callable, model: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    rgb = np.zeros((40, 40, 3), np.uint8)
+    np.save(images / "a.npy", rgb)
+    Image.fromarray(rgb).save(images / "b.gif")
+    Image.fromarray(rgb).save(images / "c.ppm")
+    Image.fromarray(rgb).save(images / "d.jp2")
+    write_lif(images / "e.lif", {"a": ("YXS", rgb)})
+    tifffile.imwrite(images / "f.svs", rgb)
+    result = pixelwise("predict", model, images, "--out", tmp_path / "out")
+    assert result.status == 0, result.err
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"{letter}_labels.tif" for letter in "abcdef"]
 
 
 def test_predict_reports_what_failed(pixelwise: Callable, model: Path, tmp_path: Path) -> None:

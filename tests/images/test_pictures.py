@@ -94,6 +94,22 @@ def test_palette_with_transparency_is_noted(tmp_path: Path) -> None:
     assert "transparent" in image.notes[0]
 
 
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_gif_gives_colours_or_indices(tmp_path: Path, interlace: int) -> None:
+    palette_picture().save(tmp_path / "a.gif", interlace=interlace, optimize=False)
+    assert np.array_equal(open_image(tmp_path / "a.gif").read(), COLORS[INDEX])
+    indices = open_image(tmp_path / "a.gif", palette="index")
+    assert (indices.shape, indices.axes.names) == ((11, 13), "YX")
+    assert np.array_equal(indices.read(), INDEX)
+
+
+def test_grey_gif(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.gif", optimize=False)
+    for palette in ("color", "index"):
+        pixels = open_image(tmp_path / "a.gif", palette=palette).read()
+        assert np.array_equal(pixels if pixels.ndim == 2 else pixels[..., 0], GREY)
+
+
 def test_one_bit(tmp_path: Path) -> None:
     Image.fromarray(INDEX > 2).save(tmp_path / "a.png")
     source = open_image(tmp_path / "a.png")

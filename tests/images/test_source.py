@@ -40,8 +40,8 @@ def test_read_image_gives_pixels_and_axes(tmp_path: Path) -> None:
     [
         (None, "No such file"),
         (b"", "is empty"),
-        (b"GIF89a..............", "starts with b'GIF89a"),
-        (b"\x93NUMPY............", "Expected a PNG, JPEG, BMP, WebP or TIFF"),
+        (b"GIF89a..............", "damaged or cut off"),
+        (b"\x93NUMPY............", "damaged, cut off"),
         (b"\x89PNG\r\n\x1a\nnothing else", "damaged or cut off"),
         (b"\xff\xd8\xff\xe0", "damaged or cut off"),
         (b"BM", "damaged or cut off"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -163,6 +164,23 @@ def test_images_of_one_stem_get_different_names() -> None:
     assert names == ["a.png_labels.tif", "a.tif_labels.tif", "b_labels.tif"]
     with pytest.raises(DataError, match="called a"):
         name_outputs([Path("x/a.png"), Path("y/a.png")], Path("o"), "labels")
+
+
+def test_images_inside_of_a_file_are_predicted_by_their_paths(
+    create_unet: Create, tmp_path: Path
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw/left"], file["raw/right"] = picture(40, 50), picture(44, 50)
+    predictor = Predictor(create_unet())
+    sources = [tmp_path / "a.h5" / "raw" / name for name in ("left", "right", "up")]
+    events = list(iter_predict_files(predictor, sources, tmp_path / "out"))
+    assert [type(event) for event in events] == [ImagePredicted, ImagePredicted, ImageFailed]
+    outputs = [tmp_path / "out" / f"a-raw-{name}_labels.tif" for name in ("left", "right")]
+    assert sorted((tmp_path / "out").iterdir()) == outputs
+    assert tifffile.imread(outputs[1]).shape == (44, 50)
+    whole = list(iter_predict_files(predictor, [tmp_path / "a.h5"], tmp_path / "o"))
+    assert isinstance(whole[0], ImageFailed)
+    assert f'"{sources[0]}"' in whole[0].message
 
 
 def test_missing_and_empty_sources_are_named(create_unet: Create, tmp_path: Path) -> None:

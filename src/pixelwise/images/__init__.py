@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pixelwise.images.containers import find_file, name_image, split_inner
 from pixelwise.images.content import ImageContent, RowReader
-from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr, iter_image_files
+from pixelwise.images.formats import (
+    IMAGE_SUFFIXES,
+    find_format,
+    is_zarr,
+    iter_image_files,
+    iter_unread_files,
+)
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
@@ -36,13 +43,17 @@ __all__ = [
     "RowReader",
     "ZarrWriter",
     "describe_gaps",
+    "find_file",
     "find_format",
     "is_ome_tiff",
     "is_zarr",
     "iter_image_files",
+    "iter_unread_files",
+    "name_image",
     "open_image",
     "read_image",
     "require_replaceable",
+    "split_inner",
     "write_picture",
     "write_tiff",
     "write_tiff_rows",

@@ -6,19 +6,29 @@ be read without the rest), and one entry in `FORMATS`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from pixelwise.errors import ReadError
+from pixelwise.errors import DataError, MissingPackageError, ReadError
+from pixelwise.images.containers import split_inner
+from pixelwise.images.foreign_formats import find_foreign, refuse
 
 ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
 """Metadata of a Zarr folder: format 3, and arrays and groups of format 2."""
+EXTRA: Final = 'pip install "napari-pixelwise[microscopes]"'
+"""Brings the packages that read microscopes' formats."""
 
-_MARK_BYTES: Final = 512
+_MARK_BYTES: Final = 2056
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_JP2: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _TIFF_MARKS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
+_PICTURE_MARKS: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF87a", b"GIF89a")
+_SPACE: Final = b" \t\n\r\x0b\x0c#"
 
 
 @dataclass(frozen=True)
@@ -34,35 +44,164 @@ class ImageFormat:
     suffixes : tuple of str
         Of its files, in lower case with the dot; they decide what in a folder is an image.
     matches : callable
-        First bytes of a file (up to 512) -> whether it has this format.
+        First bytes of a file (up to 2056) -> whether it has this format.
+    shared_suffixes : tuple of str
+        Suffixes that files of other kinds have too: in a folder, the first bytes decide.
+    package : str
+        The package of the extra `microscopes` that reads it; empty if it is always there.
+    has_inner : bool
+        Whether a file can hold several images with paths of their own, see `containers`.
     """
 
     name: str
     module: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
+    shared_suffixes: tuple[str, ...] = ()
+    package: str = ""
+    has_inner: bool = False
+
+
+def _is_npz(mark: bytes) -> bool:
+    """Whether a ZIP archive begins with a NumPy array."""
+    size = int.from_bytes(mark[26:28], "little")
+    return mark.startswith(b"PK\3\4") and mark[30 : 30 + size].endswith(b".npy")
+
+
+def _is_hdf5(mark: bytes) -> bool:
+    """Whether HDF5 begins at the start, or after a block of the user's own."""
+    return any(mark[at : at + 8] == _HDF5 for at in (0, 512, 1024, 2048))
+
+
+def _is_nifti(mark: bytes) -> bool:
+    """Whether a file, compressed or not, has the header of NIfTI 1 or 2."""
+    if mark.startswith(b"\x1f\x8b"):
+        try:
+            mark = zlib.decompressobj(31).decompress(mark, 600)
+        except zlib.error:
+            return False
+    return mark[344:348] == b"n+1\0" or mark[4:8] == b"n+2\0"
 
 
 FORMATS: Final = (
+    ImageFormat(  # before TIFF: the 128 bytes at its start are free, and may look like one
+        "DICOM",
+        "pixelwise.images.microscopes.dicom",
+        (".dcm", ".dicom"),
+        lambda mark: mark[128:132] == b"DICM",
+        package="pydicom",
+    ),
     ImageFormat(
         "TIFF",
         "pixelwise.images.tiff",
-        (".tif", ".tiff"),
+        (
+            *(".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".flex"),
+            *(".svs", ".scn", ".ndpi", ".qptiff", ".bif"),
+        ),
         lambda mark: mark.startswith(_TIFF_MARKS),
     ),
     ImageFormat(
-        "PNG, JPEG, BMP or WebP",
+        "picture",
         "pixelwise.images.pictures",
-        (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
+        (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"),
         lambda mark: (
             mark.startswith(_PICTURE_MARKS) or (mark[:4], mark[8:12]) == (b"RIFF", b"WEBP")
         ),
+    ),
+    ImageFormat(
+        "Netpbm",
+        "pixelwise.images.netpbm",
+        (".ppm", ".pgm", ".pbm", ".pnm"),
+        lambda mark: mark[:1] == b"P" and mark[1:2] in b"123456" and mark[2:3] in _SPACE,
+    ),
+    ImageFormat(
+        "JPEG 2000",
+        "pixelwise.images.jpeg2000",
+        (".jp2", ".j2k", ".j2c", ".jpc", ".jpx"),
+        lambda mark: mark.startswith((_JP2, b"\xff\x4f\xff\x51")),
+    ),
+    ImageFormat(
+        "NumPy",
+        "pixelwise.images.numpy_files",
+        (".npy", ".npz"),
+        lambda mark: mark.startswith(b"\x93NUMPY") or _is_npz(mark),
+        has_inner=True,
+    ),
+    ImageFormat(
+        "HDF5", "pixelwise.images.hdf5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5, has_inner=True
+    ),
+    ImageFormat(
+        "Nikon ND2",
+        "pixelwise.images.microscopes.nd2",
+        (".nd2",),
+        lambda mark: mark.startswith(b"\xda\xce\xbe\x0a"),
+        package="nd2",
+        has_inner=True,
+    ),
+    ImageFormat(
+        "Leica LIF",
+        "pixelwise.images.microscopes.lif",
+        (".lif",),
+        lambda mark: mark.startswith(b"\x70\0\0\0") and mark[8:9] == b"\x2a",
+        package="liffile",
+        has_inner=True,
+    ),
+    ImageFormat(
+        "Zeiss CZI",
+        "pixelwise.images.microscopes.czi",
+        (".czi",),
+        lambda mark: mark.startswith(b"ZISRAWFILE"),
+        package="czifile",
+        has_inner=True,
+    ),
+    ImageFormat(
+        "NIfTI",
+        "pixelwise.images.microscopes.nifti",
+        (".nii", ".nii.gz"),
+        _is_nifti,
+        package="nibabel",
+    ),
+    ImageFormat(
+        "MRC",
+        "pixelwise.images.microscopes.mrc",
+        (".mrc", ".mrcs"),
+        lambda mark: mark[208:212] == b"MAP ",
+        shared_suffixes=(".map", ".rec", ".st", ".ali", ".ccp4"),
+        package="mrcfile",
     ),
 )
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
+_SHARED: Final = {suffix: item for item in FORMATS for suffix in item.shared_suffixes}
 _ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
+READABLE: Final = (
+    "PNG, JPEG, BMP, WebP, GIF, PPM, PGM, PBM, JPEG 2000, TIFF, OME-TIFF, OME-Zarr, Zarr, .npy, "
+    ".npz and HDF5; and ND2, LIF, CZI, DICOM, NIfTI and MRC"
+)
+"""The formats, for messages."""
+
+
+def load_reader(path: Path) -> ModuleType:
+    """Import the module that reads an image.
+
+    Raises
+    ------
+    MissingPackageError
+        It needs a package of an extra that is not installed; the message names both.
+    ReadError, DataError
+        As `find_format`.
+    """
+    item = find_format(path)
+    try:
+        return import_module(item.module)
+    except ImportError as error:
+        if not item.package:
+            raise
+        raise MissingPackageError(
+            f"{path} is a {item.name} file. The package {item.package} reads it, which is not "
+            f"installed or does not work here ({error}). Type: {EXTRA}"
+        ) from error
 
 
 def find_format(path: Path) -> ImageFormat:
@@ -72,23 +211,47 @@ def find_format(path: Path) -> ImageFormat:
     ------
     ReadError
         The file is missing, or of no format that is read; the message says what to do.
+    DataError
+        The path goes on inside a file that holds one image only.
     """
     if is_zarr(path):
         return _ZARR
+    file, inner = split_inner(path)
+    mark = _read_mark(file)
+    item = next((item for item in FORMATS if item.matches(mark)), None)
+    foreign = find_foreign(file, mark, item.name if item else "") if mark else None
+    if foreign is not None:
+        raise refuse(file, foreign)
+    if item is None:
+        raise ReadError(
+            f"Expected an image, but {file} {_describe(mark)}. Formats that are read: {READABLE}, "
+            f"once you have typed: {EXTRA}"
+        )
+    if inner and not item.has_inner:
+        raise DataError(f"{file} holds one image, but {path} asks for {inner!r} in it.")
+    return item
+
+
+def _read_mark(file: Path) -> bytes:
+    """Read the first bytes of a file."""
     try:
-        with path.open("rb") as file:
-            mark = file.read(_MARK_BYTES)
+        with file.open("rb") as opened:
+            return opened.read(_MARK_BYTES)
     except OSError as error:
         reason = error.strerror or error
-        raise ReadError(f"Cannot open the image {path}: {reason}. Check the path.") from error
-    for item in FORMATS:
-        if item.matches(mark):
-            return item
-    found = f"starts with {mark[:12]!r}" if mark else "is empty"
-    raise ReadError(
-        f"Expected a PNG, JPEG, BMP, WebP or TIFF image, but {path} {found}. "
-        "Save the image in one of these formats."
-    )
+        raise ReadError(f"Cannot open the image {file}: {reason}. Check the path.") from error
+
+
+def _describe(mark: bytes) -> str:
+    """Say what a file is that has no format."""
+    if not mark:
+        return "is empty"
+    if mark.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself (type: git lfs pull)"
+    if mark.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, perhaps that of a failed download"
+    is_text = all(byte > 31 or byte in b"\t\n\r\x0c" for byte in mark) and b"\x7f" not in mark
+    return f"is text and starts with {mark[:12]!r}" if is_text else f"starts with {mark[:12]!r}"
 
 
 def iter_image_files(folder: Path) -> Iterator[Path]:
@@ -101,16 +264,35 @@ def iter_image_files(folder: Path) -> Iterator[Path]:
     ReadError
         The folder is missing or cannot be listed.
     """
+    return (entry for entry in _list_folder(folder) if is_zarr(entry) or _is_image_file(entry))
+
+
+def iter_unread_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files directly in `folder` that hold images in a format that is not read, and its name.
+
+    Errors as in `iter_image_files`.
+    """
+    for entry in _list_folder(folder):
+        item = find_foreign(entry)
+        if item is not None and entry.is_file() and not _is_image_file(entry):
+            yield entry, item.name
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    """Entries of a folder, sorted by name, without hidden ones."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
-    for entry in entries:
-        hidden = entry.name.startswith(".")
-        if hidden:
-            continue
-        if is_zarr(entry) or (entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()):
-            yield entry
+    return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _is_image_file(path: Path) -> bool:
+    """Whether a file is called like an image, or is one under a name that others have too."""
+    if path.name.lower().endswith(tuple(IMAGE_SUFFIXES)):
+        return path.is_file()
+    item = _SHARED.get(path.suffix.lower())
+    return item is not None and path.is_file() and item.matches(_read_mark(path))
 
 
 def is_zarr(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and WebP, through Pillow; PNG with 16-bit colours through imagecodecs."""
+"""PNG, JPEG, BMP, WebP and GIF, through Pillow; PNG with 16-bit colours through imagecodecs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import (
     BmpImagePlugin,
+    GifImagePlugin,
     Image,
     ImageFile,
     ImagePalette,
@@ -40,7 +41,7 @@ Array = npt.NDArray[Any]
 
 _DAMAGE: Final = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    RuntimeError, MemoryError,
+    RuntimeError, MemoryError, Image.DecompressionBombError,
 )  # fmt: skip
 _PNG: Final = b"\x89PNG"
 _START_BYTES: Final = 30
@@ -189,6 +190,7 @@ def _find_class(start: bytes) -> type[ImageFile.ImageFile]:
     classes: dict[bytes, type[ImageFile.ImageFile]] = {
         _PNG: PngImagePlugin.PngImageFile,
         b"RIFF": WebPImagePlugin.WebPImageFile,
+        b"GIF8": GifImagePlugin.GifImageFile,
     }
     return classes.get(start[:4], JpegImagePlugin.JpegImageFile)
 

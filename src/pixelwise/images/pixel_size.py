@@ -40,12 +40,12 @@ def read_calibration(series: Any, axes: str) -> Calibration | None:
             sizes = _read_tags(series.keyframe)
             for notes in tiff.shaped_metadata or ():
                 sizes |= {x: size for x, size in _read_attributes(notes).items() if x in "ZT"}
-        return _calibrate(sizes, axes)
+        return calibrate(sizes, axes)
     except (ValueError, KeyError, TypeError, AttributeError, ParseError):
         return None
 
 
-def _calibrate(sizes: Sizes, axes: str) -> Calibration | None:
+def calibrate(sizes: Sizes, axes: str) -> Calibration | None:
     """Put the sizes in the order of `axes`; one of 0, or in an unknown unit, tells nothing."""
     sound = {x: size for x, size in sizes.items() if size[0] > 0 and name_unit(size[1])}
     found = [sound.get(letter, (1.0, "")) for letter in axes]

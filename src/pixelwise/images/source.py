@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,7 +15,7 @@ from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes, parse_axes
 from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images.budget import require_budget
 from pixelwise.images.colors import Colormap
-from pixelwise.images.formats import find_format, is_zarr
+from pixelwise.images.formats import is_zarr, load_reader
 from pixelwise.images.orientation import UPRIGHT, describe_orientation
 from pixelwise.images.views import View, create_view
 
@@ -241,13 +240,14 @@ def open_image(
     palette: Palette = "color",
     budget_bytes: int | None = None,
 ) -> ImageFile:
-    """Read the header of an image: PNG, JPEG, BMP, WebP, TIFF, OME-TIFF, BigTIFF, OME-Zarr, Zarr.
+    """Read the header of an image, of any of the formats in `formats`.
 
     Parameters
     ----------
     path : path
         The content decides on the format, not the name. A Zarr is a local folder: of an OME-Zarr
-        image, whose largest level is taken, or of one array.
+        image, whose largest level is taken, or of one array. ``file.h5/exported_data`` is one
+        image of a file that holds several.
     axes : str, optional
         Axes of the image, in place of the file's own or a guess; axes of one pixel may be left out.
     fallback_axes : str, optional
@@ -263,13 +263,16 @@ def open_image(
     ------
     ReadError
         The file is missing, damaged, or of another kind.
+    MissingPackageError
+        The format is a microscope's, and the extra `microscopes` is not installed.
     DataError
-        The image has no pixels, complex numbers, or not as many dimensions as `axes` letters.
+        The image has no pixels, complex numbers, or not as many dimensions as `axes` letters; or
+        the file holds several images and none was named.
     AxesError
         Nobody names the axes, and a guess may be wrong.
     """
     path = Path(path)
-    module = import_module(find_format(path).module)
+    module = load_reader(path)
     header: Header = module.read_header(path, palette)
     _require_pixels(path, header)
     view = _create_view(header, axes)

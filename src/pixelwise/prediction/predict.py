@@ -29,8 +29,10 @@ from pixelwise.images import (
     ImageFile,
     ImageSource,
     describe_gaps,
+    find_file,
     is_zarr,
     iter_image_files,
+    name_image,
     open_image,
 )
 from pixelwise.models.files import Model
@@ -195,8 +197,10 @@ def name_outputs(
     sources: Sequence[Path], out: Path, suffix: str, *, extension: str = ".tif"
 ) -> list[Path]:
     """Output of each image: its stem, or its whole name where two stems are the same."""
-    stems = [source.stem for source in sources]
-    names = [s.name if stems.count(s.stem) > 1 else s.stem for s in sources]
+    stems = [name_image(source) for source in sources]
+    names = [
+        s.name if stems.count(stem) > 1 else stem for s, stem in zip(sources, stems, strict=True)
+    ]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"Several images are called {twice}: predict their folders one by one.")
@@ -234,7 +238,7 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
     """Files, and the images of folders."""
     sources: list[Path] = []
     for path in map(Path, images):
-        if not path.exists():
+        if not find_file(path).exists():  # a file can hold several images, with paths of their own
             raise ReadError(f"There is no file or folder {path}.")
         folder = path.is_dir() and not is_zarr(path)
         sources.extend(iter_image_files(path) if folder else [path])

@@ -20,6 +20,7 @@ from pixelwise.images import (
     ImageFile,
     ImageSource,
     RowReader,
+    find_file,
     is_ome_tiff,
     require_replaceable,
     write_tiff_rows,
@@ -256,7 +257,7 @@ def _describe_job(predictor: Predictor, source: ImageSource) -> dict[str, Any] |
     fields = {"batch_size", "device", "precision", "format", "instances", "table"}
     fields |= {"smallest_object", "largest_hole"}
     return {
-        "image": _stamp(source.path),
+        "image": [*_stamp(find_file(source.path)), str(source.path)],
         "axes": source.axes.names,
         "model": predictor.fingerprint,
         "compute": predictor.compute,

@@ -1,0 +1,123 @@
+"""JPEG 2000, as a file with boxes (.jp2) or a bare codestream (.j2k), through imagecodecs.
+
+ISO/IEC 15444-1: annex A for the codestream, annex I for the boxes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.axes import NamedAxes
+from pixelwise.errors import DataError
+from pixelwise.images.damage import explaining_damage
+from pixelwise.images.source import Header, Palette
+
+Array = npt.NDArray[Any]
+
+_CODESTREAM: Final = b"\xff\x4f\xff\x51"
+_HEADER_BYTES: Final = 1 << 20
+_CMYK: Final = 12
+_ALPHA: Final = (1, 2)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What boxes and codestream say: shape (Y, X, C), dtype, whether the last channel is alpha."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    has_alpha: bool
+
+
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+    """Shape (Y, X) or (Y, X, C) without alpha, and dtype."""
+    layout = _read_layout(path)
+    height, width, channels = layout.shape
+    channels -= layout.has_alpha
+    if channels == 1:
+        axes = NamedAxes("YX", "grey picture")
+        return Header((height, width), layout.dtype, axes, regions=False)
+    axes = NamedAxes("YXC", "colour picture" if channels == 3 else "components of the picture")
+    return Header((height, width, channels), layout.dtype, axes, regions=False)
+
+
+def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
+    """Decode a picture; alpha is dropped, with a note where it hid anything."""
+    import imagecodecs
+
+    layout = _read_layout(path)
+    with explaining_damage(path):
+        pixels: Array = imagecodecs.jpeg2k_decode(path.read_bytes()).reshape(layout.shape)
+    notes: tuple[str, ...] = ()
+    if layout.has_alpha:
+        if not (pixels[..., -1] == pixels[..., -1].max()).all():
+            notes = ("has transparent pixels; the alpha channel was dropped",)
+        pixels = pixels[..., :-1]
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    return np.ascontiguousarray(pixels.astype(layout.dtype, copy=False)), notes
+
+
+def _read_layout(path: Path) -> _Layout:
+    """Parse the boxes, if there are any, and the first marker of the codestream.
+
+    Raises
+    ------
+    DataError
+        Components of different kinds, CMYK, or a palette.
+    ReadError
+        The file is damaged.
+    """
+    with explaining_damage(path):
+        with path.open("rb") as file:
+            start = file.read(_HEADER_BYTES)
+        boxes = {} if start.startswith(_CODESTREAM) else dict(_iter_boxes(start))
+        shape, dtype = _parse_size(path, start[start.index(_CODESTREAM) + 4 :])
+        if b"pclr" in boxes or boxes.get(b"colr", b"")[:7] == struct.pack(">BxxI", 1, _CMYK):
+            raise DataError(
+                f"{path} is a JPEG 2000 picture with a palette or in CMYK, which are not read. "
+                "Save it as RGB, PNG or TIFF."
+            )
+        return _Layout(shape, dtype, _has_alpha(boxes.get(b"cdef", b""), shape[2]))
+
+
+def _iter_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the boxes before the codestream, those in the header box too."""
+    at = 0
+    while at + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        start, end = at + 8, at + size
+        if name == b"jp2c" or size < 8:
+            return
+        if name == b"jp2h":
+            yield from _iter_boxes(data[start:end])
+        else:
+            yield name, data[start:end]
+        at = end
+
+
+def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+    """Parse the marker SIZ, from its length on: shape (Y, X, C) and dtype."""
+    right, bottom, left, top = struct.unpack_from(">4I", marker, 4)
+    (channels,) = struct.unpack_from(">H", marker, 36)
+    components = set(struct.iter_unpack("3B", marker[38 : 38 + 3 * channels]))
+    if len(components) != 1 or next(iter(components))[1:] != (1, 1):
+        raise DataError(
+            f"{path} has components of different depth or resolution. Save it as RGB, PNG or TIFF."
+        )
+    depth = next(iter(components))[0]
+    size = 1 if depth & 127 < 8 else 2 if depth & 127 < 16 else 4
+    dtype = np.dtype(f"{'i' if depth & 128 else 'u'}{size}")
+    return (bottom - top, right - left, channels), dtype
+
+
+def _has_alpha(definitions: bytes, channels: int) -> bool:
+    """Whether the last channel is said to be alpha; channels that are not defined are colours."""
+    kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">3H", definitions[2:])}
+    return kinds.get(channels - 1) in _ALPHA

@@ -1,0 +1,1 @@
+"""Microscopes' formats: one module each, for the packages of the extra `microscopes`."""

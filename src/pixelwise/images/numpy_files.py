@@ -1,0 +1,184 @@
+"""NumPy's .npy and .npz, never with pickle: .npy is mapped into memory, .npz is decoded whole."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from pixelwise.axes import guess_axes
+from pixelwise.errors import DataError, ReadError
+from pixelwise.images.containers import list_inner, split_inner
+from pixelwise.images.damage import explaining_damage
+from pixelwise.images.source import Header, Palette, Region, RegionReader
+
+Array = npt.NDArray[Any]
+
+_LONGEST_HEADER: Final = 10_000
+_WIDEST_FLOAT: Final = 8
+_CELLPOSE: Final = "_seg.npy"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the header of an array says, and where its pixels begin and the file ends."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+    stored: int
+
+    @property
+    def promised(self) -> int:
+        """Bytes that header and pixels take together."""
+        return self.offset + prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+    """Shape, dtype and guessed axes of an array."""
+    with _opening(path) as (file, layout):
+        dtype = np.dtype("uint8") if layout.dtype == bool else layout.dtype.newbyteorder("=")
+        notes: tuple[str, ...] = ()
+        if layout.stored > layout.promised:
+            notes = ("holds more than one array; the first was read",)
+        in_archive = isinstance(file, zipfile.ZipExtFile)
+        axes = guess_axes(layout.shape)
+        return Header(layout.shape, dtype, axes, regions=not in_archive, notes=notes)
+
+
+def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
+    """Read all pixels."""
+    with _opening(path) as (file, layout), explaining_damage(path):
+        file.seek(layout.offset)
+        data = bytearray(layout.promised - layout.offset)
+        view, at = memoryview(data), 0
+        while at < len(data) and (count := cast("Any", file).readinto(view[at:])):
+            at += count
+        if at < len(data):
+            raise ReadError(_cut_off(path, layout, found=layout.offset + at))
+        order: Any = "F" if layout.is_fortran else "C"
+        pixels: Array = np.ndarray(layout.shape, layout.dtype, data, order=order)
+        return _finish(pixels), ()
+
+
+@contextmanager
+def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
+    """Give a function that reads parts of the mapped file."""
+    with _opening(path) as (_, layout):
+        order: Any = "F" if layout.is_fortran else "C"
+        stored = np.memmap(path, layout.dtype, "r", layout.offset, layout.shape, order)
+
+    def read(region: Region) -> Array:
+        return _finish(np.array(stored[region]))
+
+    yield read
+
+
+def _finish(pixels: Array) -> Array:
+    """Give pixels the byte order of this machine and rows that lie together; no bool."""
+    dtype = np.dtype("uint8") if pixels.dtype == bool else pixels.dtype.newbyteorder("=")
+    return np.ascontiguousarray(pixels.astype(dtype, copy=False))
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[tuple[IO[bytes], _Layout]]:
+    """Open an array, in a file of its own or in an archive, and check what its header promises."""
+    file, key = split_inner(path)
+    with ExitStack() as stack:
+        with explaining_damage(file, TokenError):
+            opened: IO[bytes] = stack.enter_context(file.open("rb"))
+            stored = file.stat().st_size
+            if opened.read(2) == b"PK":
+                archive = stack.enter_context(zipfile.ZipFile(opened))
+                member = _choose_member(file, archive, key)
+                opened, stored = stack.enter_context(archive.open(member)), member.file_size
+            elif key:
+                raise DataError(f"{file} holds one array, but {path} asks for {key!r} in it.")
+            else:
+                opened.seek(0)
+            layout = _read_layout(path, opened, stored=stored)
+        yield opened, layout
+
+
+def _choose_member(file: Path, archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
+    """Find the array that was asked for, or the only one that can be an image."""
+    members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
+    if not key and len(members) == 1:
+        return next(iter(members.values()))
+    if key not in members:
+        asked = f"no array {key!r}" if key else f"{len(members)} arrays"
+        raise DataError(
+            f"{file} holds {asked}: name one by its path, which is "
+            f"{list_inner(file, [*members]) or 'not there: it is empty'}."
+        )
+    return members[key]
+
+
+def _read_layout(path: Path, file: IO[bytes], *, stored: int) -> _Layout:
+    """Read the header of an array.
+
+    Raises
+    ------
+    DataError
+        It holds Python objects, or records with fields.
+    ReadError
+        The header is damaged, or promises more than the file holds.
+    """
+    shape, is_fortran, dtype = _parse_header(file)
+    if min(shape, default=0) < 0:
+        raise ReadError(f"{path} is damaged: its header promises shape {shape}. Save it again.")
+    layout = _Layout(shape, is_fortran, dtype, file.tell(), stored)
+    if dtype.hasobject:
+        raise DataError(_refuse_objects(path))
+    if dtype.fields is not None:
+        field = next(iter(dtype.fields))
+        raise DataError(
+            f"{path} holds records with the fields {', '.join(dtype.fields)}; expected one number "
+            f"per pixel. Save one of them: numpy.save('{field}.npy', array['{field}'])."
+        )
+    if dtype.kind == "f" and dtype.itemsize > _WIDEST_FLOAT:
+        raise DataError(f"{path} holds {dtype} values; save them as float32 or float64.")
+    if layout.promised > stored:
+        raise ReadError(_cut_off(path, layout, found=stored))
+    return layout
+
+
+def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype; NumPy parses them without running code."""
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # files of Python 2
+        return read(file, max_header_size=_LONGEST_HEADER)
+
+
+def _refuse_objects(path: Path) -> str:
+    """Say why an array of Python objects is not read, and what to do."""
+    if path.name.lower().endswith(_CELLPOSE):
+        return (
+            f"{path} is Cellpose's own file, a pickle, which is not read: unpickling runs code of "
+            "the file. In Cellpose, open the image and choose File > Save masks as PNG/tif."
+        )
+    return (
+        f"{path} holds Python objects (a pickle), which are not read: unpickling runs code of the "
+        "file. Save an array of numbers: numpy.save('image.npy', numpy.asarray(image, float))."
+    )
+
+
+def _cut_off(path: Path, layout: _Layout, *, found: int) -> str:
+    """Say that pixels are missing."""
+    return (
+        f"{path} is cut off: its header promises shape {layout.shape} of {layout.dtype}, "
+        f"{layout.promised} bytes in all, but there are {found}. Copy or save it again."
+    )
