@@ -15,7 +15,10 @@ from pixelwise.architectures import find_architecture
 from pixelwise.frozen import ClassMapping, Config, Numbers, Options, Size
 
 Edge = Literal["drop", "cover"]
-LayoutName = Literal["auto", "pairs", "monuseg", "dsb2018", "cityscapes", "camvid", "patches"]
+LayoutName = Literal[
+    "auto", "pairs", "monuseg", "dsb2018", "cityscapes", "camvid", "patches", "voc", "coco",
+    "labelme", "qupath", "roboflow", "nnunet", "cellpose", "imagej",
+]  # fmt: skip
 LossName = Literal["cross_entropy", "dice", "dice_cross_entropy", "focal", "tversky"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 ScheduleName = Literal["constant", "cosine", "cyclic", "one_cycle", "plateau"]

@@ -5,13 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pixelwise.datasets.layouts import camvid, cityscapes, dsb2018, monuseg, pairs, patches
+from pixelwise.datasets.layouts import (
+    camvid,
+    cellpose,
+    cityscapes,
+    coco,
+    dsb2018,
+    imagej,
+    labelme,
+    monuseg,
+    nnunet,
+    pairs,
+    patches,
+    qupath,
+    roboflow,
+    voc,
+)
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders
+from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.errors import DataError, ReadError, require_name
 
 LAYOUTS: Final[dict[str, Layout]] = {
     module.LAYOUT.name: module.LAYOUT
-    for module in (patches, cityscapes, dsb2018, camvid, monuseg, pairs)
+    for module in (
+        *(patches, cityscapes, dsb2018, camvid, voc, nnunet, roboflow, cellpose),
+        *(coco, labelme, qupath, imagej, monuseg, pairs),
+    )
 }
 """All layouts, the most special first: ``auto`` takes the first that recognises a folder."""
 
@@ -77,6 +96,8 @@ def _describe_failure(path: Path, layouts: list[Layout], *, inside: list[Found])
         return f"{path} holds several data sets: {folders}. Give one of these folders."
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     held = ", ".join(entries[:8]) + (" ..." if len(entries) > 8 else "") if entries else "nothing"
+    if foreign := describe_foreign(path):
+        return f"{path} holds no images with masks that can be read. {foreign}"
     looked = "\n".join(f"  {layout.name}: {layout.looks_for}" for layout in layouts)
     return (
         f"No images with masks were recognised in {path}, which holds {held}. Looked for:\n"
