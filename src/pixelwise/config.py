@@ -40,19 +40,20 @@ class DataConfig(Config):
         default="auto", description="How the folder is arranged; auto says what it recognised"
     )
     images: str | None = Field(
-        default=None, description="pairs: sub-folder of the images, found by its name if not given"
+        default=None, description="Sub-folder of the images, found by its name if not given"
     )
     masks: str | None = Field(
         default=None,
-        description="pairs: sub-folder of the masks, or a folder elsewhere; monuseg: also that of "
-        "the XML annotations, to draw masks from polygons",
+        description="Sub-folder of the masks or annotations, or a folder elsewhere; coco: also the "
+        "JSON file",
     )
     mask_suffix: str | None = Field(
         default=None, description="pairs: what a mask's name has after the image's, e.g. _mask"
     )
     classes: ClassMapping = Field(
         default="auto",
-        description="Mask value (or #rrggbb) = class name, e.g. 0=background,255=cell; "
+        description="Mask value (or #rrggbb, or the label of an annotation file; * is every other "
+        "label) = class name, e.g. 0=background,255=cell; "
         "'void' as a name ignores the value; 'instances': 0 is background, all else one class",
     )
     void: Numbers = Field(

@@ -106,7 +106,7 @@ def _is_class(name: str) -> bool:
 def _name_as_said(
     names: Mapping[str, str], said: Mapping[str, str], *, unlabelled: str
 ) -> tuple[dict[str, str], str]:
-    """Put the user's names in place of the exported ones; in the order in which he gave them."""
+    """Put the user's names in place of the exported ones; in the order in which they were given."""
     found: dict[str, str] = {}
     for key, name in said.items():
         if key == OTHERS:
@@ -125,7 +125,7 @@ def _name_as_said(
     if unlabelled != VOID_NAME:
         unlabelled = found.pop(_UNLABELLED, unlabelled)
     found.pop(_UNLABELLED, None)
-    found |= dict.fromkeys(left, said[OTHERS])
+    found |= dict.fromkeys(left, said.get(OTHERS, BACKGROUND))
     return found | {key: name for key, name in names.items() if key not in found}, unlabelled
 
 
@@ -172,12 +172,13 @@ def _number(
 
 
 def _order_classes(names: Mapping[str, str], config: DataConfig) -> list[str]:
-    """Class names, each once: as the user listed them, with what he did not list first."""
-    said = list(config.classes.values()) if isinstance(config.classes, Mapping) else []
-    used = list(dict.fromkeys(names.values()))
-    return list(
-        dict.fromkeys([*(n for n in used if n not in said), *(n for n in said if n in used)])
-    )
+    """Class names, each once: as the user listed them, after the background if that is unsaid."""
+    said = dict(config.classes) if isinstance(config.classes, Mapping) else {}
+    said.pop(OTHERS, None)
+    used = dict.fromkeys(names.values())
+    told = any(key == "0" or key.lower() in _BACKGROUND_NAMES for key in said)
+    first = [] if told else [names[_UNLABELLED]]
+    return list(dict.fromkeys([*first, *(n for n in said.values() if n in used), *used]))
 
 
 def _choose_colors(
@@ -192,8 +193,11 @@ def _choose_colors(
 
 def _describe(names: Mapping[str, str]) -> list[str]:
     """Say what became of each label: its own name, or ``label = class``."""
+    told = any(key and name == names[_UNLABELLED] for key, name in names.items())
     return [
-        key if key == name else f"{key or 'not annotated'} = {name}" for key, name in names.items()
+        key if key == name else f"{key or 'not annotated'} = {name}"
+        for key, name in names.items()
+        if key or not told
     ]
 
 

@@ -36,7 +36,7 @@ def parse_runs(text: bytes) -> Runs:
         return codes
     ends = np.flatnonzero((codes & 32) == 0)
     lengths = np.diff(ends, prepend=-1)
-    if codes.min() < 0 or codes.max() > 63 or ends[-1:] != len(codes) - 1:
+    if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         raise DataError("the compressed runs hold characters that such runs never hold")
     if lengths.max() > _LONGEST_NUMBER:
         raise DataError("the compressed runs hold a number of more than 32 bits")

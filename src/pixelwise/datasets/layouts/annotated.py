@@ -81,7 +81,10 @@ def resolve_inside(root: Path, base: Path, name: str) -> Path | None:
         return None
     path = Path(os.path.abspath(base / plain_name))  # noqa: PTH100  resolve() would follow links
     inside = path.is_relative_to(os.path.abspath(root))  # noqa: PTH100
-    return Path(os.path.normpath(base / plain_name)) if inside else None
+    if not inside:
+        return None
+    up = ".." in PurePosixPath(plain_name).parts
+    return Path(os.path.normpath(base / plain_name)) if up else base / plain_name
 
 
 def named_folder(config: DataConfig, name: str | None, what: str) -> Path | None:
@@ -137,7 +140,8 @@ def match_by_name(
     found: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
     for image in images:
-        candidates = by_name.get(image.name) or by_name.get(image.stem) or []
+        names = (image.name, image.stem, image.stem.removesuffix(".ome"))
+        candidates = next((by_name[name] for name in names if name in by_name), [])
         chosen = _prefer(candidates, image, root)
         if len(chosen) == 1:
             found.append((image, chosen[0]))

@@ -40,7 +40,9 @@ from pixelwise.datasets.readers import FileImage
 from pixelwise.errors import DataError
 from pixelwise.images import iter_image_files
 
-_WORD: Final = re.compile(r"[_\-. ]*roi[_\-. ]?(?:set|s)?[_\-. ]*", re.IGNORECASE)
+_WORD: Final = re.compile(
+    r"^roi[_\-. ]?(?:sets?|s)?(?:[_\-. ]+|$)|[_\-. ]+roi[_\-. ]?(?:sets?|s)?$", re.IGNORECASE
+)
 
 
 def recognise(path: Path) -> str | None:

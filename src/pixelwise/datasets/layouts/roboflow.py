@@ -94,7 +94,7 @@ def _read_classes(path: Path) -> dict[int, str]:
     for row in rows:
         if len(row) < 2 or not row[0].strip().isdecimal():
             continue
-        value, name = int(row[0]), ",".join(row[1:]).strip()
+        value, name = int(row[0]), ", ".join(row[1:]).strip()
         if not name or value in found:
             raise DataError(f"{path}: expected one name for each mask value, found {row}.")
         found[value] = name

@@ -76,7 +76,7 @@ def read(config: DataConfig) -> Listing:
             "class masks by 'masks'."
         )
     masks = _list_by_name(folder)
-    lists = _read_lists(config.path / _LISTS)
+    lists = _read_lists(config.path / _LISTS, images)
     splits, problems = _assign_splits(lists, images, masks)
     classes = _read_classes(config, masks)
     chosen = [name for name in images if name in masks and (not splits or name in splits)]
@@ -144,7 +144,7 @@ def _list_by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read_lists(folder: Path) -> dict[str, list[str]]:
+def _read_lists(folder: Path, images: Mapping[str, Path]) -> dict[str, list[str]]:
     """Names in every list of a folder, by the list's own name."""
     if not folder.is_dir():
         return {}
@@ -155,14 +155,14 @@ def _read_lists(folder: Path) -> dict[str, list[str]]:
         except (OSError, UnicodeDecodeError) as error:
             raise ReadError(f"Cannot read the list {file}: {error}.") from error
         names = [line.strip().strip("\"'") for line in lines]
-        lists[file.stem] = [_cut_suffix(name) for name in names if name]
+        lists[file.stem] = [_find_name(name, images) for name in names if name]
     return lists
 
 
-def _cut_suffix(name: str) -> str:
-    """Cut a picture's suffix from a listed name, and a space with VOC's 1 or -1."""
-    name = re.sub(r"\s+-?[01]$", "", name)
-    return re.sub(r"\.(?:jpe?g|png|bmp|tiff?)$", "", name, flags=re.IGNORECASE)
+def _find_name(name: str, images: Mapping[str, Path]) -> str:
+    """Name of a picture that a list means; it may have a suffix, or VOC's 1 or -1 after it."""
+    shorter = (Path(name).with_suffix("").as_posix(), re.sub(r"\s+-?[01]$", "", name))
+    return next((found for found in (name, *shorter) if found in images), name)
 
 
 def _assign_splits(
