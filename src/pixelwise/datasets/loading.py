@@ -12,7 +12,7 @@ from typing import Any
 from pixelwise.config import DataConfig
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
-from pixelwise.datasets.layouts import Entry, Found, Listing, find_layout
+from pixelwise.datasets.layouts import Entry, Found, Listing, list_data
 from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
 from pixelwise.datasets.problems import Kind, Problem
@@ -47,8 +47,7 @@ def load_dataset(
         A field is wrong.
     """
     config = _create_config(data, layout=layout, fields=fields)
-    found = find_layout(config.path, config.layout)
-    listing = found.layout.read(config.model_copy(update={"path": found.root}))
+    found, listing = list_data(config)
     listing = _name_uniquely(_add_validation(found, listing, config))
     _require_entries(found, listing)
     dataset = _build(config, found, listing=listing)
@@ -68,8 +67,7 @@ def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listi
     """Add the images of the config's validation folder; those among the others move there."""
     if config.validation is None:
         return listing
-    beside = find_layout(config.validation, config.layout)
-    extra = beside.layout.read(config.model_copy(update={"path": beside.root}))
+    beside, extra = list_data(config.model_copy(update={"path": config.validation}))
     entries = tuple(replace(entry, split="validation") for entry in extra.entries)
     if not entries:
         raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
@@ -122,7 +120,7 @@ def _require_entries(found: Found, listing: Listing) -> None:
     if not listing.entries:
         shown = "".join(f"\n  {problem}" for problem in listing.problems[:5])
         if foreign := describe_foreign(found.root):
-            shown += f"\n{foreign}"
+            shown += foreign
         raise DataError(
             f"{found.root} ({found.layout.name}: {found.reason}) holds no image with a "
             f"mask. An image and its mask must have the same name.{shown}"

@@ -87,7 +87,7 @@ def test_formats_are_named_with_what_to_export_instead(tmp_path: Path, name: str
     line = str(caught.value).splitlines()[-1]
     assert line.startswith(f"  {expected}")
     assert f", e.g. {name}: " in line
-    assert len(str(caught.value).splitlines()) == 2
+    assert len(str(caught.value).splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from pixelwise.datasets import Dataset, inspect_dataset, load_dataset
-from pixelwise.datasets.layouts.labelme import recognise
 from pixelwise.errors import DataError, ReadError
 from pixelwise.images import write_picture
 
@@ -254,8 +253,9 @@ def test_the_users_classes_and_folders_come_first(tmp_path: Path) -> None:
 def test_pictures_of_masks_come_first(tmp_path: Path) -> None:
     paint(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")
     write(tmp_path / "images" / "a.json")
-    assert recognise(tmp_path) is None
     assert load_dataset(tmp_path).layout == "pairs"
+    named = load_dataset(tmp_path, layout="labelme", images="images")
+    assert named.samples[0].mask_path.suffix == ".json"
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -212,3 +212,10 @@ def test_the_users_folders_come_first(tmp_path: Path) -> None:
     (tmp_path / "labelsTr").mkdir()
     data = load_dataset(tmp_path, layout="nnunet", images="imagesTr", masks="corrected")
     assert data.samples[0].mask_path.parent.name == "corrected"
+
+
+@pytest.mark.parametrize("name", ["BRATS_001", "img_2007", "scan"])
+def test_the_decathlon_numbers_no_channels(tmp_path: Path, name: str) -> None:
+    paint(tmp_path / "imagesTr" / f"{name}.png")
+    paint(tmp_path / "labelsTr" / f"{name}.png", 1)
+    assert [s.name for s in load_dataset(tmp_path).samples] == [name]

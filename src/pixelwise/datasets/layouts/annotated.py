@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pixelwise.config import DataConfig
-from pixelwise.datasets.layouts import pairs
 from pixelwise.datasets.layouts.base import iter_folders, plain
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import SPLIT_NAMES, Split
-from pixelwise.errors import PixelwiseError, ReadError
+from pixelwise.errors import ReadError
 from pixelwise.images import is_zarr, iter_image_files
 
 _DEPTH = 3
@@ -101,16 +100,6 @@ def named_folder(config: DataConfig, name: str | None, what: str) -> Path | None
     if not path.exists():
         raise ReadError(f"{path} is missing; check '{what}'.")
     return path
-
-
-def holds_mask_pictures(path: Path) -> bool:
-    """Whether masks lie there as pictures, which come before outlines that must be drawn."""
-    if not path.is_dir():
-        return False
-    try:
-        return bool(pairs.read(DataConfig(path=path)).entries)
-    except PixelwiseError:
-        return False
 
 
 @dataclass(frozen=True)

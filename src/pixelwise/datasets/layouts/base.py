@@ -56,12 +56,15 @@ class Layout:
         Folder -> why it is of this layout, or None.
     read : callable
         Config, whose path is such a folder -> listing.
+    drawn : bool
+        Masks are drawn from annotation files; pictures of masks come before them.
     """
 
     name: str
     looks_for: str
     recognise: Callable[[Path], str | None]
     read: Callable[[DataConfig], Listing]
+    drawn: bool = False
 
 
 def iter_folders(path: Path) -> Iterator[Path]:

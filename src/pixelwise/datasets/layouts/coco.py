@@ -20,7 +20,6 @@ from pixelwise.datasets.annotations.sniffing import COCO, sniff
 from pixelwise.datasets.layouts.annotated import (
     find_split,
     find_split_word,
-    holds_mask_pictures,
     iter_files,
     iter_tree,
     named_folder,
@@ -55,9 +54,7 @@ class _Source:
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
     file = next(_iter_json(path), None)
-    if file is None or holds_mask_pictures(path):
-        return None
-    return f"found COCO annotations in {file.relative_to(path)}"
+    return f"found COCO annotations in {file.relative_to(path)}" if file else None
 
 
 def read(config: DataConfig) -> Listing:
@@ -225,4 +222,5 @@ LAYOUT: Final = Layout(
     "annotations/instances_train.json with train/ or images/train/",
     recognise,
     read,
+    drawn=True,
 )

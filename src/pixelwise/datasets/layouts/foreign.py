@@ -31,7 +31,7 @@ def describe_foreign(path: Path) -> str | None:
         f"  {item.name}, e.g. {file.relative_to(path)}: {item.export}"
         for item, file in found.values()
     ]
-    return "\n".join(["It holds annotations in a format that is not read:", *lines])
+    return "\n".join(["\nThere are annotations in a format that is not read:", *lines])
 
 
 def _iter_known(path: Path) -> Iterator[tuple[Path, AnnotationFormat]]:

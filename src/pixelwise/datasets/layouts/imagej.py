@@ -26,7 +26,6 @@ from pixelwise.datasets.annotations.rois import (
     read_rois,
 )
 from pixelwise.datasets.layouts.annotated import (
-    holds_mask_pictures,
     iter_files,
     iter_tree,
     list_images,
@@ -48,9 +47,7 @@ _WORD: Final = re.compile(
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
     file = next(_iter_roi_files(path), None)
-    if file is None or holds_mask_pictures(path):
-        return None
-    return f"found ImageJ regions such as {file.relative_to(path)}"
+    return f"found ImageJ regions such as {file.relative_to(path)}" if file else None
 
 
 def read(config: DataConfig) -> Listing:
@@ -134,4 +131,5 @@ LAYOUT: Final = Layout(
     "cells.roi",
     recognise,
     read,
+    drawn=True,
 )

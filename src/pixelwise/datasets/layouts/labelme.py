@@ -15,7 +15,6 @@ from pixelwise.datasets.annotations.labelme import LabelMeFile, LabelMeMask, rea
 from pixelwise.datasets.annotations.legend import Label, create_legend
 from pixelwise.datasets.annotations.sniffing import LABELME, sniff
 from pixelwise.datasets.layouts.annotated import (
-    holds_mask_pictures,
     iter_files,
     iter_tree,
     list_images,
@@ -34,9 +33,7 @@ _NAME_FILES: Final = ("labels.txt", "class_names.txt")
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
     file = next(_iter_json(path), None)
-    if file is None or holds_mask_pictures(path):
-        return None
-    return f"found LabelMe annotations such as {file.relative_to(path)}"
+    return f"found LabelMe annotations such as {file.relative_to(path)}" if file else None
 
 
 def read(config: DataConfig) -> Listing:
@@ -165,4 +162,5 @@ LAYOUT: Final = Layout(
     "LabelMe's JSON files, one per picture, beside it or in a folder of its own",
     recognise,
     read,
+    drawn=True,
 )

@@ -139,8 +139,9 @@ def _list_folder(
     images: Path, labels: Path, *, config: DataConfig, said: _Description, split: Split | None
 ) -> tuple[list[Entry], list[Problem]]:
     """Images of a folder with their labels, and what does not fit."""
-    cases, endings = _list_cases(images, said.ending)
+    endings = (said.ending,) if said.ending else (*_NIFTI, *sorted(IMAGE_SUFFIXES))
     masks = _list_masks(labels, endings) if labels.is_dir() else {}
+    cases = _list_cases(images, endings, masks)
     most = Counter(len(files) for files in cases.values()).most_common(1)
     entries: list[Entry] = []
     problems: list[Problem] = []
@@ -177,27 +178,41 @@ def _create_reader(paths: tuple[Path, ...], config: DataConfig) -> ImageReader:
     return ChannelFiles(paths, config.axes)
 
 
-def _list_cases(folder: Path, ending: str) -> tuple[dict[str, dict[int, Path]], tuple[str, ...]]:
-    """Files of every case by channel, and the endings that they have.
+def _list_cases(
+    folder: Path, endings: tuple[str, ...], masks: Mapping[str, Path]
+) -> dict[str, dict[int, Path]]:
+    """Files of every case by channel; a file of the very name of its labels is a case by itself.
 
     Raises
     ------
     DataError
         A channel of a case lies there twice.
     """
-    endings = (ending,) if ending else (*_NIFTI, *sorted(IMAGE_SUFFIXES))
     cases: dict[str, dict[int, Path]] = {}
     for file in iter_files([folder], *endings):
-        end = next(end for end in endings if file.name.lower().endswith(end))
-        if match := _CHANNEL.fullmatch(file.name[: -len(end)]):
-            files = cases.setdefault(match["case"], {})
-            if int(match["channel"]) in files:
-                raise DataError(
-                    f"{files[int(match['channel'])]} and {file} both are channel "
-                    f"{match['channel']} of {match['case']}: keep one of them."
-                )
-            files[int(match["channel"])] = file
-    return cases, endings
+        case, channel = _parse_name(_cut_ending(file, endings), masks)
+        files = cases.setdefault(case, {})
+        if channel in files:
+            raise DataError(
+                f"{files[channel]} and {file} both are channel {channel:04} of {case}: keep one of "
+                "them."
+            )
+        files[channel] = file
+    return cases
+
+
+def _parse_name(name: str, masks: Mapping[str, Path]) -> tuple[str, int]:
+    """Case and channel of an image; the Medical Segmentation Decathlon has no number of channels."""
+    match = _CHANNEL.fullmatch(name)
+    if match is None or (name in masks and match["case"] not in masks):
+        return name, 0
+    return match["case"], int(match["channel"])
+
+
+def _cut_ending(file: Path, endings: tuple[str, ...]) -> str:
+    """Name of a file without the ending that it has."""
+    end = next(end for end in endings if file.name.lower().endswith(end))
+    return file.name[: -len(end)]
 
 
 def _list_masks(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
@@ -210,8 +225,7 @@ def _list_masks(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for file in iter_files([folder], *endings):
-        end = next(end for end in endings if file.name.lower().endswith(end))
-        case = file.name[: -len(end)]
+        case = _cut_ending(file, endings)
         if case in found:
             raise DataError(f"{found[case]} and {file} both are labels of {case}: keep one.")
         found[case] = file

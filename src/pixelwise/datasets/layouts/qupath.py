@@ -21,7 +21,6 @@ from pixelwise.datasets.annotations.geojson import (
 from pixelwise.datasets.annotations.legend import Label, create_legend
 from pixelwise.datasets.annotations.sniffing import GEOJSON, sniff
 from pixelwise.datasets.layouts.annotated import (
-    holds_mask_pictures,
     iter_files,
     iter_tree,
     list_images,
@@ -40,9 +39,7 @@ _PACKED: Final = (".geojson.gz", ".geojson.zip")
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
     file = next(_iter_geojson(path), None)
-    if file is None or holds_mask_pictures(path):
-        return None
-    return f"found GeoJSON annotations such as {file.relative_to(path)}"
+    return f"found GeoJSON annotations such as {file.relative_to(path)}" if file else None
 
 
 def read(config: DataConfig) -> Listing:
@@ -129,4 +126,5 @@ LAYOUT: Final = Layout(
     "GeoJSON exported by QuPath, one per image: slide.tif with slide.geojson, or in geojson/",
     recognise,
     read,
+    drawn=True,
 )
