@@ -15,7 +15,10 @@ from pixelwise.architectures import find_architecture
 from pixelwise.frozen import ClassMapping, Config, Numbers, Options, Size
 
 Edge = Literal["drop", "cover"]
-LayoutName = Literal["auto", "pairs", "monuseg", "dsb2018", "cityscapes", "camvid", "patches"]
+LayoutName = Literal[
+    "auto", "pairs", "monuseg", "dsb2018", "cityscapes", "camvid", "patches", "voc", "coco",
+    "labelme", "qupath", "roboflow", "nnunet", "cellpose", "imagej",
+]  # fmt: skip
 LossName = Literal["cross_entropy", "dice", "dice_cross_entropy", "focal", "tversky"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 ScheduleName = Literal["constant", "cosine", "cyclic", "one_cycle", "plateau"]
@@ -38,13 +41,13 @@ class DataConfig(Config):
     )
     images: str | None = Field(
         default=None,
-        description="pairs: sub-folder of the images, or a pattern such as */images; found by its "
-        "name if not given",
+        description="Sub-folder of the images, or a pattern such as */images; found by its name if "
+        "not given",
     )
     masks: str | None = Field(
         default=None,
-        description="pairs: sub-folder of the masks, a pattern, or a folder elsewhere; monuseg: "
-        "also that of the XML annotations, to draw masks from polygons",
+        description="Sub-folder of the masks or annotations, a pattern, or a folder elsewhere; "
+        "coco: also the JSON file",
     )
     mask_suffix: str | None = Field(
         default=None,
@@ -52,7 +55,8 @@ class DataConfig(Config):
     )
     classes: ClassMapping = Field(
         default="auto",
-        description="Mask value (or #rrggbb) = class name, e.g. 0=background,255=cell; "
+        description="Mask value (or #rrggbb, or the label of an annotation file; * is every other "
+        "label) = class name, e.g. 0=background,255=cell; "
         "'void' as a name ignores the value; 'instances': 0 is background, all else one class",
     )
     void: Numbers = Field(

@@ -14,6 +14,7 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
 from pixelwise.datasets.joined_masks import JoinedMask
 from pixelwise.datasets.layouts import Entry, Found, Listing, list_data
+from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
 from pixelwise.datasets.palettes import decide_reading, iter_palette_masks
 from pixelwise.datasets.problems import Kind, Problem, merge_notes
@@ -73,7 +74,7 @@ def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listi
     entries = tuple(replace(entry, split="validation") for entry in extra.entries)
     if not entries:
         raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
-    if create_scheme(config) is None:
+    if listing.settled or create_scheme(config) is None:
         _require_same_classes((found, listing), (beside, extra))
     held = {entry.image.path.resolve() for entry in entries}
     others = tuple(e for e in listing.entries if e.image.path.resolve() not in held)
@@ -121,6 +122,8 @@ def _require_entries(found: Found, listing: Listing) -> None:
     """Raise if no image has a mask."""
     if not listing.entries:
         shown = "".join(f"\n  {problem}" for problem in listing.problems[:5])
+        if foreign := describe_foreign(found.root):
+            shown += foreign
         raise DataError(
             f"{found.root} ({found.layout.name}: {found.reason}) holds no image with a "
             f"mask. An image and its mask must have the same name.{shown}"
@@ -315,10 +318,10 @@ def _settle_scheme(
     config: DataConfig, found: Found, *, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[ClassScheme, list[Problem]]:
     """Classes as the config says, else as the layout knows, else as the masks show."""
-    if scheme := create_scheme(config):
+    if not listing.settled and (scheme := create_scheme(config)):
         return scheme, []
     if listing.scheme:
-        if config.sparse and found.layout.name != "patches":
+        if config.sparse and not listing.settled and found.layout.name != "patches":
             raise ConfigError(
                 f"sparse reads 0 as 'not annotated', but in this layout it is a class "
                 f"({listing.scheme.words}): name the classes, or turn sparse off."

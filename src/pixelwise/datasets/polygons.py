@@ -1,8 +1,8 @@
-"""Polygons from Aperio ImageScope XML, as MoNuSeg has them."""
+"""Polygons: those of Aperio ImageScope XML, as MoNuSeg has them, and how polygons are filled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +57,29 @@ def draw_polygons(polygons: Iterable[Array], shape_yx: tuple[int, ...]) -> npt.N
     for vertices in polygons:
         mask[polygon(vertices[:, 0], vertices[:, 1], shape_yx)] = 1
     return mask
+
+
+def find_inside(
+    rings: Sequence[Array], shape_yx: tuple[int, int]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pixels inside a region, as indices (rows, columns).
+
+    Parameters
+    ----------
+    rings : sequence of ndarray, (V, 2)
+        Vertices (x, y) of the outline and of its holes, where pixel 0 reaches from 0 to 1, as
+        QuPath and ImageJ count. What an odd number of rings surrounds is inside.
+    shape_yx : tuple of int
+        Height and width of the image; what lies beyond is cut off.
+
+    The rule is that of `draw_polygons`, for pixel centres at .5: a square from 10 to 20 holds the
+    pixels 10 to 19.
+    """
+    from skimage.draw import polygon
+
+    height_width = (int(shape_yx[0]), int(shape_yx[1]))
+    found = [polygon(ring[:, 1] - 0.5, ring[:, 0] - 0.5, height_width) for ring in rings]
+    flat = np.concatenate([rows * shape_yx[1] + columns for rows, columns in found] or [[]])
+    pixels, counts = np.unique(flat.astype(np.intp), return_counts=True)
+    rows, columns = np.divmod(pixels[counts % 2 == 1], shape_yx[1])
+    return rows, columns

@@ -7,16 +7,35 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pixelwise.config import DataConfig
-from pixelwise.datasets.layouts import camvid, cityscapes, dsb2018, monuseg, pairs, patches
+from pixelwise.datasets.layouts import (
+    camvid,
+    cellpose,
+    cityscapes,
+    coco,
+    dsb2018,
+    imagej,
+    labelme,
+    monuseg,
+    nnunet,
+    pairs,
+    patches,
+    qupath,
+    roboflow,
+    voc,
+)
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders
 from pixelwise.datasets.layouts.choices import list_choices
 from pixelwise.datasets.layouts.folders import describe_unread, list_folders
+from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.datasets.layouts.masks import UnclearPairsError
 from pixelwise.errors import DataError, ReadError, require_name
 
 LAYOUTS: Final[dict[str, Layout]] = {
     module.LAYOUT.name: module.LAYOUT
-    for module in (patches, cityscapes, dsb2018, camvid, monuseg, pairs)
+    for module in (
+        *(patches, cityscapes, dsb2018, camvid, voc, nnunet, roboflow, cellpose),
+        *(coco, labelme, qupath, imagej, monuseg, pairs),
+    )
 }
 """All layouts, the most special first: ``auto`` takes the first that recognises a folder."""
 
@@ -55,7 +74,8 @@ def list_data(config: DataConfig) -> tuple[Found, Listing]:
         found = find_layout(config)
         return found, found.layout.read(config.model_copy(update={"path": found.root}))
     except UnclearPairsError as error:
-        raise DataError(f"{error}{_offer_choices(config) or _ADVICE}") from error
+        advice = _offer_choices(config) or describe_foreign(config.path) or _ADVICE
+        raise DataError(f"{error}{advice}") from error
 
 
 def find_layout(config: DataConfig) -> Found:
@@ -67,31 +87,49 @@ def find_layout(config: DataConfig) -> Found:
     if config.layout != "auto":
         return _take_named(config, LAYOUTS[require_name("layout", config.layout, LAYOUTS)])
     path = config.path
-    if _names_pictures(config):
-        return Found(pairs.LAYOUT, path, _explain_names(config))
-    special = [layout for layout in LAYOUTS.values() if layout is not pairs.LAYOUT]
-    if found := _recognise(path, special):
+    named = _names_pictures(config)
+    special = [item for item in LAYOUTS.values() if item is not pairs.LAYOUT and not item.drawn]
+    if not named and (found := _recognise_near(path, special)):
         return found
-    inside = [found for folder in iter_folders(path) if (found := _recognise(folder, special))]
-    if len(inside) == 1:
-        return _go_inside(inside[0])
-    if inside:
-        raise DataError(_describe_several(path, inside))
-    if reason := pairs.describe_pairs(config):
+    try:
+        reason, unclear = pairs.describe_pairs(config), None
+    except UnclearPairsError as error:
+        reason, unclear = None, error
+    if reason:
         return Found(pairs.LAYOUT, path, reason)
-    raise DataError(_describe_failure(config, list(LAYOUTS.values())))
+    drawn = [item for item in LAYOUTS.values() if item.drawn]
+    if config.mask_suffix is None and (found := _recognise_near(path, drawn)):
+        return found
+    if named and unclear is None:
+        return Found(pairs.LAYOUT, path, "as given")
+    raise unclear or DataError(_describe_failure(config, list(LAYOUTS.values())))
 
 
 def _take_named(config: DataConfig, layout: Layout) -> Found:
     """Layout as the user says, in the folder or in the one sub-folder where it is recognised."""
     if layout is pairs.LAYOUT:
         return Found(layout, config.path, _explain_names(config))
-    if found := _recognise(config.path, [layout]):
+    if found := _recognise_near(config.path, [layout]):
         return found
-    inside = [f for folder in iter_folders(config.path) if (f := _recognise(folder, [layout]))]
-    if len(inside) == 1:
-        return _go_inside(inside[0])
+    if config.images or config.masks:
+        return Found(layout, config.path, "as given")
     raise DataError(_describe_failure(config, [layout]))
+
+
+def _recognise_near(path: Path, layouts: list[Layout]) -> Found | None:
+    """First of `layouts` that recognises a folder, or the one that recognises a sub-folder.
+
+    Raises
+    ------
+    DataError
+        Several sub-folders are recognised.
+    """
+    if found := _recognise(path, layouts):
+        return found
+    inside = [found for folder in iter_folders(path) if (found := _recognise(folder, layouts))]
+    if len(inside) > 1:
+        raise DataError(_describe_several(path, inside))
+    return _go_inside(inside[0]) if inside else None
 
 
 def _go_inside(found: Found) -> Found:
@@ -147,11 +185,14 @@ def _describe_failure(config: DataConfig, layouts: list[Layout]) -> str:
     path = config.path
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     held = ", ".join(entries[:8]) + (" ..." if len(entries) > 8 else "") if entries else "nothing"
+    choices = _offer_choices(config)
+    if not choices and (foreign := describe_foreign(path)):
+        return f"{path} holds no images with masks that can be read.{foreign}"
     looked = "\n".join(f"  {layout.name}: {layout.looks_for}" for layout in layouts)
     return (
         f"No images with masks were recognised in {path}, which holds {held}. Looked for:\n"
         f"{looked}\nArrange the files in one of these ways, or name the folders with images and "
-        f"masks.{_offer_choices(config) or _describe_missing(config)}"
+        f"masks.{choices or _describe_missing(config)}"
     )
 
 

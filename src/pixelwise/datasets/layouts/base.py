@@ -32,12 +32,14 @@ class Entry:
 class Listing:
     """All entries of a data set, what the layout knows of their classes, and what did not fit.
 
-    `scheme` is None where the masks themselves must be asked.
+    `scheme` is None where the masks themselves must be asked. `settled` says that the layout has
+    heeded the config's classes and `sparse` itself: its masks are drawn by the names of classes.
     """
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...] = ()
     scheme: ClassScheme | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,15 @@ class Layout:
         Folder -> why it is of this layout, or None.
     read : callable
         Config, whose path is such a folder -> listing.
+    drawn : bool
+        Masks are drawn from annotation files; pictures of masks come before them.
     """
 
     name: str
     looks_for: str
     recognise: Callable[[Path], str | None]
     read: Callable[[DataConfig], Listing]
+    drawn: bool = False
 
 
 def iter_folders(path: Path) -> Iterator[Path]:

@@ -1,0 +1,313 @@
+"""Regions of ImageJ and Fiji: ``.roi`` files, and zips of them as the ROI Manager saves them."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.datasets.annotations.checks import require_pixels_meant
+from pixelwise.datasets.annotations.json_files import LARGEST_COORDINATE, Points
+from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.errors import DataError, ReadError
+
+LabelBy = Literal["group", "name", "nothing"]
+
+OBJECT: Final = "object"
+_MOST_WORDS: Final = 20
+_AUTOMATIC: Final = re.compile(r"[\d\-. ]*")
+_COUNTER: Final = re.compile(r"[\s_\-.(#]*\d+\)?$")
+_MOST_ENTRIES: Final = 100_000
+_LARGEST_ENTRY_BYTES: Final = 1 << 24
+_LARGEST_ZIP_BYTES: Final = 1 << 28
+_AREAS: Final = frozenset({"POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED"})
+_WITHOUT_AREA: Final = frozenset({"LINE", "FREELINE", "POLYLINE", "ANGLE", "POINT"})
+_ORNAMENTS: Final = frozenset({"TEXT", "ARROW", "IMAGE"})
+_OUTLINED: Final = frozenset({"ELLIPSE", "ROTATED_RECT"})
+_OVAL_STEPS: Final = 360
+
+
+@dataclass(frozen=True)
+class Roi:
+    """One region.
+
+    Attributes
+    ----------
+    name : str
+        As the ROI Manager lists it.
+    group : int
+        1 to 255, 0 for none.
+    rings : tuple of (V, 2) points
+        (x, y), where pixel 0 reaches from 0 to 1; what an odd number surrounds is inside.
+    position : tuple of int
+        C, Z and T, from 1 on; 0 is every one.
+    slice : int
+        Number of the plane in the stack, from 1 on; 0 is every one.
+    """
+
+    name: str
+    group: int
+    rings: tuple[Points, ...]
+    position: tuple[int, int, int]
+    slice: int
+
+
+@dataclass(frozen=True)
+class RoiFile:
+    """The regions of a file, and what was left out, with counts."""
+
+    path: Path
+    rois: tuple[Roi, ...]
+    notes: tuple[tuple[str, int], ...]
+
+
+def read_rois(path: Path) -> RoiFile:
+    """Read a ``.roi`` file, or every ``.roi`` of a zip; nothing is written to the disk.
+
+    Raises
+    ------
+    ReadError
+        The file is missing or no such file, or a zip is larger inside than regions ever are.
+    DataError
+        A region is not as the format says.
+    """
+    counts: Counter[str] = Counter()
+    rois = []
+    for name, data in _iter_entries(path):
+        if (roi := _parse_roi(f"{path}, {name}", data, counts)) is not None:
+            rois.append(roi)
+    return RoiFile(path, tuple(rois), tuple(counts.items()))
+
+
+def _iter_entries(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of all regions of a file."""
+    try:
+        if path.suffix.lower() == ".zip":
+            yield from _iter_zip(path)
+        elif path.stat().st_size > _LARGEST_ENTRY_BYTES:
+            raise ReadError(f"{path} is too large for a region of ImageJ: over 16 MiB.")
+        else:
+            yield path.name, path.read_bytes()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ReadError(
+            f"{path} is no zip of ImageJ regions: {error}. Save it again in the ROI Manager."
+        ) from error
+    except OSError as error:
+        if isinstance(error, ReadError):
+            raise
+        raise ReadError(f"Cannot read the regions {path}: {error.strerror or error}.") from error
+
+
+def _iter_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the ``.roi`` entries of a zip, within limits."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [item for item in archive.infolist() if _is_region(item.filename)]
+        if len(entries) > _MOST_ENTRIES or sum(e.file_size for e in entries) > _LARGEST_ZIP_BYTES:
+            raise ReadError(
+                f"{path} holds {len(entries)} regions that unpack to more than 256 MiB, or more "
+                f"than {_MOST_ENTRIES}: refused. Check where the file comes from."
+            )
+        left = _LARGEST_ZIP_BYTES  # the sizes above are what the zip says of itself
+        for item in entries:
+            with archive.open(item) as file:
+                data = file.read(_LARGEST_ENTRY_BYTES + 1)
+            left -= len(data)
+            if len(data) > _LARGEST_ENTRY_BYTES or left < 0:
+                raise ReadError(f"{path}, {item.filename} is too large for a region: refused.")
+            yield item.filename, data
+
+
+def _is_region(name: str) -> bool:
+    """Whether an entry of a zip is a region, and no companion file of a Mac."""
+    return name.lower().endswith(".roi") and not name.rpartition("/")[2].startswith(".")
+
+
+def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
+    """One region, or None if it has no area."""
+    from roifile import ImagejRoi
+
+    try:
+        roi = ImagejRoi.frombytes(data)
+    except (ValueError, IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
+        raise ReadError(f"{place} is no region of ImageJ: {error}. Save it again.") from error
+    kind, special = roi.roitype.name, roi.subtype.name
+    if special in _ORNAMENTS or (kind in _WITHOUT_AREA and special not in _OUTLINED):
+        counts["lines, points, texts and pictures have no area: left out"] += 1
+        return None
+    if kind not in _AREAS and special not in _OUTLINED:
+        raise DataError(
+            f"{place} is a region of type {kind.lower()}; expected a polygon, rectangle, oval, "
+            "freehand or composite selection. Save it again in ImageJ."
+        )
+    if kind == "RECT" and roi.rounded_rect_arc_size:
+        counts["rectangles have rounded corners, drawn square"] += 1
+    rings = tuple(np.asarray(ring, np.float64) for ring in _list_rings(roi))
+    rings = tuple(ring for ring in rings if len(ring) >= 3)
+    if not rings or not all((np.abs(ring) <= LARGEST_COORDINATE).all() for ring in rings):
+        raise DataError(f"{place} has no outline of finite coordinates. Save it again in ImageJ.")
+    position = (max(roi.c_position, 0), max(roi.z_position, 0), max(roi.t_position, 0))
+    return Roi(_name(roi, place), int(roi.group), rings, position, max(roi.position, 0))
+
+
+def _name(roi: Any, place: str) -> str:
+    """Name that the region holds, else that of its entry."""
+    stored = str(roi.name or "").strip()
+    return stored or Path(place.rpartition(", ")[2].rpartition("/")[2]).stem
+
+
+def _list_rings(roi: Any) -> list[npt.NDArray[Any]]:
+    """Outlines of a region as lists of (x, y).
+
+    Boxes are taken in their sub-pixel form where they have one; an oval is cut into 360 corners.
+    """
+    if roi.roitype.name not in ("OVAL", "RECT") or roi.composite:
+        return list(roi.coordinates(multi=True))
+    left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
+    if roi.subpixelrect:
+        left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
+    if roi.roitype.name == "RECT":
+        return [np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)]
+    turn = np.linspace(0, 2 * np.pi, _OVAL_STEPS, endpoint=False)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    ring = x + (right - left) / 2 * np.cos(turn), y + (bottom - top) / 2 * np.sin(turn)
+    return [np.stack(ring, axis=1)]
+
+
+@dataclass(frozen=True)
+class RoiMask:
+    """The mask of a file of regions.
+
+    Larger regions are drawn first. A pixel is inside if its centre is, as in ImageJ; at the rim of
+    ovals ImageJ's own rule can differ by a pixel. On a stack every region must have a position.
+
+    Attributes
+    ----------
+    values : tuple of (str, int)
+        Value of each label.
+    label_by : {"group", "name", "nothing"}
+        What tells the label of a region, see `name_label`.
+    """
+
+    path: Path
+    values: tuple[tuple[str, int], ...]
+    background: int
+    label_by: LabelBy = "nothing"
+
+    def require_match(self, image: PlanesHeader) -> None:
+        """Raise if regions lie beyond the image, or have no place in a stack."""
+        self._place(image)
+
+    def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
+        """Class indices (N, 1, Y, X), 255 where void."""
+        from pixelwise.datasets.polygons import find_inside
+
+        shape, values = (image.shape[2], image.shape[3]), dict(self.values)
+        drawn = np.full((image.shape[0], *shape), self.background, np.uint8)
+        found = []
+        for plane, roi in self._place(image):
+            label = name_label(roi, self.label_by)
+            if label not in values:
+                raise DataError(
+                    f"{self.path} holds {label!r}, which it did not when the data set was opened. "
+                    "Open it again."
+                )
+            found.append((plane, find_inside(roi.rings, shape), values[label]))
+        for plane, inside, value in sorted(found, key=lambda item: -len(item[1][0])):
+            drawn[plane][inside] = value
+        return drawn[:, None]
+
+    def _place(self, image: PlanesHeader) -> list[tuple[int, Roi]]:
+        """Plane of every region, from 0 on."""
+        rois = read_rois(self.path).rois
+        outlines = [np.concatenate(roi.rings) for roi in rois]
+        require_pixels_meant(self.path, outlines, (image.shape[2], image.shape[3]))
+        return [(find_plane(roi, image, self.path), roi) for roi in rois]
+
+
+def choose_labels(rois: Sequence[Roi]) -> LabelBy:
+    """Choose what tells the classes of all regions of a data set.
+
+    Groups, where a region has one; else names, where all were given by a person (ImageJ's own are
+    coordinates) and, without a counter at their end, are 2 to 20 words of which one comes again.
+    """
+    if any(roi.group for roi in rois):
+        return "group"
+    words = [name_word(roi) for roi in rois]
+    kinds = set(words)
+    if "" not in kinds and 2 <= len(kinds) <= _MOST_WORDS and len(kinds) < len(words):
+        return "name"
+    return "nothing"
+
+
+def name_word(roi: Roi) -> str:
+    """Name of a region without a counter at its end; empty if ImageJ made the name."""
+    return "" if _AUTOMATIC.fullmatch(roi.name) else _COUNTER.sub("", roi.name).strip()
+
+
+def name_label(roi: Roi, label_by: LabelBy) -> str:
+    """Label of a region: its group or its name, else ``object``."""
+    if label_by == "group" and roi.group:
+        return f"group {roi.group}"
+    return name_word(roi) if label_by == "name" else OBJECT
+
+
+def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
+    """Plane of a region: T * Z + Z, from 0 on.
+
+    Raises
+    ------
+    DataError
+        On a stack the region has no position, or one that the stack has not.
+    """
+    planes = image.shape[0]
+    channel, z, t = roi.position
+    if planes == 1:
+        if max(z, t) > 1 or roi.slice > max(image.shape[1], 1):
+            raise DataError(
+                f"{path}: the region {roi.name!r} lies on plane {max(z, t, roi.slice)} of a stack, "
+                "its image has one. Is it the image of these regions?"
+            )
+        return 0
+    sizes = _stack_sizes(image, path)
+    own = t if sizes["T"] > 1 else z
+    if not own and not roi.slice:
+        raise DataError(
+            f"{path}: the region {roi.name!r} has no position in its stack of {planes} planes. In "
+            "ImageJ's ROI Manager choose More > Options, tick 'Associate Show All ROIs with "
+            "slices', and add the regions again; or save each plane as an image of its own."
+        )
+    fits = z <= sizes["Z"] and t <= sizes["T"] and channel <= image.shape[1]
+    index = (own or roi.slice) - 1
+    if not fits or index >= planes or not (own or image.shape[1] == 1):  # slices count channels too
+        raise DataError(
+            f"{path}: the region {roi.name!r} lies at C={channel}, Z={z}, T={t}, slice "
+            f"{roi.slice}, which tells no plane in a stack of {sizes['T']} times and {sizes['Z']} "
+            f"depths with {image.shape[1]} channels."
+        )
+    return index
+
+
+def _stack_sizes(image: PlanesHeader, path: Path) -> dict[str, int]:
+    """Give the counts of T and Z, which the planes of one axis alone tell.
+
+    Raises
+    ------
+    DataError
+        The image has both, so that the planes do not tell them apart.
+    """
+    axes = [letter for letter in "TZ" if letter in image.axes.names]
+    if len(axes) > 1:
+        raise DataError(
+            f"{path}: the image has times and depths ({image.axes}); regions are read for stacks "
+            "of one of them. Save each time, or each depth, as an image of its own."
+        )
+    return {"T": 1, "Z": 1} | dict.fromkeys(axes, image.shape[0])

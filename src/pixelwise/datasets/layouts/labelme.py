@@ -1,0 +1,166 @@
+"""LabelMe: one JSON of shapes per picture, beside it or in a folder of its own.
+
+Not LabelMe's export in the manner of Pascal VOC, which is the layout ``voc``, nor the XML of its
+old web tool, which is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from pixelwise.config import DataConfig
+from pixelwise.datasets.annotations.labelme import LabelMeFile, LabelMeMask, read_labelme
+from pixelwise.datasets.annotations.legend import Label, create_legend
+from pixelwise.datasets.annotations.sniffing import LABELME, sniff
+from pixelwise.datasets.layouts.annotated import (
+    iter_files,
+    iter_tree,
+    list_images,
+    named_folder,
+    resolve_inside,
+    split_inside,
+)
+from pixelwise.datasets.layouts.base import Entry, Layout, Listing
+from pixelwise.datasets.problems import Problem
+from pixelwise.datasets.readers import FileImage
+from pixelwise.errors import DataError
+
+_NAME_FILES: Final = ("labels.txt", "class_names.txt")
+
+
+def recognise(path: Path) -> str | None:
+    """Why `path` is of this layout."""
+    file = next(_iter_json(path), None)
+    return f"found LabelMe annotations such as {file.relative_to(path)}" if file else None
+
+
+def read(config: DataConfig) -> Listing:
+    """List every picture that a JSON names, with a mask that is drawn from its shapes."""
+    folder = named_folder(config, config.masks, "masks") or config.path
+    files = [read_labelme(path) for path in _iter_json(folder)]
+    if not files:
+        raise DataError(
+            f"{folder} holds no LabelMe JSON; expected one per picture, with its name. Name the "
+            "folder that has them by 'masks'."
+        )
+    labels, problems = _order_labels(files, config.path)
+    legend = create_legend(
+        [Label(name) for name in labels], config, "LabelMe's shapes, later ones over earlier ones"
+    )
+    pictures = _list_pictures(config)
+    owners: dict[Path, LabelMeFile] = {}
+    entries: list[Entry] = []
+    for file in files:
+        picture = _find_picture(file, pictures, config)
+        if picture is None:
+            problems.append(_describe_missing(file))
+            continue
+        _require_only(file, owners.setdefault(picture, file), picture)
+        mask = LabelMeMask(file.path, legend.values, legend.background)
+        split = split_inside(picture, config.path)
+        entries.append(Entry(picture.stem, split, FileImage(picture, config.axes), mask))
+    problems += [
+        Problem("unpaired", str(p), f"{p} has no LabelMe JSON; left out")
+        for p in pictures
+        if p not in owners
+    ]
+    problems += _describe_lines(files)
+    return Listing(tuple(entries), tuple(problems), legend.scheme, settled=True)
+
+
+def _iter_json(path: Path) -> Iterator[Path]:
+    """LabelMe's files in a folder or below it."""
+    if path.is_dir():
+        files = iter_files(iter_tree(path), *LABELME.suffixes)
+        yield from (file for file in files if sniff(file) is LABELME)
+
+
+def _list_pictures(config: DataConfig) -> list[Path]:
+    """All pictures of the data folder, or of the folder that is named."""
+    return list_images(iter_tree(named_folder(config, config.images, "images") or config.path))
+
+
+def _find_picture(file: LabelMeFile, pictures: Sequence[Path], config: DataConfig) -> Path | None:
+    """Picture of a file: the one it names, else the one of its own name, beside it first."""
+    named = resolve_inside(config.path, file.path.parent, file.image_name or "/")
+    if config.images is None and named in pictures:
+        return named
+    name = file.image_name.replace("\\", "/").rsplit("/", 1)[-1]
+    for same in (
+        [p for p in pictures if p.parent == file.path.parent and p.name == name],
+        [p for p in pictures if p.parent == file.path.parent and p.stem == file.path.stem],
+        [p for p in pictures if p.name == name and p.stem == file.path.stem],
+        [p for p in pictures if p.stem == file.path.stem],
+    ):
+        same_split = [
+            p for p in same if split_inside(p, config.path) == split_inside(file.path, config.path)
+        ]
+        if len(same) == 1 or len(same_split) == 1:
+            return (same if len(same) == 1 else same_split)[0]
+        if same:
+            raise DataError(
+                f"{file.path} fits {len(same)} pictures: {', '.join(map(str, same[:3]))}. Keep one."
+            )
+    return None
+
+
+def _require_only(file: LabelMeFile, first: LabelMeFile, picture: Path) -> None:
+    """Raise if two files are of one picture."""
+    if first is not file:
+        raise DataError(
+            f"{first.path} and {file.path} both are of the picture {picture}: expected one JSON "
+            "per picture. Take one away, or correct its imagePath."
+        )
+
+
+def _describe_missing(file: LabelMeFile) -> Problem:
+    """Say that the picture is not there, and how an embedded one comes out."""
+    message = f"{file.path} has no picture ({file.image_name or 'it names none'}); left out"
+    if file.embedded:
+        path = str(file.path)
+        message += (
+            '. It holds the picture itself; write it out with: python -c "import base64, json, '
+            f"pathlib; p = pathlib.Path({path!r}); p.with_suffix('.png').write_bytes("
+            "base64.b64decode(json.loads(p.read_text(encoding='utf-8'))['imageData']))\""
+        )
+    return Problem("unpaired", str(file.path), message)
+
+
+def _describe_lines(files: Sequence[LabelMeFile]) -> list[Problem]:
+    """Say that points and lines were left out."""
+    found = [label for file in files for label in file.without_area]
+    if not found:
+        return []
+    where = next(file.path for file in files if file.without_area)
+    names = ", ".join(sorted(set(found))[:5])
+    message = f"{len(found)} points and lines have no area and are left out (labels: {names})"
+    return [Problem("note", str(where), message)]
+
+
+def _order_labels(files: Sequence[LabelMeFile], root: Path) -> tuple[list[str], list[Problem]]:
+    """Labels in the order of labels.txt, else by name; so the order does not follow frequency."""
+    used = sorted({label for file in files for label in file.labels})
+    for path in (root / name for name in _NAME_FILES):
+        if not path.is_file():
+            continue
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        listed = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        known = [label for label in used if label in listed]
+        if used and not known:
+            message = f"none of its names is a label of the annotations ({used[0]}, ...): not used"
+            return used, [Problem("note", str(path), message)]
+        more = [label for label in used if label not in listed]
+        message = f"the annotations have labels that it does not list: {', '.join(more[:5])}"
+        return listed + more, [Problem("note", str(path), message)] if more else []
+    return used, []
+
+
+LAYOUT: Final = Layout(
+    "labelme",
+    "LabelMe's JSON files, one per picture, beside it or in a folder of its own",
+    recognise,
+    read,
+    drawn=True,
+)
