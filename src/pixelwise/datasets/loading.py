@@ -17,6 +17,7 @@ from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, crea
 from pixelwise.datasets.problems import Kind, Problem
 from pixelwise.datasets.readers import PlanesHeader
 from pixelwise.datasets.sample import Sample
+from pixelwise.datasets.surveys import UnclearMasksError
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
 
 
@@ -167,6 +168,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
     unfit = {problem.where for problem in channel_problems if problem.fatal}
     checked = [c for c in checked if str(c.entry.image.path) not in unfit]
     scheme, scheme_problems = _settle_scheme(config, found, listing=listing, checked=checked)
+    class_map = replace(scheme.class_map, names=tuple(item.name for item in scheme.classes))
     samples = [
         Sample(
             name=c.entry.name,
@@ -175,7 +177,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
             image=c.entry.image,
             mask=c.entry.mask,
             header=c.header,
-            class_map=scheme.class_map,
+            class_map=class_map,
             channels=channels,
             resize=config.resize,
         )
@@ -191,6 +193,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
         in_channels=channels,
         dtypes=tuple(sorted({c.header.dtype for c in checked})),
         background=scheme.background,
+        seen=scheme.seen,
         problems=(*listing.problems, *problems, *channel_problems, *scheme_problems),
     )
 
@@ -287,4 +290,8 @@ def _settle_scheme(
         return infer_scheme(masks, void=config.void, sparse=config.sparse)
     except DataError as error:
         problem = Problem("values", str(config.path), str(error), fatal=True)
-        return create_instance_scheme("the masks were not understood"), [problem]
+        scheme = create_instance_scheme("the masks were not understood")
+        if not isinstance(error, UnclearMasksError):
+            return scheme, [problem]
+        class_map = replace(scheme.class_map, colors=error.colors)
+        return replace(scheme, class_map=class_map, seen=error.seen), [problem]

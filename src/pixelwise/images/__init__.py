@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pixelwise.images.content import ImageContent, RowReader
-from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr, iter_image_files
+from pixelwise.images.formats import (
+    IMAGE_SUFFIXES,
+    find_format,
+    is_zarr,
+    iter_image_files,
+    list_left_out,
+)
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
@@ -40,6 +46,7 @@ __all__ = [
     "is_ome_tiff",
     "is_zarr",
     "iter_image_files",
+    "list_left_out",
     "open_image",
     "read_image",
     "require_replaceable",

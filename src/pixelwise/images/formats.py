@@ -62,6 +62,23 @@ FORMATS: Final = (
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
+_NO_IMAGES: Final = frozenset(
+    (
+        *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".log"),
+        *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".m", ".r", ".sh", ".bat"),
+        *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".pptx", ".db", ".lnk", ".url"),
+        *(".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".part", ".tmp", ".bak", ".sha256"),
+        *(".md5", ".aux", ".pyc", ".lock"),
+    )
+)
+"""What lies beside images and holds none."""
+_OTHER_CONTENT: Final = frozenset(
+    (
+        *(".nef", ".nrw", ".dng", ".cr2", ".arw", ".orf", ".pef", ".rw2", ".srw", ".erf", ".iiq"),
+        *(".ovr", ".msk"),
+    )
+)
+"""TIFFs whose pixels are not the image: previews of raw photographs, overviews beside a map."""
 _ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
 
 
@@ -106,11 +123,54 @@ def iter_image_files(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
     for entry in entries:
-        hidden = entry.name.startswith(".")
-        if hidden:
-            continue
-        if is_zarr(entry) or (entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()):
+        if not entry.name.startswith(".") and _is_image(entry):
             yield entry
+
+
+def list_left_out(folder: Path) -> list[Path]:
+    """Files in `folder` that may be images, but are of no format that is read, sorted by name.
+
+    Hidden files, and texts and tables that lie beside images, are not among them; sub-folders that
+    hold images are, because only their own call reads them.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be listed.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
+    return [entry for entry in entries if not entry.name.startswith(".") and _is_left_out(entry)]
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
+    if is_zarr(path):
+        return True
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return path.is_file()
+    if suffix in _NO_IMAGES or suffix in _OTHER_CONTENT or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            mark = file.read(_MARK_BYTES)
+    except OSError:
+        return False
+    # Two letters, as BMP has, begin many a file.
+    return mark[:2] != b"BM" and any(item.matches(mark) for item in FORMATS)
+
+
+def _is_left_out(path: Path) -> bool:
+    """Whether a path may be, or hold, images that `iter_image_files` does not give."""
+    if path.is_dir() and not is_zarr(path):
+        try:
+            return any(_is_image(entry) for entry in path.iterdir())
+        except OSError:
+            return False
+    return path.is_file() and path.suffix.lower() not in _NO_IMAGES and not _is_image(path)
 
 
 def is_zarr(path: Path) -> bool:

@@ -12,7 +12,7 @@ import torch
 
 from pixelwise.architectures import find_architecture
 from pixelwise.cards import Card, TrainingSummary, read_card
-from pixelwise.classes import VOID
+from pixelwise.classes import VOID, MaskValues
 from pixelwise.config import PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.errors import ConfigError, DataError
@@ -26,6 +26,7 @@ from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.intensities import (
     create_normalization,
     find_dtype,
+    find_extent,
     find_range,
     require_one_dtype,
 )
@@ -243,7 +244,19 @@ def _create_card(
         background=data.background,
         resize=config.data.resize,
         patch_size=size,
+        intensities=find_extent(planes) if normalization.kind == "fixed" else None,
+        mask_values=_find_mask_values(config, data),
     )
+
+
+def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
+    """Tell what mask values stand for, where the user said it or the masks were asked.
+
+    A layout has values of its own, which other folders with these classes need not share.
+    """
+    if data.layout == "patches" or (data.seen is None and config.data.classes == "auto"):
+        return None
+    return data.samples[0].class_map.to_values()
 
 
 def _fingerprint(data: Dataset, **parts: Sequence[Plane]) -> dict[str, str]:
