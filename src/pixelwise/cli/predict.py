@@ -131,8 +131,8 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
                 for text in event.notes:
                     note(f"{event.source}: {text}")
             elif isinstance(event, FilesLeftOut):
-                count = f"{len(event.files)} left out of {event.folder}"
-                note(f"{count}: {', '.join(event.files)} ({event.reason})")
+                names = f"left out: {', '.join(event.files)}"
+                note(f"{event.folder}: {len(event.files)} {names} ({event.reason})")
             if isinstance(event, ImageProgressed):
                 bar.update(task, completed=event.done, description=Path(event.source).name)
             if isinstance(event, ImageFailed):

@@ -40,6 +40,8 @@ class Dataset:
     seen : tuple of int or None
         Values that the masks hold (colours as 0xRRGGBB), where these were asked what they mean;
         None where somebody said it, or the layout knows.
+    unclear : str
+        Why the masks were not understood, which is one of the problems; empty if they were.
     problems : tuple of Problem
         What was left out, or is worth knowing.
     """
@@ -54,6 +56,7 @@ class Dataset:
     dtypes: tuple[str, ...]
     background: int | None = 0
     seen: tuple[int, ...] | None = None
+    unclear: str = ""
     problems: tuple[Problem, ...] = field(default=())
 
     @property

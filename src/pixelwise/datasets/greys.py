@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pixelwise.datasets.instances import Verdict, judge_values
@@ -32,6 +33,7 @@ _BETWEEN: Final = (64, 191)
 _MOST_BETWEEN: Final = 0.25
 """Share of pixels between the levels in those of the brighter one, up to which the border holds."""
 _LEVEL_SHARE: Final = 0.002
+_STRAYS: Final = 0.001
 _AROUND: Final = 12
 _PEAK: Final = 1.5
 """A level has so many times the pixels of the values a little further from it."""
@@ -53,7 +55,8 @@ def find_grey_fault(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> 
         )
     if sum(value >= _BRIGHT for value in values) >= _BRIGHT_GREYS:
         return "they hold all sorts of greys, as soft masks and pictures do"
-    if values[-1] > _INDICES and (thin := find_thin(kept)):
+    thin = find_thin(kept)
+    if sum(value > _INDICES for value in thin) > 1:
         return (
             f"the values {', '.join(map(str, thin[:4]))} lie on edges only, as antialiasing or a "
             "change of size leaves them"
@@ -78,8 +81,14 @@ def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
 
 
 def may_be_index(surveys: Sequence[MaskSurvey]) -> bool:
-    """Whether a mask holds low values only, so that a cut would make background of its classes."""
-    return any(0 < max(survey.values, default=0) < _BETWEEN[0] for survey in surveys)
+    """Whether low values may be classes, of which a cut would make background.
+
+    They may if a mask holds no others, or if they lie so far from anything bright that compression
+    has not left them.
+    """
+    strays = sum(survey.strays for survey in surveys)
+    alone = any(0 < max(survey.values, default=0) < _BETWEEN[0] for survey in surveys)
+    return alone or strays > _STRAYS * sum(sum(survey.counts) for survey in surveys)
 
 
 def find_levels(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[int]:
@@ -122,10 +131,7 @@ def _drop(survey: MaskSurvey, ignored: Collection[int]) -> MaskSurvey:
         return survey
     pairs = [p for p in zip(survey.values, survey.counts, strict=True) if p[0] not in ignored]
     values, counts = zip(*pairs, strict=True) if pairs else ((), ())
-    return MaskSurvey(
-        survey.path, values, counts, channels=survey.channels, is_jpeg=survey.is_jpeg,
-        pieces=survey.pieces,
-    )  # fmt: skip
+    return replace(survey, values=values, counts=counts)
 
 
 def _find_crowd(values: Sequence[int], solid: Collection[int]) -> list[int] | None:

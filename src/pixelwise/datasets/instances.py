@@ -124,7 +124,7 @@ def _judge_colors(facts: _Facts) -> Verdict:
     """Judge colours, which have no order."""
     if facts.once >= _MOSTLY and facts.kinds >= _SEVERAL and facts.typical >= 3:
         return Verdict.OBJECTS
-    come_back = facts.masks > 2 and facts.alike >= _MOSTLY
+    come_back = facts.masks > 2 and facts.alike == 1.0
     if (facts.masks > 1 and facts.once >= _MOSTLY) or (facts.kinds > _FEW and not come_back):
         return Verdict.UNDECIDED
     return Verdict.MAYBE_OBJECTS

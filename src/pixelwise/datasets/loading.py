@@ -194,6 +194,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
         dtypes=tuple(sorted({c.header.dtype for c in checked})),
         background=scheme.background,
         seen=scheme.seen,
+        unclear=scheme.unclear,
         problems=(*listing.problems, *problems, *channel_problems, *scheme_problems),
     )
 
@@ -291,6 +292,7 @@ def _settle_scheme(
     except DataError as error:
         problem = Problem("values", str(config.path), str(error), fatal=True)
         scheme = create_instance_scheme("the masks were not understood")
+        scheme = replace(scheme, unclear=str(error))
         if not isinstance(error, UnclearMasksError):
             return scheme, [problem]
         class_map = replace(scheme.class_map, colors=error.colors)

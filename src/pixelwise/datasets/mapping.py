@@ -147,6 +147,8 @@ class ClassScheme:
         The class that does not count as foreground, if there is one.
     seen : tuple of int or None
         Values that the masks were seen to hold, where they were asked.
+    unclear : str
+        Why the masks were not understood; empty if they were.
     """
 
     classes: tuple[SegmentationClass, ...]
@@ -154,6 +156,7 @@ class ClassScheme:
     words: str
     background: int | None = 0
     seen: tuple[int, ...] | None = None
+    unclear: str = ""
 
     def ignore(self, values: Iterable[float]) -> ClassScheme:
         """Return the scheme with more values read as void."""

@@ -11,7 +11,6 @@ from pixelwise.classes import VOID, MaskValues, SegmentationClass
 from pixelwise.datasets.codes import WHITES
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.mapping import BINARY_NAMES, VOID_NAME, ClassMap, format_value
-from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.wording import spell_classes, spell_pairs
 from pixelwise.errors import DataError
 
@@ -61,10 +60,11 @@ def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
         class_map = _match_by_value(data, known)
     if class_map is not None:
         words = f"{data.mapping}; read by the values that the model was trained on"
-        problems = tuple(p for p in data.problems if not _is_about_values(p, data))
-        return _reread(replace(data, mapping=words, problems=problems), known, class_map)
-    if any(_is_about_values(problem, data) for problem in data.problems):
-        return data  # not understood: its own message says what to do
+        problems = tuple(p for p in data.problems if p.message != data.unclear)
+        read = replace(data, mapping=words, problems=problems, unclear="")
+        return _reread(read, known, class_map)
+    if data.unclear:
+        return data  # its own message says what to do
     order = _match_names(data, known)
     if order is None:
         raise DataError(_describe_difference(data, known))
@@ -72,11 +72,6 @@ def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
     renumbered = {one: _renumber(one, order, known.names) for one in tables}
     samples = tuple(replace(s, class_map=renumbered[s.class_map]) for s in data.samples)
     return replace(data, samples=samples, classes=known.classes, background=known.background)
-
-
-def _is_about_values(problem: Problem, data: Dataset) -> bool:
-    """Whether a problem is that the masks of the whole data set were not understood."""
-    return problem.fatal and problem.kind == "values" and problem.where == str(data.root)
 
 
 def _reread(data: Dataset, known: KnownClasses, class_map: ClassMap) -> Dataset:
@@ -101,8 +96,7 @@ def _match_by_value(data: Dataset, known: KnownClasses) -> ClassMap | None:
     unknown = {value for value in seen - conventional if value not in table}
     if (unknown and values.rest is None) or _is_other_cut(values, data):
         return None
-    understood = not any(_is_about_values(problem, data) for problem in data.problems)
-    if understood and (lost := [v for v in seen - set(own_void) if table.get(v) == VOID]):
+    if not data.unclear and (lost := [v for v in seen - set(own_void) if table.get(v) == VOID]):
         _refuse_void(data, known, lost)
     said_void = {value for value in own_void if value not in seen}
     void = tuple((value, VOID) for value in sorted(conventional | said_void))
@@ -115,7 +109,7 @@ def _is_other_cut(values: MaskValues, data: Dataset) -> bool:
     if values.colors or len(values.table) <= _CUT:
         return False
     is_cut = len(data.samples[0].class_map.table) > _CUT
-    return not is_cut and not any(_is_about_values(problem, data) for problem in data.problems)
+    return not is_cut and not data.unclear
 
 
 def _guess_values(names: Sequence[str]) -> MaskValues | None:

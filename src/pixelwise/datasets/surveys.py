@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.classes import VOID
 from pixelwise.datasets.mapping import is_grey, pack_colors, require_integers
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import MaskReader, PlanesHeader
@@ -22,6 +23,7 @@ MaskOfImage = tuple[MaskReader, PlanesHeader]
 _MASKS_READ: Final = 128
 _MASKS_OF_PIECES: Final = 8
 _COUNTED: Final = 1 << 16
+_JPEG_BLOCK: Final = 8
 _JPEG: Final = b"\xff\xd8\xff"
 _PIXELS_PER_VALUE: Final = 16
 """Masks have at least so many pixels for each of their values; photographs have fewer."""
@@ -76,6 +78,8 @@ class MaskSurvey:
         As stored: RGB that shows nothing but grey has 3.
     is_jpeg : bool
         The file is a JPEG, whose values are not those that were saved.
+    strays : int
+        Dark pixels of a JPEG, but not 0, that are blocks away from any bright one.
     pieces : Pieces or None
         None where they were not looked for.
     """
@@ -86,6 +90,7 @@ class MaskSurvey:
     colors: bool = False
     channels: int = 1
     is_jpeg: bool = False
+    strays: int = 0
     pieces: Pieces | None = None
 
     @property
@@ -103,10 +108,7 @@ class MaskSurvey:
             regions = {value * 0x010101: count for value, count in pieces.regions.items()}
             solid = frozenset(value * 0x010101 for value in pieces.solid)
             pieces = Pieces(regions, solid, None if pieces.rim is None else pieces.rim * 0x010101)
-        return MaskSurvey(
-            self.path, values, self.counts, colors=True, channels=3, is_jpeg=self.is_jpeg,
-            pieces=pieces,
-        )  # fmt: skip
+        return replace(self, values=values, colors=True, channels=3, pieces=pieces)
 
 
 def survey_masks(
@@ -176,11 +178,17 @@ def _survey(reader: MaskReader, header: PlanesHeader, detailed: bool) -> MaskSur
     found, counts = _count_values(values)
     few = len(found) * _PIXELS_PER_VALUE <= max(values.size, 1)
     many_kinds = len(found) > 2 or found[-1] > 1
-    pieces = _find_pieces(values) if detailed and few and many_kinds else None
+    is_jpeg = _is_jpeg(path)
     return MaskSurvey(
-        path, found, counts, colors=colors, channels=raw.shape[1], is_jpeg=_is_jpeg(path),
-        pieces=pieces,
-    )  # fmt: skip
+        path,
+        found,
+        counts,
+        colors=colors,
+        channels=raw.shape[1],
+        is_jpeg=is_jpeg,
+        strays=_count_strays(values) if is_jpeg and not colors else 0,
+        pieces=_find_pieces(values) if detailed and few and many_kinds else None,
+    )
 
 
 def _count_values(values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -228,6 +236,20 @@ def _find_solid(values: Array) -> list[int]:
     square = row[:, :-2] & row[:, 1:-1] & row[:, 2:] & column[:, :-1] & column[:, 1:]
     held = middle[:, 1:-1][square]
     return list(_count_values(held)[0]) if held.size else []
+
+
+def _count_strays(values: Array) -> int:
+    """Count the pixels of (N, Y, X) greys between 0 and half that no bright block is near."""
+    from scipy.ndimage import maximum_filter
+
+    side = _JPEG_BLOCK
+    below, beyond = (-size % side for size in values.shape[1:])
+    padded = np.pad(values, ((0, 0), (0, below), (0, beyond)))
+    planes, height, width = padded.shape
+    blocks = padded.reshape(planes, height // side, side, width // side, side)
+    bright = maximum_filter(blocks.max(axis=(2, 4)) > VOID // 2, size=(1, 3, 3))
+    dark = ((blocks > 0) & (blocks <= VOID // 2)).sum(axis=(2, 4))
+    return int(dark[~bright].sum())
 
 
 def _is_jpeg(path: Path) -> bool:

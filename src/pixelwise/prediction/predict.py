@@ -256,9 +256,7 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
         sources.extend(iter_image_files(path) if folder else [path])
     if not sources:
         left = [left for path in map(Path, images) if path.is_dir() for left in _find_left(path)]
-        held = "".join(
-            f" {Path(one.folder)} holds {one.reason}: {_shorten(one.files)}." for one in left
-        )
+        held = "".join(f" {one.folder} holds {_shorten(one.files)} ({one.reason})." for one in left)
         raise ReadError(f"There is no image in {', '.join(map(str, images))}.{held}")
     return sources
 

@@ -21,6 +21,7 @@ from pixelwise.models.files import load_weights
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
 from pixelwise.normalization import Normalization
+from pixelwise.patches import TRAINED_PATCH, require_all_fit
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.intensities import (
@@ -97,8 +98,11 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
     validation_planes = read_planes(validation.samples, folder=folder)
+    every = [*planes, *validation_planes]
     if normalization.kind == "fixed":
-        require_one_dtype([*planes, *validation_planes], by=normalization.source)
+        require_one_dtype(every, by=normalization.source)
+    shapes = ((plane.name, plane.mask.shape) for plane in every)
+    require_all_fit(shapes, patches.size, least=TRAINED_PATCH)
     _require_judges(config, data, validation_planes)
     train_store = PatchStore(
         planes, patches, normalization, background=data.background, skip_void=True
