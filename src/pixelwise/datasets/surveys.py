@@ -79,7 +79,7 @@ class MaskSurvey:
     is_jpeg : bool
         The file is a JPEG, whose values are not those that were saved.
     strays : int
-        Dark pixels of a JPEG, but not 0, that are blocks away from any bright one.
+        Pixels of a JPEG that are blocks away from any bright one, and yet not all the same.
     pieces : Pieces or None
         None where they were not looked for.
     """
@@ -239,17 +239,18 @@ def _find_solid(values: Array) -> list[int]:
 
 
 def _count_strays(values: Array) -> int:
-    """Count the pixels of (N, Y, X) greys between 0 and half that no bright block is near."""
+    """Count the pixels of (N, Y, X) greys that no bright block is near, but for the commonest grey.
+
+    Compression may give black another value, but the same one everywhere.
+    """
     from scipy.ndimage import maximum_filter
 
     side = _JPEG_BLOCK
-    below, beyond = (-size % side for size in values.shape[1:])
-    padded = np.pad(values, ((0, 0), (0, below), (0, beyond)))
-    planes, height, width = padded.shape
-    blocks = padded.reshape(planes, height // side, side, width // side, side)
+    height, width = (size // side * side for size in values.shape[1:])
+    blocks = values[:, :height, :width].reshape(-1, height // side, side, width // side, side)
     bright = maximum_filter(blocks.max(axis=(2, 4)) > VOID // 2, size=(1, 3, 3))
-    dark = ((blocks > 0) & (blocks <= VOID // 2)).sum(axis=(2, 4))
-    return int(dark[~bright].sum())
+    far = blocks.transpose(0, 1, 3, 2, 4)[~bright].ravel()
+    return far.size - int(np.bincount(far).max()) if far.size else 0
 
 
 def _is_jpeg(path: Path) -> bool:
