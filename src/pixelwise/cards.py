@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from pixelwise.classes import SegmentationClass
+from pixelwise.classes import MaskValues, SegmentationClass
 from pixelwise.errors import ModelFileError, ReadError
 from pixelwise.frozen import Config
 from pixelwise.normalization import Normalization
@@ -53,6 +53,11 @@ class Card(Config):
     dtype : str
         Stored dtype of those images, a NumPy name.
     patch_size : (height, width) in pixels
+    intensities : (least, greatest) or None
+        Of the training images, as stored; None in cards of older versions.
+    mask_values : MaskValues or None
+        What the values of the training masks stood for, so that other masks are read alike; None
+        in cards of older versions, and where a layout has classes of its own.
     training : TrainingSummary or None
     versions : dict
         Packages that wrote the model.
@@ -70,6 +75,8 @@ class Card(Config):
     axes: str
     dtype: str
     patch_size: tuple[int, int]
+    intensities: tuple[float, float] | None = None
+    mask_values: MaskValues | None = None
     training: TrainingSummary | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 

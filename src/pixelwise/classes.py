@@ -46,6 +46,26 @@ class SegmentationClass(BaseModel):
         return red, green, blue
 
 
+class MaskValues(BaseModel):
+    """Which class each value of the mask files stood for in a training.
+
+    Attributes
+    ----------
+    table : tuple of (int, int)
+        Value as stored (a colour is 0xRRGGBB) and its class index, or `VOID`.
+    rest : int or None
+        Class index of every other value; None: other values stand for nothing.
+    colors : bool
+        The values are colours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: tuple[tuple[int, int], ...]
+    rest: int | None = None
+    colors: bool = False
+
+
 def describe_classes(
     classes: Sequence[SegmentationClass], *, sparse: bool = False
 ) -> dict[str, Any]:
@@ -55,9 +75,11 @@ def describe_classes(
 
 
 def create_classes(
-    names: Sequence[str], colors: Sequence[str] | None = None
+    names: Sequence[str], colors: Sequence[str] | None = None, *, background: int | None = 0
 ) -> tuple[SegmentationClass, ...]:
     """Classes 0, 1, … with these names, and colours of a colour-blind safe palette unless given.
+
+    The background is black, and no other class is.
 
     Raises
     ------
@@ -68,5 +90,14 @@ def create_classes(
         raise ConfigError(f"Expected 2 to {MAX_CLASSES} classes, got {len(names)}: {list(names)}.")
     if len(set(names)) != len(names):
         raise ConfigError(f"Class names must differ, got {list(names)}.")
-    chosen = colors or [_PALETTE[i % len(_PALETTE)] for i in range(len(names))]
+    chosen = colors or _choose_colors(len(names), background)
     return tuple(SegmentationClass(name=n, color=c) for n, c in zip(names, chosen, strict=True))
+
+
+def _choose_colors(count: int, background: int | None) -> list[str]:
+    """Colours of the palette: black for the background, the others in turn."""
+    black, *others = _PALETTE
+    found = [others[i % len(others)] for i in range(count)]
+    if background is not None:
+        found.insert(background, black)
+    return found[:count]

@@ -364,6 +364,11 @@ class PredictConfig(Config):
         default=None,
         description="Axes of the images, letters of TZCYX; from the files if not given",
     )
+    white: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Intensity of white in the images, where they are stored otherwise than those "
+        "of the training: 4095 for 12 bits, 1 for 0 to 1; they are scaled by it",
+    )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")
     fold: bool = Field(

@@ -152,6 +152,7 @@ class PredictionStarted(_Event):
     shape: tuple[int, ...]
     device: str
     device_reason: str
+    notes: tuple[str, ...] = ()
 
 
 class RowsPredicted(_Event):
@@ -172,12 +173,16 @@ class NetworkDescribed(_Event):
 
 
 class RequestEnded(_Event):
-    """A request to ``pixelwise serve`` has its answer; the message says what went wrong."""
+    """A request to ``pixelwise serve`` has its answer; the message says what went wrong.
+
+    `notes` are those of `PredictionStarted`, and what the pixels have shown since.
+    """
 
     kind: Literal["request_ended"] = "request_ended"
     number: int
     status: Literal["done", "cancelled", "failed"]
     message: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class ImagePredicted(_Event):
@@ -190,6 +195,15 @@ class ImagePredicted(_Event):
     shape: tuple[int, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+
+
+class FilesLeftOut(_Event):
+    """Files of a folder that may be images, but are not predicted, and why."""
+
+    kind: Literal["files_left_out"] = "files_left_out"
+    folder: str
+    files: tuple[str, ...]
+    reason: str
 
 
 class ImageProgressed(_Event):
@@ -220,6 +234,7 @@ Event = (
     | PredictionStarted
     | RowsPredicted
     | ImagePredicted
+    | FilesLeftOut
     | ImageProgressed
     | ImageFailed
     | NetworkDescribed

@@ -80,6 +80,13 @@ class Normalization(BaseModel):
         return low.astype(np.float32), _nonzero(high - low).astype(np.float32)
 
 
+def rescale(normalization: Normalization, factor: float) -> Normalization:
+    """Normalisation of images whose intensities are to be multiplied by a factor first."""
+    offset = tuple(value / factor for value in normalization.offset)
+    scale = tuple(value / factor for value in normalization.scale)
+    return normalization.model_copy(update={"offset": offset, "scale": scale})
+
+
 def _sample(image: Plane) -> Array:
     """Every n-th pixel of each channel (C, pixels), at most `_PERCENTILE_PIXELS` or so."""
     _, height, width = image.shape

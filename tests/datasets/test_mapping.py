@@ -47,8 +47,9 @@ def test_apply_is_a_lookup(raw: np.ndarray, table: dict[int, int], far: bool) ->
 
 def test_unknown_values_are_counted() -> None:
     raw = planes([[0, 7, 7], [255, 7, 9]])
-    with pytest.raises(MaskValueError, match=r"7 \(3 pixels\), 9 \(1 pixels\)\. .*7=name.*7=void"):
-        ClassMap(((0, 0), (255, 1))).apply(raw)
+    message = r"7 \(3 pixels\), 9 \(1 pixels\)\. .*--classes 0=out,255=in,7=void,9=void;"
+    with pytest.raises(MaskValueError, match=message):
+        ClassMap(((0, 0), (255, 1)), names=("out", "in")).apply(raw)
 
 
 def test_unknown_values_far_apart() -> None:
@@ -79,7 +80,7 @@ def test_grey_repeated_over_channels() -> None:
 def test_colours_for_a_map_of_values_are_refused() -> None:
     raw = np.zeros((1, 3, 2, 2), np.uint8)
     raw[:, 0] = 255
-    with pytest.raises(DataError, match=r"channels that differ.*#rrggbb=name"):
+    with pytest.raises(DataError, match=r"channels that differ.*--classes '#ff0000=name 1'"):
         ClassMap(((0, 0),)).apply(raw)
 
 

@@ -16,7 +16,7 @@ from pixelwise.cli.progress import show_events
 from pixelwise.config import TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.errors import ConfigError
-from pixelwise.events import ImageProgressed
+from pixelwise.events import ImageFailed, ImagePredicted
 from pixelwise.figures import Panel, draw_comparison, draw_losses, to_rgb8
 from pixelwise.images import read_image
 from pixelwise.runs import RunFolder, require_new_run
@@ -100,7 +100,7 @@ def _predict(run: RunFolder, test: Dataset, out: Path) -> Scores:
     predictor = Predictor(run.model)
     files = [sample.image_path for sample in test.samples]
     for event in iter_predict_files(predictor, files, out / "labels"):
-        if not isinstance(event, ImageProgressed):
+        if isinstance(event, ImagePredicted | ImageFailed):
             note(f"labels of {event.source}")
     rows = [(_create_panel(sample), _read_labels(sample.name, out)) for sample in test.samples[:4]]
     draw_comparison(rows, predictor.model.card.classes, out / "overlay.png")

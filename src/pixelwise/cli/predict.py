@@ -15,11 +15,12 @@ from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import Split, load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError
-from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.runs import open_run
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
+    from pixelwise.prediction.predict import PredictEvent
     from pixelwise.prediction.stream import Filler
 
 Item = TypeVar("Item")
@@ -82,18 +83,23 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
 )
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
-    from pixelwise.prediction.evaluate import iter_evaluate, sum_evaluation
+    from pixelwise.prediction.evaluate import iter_evaluate, match_model, sum_evaluation
     from pixelwise.prediction.predictor import Predictor
 
     as_json, per_image = values.pop("as_json"), values.pop("per_image")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     data_values = given_values(DataConfig, values) | {"axes": config.axes}
-    data = load_dataset(DataConfig.create(path=source, **data_values))
-    data = data if split == "all" else data.select(cast("Split", split))
-    note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images")
     predictor = Predictor(find_model(model), config)
+    # What the masks do not show, the model may know.
+    data = load_dataset(DataConfig.create(path=source, **data_values), strict=False)
+    data = match_model(predictor.model, data).require_sound()
+    data = data if split == "all" else data.select(cast("Split", split))
+    note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images; {data.mapping}")
     images = dict(_track(iter_evaluate(predictor, data, labels=labels), len(data.samples)))
-    _show_evaluation(sum_evaluation(predictor, images), as_json=as_json, per_image=per_image)
+    result = sum_evaluation(predictor, images, notes=map(str, data.problems))
+    for text in () if as_json else result.notes:
+        note(f"to know: {text}")
+    _show_evaluation(result, as_json=as_json, per_image=per_image)
 
 
 @contextmanager
@@ -112,9 +118,7 @@ def _choosing_filler(address: str | None, workers: int | None) -> Iterator[Fille
         yield create_filler(client)
 
 
-def _show(
-    events: Iterable[ImageProgressed | ImagePredicted | ImageFailed], *, as_json: bool
-) -> list[ImageFailed]:
+def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]:
     """Print events as they come, with a bar on a terminal; give the failures."""
     failed = []
     with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
@@ -126,6 +130,9 @@ def _show(
                 say(f"{event.source}: {event.axes}, {event.seconds:.1f} s, {event.output}")
                 for text in event.notes:
                     note(f"{event.source}: {text}")
+            elif isinstance(event, FilesLeftOut):
+                names = f"left out: {', '.join(event.files)}"
+                note(f"{event.folder}: {len(event.files)} {names} ({event.reason})")
             if isinstance(event, ImageProgressed):
                 bar.update(task, completed=event.done, description=Path(event.source).name)
             if isinstance(event, ImageFailed):

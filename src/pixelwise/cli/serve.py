@@ -91,6 +91,7 @@ class _Server:
 
         predictor = self._load(request)
         image = _open_source(request)
+        predictor.require_input(image)
         with reading_planes(image, predictor.model.card) as planes:
             yield from self._fill(request, predictor, image=image, planes=planes)
 
@@ -98,16 +99,20 @@ class _Server:
         self, request: PredictRequest, predictor: Predictor, *, image: ImageSource, planes: Planes
     ) -> Iterator[Event]:
         """Predict planes into the request's file."""
+        from pixelwise.prediction.predict import list_notes
+
         names, shape = predictor.result_axes(image.axes.names, image.shape)
         room = predictor.result_shape(planes.shape)
         found = create_array(request.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
+        predictor.hear(planes)
         yield PredictionStarted(
             output=str(request.output),
             axes=names,
             shape=shape,
             device=str(compute.device),
             device_reason=compute.device_reason,
+            notes=list_notes(predictor, image),
         )
         said = time.monotonic()
         for part in predictor.iter_predict_into(planes, found):
@@ -117,7 +122,8 @@ class _Server:
             if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")
                 return
-        yield RequestEnded(number=request.number, status="done")
+        notes = list_notes(predictor, image)
+        yield RequestEnded(number=request.number, status="done", notes=notes)
 
     def _load(self, request: PredictRequest) -> Predictor:
         """Predictor of the request, kept from the last one if model and settings are the same."""

@@ -35,7 +35,13 @@ class Dataset:
     dtypes : tuple of str
         Number formats that occur.
     background : int or None
-        Class that does not count as foreground: 0, or None with sparse annotation.
+        Class that does not count as foreground, if there is one: that of value 0 or of black,
+        or the one called so.
+    seen : tuple of int or None
+        Values that the masks hold (colours as 0xRRGGBB), where these were asked what they mean;
+        None where somebody said it, or the layout knows.
+    unclear : str
+        Why the masks were not understood, which is one of the problems; empty if they were.
     problems : tuple of Problem
         What was left out, or is worth knowing.
     """
@@ -49,6 +55,8 @@ class Dataset:
     in_channels: int
     dtypes: tuple[str, ...]
     background: int | None = 0
+    seen: tuple[int, ...] | None = None
+    unclear: str = ""
     problems: tuple[Problem, ...] = field(default=())
 
     @property

@@ -1,50 +1,85 @@
-"""What mask values mean when nobody says: asked of the masks, answered in words."""
+"""What mask values mean when nobody says: asked of the masks, answered in words.
+
+Every mask is judged by itself, then they are joined. Where two readings are equally good, both are
+told, as options to choose from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final
 
 from pixelwise.classes import VOID
+from pixelwise.datasets.codes import (
+    NEGATIVE_VOID,
+    WHITES,
+    Readings,
+    are_indices,
+    find_void,
+    name_codes,
+)
+from pixelwise.datasets.color_codes import read_colors
+from pixelwise.datasets.greys import (
+    HALF,
+    can_cut,
+    cut_between,
+    find_grey_fault,
+    find_levels,
+    may_be_index,
+)
+from pixelwise.datasets.instances import Verdict, judge_values
 from pixelwise.datasets.mapping import (
     BINARY_NAMES,
     VOID_NAME,
     ClassScheme,
     create_instance_scheme,
     create_named_scheme,
-    format_value,
-    is_grey,
-    pack_colors,
-    require_integers,
 )
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.readers import MaskReader, PlanesHeader
-from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.datasets.surveys import MaskOfImage, MaskSurvey, UnclearMasksError, survey_masks
+from pixelwise.datasets.wording import spell_classes
+from pixelwise.errors import ConfigError
 
-Array = npt.NDArray[Any]
-MaskOfImage = tuple[MaskReader, PlanesHeader]
-
-_MASKS_READ: Final = 128
 _CODES: Final = 64
 """More values than this are no codes of classes, unless they run 0, 1, 2, ... without a gap."""
-_FEW: Final = 20
-"""A mask with more values than this may number its objects."""
-_ONE_BLOB: Final = 0.9
-"""Share of values that are one connected region each, from which labels count as instances."""
-_BLOB_MASKS: Final = 8
+_MOST_LEVELS: Final = 8
+_INSTANCES: Final = "--classes instances"
 
 
 @dataclass(frozen=True)
-class MaskValues:
-    """Distinct values of one mask, ascending; colours as 0xRRGGBB."""
+class _Masks:
+    """What the masks hold, without the values to ignore."""
 
-    values: tuple[int, ...]
-    colors: bool
+    surveys: tuple[MaskSurvey, ...]
+    ignored: frozenset[int]
+
+    @property
+    def present(self) -> list[int]:
+        """Values of any mask, ascending."""
+        return sorted({v for survey in self.surveys for v in survey.values} - self.ignored)
+
+    @property
+    def marked(self) -> list[set[int]]:
+        """Values of each mask but 0."""
+        return [set(survey.values) - self.ignored - {0} for survey in self.surveys]
+
+    @property
+    def colors(self) -> bool:
+        """Whether any mask holds colours."""
+        return any(survey.colors for survey in self.surveys)
+
+    @property
+    def seen(self) -> list[int]:
+        """Values of any mask, all as colours if there are colours."""
+        if not self.colors:
+            return self.present
+        held = {v for survey in self.surveys for v in survey.as_colors().values}
+        return sorted(held - self.ignored)
+
+    def ignore(self, values: Iterable[int]) -> _Masks:
+        """Return the masks with more values to ignore."""
+        return replace(self, ignored=self.ignored | set(values))
 
 
 def infer_scheme(
@@ -52,8 +87,9 @@ def infer_scheme(
 ) -> tuple[ClassScheme, list[Problem]]:
     """Read masks (all, or 128 spread over the data set) and tell what their values mean.
 
-    Understood are two values, indices 0, 1, 2, ... (with 255 as void), codes such as 0, 128, 255,
-    instance labels (connected, different from image to image), and colours.
+    Understood are two values (also 0/1 in some masks and 0/255 in others), indices 0, 1, 2, ...
+    with 255 as void, codes such as 0, 128, 255, instance labels (connected, different from image to
+    image), colours, and greys of lossy masks with two levels. A value below 0 is void.
 
     Parameters
     ----------
@@ -69,212 +105,288 @@ def infer_scheme(
     scheme : ClassScheme
         How the values were read, in words that also say how many masks were read.
     problems : list of Problem
-        Masks that could not be read.
+        Masks that could not be read, and what to know about the reading.
 
     Raises
     ------
-    DataError
-        The values fit nothing; the message says what was found and how to name the classes.
+    UnclearMasksError
+        The values fit nothing, or two readings; the message says what was found and how to name
+        the classes.
     """
-    chosen = [masks[i] for i in _spread(len(masks), _MASKS_READ)]
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(_survey, chosen))
-    problems = [result for result in results if isinstance(result, Problem)]
-    surveys = [result for result in results if isinstance(result, MaskValues)]
+    surveys, problems, count = survey_masks(masks)
     if not surveys:
-        raise DataError("No mask could be read, so the classes are unknown.")
-    ignored = {int(value) for value in void} | ({0} if sparse else set())
+        shown = f" {problems[0]}" if problems else ""
+        raise UnclearMasksError(f"No mask could be read, so the classes are unknown.{shown}")
+    ignored = frozenset(int(value) for value in void) | (frozenset((0,)) if sparse else frozenset())
+    held = _Masks(tuple(surveys), ignored)
     try:
-        scheme = _interpret(surveys, chosen, ignored=ignored, sparse=sparse)
+        scheme, notes = _interpret(held, sparse=sparse)
     except ConfigError as error:
-        raise DataError(f"The masks do not show what the classes are: {error}") from error
-    count = f"all {len(chosen)}" if len(chosen) == len(masks) else f"{len(chosen)} of {len(masks)}"
-    words = f"{scheme.words} (values of {count} masks)"
-    return replace(scheme, words=words), problems
+        only = held.present[0] if len(held.present) == 1 and held.present[0] > 0 else None
+        pairs = {"0": BINARY_NAMES[0], str(only): BINARY_NAMES[1]} | _name_void(ignored - {0})
+        advice = f" If 0 is the background of other masks, say {spell_classes(pairs)}."
+        raise UnclearMasksError(
+            f"The masks do not show what the classes are: {error}{advice if only else ''}",
+            held.seen,
+            colors=held.colors,
+        ) from error
+    except UnclearMasksError as error:
+        error.seen, error.colors = tuple(held.seen), held.colors
+        raise
+    where = str(surveys[0].path.parent)
+    problems += [Problem("values", where, note) for note in notes]
+    return replace(
+        scheme, words=f"{scheme.words} (values of {count} masks)", seen=tuple(held.seen)
+    ), problems
 
 
-def _spread(count: int, limit: int) -> list[int]:
-    """Return up to `limit` indices, evenly spread over 0 to `count` - 1."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, limit))})
-
-
-def _survey(mask: MaskOfImage) -> MaskValues | Problem:
-    """Read the values of one mask."""
-    reader, header = mask
-    try:
-        raw = reader.read(header)
-        if is_grey(raw):
-            return MaskValues(_find_values(require_integers(raw[:, 0])), colors=False)
-        return MaskValues(_find_values(pack_colors(raw)), colors=True)
-    except PixelwiseError as error:
-        return Problem("unreadable", str(reader.path), str(error), fatal=True)
-
-
-def _find_values(values: Array) -> tuple[int, ...]:
-    """Sorted distinct values; counted where they are few, sorted where they are wide."""
-    low, high = int(values.min()), int(values.max())
-    if low >= 0 and high < 1 << 16:
-        present: Array = np.flatnonzero(np.bincount(values.ravel()))
-    else:
-        present = np.unique(values)
-    return tuple(present.tolist())
-
-
-def _interpret(
-    surveys: Sequence[MaskValues], masks: Sequence[MaskOfImage], *, ignored: set[int], sparse: bool
-) -> ClassScheme:
-    """Choose among the kinds of masks."""
-    if any(survey.colors for survey in surveys):
-        scheme = _read_colors(masks, ignored)
-        return scheme.for_sparse() if sparse else scheme
-    present = sorted({value for survey in surveys for value in survey.values} - ignored)
-    if not present:
-        raise DataError(
+def _interpret(masks: _Masks, *, sparse: bool) -> tuple[ClassScheme, list[str]]:
+    """Choose among the kinds of masks; gives notes as well."""
+    if not masks.present:
+        raise UnclearMasksError(
             "The masks hold no value but the ignored ones "
-            f"({', '.join(map(str, sorted(ignored)))}): nothing is annotated."
+            f"({', '.join(map(str, sorted(masks.ignored)))}): nothing is annotated."
         )
+    if masks.colors:
+        scheme, notes = read_colors(masks.surveys, masks.ignored, sparse=sparse)
+        return (scheme.for_sparse() if sparse else scheme), notes
+    masks = masks.ignore(_find_negative_void(masks, sparse=sparse))
+    fault = find_grey_fault(masks.surveys, masks.ignored)
+    if fault is not None:
+        return _read_greys(masks, fault, sparse=sparse)
     if sparse:
-        return _read_sparse(present, ignored)
-    if set(present) <= {0, 1} or set(present) <= {0, 255}:
-        return _read_binary(present, ignored)
-    if _are_instances(surveys, masks, ignored=ignored):
-        return create_instance_scheme(
-            f"{len(present) - (0 in present)} values that number connected objects, read as "
-            "instances"
-        ).ignore(ignored)
-    return _read_codes(present, ignored)
+        return _read_sparse(masks), []
+    return _read_dense(masks)
 
 
-def _read_binary(present: list[int], ignored: set[int]) -> ClassScheme:
-    """Two values, or one of them: 0 is background; beside masks of 0 alone, 1 or 255 may come."""
-    high = (1, 255) if present == [0] else (255 if 255 in present else 1,)
-    pairs = {"0": BINARY_NAMES[0]} | {str(value): BINARY_NAMES[1] for value in high}
-    shown = " and ".join(map(str, present))
-    return create_named_scheme(
-        pairs | _name_void(ignored), f"mask value{'s' * (len(present) > 1)} {shown} read as binary"
+def _find_negative_void(masks: _Masks, *, sparse: bool) -> set[int]:
+    """Values below 0, which are void; refused if that leaves no two classes, or they are others."""
+    negative = {value for value in masks.present if value < 0}
+    if not negative:
+        return negative
+    others = [value for value in masks.present if value >= 0]
+    if negative <= set(NEGATIVE_VOID) and len(others) > (1 if masks.present else 0):
+        return negative
+    listed = ", ".join(map(str, sorted(negative)))
+    names = {str(v): "background" if v == 0 else f"value {v}" for v in [*others, *sorted(negative)]}
+    if sparse or len(names) < 2:
+        raise UnclearMasksError(
+            f"The masks hold values below 0 ({listed}); expected only -1 beside classes, as void. "
+            "Save them with values from 0 on."
+        )
+    ignoring = names | {str(value): VOID_NAME for value in negative}
+    readings = f"{spell_classes(names)} if they are classes"
+    if len(others) > 1:
+        readings = f"{spell_classes(ignoring)} to leave them out, or {readings}"
+    raise UnclearMasksError(
+        f"The masks hold values below 0 ({listed}), which are not understood. Say {readings}."
     )
 
 
-def _read_sparse(present: list[int], ignored: set[int]) -> ClassScheme:
+def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme, list[str]]:
+    """Cut greys half way between two levels where that is certain, else refuse them."""
+    present = masks.present
+    found = f"{len(present)} different values ({present[0]} to {present[-1]})"
+    if not sparse and can_cut(masks.surveys, masks.ignored):
+        pairs = {f"0-{HALF}": BINARY_NAMES[0], f"{HALF + 1}-{VOID}": BINARY_NAMES[1]}
+        scheme = create_named_scheme(
+            pairs | _name_void(masks.ignored), f"greys cut in two, over {HALF} is foreground"
+        )
+        note = (
+            f"the masks hold {found}: {fault}. What is over {HALF} was read as foreground; masks "
+            "saved as PNG, without smoothing, need no cut"
+        )
+        return scheme, [note]
+    levels = find_levels(masks.surveys, masks.ignored)
+    advice = "Save the masks again, as PNG and without smoothing"
+    certain = levels[:1] == [0] and present[-1] <= VOID and not may_be_index(masks.surveys)
+    if certain and not sparse and 2 <= len(levels) <= _MOST_LEVELS:
+        cut = spell_classes(cut_between(levels, VOID))
+        advice += f", or cut the greys in ranges: {cut}"
+    raise UnclearMasksError(
+        f"The masks are not clean: they hold {found}, neither class indices nor codes, and "
+        f"{fault}. Expected one value per class. {advice}."
+    )
+
+
+def _read_sparse(masks: _Masks) -> ClassScheme:
     """Sparse annotation: 0 is void, classes from 1 on."""
-    void = {255} if _is_conventional_void(present, first=1) else set()
+    present = masks.present
+    void = find_void(masks.surveys, present, first=1)
+    if isinstance(void, Readings):
+        raise _refuse_readings(void, masks)
     pairs = {str(value): f"class {value}" for value in present if value not in void}
     if len(pairs) < 2:
-        raise DataError(
+        raise UnclearMasksError(
             f"With sparse annotation the masks hold one class only (value {', '.join(pairs)}; 0 "
             "means 'not annotated'). Draw at least two classes, e.g. 1 for background."
         )
     scheme = create_named_scheme(
-        pairs | _name_void(ignored | void), "sparse annotation, 0 is not annotated"
+        pairs | _name_void(masks.ignored | void), "sparse annotation, 0 is not annotated"
     )
     return scheme.for_sparse()
 
 
-def _read_codes(present: list[int], ignored: set[int]) -> ClassScheme:
-    """Read indices 0, 1, 2, ... or any few grey values: one class each, in ascending order."""
-    void = {255} if _is_conventional_void(present, first=0) else set()
-    codes = [value for value in present if value not in void]
-    contiguous = codes == list(range(len(codes)))
-    if len(codes) > (VOID if contiguous else _CODES):
-        raise DataError(
-            f"The masks hold {len(codes)} different values ({codes[0]} to {codes[-1]}), which are "
-            "neither class indices nor codes of a few classes nor instances. Name the values "
-            "(classes: 0=background,255=cell), say 'instances', or save the masks without lossy "
-            "compression."
+def _read_dense(masks: _Masks) -> tuple[ClassScheme, list[str]]:
+    """Binary masks, instances, or codes."""
+    marked = {value for values in masks.marked for value in values}
+    alone = all(len(values) < 2 for values in masks.marked)
+    if marked <= set(WHITES):
+        scheme = _read_white(masks, marked) if alone else _read_white_and_void(masks, marked)
+        if scheme is not None:
+            return scheme, []
+    verdict = judge_values(masks.surveys, masks.ignored | _doubtful(masks))
+    if verdict is Verdict.OBJECTS:
+        return _read_instances(masks), []
+    if alone and len(marked) > 1 and not are_indices(sorted({0, *marked})):
+        raise _refuse_readings(_doubt_whites(sorted(marked)), masks)
+    scheme = _read_codes(masks, verdict)
+    codes = [v for v, index in scheme.class_map.table if index != VOID]
+    if verdict is Verdict.MAYBE_OBJECTS and are_indices(codes) and len(codes) > 2:
+        note = (
+            "each value of the masks lies in one piece: if the values number objects and do not "
+            f"name classes, say {_INSTANCES}"
         )
-    if len(codes) == 2 and codes[0] == 0:
-        names = dict(zip(map(str, codes), BINARY_NAMES, strict=True))
-        kind = "binary"
-    else:
-        word = "class" if contiguous else "value"
-        names = {str(v): BINARY_NAMES[0] if v == 0 else f"{word} {v}" for v in codes}
-        kind = "class indices" if contiguous else "one class per value"
-    reason = f"{len(codes)} mask values read as {kind}"
-    if void:
-        reason += " (255 beside indices is void by convention)"
-    return create_named_scheme(names | _name_void(ignored | void), reason)
+        return scheme, [note]
+    return scheme, []
 
 
-def _is_conventional_void(present: list[int], first: int) -> bool:
-    """Whether 255 stands beside indices that run from `first` without a gap."""
-    others = present[:-1]
-    return (
-        present[-1] == VOID
-        and len(others) > 1
-        and others == list(range(first, first + len(others)))
+def _read_white(masks: _Masks, marked: set[int]) -> ClassScheme:
+    """One foreground, whatever is white in each mask; beside masks of 0 alone, 1 or 255."""
+    high = sorted(marked) or [1, VOID]
+    pairs = {"0": BINARY_NAMES[0]} | {str(value): BINARY_NAMES[1] for value in high}
+    shown = " and ".join(map(str, masks.present))
+    words = f"mask value{'s' * (len(masks.present) > 1)} {shown} read as binary"
+    if len(marked) > 1:
+        words += " (no mask holds several of them beside 0, so they are one class)"
+    return create_named_scheme(pairs | _name_void(masks.ignored), words)
+
+
+def _read_white_and_void(masks: _Masks, marked: set[int]) -> ClassScheme | None:
+    """0, 1 and void; None if that is not what the masks hold."""
+    top = max(marked)
+    if 0 not in masks.present or len(marked) > 2 or 1 not in marked:
+        return None
+    pairs = {"0": BINARY_NAMES[0], "1": BINARY_NAMES[1], str(top): VOID_NAME}
+    if any(values == {top} for values in masks.marked):
+        question = (
+            f"some masks hold 0, 1 and {top}, others {top} without 1, so that {top} can be 'void' "
+            "(not to be counted) or the foreground"
+        )
+        one_class = pairs | {str(top): BINARY_NAMES[1]}
+        raise _refuse_readings(Readings(question, (pairs, one_class)), masks)
+    words = f"2 mask values read as binary ({top} beside indices is void by convention)"
+    return create_named_scheme(pairs | _name_void(masks.ignored), words)
+
+
+def _doubt_whites(marked: Sequence[int]) -> Readings:
+    """Each mask holds one value beside 0, but not the same: one class, or several."""
+    listed = " or ".join(map(str, marked))
+    one = {"0": BINARY_NAMES[0]} | dict.fromkeys(map(str, marked), BINARY_NAMES[1])
+    several = name_codes([0, *marked])
+    with_void = one | {str(VOID): VOID_NAME}
+    return Readings(
+        f"each mask holds one value beside 0 ({listed}), so that they can be one class or several",
+        (one, several, with_void) if VOID in marked else (one, several),
     )
 
 
-def _read_colors(masks: Sequence[MaskOfImage], ignored: set[int]) -> ClassScheme:
-    """One class per colour: black first, then by how many pixels have it."""
-    counts: dict[int, int] = {}
-    for reader, header in masks:
-        try:
-            values, found = np.unique(pack_colors(reader.read(header)), return_counts=True)
-        except PixelwiseError:
-            continue
-        for value, count in zip(values.tolist(), found.tolist(), strict=True):
-            counts[value] = counts.get(value, 0) + count
-    if len(counts) > _CODES:
-        raise DataError(
-            f"The masks are RGB pictures with {len(counts)} colours; expected one colour per class "
-            f"and at most {_CODES}. Are these the masks, and were they saved without lossy "
-            "compression?"
+def _doubtful(masks: _Masks) -> set[int]:
+    """Values to leave out when it is asked whether the others number objects."""
+    found = find_void(masks.surveys, masks.present)
+    return {VOID} if isinstance(found, Readings) else found
+
+
+def _read_instances(masks: _Masks) -> ClassScheme:
+    """Every value but 0 is an object; 255 and all bits set are void where they are no object."""
+    present = masks.present
+    void = _find_instance_void(masks)
+    count = len(set(present) - void - {0})
+    scheme = create_instance_scheme(
+        f"{count} values that number connected objects, read as instances"
+    )
+    return scheme.ignore(sorted(masks.ignored | void))
+
+
+def _find_instance_void(masks: _Masks) -> set[int]:
+    """Values beside numbers of objects that are none: in many pieces, or in most of the masks."""
+    void = {value for value in _doubtful(masks) if value != VOID}
+    holding = [survey for survey in masks.surveys if VOID in survey.values]
+    if not holding or max(masks.present) not in {VOID, *void}:
+        return void
+    pieces = [s.pieces.regions.get(VOID, 1) for s in holding if s.pieces is not None]
+    counted = all(set(range(1, VOID)) <= set(survey.values) for survey in holding)
+    if counted or (len(holding) == 1 and max(pieces, default=1) == 1):
+        return void
+    if 2 * len(holding) > len(masks.surveys) or max(pieces, default=1) > 1:
+        return void | {VOID}
+    raise UnclearMasksError(
+        "The values number objects, and 255 can be the number of one or 'void' (not to be "
+        f"counted). Say {_INSTANCES} --void 255 if it is void, or {_INSTANCES} if not."
+    )
+
+
+def _read_codes(masks: _Masks, verdict: Verdict) -> ClassScheme:
+    """Read indices 0, 1, 2, ... or any few grey values: one class each, in ascending order."""
+    present = masks.present
+    void = find_void(masks.surveys, present)
+    if isinstance(void, Readings):
+        if verdict is Verdict.UNDECIDED:
+            raise _refuse_undecided(masks, void.pairs[0])
+        raise _refuse_readings(void, masks)
+    codes = [value for value in present if value not in void]
+    contiguous = codes == list(range(len(codes)))
+    if len(codes) > (VOID if contiguous else _CODES):
+        raise UnclearMasksError(_describe_many(codes))
+    pairs = name_codes(codes) | _name_void(masks.ignored | void)
+    if verdict is Verdict.UNDECIDED:
+        raise _refuse_undecided(masks, pairs)
+    if len(codes) == 2 and codes[0] == 0:
+        kind = "binary"
+    else:
+        kind = "class indices" if are_indices(codes) else "one class per value"
+    reason = f"{len(codes)} mask values read as {kind}"
+    if void:
+        listed = " and ".join(map(str, sorted(void)))
+        reason += f" ({listed} beside indices is void by convention)"
+    return create_named_scheme(pairs, reason)
+
+
+def _describe_many(codes: Sequence[int]) -> str:
+    """Refuse values that are too many for codes; those of 8 bits are a picture's."""
+    advice = "Are these the masks? Save them with one value per class, without lossy compression"
+    if codes[-1] > VOID:
+        advice = (
+            f"If every value but 0 is foreground all the same, say {_INSTANCES}; else save the "
+            "masks again with one value per class"
         )
-    order = sorted(counts.keys() - ignored, key=lambda value: (value != 0, -counts[value]))
-    keys = [format_value(value, colors=True) for value in order]
-    names = [BINARY_NAMES[0] if key == "#000000" else key for key in keys]
-    if len(keys) == 2 and keys[0] == "#000000":
-        names = list(BINARY_NAMES)
-    void = {format_value(value, colors=True): VOID_NAME for value in sorted(ignored)}
-    pairs = dict(zip(keys, names, strict=True)) | void
-    return create_named_scheme(pairs, f"{len(keys)} colours, one class each")
+    return (
+        f"The masks hold {len(codes)} different values ({codes[0]} to {codes[-1]}), which are "
+        "neither class indices nor codes of a few classes nor instances (values that are one "
+        f"connected region each). {advice}."
+    )
 
 
-def _name_void(ignored: set[int]) -> dict[str, str]:
+def _refuse_undecided(masks: _Masks, pairs: dict[str, str]) -> UnclearMasksError:
+    """Refuse values that can number objects or name classes."""
+    present = [value for value in masks.present if value]
+    return UnclearMasksError(
+        f"The {len(present)} values of the masks ({present[0]} to {present[-1]}) lie in one piece "
+        "each, so that they can number objects or name classes. Say "
+        f"{_INSTANCES} if they number objects, or {spell_classes(pairs)} if they name classes."
+    )
+
+
+def _refuse_readings(readings: Readings, masks: _Masks) -> UnclearMasksError:
+    """Refuse values with several meanings, and give each as an option."""
+    ignored = _name_void(masks.ignored)
+    options = [spell_classes(pairs | ignored) for pairs in readings.pairs]
+    return UnclearMasksError(
+        f"The masks can be read in {'two' if len(options) == 2 else 'several'} ways: "
+        f"{readings.question}. Say {', or '.join(options)}."
+    )
+
+
+def _name_void(ignored: Iterable[int]) -> dict[str, str]:
     """Pairs that ignore values."""
     return {str(value): VOID_NAME for value in sorted(ignored)}
-
-
-def _are_instances(
-    surveys: Sequence[MaskValues], masks: Sequence[MaskOfImage], *, ignored: set[int]
-) -> bool:
-    """Whether the values number objects: they look like numbers, and each is one connected region.
-
-    Classes can be in one piece too (organs, a cell and its nucleus), so the values must also look
-    counted, see `_look_counted`.
-    """
-    if not _look_counted([set(survey.values) - ignored - {0} for survey in surveys]):
-        return False
-    values = blobs = 0
-    for reader, header in (masks[i] for i in _spread(len(masks), _BLOB_MASKS)):
-        try:
-            found = _count_blobs(reader.read(header)[:, 0], ignored)
-        except PixelwiseError:
-            continue
-        values, blobs = values + found[0], blobs + found[1]
-    return blobs > 0 and values / blobs >= _ONE_BLOB
-
-
-def _look_counted(own: Sequence[set[int]]) -> bool:
-    """Whether the values of each mask look like numbers of its own objects.
-
-    One mask has many of them, or they go beyond 255, or each mask counts 1, 2, 3, ... without a
-    gap but not equally far.
-    """
-    largest = max(max(values, default=0) for values in own)
-    if largest > VOID or max(map(len, own)) > _FEW:
-        return True
-    dense = all(len(values) == max(values, default=0) for values in own)
-    return dense and largest > 2 and any(values != own[0] for values in own)
-
-
-def _count_blobs(labels: Array, ignored: set[int]) -> tuple[int, int]:
-    """Values other than 0 in (N, Y, X) labels, and connected regions of equal value."""
-    from skimage.measure import label
-
-    integers = require_integers(labels)
-    integers = np.where(np.isin(integers, list(ignored)), 0, integers)
-    values = len(set(_find_values(integers)) - {0})
-    blobs = label(integers, background=0, connectivity=integers.ndim)
-    return values, int(blobs.max())

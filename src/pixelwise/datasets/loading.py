@@ -20,6 +20,7 @@ from pixelwise.datasets.palettes import decide_reading, iter_palette_masks
 from pixelwise.datasets.problems import Kind, Problem, merge_notes
 from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
 from pixelwise.datasets.sample import Sample
+from pixelwise.datasets.surveys import UnclearMasksError
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
 from pixelwise.images.source import Palette
 
@@ -173,6 +174,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
     checked = [c for c in checked if str(c.entry.image.path) not in unfit]
     checked, reading_problems = _settle_reading(config, listing, checked)
     scheme, scheme_problems = _settle_scheme(config, found, listing=listing, checked=checked)
+    class_map = replace(scheme.class_map, names=tuple(item.name for item in scheme.classes))
     samples = [
         Sample(
             name=c.entry.name,
@@ -181,7 +183,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
             image=c.entry.image,
             mask=c.entry.mask,
             header=c.header,
-            class_map=scheme.class_map,
+            class_map=class_map,
             channels=channels,
             resize=config.resize,
         )
@@ -197,6 +199,8 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
         in_channels=channels,
         dtypes=tuple(sorted({c.header.dtype for c in checked})),
         background=scheme.background,
+        seen=scheme.seen,
+        unclear=scheme.unclear,
         problems=(
             *listing.problems,
             *problems,
@@ -332,4 +336,9 @@ def _settle_scheme(
         return infer_scheme(masks, void=config.void, sparse=config.sparse)
     except DataError as error:
         problem = Problem("values", str(config.path), str(error), fatal=True)
-        return create_instance_scheme("the masks were not understood"), [problem]
+        scheme = create_instance_scheme("the masks were not understood")
+        scheme = replace(scheme, unclear=str(error))
+        if not isinstance(error, UnclearMasksError):
+            return scheme, [problem]
+        class_map = replace(scheme.class_map, colors=error.colors)
+        return replace(scheme, class_map=class_map, seen=error.seen), [problem]

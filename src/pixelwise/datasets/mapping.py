@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.classes import VOID, SegmentationClass, create_classes
+from pixelwise.classes import VOID, MaskValues, SegmentationClass, create_classes
 from pixelwise.config import DataConfig
+from pixelwise.datasets.wording import spell_classes, spell_pairs
 from pixelwise.errors import ConfigError, DataError
 
 Array = npt.NDArray[Any]
 
 VOID_NAME: Final = "void"
 BINARY_NAMES: Final = ("background", "foreground")
+BACKGROUND_NAMES: Final = frozenset(("background", "_background_", "bg"))
+"""What a class is called, in lower case, that is no foreground, whatever its value."""
 _UNKNOWN: Final = -1
 _TABLE_LIMIT: Final = 1 << 17
 _SHOWN: Final = 8
+_RANGE: Final = re.compile(r"(\d+)-(\d+)")
+_LONGEST_RANGE: Final = 1 << 16
 
 
 class MaskValueError(DataError):
@@ -38,11 +44,23 @@ class ClassMap:
         Class index (or `VOID`) of every other value; None refuses other values.
     colors : bool
         Raw values are colours of RGB masks.
+    names : tuple of str
+        What the classes are called, for messages.
     """
 
     table: tuple[tuple[int, int], ...]
     rest: int | None = None
     colors: bool = False
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def from_values(cls, values: MaskValues, names: tuple[str, ...]) -> ClassMap:
+        """Make the map that a model's card has kept."""
+        return cls(values.table, values.rest, values.colors, names)
+
+    def to_values(self) -> MaskValues:
+        """Give what a model's card keeps of the map."""
+        return MaskValues(table=self.table, rest=self.rest, colors=self.colors)
 
     def apply(self, raw: Array) -> npt.NDArray[np.uint8]:
         """Translate mask values into class indices.
@@ -50,7 +68,8 @@ class ClassMap:
         Parameters
         ----------
         raw : ndarray, (N, C, Y, X)
-            Mask values as stored: C = 1, or 3 for colours (or for grey stored as RGB).
+            Mask values as stored: C = 1, or 3 for colours (or for grey stored as RGB). Where every
+            value but the named ones is one class, as in instance masks, 3 channels are colours.
 
         Returns
         -------
@@ -62,7 +81,7 @@ class ClassMap:
         MaskValueError
             A value that stands for nothing; the message names values and pixel counts.
         """
-        values = pack_colors(raw) if self.colors else require_integers(_take_grey(raw))
+        values = self._take_values(raw)
         if values.dtype == np.uint8:
             return self._translate(values)
         low, high = int(values.min()), int(values.max())
@@ -73,6 +92,17 @@ class ClassMap:
         if self.rest is None:
             self._refuse(values[found == _UNKNOWN])
         return found.astype(np.uint8)
+
+    def _take_values(self, raw: Array) -> Array:
+        """One value per pixel, (N, Y, X)."""
+        if self.colors:
+            return pack_colors(raw)
+        takes_colors = self.rest not in (None, VOID)
+        if takes_colors and not is_grey(raw):
+            # A colour is an object, whatever its depth; black is what 0 is.
+            marked: Array = np.asarray(raw.any(axis=1))
+            return pack_colors(raw) if raw.dtype == np.uint8 else marked
+        return require_integers(_take_grey(raw))
 
     def _translate(self, values: Array) -> npt.NDArray[np.uint8]:
         """Look up 8-bit values as bytes, which is ten times as fast as an index array."""
@@ -86,7 +116,7 @@ class ClassMap:
     def _refuse(self, unknown: Array) -> None:
         """Raise if there are any values that stand for nothing."""
         if unknown.size:
-            raise MaskValueError(_describe_unknown(unknown, self.colors))
+            raise MaskValueError(_describe_unknown(unknown, self))
 
     def _create_table(self, low: int, high: int) -> npt.NDArray[np.int16]:
         """Class of every value from `low` to `high`."""
@@ -111,13 +141,22 @@ class ClassMap:
 class ClassScheme:
     """Classes, the map that leads to them, and how that was understood, in words.
 
-    `background` is the class that does not count as foreground, if there is one.
+    Attributes
+    ----------
+    background : int or None
+        The class that does not count as foreground, if there is one.
+    seen : tuple of int or None
+        Values that the masks were seen to hold, where they were asked.
+    unclear : str
+        Why the masks were not understood; empty if they were.
     """
 
     classes: tuple[SegmentationClass, ...]
     class_map: ClassMap
     words: str
     background: int | None = 0
+    seen: tuple[int, ...] | None = None
+    unclear: str = ""
 
     def ignore(self, values: Iterable[float]) -> ClassScheme:
         """Return the scheme with more values read as void."""
@@ -131,10 +170,7 @@ class ClassScheme:
 
     def for_sparse(self) -> ClassScheme:
         """Return the scheme of sparse annotation, whose background is the class of that name."""
-        names = [item.name.lower() for item in self.classes]
-        return replace(
-            self, background=names.index("background") if "background" in names else None
-        )
+        return replace(self, background=find_background([item.name for item in self.classes]))
 
 
 def create_scheme(config: DataConfig) -> ClassScheme | None:
@@ -188,22 +224,58 @@ def create_named_scheme(
     """
     by_color = {key.startswith("#") for key in pairs}
     if len(by_color) > 1:
-        raise ConfigError(f"classes mix colours and numbers: {', '.join(pairs)}. Use one kind.")
-    names = list(dict.fromkeys(name for name in pairs.values() if name != VOID_NAME))
+        raise ConfigError(
+            f"classes mix colours and numbers: {', '.join(pairs)}. Use one kind: numbers for masks "
+            "with one value per pixel, colours for RGB masks."
+        )
+    names = tuple(dict.fromkeys(name for name in pairs.values() if name != VOID_NAME))
     index = {name: number for number, name in enumerate(names)} | {VOID_NAME: VOID}
-    table = tuple((parse_value(key), index[name]) for key, name in pairs.items())
+    table = tuple((value, index[name]) for k, name in pairs.items() for value in parse_values(k))
+    require_one_meaning(table, names)
     if colors is None and by_color == {True}:
         colors = {name: key for key, name in reversed(list(pairs.items()))}
-    classes = create_classes(names, [colors[name] for name in names] if colors else None)
+    zero = dict(table).get(0, VOID)
+    background = find_background(names, zero=None if zero == VOID else zero)
+    shown = [colors[name] for name in names] if colors else None
+    classes = create_classes(names, shown, background=background)
     spelled = ", ".join(k if n.endswith(k) else f"{k} = {n}" for k, n in pairs.items())
-    return ClassScheme(classes, ClassMap(table, colors=by_color == {True}), f"{reason}: {spelled}")
+    class_map = ClassMap(table, colors=by_color == {True}, names=names)
+    return ClassScheme(classes, class_map, f"{reason}: {spelled}", background)
+
+
+def find_background(names: Sequence[str], zero: int | None = None) -> int | None:
+    """Index of the class that is no foreground: the one called so, or that of value 0 (black).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all classes.
+    zero : int, optional
+        Class of the value 0, where it has one and may say so.
+    """
+    called = [number for number, name in enumerate(names) if name.lower() in BACKGROUND_NAMES]
+    return called[0] if called else zero
+
+
+def require_one_meaning(table: Iterable[tuple[int, int]], names: Sequence[str]) -> None:
+    """Raise `ConfigError` if a value, alone or in a range, stands for two classes."""
+    known: dict[int, int] = {}
+    for value, index in table:
+        if known.setdefault(value, index) != index:
+            first, second = (
+                VOID_NAME if number == VOID else names[number] for number in (known[value], index)
+            )
+            raise ConfigError(
+                f"classes give the value {value} two meanings, {first!r} and {second!r}: "
+                "leave out one of them."
+            )
 
 
 def create_instance_scheme(reason: str, name: str = "object") -> ClassScheme:
     """Scheme of instance labels and merged masks: 0 is background, every other value one class."""
     return ClassScheme(
         create_classes(["background", name]),
-        ClassMap(((0, 0),), rest=1),
+        ClassMap(((0, 0),), rest=1, names=("background", name)),
         f"{reason}: 0 = background, all other values = {name}",
     )
 
@@ -224,6 +296,25 @@ def parse_value(text: str) -> int:
     except (ValueError, OverflowError):
         pass
     raise ConfigError(f"A mask value must be a whole number or a colour #rrggbb, got {text!r}.")
+
+
+def parse_values(text: str) -> Sequence[int]:
+    """Read a mask value as `parse_value` does, or a range of them: ``0-127``.
+
+    Raises
+    ------
+    ConfigError
+        The text is neither, or the range is empty or has more than 65,536 values.
+    """
+    if not (found := _RANGE.fullmatch(text)):
+        return (parse_value(text),)
+    first, last = map(int, found.groups())
+    if not 0 <= last - first < _LONGEST_RANGE:
+        raise ConfigError(
+            f"A range of mask values runs from the lower to the higher one, over at most "
+            f"{_LONGEST_RANGE:,} values, e.g. 0-127; got {text!r}."
+        )
+    return range(first, last + 1)
 
 
 def pack_colors(raw: Array) -> npt.NDArray[np.int64]:
@@ -252,13 +343,15 @@ def is_grey(raw: Array) -> bool:
 
 
 def require_integers(values: Array) -> Array:
-    """Return mask values as integers.
+    """Return mask values as integers; 64-bit ones as signed, so that all bits set is -1.
 
     Raises
     ------
     DataError
         Values with a fraction, or NaN.
     """
+    if values.dtype == np.uint64:
+        return values.astype(np.int64)
     if values.dtype.kind in "uib":
         return values
     whole = np.isfinite(values) & (values == np.round(values))
@@ -266,7 +359,8 @@ def require_integers(values: Array) -> Array:
         wrong = values[~whole]
         raise MaskValueError(
             f"{wrong.size} pixels of the mask hold {values.dtype} values that are no whole "
-            f"numbers, e.g. {wrong.flat[0]}; save the mask with integer class values."
+            f"numbers, e.g. {wrong.flat[0]}; save the mask with integer class values, in Python "
+            "e.g. (mask > 0.5).astype('uint8')."
         )
     return values.astype(np.int64)
 
@@ -279,21 +373,33 @@ def format_value(value: int, colors: bool) -> str:
 def _take_grey(raw: Array) -> Array:
     """Values (N, Y, X) of a mask with one value per pixel."""
     if not is_grey(raw):
+        advice = spell_classes(_name_some_colors(raw)) if raw.dtype == np.uint8 else "#rrggbb=name"
         raise MaskValueError(
             f"The mask has {raw.shape[1]} channels that differ, but the classes are given by "
-            "single values; give them by colour ('#rrggbb=name') or save the mask as grey."
+            f"single values; give them by colour, e.g. {advice}, or save the mask as grey."
         )
     return raw[:, 0]
 
 
-def _describe_unknown(wrong: Array, colors: bool) -> str:
+def _name_some_colors(raw: Array) -> dict[str, str]:
+    """Pairs of the first colours of a mask and names to be replaced."""
+    found = np.unique(pack_colors(raw))[:_SHOWN].tolist()
+    return {
+        format_value(value, colors=True): f"name {number}" if value else BINARY_NAMES[0]
+        for number, value in enumerate(found, 1)
+    }
+
+
+def _describe_unknown(wrong: Array, known: ClassMap) -> str:
     """Name unknown values, most frequent first, with their pixel counts and the way out."""
     values, counts = np.unique(wrong, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    shown = [f"{format_value(int(values[i]), colors)} ({counts[i]} pixels)" for i in order[:_SHOWN]]
+    written = [format_value(int(values[i]), known.colors) for i in order]
+    shown = [f"{written[n]} ({counts[i]} pixels)" for n, i in enumerate(order[:_SHOWN])]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    first = format_value(int(values[order[0]]), colors)
+    listed = spell_pairs(known.table, known.names, colors=known.colors)
+    advice = spell_classes(listed | dict.fromkeys(written[:_SHOWN], VOID_NAME))
     return (
         f"The mask holds values that stand for no class: {', '.join(shown)}{more}. "
-        f"Give them a name (classes: {first}=name), or ignore them (classes: {first}=void)."
+        f"Ignore them: {advice}; or give each of them a class's name there."
     )

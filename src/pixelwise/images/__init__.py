@@ -8,9 +8,8 @@ from pixelwise.images.formats import (
     IMAGE_SUFFIXES,
     find_format,
     is_zarr,
-    iter_image_files,
-    iter_unread_files,
 )
+from pixelwise.images.listing import iter_image_files, list_left_out
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
@@ -48,7 +47,7 @@ __all__ = [
     "is_ome_tiff",
     "is_zarr",
     "iter_image_files",
-    "iter_unread_files",
+    "list_left_out",
     "name_image",
     "open_image",
     "read_image",

@@ -7,7 +7,7 @@ be read without the rest), and one entry in `FORMATS`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -173,7 +173,6 @@ FORMATS: Final = (
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
-_SHARED: Final = {suffix: item for item in FORMATS for suffix in item.shared_suffixes}
 _ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
 READABLE: Final = (
     "PNG, JPEG, BMP, WebP, GIF, PPM, PGM, PBM, JPEG 2000, TIFF, OME-TIFF, OME-Zarr, Zarr, .npy, "
@@ -252,47 +251,6 @@ def _describe(mark: bytes) -> str:
         return "is a web page, perhaps that of a failed download"
     is_text = all(byte > 31 or byte in b"\t\n\r\x0c" for byte in mark) and b"\x7f" not in mark
     return f"is text and starts with {mark[:12]!r}" if is_text else f"starts with {mark[:12]!r}"
-
-
-def iter_image_files(folder: Path) -> Iterator[Path]:
-    """Image files directly in `folder`, sorted by name; hidden and other files are left out.
-
-    A folder named ``.zarr`` is one image.
-
-    Raises
-    ------
-    ReadError
-        The folder is missing or cannot be listed.
-    """
-    return (entry for entry in _list_folder(folder) if is_zarr(entry) or _is_image_file(entry))
-
-
-def iter_unread_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files directly in `folder` that hold images in a format that is not read, and its name.
-
-    Errors as in `iter_image_files`.
-    """
-    for entry in _list_folder(folder):
-        item = find_foreign(entry)
-        if item is not None and entry.is_file() and not _is_image_file(entry):
-            yield entry, item.name
-
-
-def _list_folder(folder: Path) -> list[Path]:
-    """Entries of a folder, sorted by name, without hidden ones."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
-    return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def _is_image_file(path: Path) -> bool:
-    """Whether a file is called like an image, or is one under a name that others have too."""
-    if path.name.lower().endswith(tuple(IMAGE_SUFFIXES)):
-        return path.is_file()
-    item = _SHARED.get(path.suffix.lower())
-    return item is not None and path.is_file() and item.matches(_read_mark(path))
 
 
 def is_zarr(path: Path) -> bool:

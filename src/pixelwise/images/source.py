@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -166,6 +166,8 @@ class ImageFile:
         What the file says of the size and place of its pixels.
     notes : tuple of str
         What was understood or left out, as far as the header shows it; `decode` may add to them.
+    heard : list of str
+        What `decode` has added, once it was called.
     """
 
     path: Path
@@ -180,6 +182,7 @@ class ImageFile:
     region_opener: RegionOpener | None = None
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
+    heard: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def read(self) -> Array:
         """Decode all pixels: an array of `shape` and `dtype`.
@@ -197,6 +200,7 @@ class ImageFile:
         """Decode all pixels, with axes and notes; errors as in `read`."""
         require_budget(self.path, self.shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
         pixels, notes = self.decoder(self.path, self.palette)
+        self.heard[:] = notes
         if pixels.shape != self.view.stored:
             raise ReadError(
                 f"{self.path} is damaged: its header says shape {self.view.stored}, "

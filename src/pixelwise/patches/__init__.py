@@ -9,9 +9,17 @@ from pixelwise.patches.folder import (
     iter_make_patches,
     make_patches,
 )
-from pixelwise.patches.windows import Window, iter_windows, require_fit, window_origins
+from pixelwise.patches.windows import (
+    TRAINED_PATCH,
+    Window,
+    iter_windows,
+    require_all_fit,
+    require_fit,
+    window_origins,
+)
 
 __all__ = [
+    "TRAINED_PATCH",
     "PatchFolder",
     "SourcePatches",
     "Window",
@@ -19,6 +27,7 @@ __all__ = [
     "iter_make_patches",
     "iter_windows",
     "make_patches",
+    "require_all_fit",
     "require_fit",
     "window_origins",
 ]

@@ -21,7 +21,7 @@ from pixelwise.config import PatchConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.datasets.layouts.patches import INDEX_NAME, PatchAxes, PatchIndex, PatchSource
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.patches.windows import Window, iter_windows, require_fit
+from pixelwise.patches.windows import Window, iter_windows, require_all_fit
 
 Array = npt.NDArray[Any]
 Cut = tuple[int, int, Window]
@@ -133,8 +133,7 @@ def iter_make_patches(
     Closing the iterator early leaves nothing behind. Parameters and errors as in `make_patches`.
     """
     config = PatchConfig.create(**windows)
-    for sample in data.samples:
-        require_fit(sample.shape[2:], config.size, name=str(sample.image_path))
+    require_all_fit(((str(s.image_path), s.shape[2:]) for s in data.samples), config.size)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
     pool = ThreadPoolExecutor(workers or (os.cpu_count() or 1) + 2)
@@ -158,8 +157,7 @@ def count_patches(data: Dataset, **windows: Any) -> tuple[SourcePatches, ...]:
     Parameters and errors as in `make_patches`.
     """
     config = PatchConfig.create(**windows)
-    for sample in data.samples:
-        require_fit(sample.shape[2:], config.size, name=str(sample.image_path))
+    require_all_fit(((str(s.image_path), s.shape[2:]) for s in data.samples), config.size)
     cutter = _Cutter(Path(), config, data)
     with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
         return tuple(pool.map(cutter.count_source, data.samples))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pixelwise.config import Edge, PatchConfig
 from pixelwise.errors import ConfigError, DataError
+
+TRAINED_PATCH: Final = 32
+"""Least side in pixels that a network is trained on."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,31 @@ def require_fit(
     DataError
         The message names the image, both sizes, and what to do.
     """
-    if size[0] > shape_yx[0] or size[1] > shape_yx[1]:
-        raise DataError(
-            f"Patches of {size[0]} x {size[1]} pixels are larger than {name}, which has "
-            f"{shape_yx[0]} x {shape_yx[1]} (height x width): take smaller patches "
-            f"(--size {min(*shape_yx, *size)}) or larger images (--resize)."
-        )
+    require_all_fit([(name, shape_yx)], size)
+
+
+def require_all_fit(
+    images: Iterable[tuple[str, tuple[int, int]]], size: tuple[int, int], *, least: int = 1
+) -> None:
+    """Raise if a patch of `size` is larger than one of the images, given by name and shape.
+
+    Patches with sides under `least` pixels are not advised.
+
+    Raises
+    ------
+    DataError
+        The message names the smallest image, and the patch size that fits all of them.
+    """
+    shapes = dict(images)
+    small = {n: s for n, s in shapes.items() if size[0] > s[0] or size[1] > s[1]}
+    if not small:
+        return
+    name, shape = min(small.items(), key=lambda item: min(item[1]))
+    fitting = min(min(shape), *size)
+    others = f", and {len(small) - 1} more images are too small" if len(small) > 1 else ""
+    smaller = f"smaller patches (--size {fitting}) or " if fitting >= least else ""
+    raise DataError(
+        f"Patches of {size[0]} x {size[1]} pixels are larger than {name}, which has {shape[0]} x "
+        f"{shape[1]} (height x width){others}: take {smaller}larger images (--resize "
+        f"{size[0]}x{size[1]})."
+    )

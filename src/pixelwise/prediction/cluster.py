@@ -120,7 +120,8 @@ def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Ta
     runs = {plane: list(part.missing(plane)) for plane in range(planes)}
     # In the number format of this process, so that the labels are those that it would give.
     precision = predictor.tiles.compute.precision
-    settings = predictor.config.model_copy(update={"precision": precision})
+    # The model that is put there is scaled already.
+    settings = predictor.config.model_copy(update={"precision": precision, "white": None})
     known = {} if whole else _measure(predictor, source, [plane for plane in runs if runs[plane]])
     return [
         _Task(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,20 @@ import numpy as np
 
 from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
-from pixelwise.datasets import Dataset, Sample
+from pixelwise.datasets import Dataset, KnownClasses, Sample, match_classes
 from pixelwise.errors import DataError
 from pixelwise.images import write_tiff
 from pixelwise.models.files import Model
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.scores import Scores, count_confusion, create_scores
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one image, and what is to know about it."""
+
+    scores: Scores
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,16 +37,20 @@ class Evaluation:
         Of one confusion matrix over all pixels of all images.
     images : dict of str to Scores
         Of each image.
+    notes : tuple of str
+        What is to know about the data set and its images.
     """
 
     total: Scores
     images: dict[str, Scores]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {
             "total": self.total.to_dict(),
             "images": {name: scores.to_dict() for name, scores in self.images.items()},
+            "notes": list(self.notes),
         }
 
 
@@ -49,7 +61,7 @@ def evaluate(model: Model | str | Path, data: Dataset, **settings: Any) -> Evalu
     ----------
     model : Model or path
     data : Dataset
-        With the model's classes, in the model's order.
+        With no class that the model does not have; in any order, see `match_classes`.
     **settings
         Fields of `PredictConfig`.
 
@@ -59,22 +71,37 @@ def evaluate(model: Model | str | Path, data: Dataset, **settings: Any) -> Evalu
         Classes or channels of data and model differ, or an image cannot be read.
     """
     predictor = Predictor(model, PredictConfig.create(**settings))
-    return sum_evaluation(predictor, dict(iter_evaluate(predictor, data)))
+    data = match_model(predictor.model, data).require_sound()
+    images = dict(iter_evaluate(predictor, data))
+    return sum_evaluation(predictor, images, notes=map(str, data.problems))
+
+
+def match_model(model: Model, data: Dataset) -> Dataset:
+    """Return the data set with the model's classes, in the model's order.
+
+    Raises
+    ------
+    DataError
+        The data set holds a class that the model does not have.
+    """
+    card = model.card
+    known = KnownClasses(card.classes, card.background, card.mask_values)
+    return match_classes(data, known)
 
 
 def iter_evaluate(
     predictor: Predictor, data: Dataset, *, labels: Path | None = None
-) -> Iterator[tuple[str, Scores]]:
+) -> Iterator[tuple[str, Scored]]:
     """Evaluate image by image: name and scores of each, as they are ready.
 
     Parameters
     ----------
     predictor : Predictor
     data : Dataset
+        With the model's classes, as `match_model` gives it.
     labels : Path, optional
         Folder to keep the predicted labels in, as NAME_labels.tif, (N, Y, X).
     """
-    _require_same_classes(predictor.model, data)
     if not data.samples:
         raise DataError(
             f"There is no image to evaluate in {data.root}: a split that was drawn at random is "
@@ -84,20 +111,36 @@ def iter_evaluate(
         yield sample.name, _evaluate_sample(predictor, sample, labels)
 
 
-def sum_evaluation(predictor: Predictor, images: dict[str, Scores]) -> Evaluation:
-    """Sum the confusion matrices of all images."""
+def sum_evaluation(
+    predictor: Predictor, images: dict[str, Scored], *, notes: Iterable[str] = ()
+) -> Evaluation:
+    """Sum the confusion matrices of all images; notes on the data set come before theirs."""
     card = predictor.model.card
     matrix = np.zeros((len(card.classes), len(card.classes)), np.int64)
-    for scores in images.values():
-        matrix += scores.matrix
+    heard: dict[str, list[str]] = {}
+    for name, scored in images.items():
+        matrix += scored.scores.matrix
+        for text in scored.notes:
+            heard.setdefault(text, []).append(name)
     total = create_scores(matrix, card.class_names, background=card.background)
-    return Evaluation(total, images)
+    found = (f"{_name_some(names)}: {text}" for text, names in heard.items())
+    scores = {name: scored.scores for name, scored in images.items()}
+    return Evaluation(total, scores, (*notes, *found))
 
 
-def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) -> Scores:
+def _name_some(names: Sequence[str]) -> str:
+    """Name an image, or say how many share a note."""
+    return names[0] if len(names) == 1 else f"{len(names)} images, e.g. {names[0]}"
+
+
+def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) -> Scored:
     """Scores of one image, all its planes together; its labels are kept in `folder`."""
     names = predictor.model.card.class_names
-    result = predictor.predict_planes(sample.read_image())
+    planes, notes = sample.read_image_and_notes()
+    try:
+        result = predictor.predict_planes(planes)
+    except DataError as error:
+        raise type(error)(f"{sample.image_path}: {error}") from error
     labels = result.argmax(axis=1) if predictor.config.probabilities else result
     truth = sample.read_mask()
     if truth[truth != VOID].size and truth[truth != VOID].max() >= len(names):
@@ -107,16 +150,5 @@ def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tiff(path, labels.astype(np.uint8), axes="ZYX")
     matrix = count_confusion(truth, labels, len(names))
-    return create_scores(matrix, names, background=predictor.model.card.background)
-
-
-def _require_same_classes(model: Model, data: Dataset) -> None:
-    """Refuse to compare classes that mean different things."""
-    wanted = model.card.class_names
-    found = tuple(item.name for item in data.classes)
-    if wanted != found:
-        raise DataError(
-            f"The model has {len(wanted)} classes ({', '.join(wanted)}), the data set {len(found)} "
-            f"({', '.join(found)}): expected the same names in the same order. Say what the mask "
-            f"values mean, e.g. --classes 0={wanted[0]},255={wanted[1]}."
-        )
+    scores = create_scores(matrix, names, background=predictor.model.card.background)
+    return Scored(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))

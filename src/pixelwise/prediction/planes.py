@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pixelwise.axes import planes_shape, to_planes
 from pixelwise.cards import Card
 from pixelwise.errors import DataError
-from pixelwise.images import ImageSource, RegionReader
+from pixelwise.images import ImageFile, ImageSource, RegionReader
+from pixelwise.prediction.inputs import describe_darkness
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +40,8 @@ class Planes:
         self.shape = shape_planes(source, card)
         self._repeats = self.shape[1] // self._sizes.get("C", 1)
         self._read = read
+        self._source, self._card = source, card
+        self._largest = 0.0
         self._thread = ThreadPoolExecutor(1, "pixelwise reader")
         self._blocks: dict[tuple[int, int], Future[Array]] = {}
 
@@ -80,6 +83,13 @@ class Planes:
         found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return np.repeat(found, self._repeats, axis=0) if self._repeats > 1 else found
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the decoding noted, and what the rows that were read show."""
+        heard = self._source.heard if isinstance(self._source, ImageFile) else ()
+        dark = describe_darkness(self._card, self._source.dtype, self._largest)
+        return (*heard, *(() if dark is None else (dark,)))
+
     def close(self) -> None:
         """End the thread that reads ahead."""
         self._thread.shutdown(cancel_futures=True)
@@ -93,6 +103,7 @@ class Planes:
         region = tuple(parts.get(letter, slice(0, self._sizes[letter])) for letter in self._axes)
         plane: Array = to_planes(self._read(region), self._axes)[0]
         _require_finite(plane)
+        self._largest = max(self._largest, float(plane.max(initial=0)))
         return plane
 
 

@@ -22,7 +22,7 @@ from pixelwise.errors import (
     explain_memory_error,
     is_memory_error,
 )
-from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import (
     SUFFIXES,
     ImageArray,
@@ -32,6 +32,7 @@ from pixelwise.images import (
     find_file,
     is_zarr,
     iter_image_files,
+    list_left_out,
     name_image,
     open_image,
 )
@@ -42,7 +43,10 @@ from pixelwise.prediction.stream import Filler, iter_predict_file, name_table
 
 Array = npt.NDArray[Any]
 
+PredictEvent = FilesLeftOut | ImageProgressed | ImagePredicted | ImageFailed
+
 _SECONDS_BETWEEN_EVENTS = 0.5
+_NAMES = 20
 _SUFFIXES = ("labels", "instances", "probabilities")
 
 
@@ -115,13 +119,24 @@ def predict(
     if out is None:
         if predictor.config.table:
             raise ConfigError("A table of objects is a file: name a file for the labels with out.")
-        return predictor.predict_source(source).array
-    gaps = describe_gaps(source) if isinstance(source, ImageFile) else None
-    if gaps is not None:
-        warnings.warn(f"{image}: {gaps}.", stacklevel=2)
-    for _ in iter_predict_file(predictor, source, Path(out)):
-        pass
-    return Path(out)
+        result: Array | Path = predictor.predict_source(source).array
+    else:
+        result = Path(out)
+        for _ in iter_predict_file(predictor, source, result):
+            pass
+    if notes := list_notes(predictor, source):
+        shown = image if isinstance(source, ImageFile) else "The image"
+        warnings.warn(f"{shown}: {'; '.join(notes)}.", stacklevel=2)
+    return result
+
+
+def list_notes(predictor: Predictor, source: ImageSource) -> tuple[str, ...]:
+    """List what is to know about an image that was just predicted: how it was read, its gaps."""
+    notes: tuple[str, ...] = ()
+    if isinstance(source, ImageFile):
+        gaps = describe_gaps(source)
+        notes = (*source.notes, *(() if gaps is None else (gaps,)))
+    return tuple(dict.fromkeys((*notes, *predictor.heard)))
 
 
 def _open_source(image: Any, axes: str | None) -> ImageSource:
@@ -141,10 +156,11 @@ def iter_predict_files(
     *,
     fill: Filler | None = None,
     skip_existing: bool = False,
-) -> Iterator[ImageProgressed | ImagePredicted | ImageFailed]:
+) -> Iterator[PredictEvent]:
     """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
-    An image that cannot be predicted is reported, and the others go on. What is called like a
+    An image that cannot be predicted is reported, and the others go on. Files of the folders that
+    are not read are reported first. What is called like a
     result in the output folder is no image, unless it is named. `fill` is that of
     `iter_predict_file`; with `skip_existing`, images whose result is there are left out.
 
@@ -166,6 +182,7 @@ def iter_predict_files(
     results = {output.resolve() for output in outputs}
     endings = tuple(f"_{suffix}{end}" for suffix in _SUFFIXES for end in SUFFIXES.values())
     named = {Path(image).resolve() for image in images}
+    yield from _list_left_out(images)
     for source, output in zip(sources, outputs, strict=True):
         is_result = source.parent.resolve() == Path(out).resolve() and source.name.endswith(endings)
         if is_result and source.resolve() not in named:
@@ -209,12 +226,11 @@ def name_outputs(
 
 def _predict_file(
     predictor: Predictor, source: Path, output: Path, *, fill: Filler | None
-) -> Iterator[ImageProgressed | ImagePredicted | ImageFailed]:
+) -> Iterator[PredictEvent]:
     """Predict one file; an error becomes an event."""
     started = said = time.perf_counter()
     try:
         image = open_image(source, axes=predictor.config.axes)
-        gaps = describe_gaps(image)
         for done in iter_predict_file(predictor, image, output, fill=fill):
             if time.perf_counter() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.perf_counter()
@@ -230,7 +246,7 @@ def _predict_file(
         axes=str(image.axes),
         shape=image.shape,
         seconds=time.perf_counter() - started,
-        notes=image.notes if gaps is None else (*image.notes, gaps),
+        notes=list_notes(predictor, image),
     )
 
 
@@ -243,5 +259,33 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
         folder = path.is_dir() and not is_zarr(path)
         sources.extend(iter_image_files(path) if folder else [path])
     if not sources:
-        raise ReadError(f"There is no image in {', '.join(map(str, images))}.")
+        left = [left for path in map(Path, images) if path.is_dir() for left in _find_left(path)]
+        held = "".join(f" {one.folder} holds {_shorten(one.files)} ({one.reason})." for one in left)
+        raise ReadError(f"There is no image in {', '.join(map(str, images))}.{held}")
     return sources
+
+
+def _list_left_out(images: Sequence[str | Path]) -> Iterator[FilesLeftOut]:
+    """Report what the folders among `images` hold that is not predicted."""
+    for path in map(Path, images):
+        if path.is_dir() and not is_zarr(path):
+            yield from _find_left(path)
+
+
+def _find_left(folder: Path) -> Iterator[FilesLeftOut]:
+    """Files of no format that is read, and sub-folders with images, of one folder."""
+    left = list_left_out(folder)
+    files = tuple(path.name for path in left if path.is_file())
+    folders = tuple(f"{path.name}/" for path in left if path.is_dir())
+    if files:
+        yield FilesLeftOut(folder=str(folder), files=files, reason="no format that is read")
+    if folders:
+        reason = "sub-folders, to be named themselves"
+        yield FilesLeftOut(folder=str(folder), files=folders, reason=reason)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    """Write names, the first ones of many."""
+    return ", ".join(names[:_NAMES]) + (
+        f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    )

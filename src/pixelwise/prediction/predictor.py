@@ -25,8 +25,9 @@ from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
 from pixelwise.prediction.bands import Intensities, TilePredictor
+from pixelwise.prediction.inputs import require_intensities, scale_to
 from pixelwise.prediction.objects import LabelArray, clean_plane, find_objects
-from pixelwise.prediction.planes import Planes, reading_planes
+from pixelwise.prediction.planes import Planes, reading_planes, shape_planes
 
 Array = npt.NDArray[Any]
 
@@ -84,15 +85,29 @@ class Predictor:
     model : Model or path
     config : PredictConfig, optional
 
+    Attributes
+    ----------
+    model : Model
+        Its normalisation is for images with the config's white.
+    trained : Card
+        Of the model as it was trained.
+    heard : tuple of str
+        What was noticed about the last image while it was read.
+
     Raises
     ------
+    ConfigError
+        A white is given for a model that normalises each image by itself.
     DataError
         Small objects or holes are asked for, and the model has no background.
     """
 
     def __init__(self, model: Model | str | Path, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
-        self.model = model if isinstance(model, Model) else load_model(model)
+        loaded = model if isinstance(model, Model) else load_model(model)
+        self.trained = loaded.card
+        self.model = scale_to(loaded, self.config.white)
+        self.heard: tuple[str, ...] = ()
         if self.config.cleans and self.model.card.background is None:
             raise DataError(
                 "The model has no background class, so there are no small objects or holes in it: "
@@ -113,11 +128,28 @@ class Predictor:
 
     def _predict(self, source: ImageSource) -> Array:
         """Predict all planes of an image into one array."""
+        self.require_input(source)
         with reading_planes(source, self.model.card) as planes:
             found = np.empty(self.result_shape(planes.shape), self.result_dtype)
             for _ in self.iter_predict_into(planes, found):
                 pass
         return found
+
+    def require_input(self, source: ImageSource) -> None:
+        """Refuse an image that is stored otherwise than the training images.
+
+        Raises
+        ------
+        DataError
+            Other channels, another dtype, or another range of intensities.
+        """
+        self.heard = ()
+        shape_planes(source, self.model.card)
+        require_intensities(source, self.trained, white=self.config.white)
+
+    def hear(self, planes: Planes) -> None:
+        """Keep what was noticed while planes were read."""
+        self.heard = planes.notes
 
     def iter_predict_into(self, planes: Planes, found: Array) -> Iterator[Rows]:
         """Predict planes (N, C, Y, X) into `found`, rows as they are final.
@@ -129,6 +161,7 @@ class Predictor:
             Of `result_shape` and `result_dtype`; a memory map will do.
         """
         height = planes.shape[2]
+        self.hear(planes)
         with keeping_freed_memory():
             for number, plane in enumerate(planes):
                 for part in self.iter_rows(plane):
@@ -139,6 +172,7 @@ class Predictor:
                 if self.config.cleans or self.config.instances:
                     self._finish(LabelArray(found[number], _LABEL_ROWS))
                     yield Rows(number, 0, height, (number + 1) / len(planes))
+        self.hear(planes)
 
     def _finish(self, plane: LabelArray) -> None:
         """Clean and number the labels of a whole plane, in its place."""

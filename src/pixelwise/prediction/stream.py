@@ -78,6 +78,7 @@ def iter_predict_file(
         replaced: the image itself, or a folder that is no Zarr.
     """
     _require_free(source, output)
+    predictor.require_input(source)
     if predictor.row_dtype == np.float16 and is_ome_tiff(output):
         raise ConfigError("OME-TIFF has no float16: take float32 or uint8, or another format.")
     room = predictor.result_shape(shape_planes(source, predictor.model.card))
@@ -118,6 +119,7 @@ def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator
                     writer.add(number, found.y, found.values)
                     yield min(share + size * found.done, 1.0)
                 writer.finish()
+        predictor.hear(planes)
 
 
 class _Writer:

@@ -88,6 +88,12 @@ def find_range(planes: Sequence[Plane]) -> float:
     return max(float(plane.image.max()) for plane in planes) or 1.0
 
 
+def find_extent(planes: Sequence[Plane]) -> tuple[float, float]:
+    """Least and greatest intensity of all planes."""
+    rows = [image for plane in planes for image, _ in plane.iter_rows()]
+    return min(float(image.min()) for image in rows), max(float(image.max()) for image in rows)
+
+
 def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) over all pixels of the planes."""
     images = [image for plane in planes for image, _ in plane.iter_rows()]

@@ -12,7 +12,7 @@ import torch
 
 from pixelwise.architectures import find_architecture
 from pixelwise.cards import Card, TrainingSummary, read_card
-from pixelwise.classes import VOID
+from pixelwise.classes import VOID, MaskValues
 from pixelwise.config import PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.errors import ConfigError, DataError
@@ -21,11 +21,13 @@ from pixelwise.models.files import load_weights
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
 from pixelwise.normalization import Normalization
+from pixelwise.patches import TRAINED_PATCH, require_all_fit
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.intensities import (
     create_normalization,
     find_dtype,
+    find_extent,
     find_range,
     require_one_dtype,
 )
@@ -96,8 +98,11 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
     validation_planes = read_planes(validation.samples, folder=folder)
+    every = [*planes, *validation_planes]
     if normalization.kind == "fixed":
-        require_one_dtype([*planes, *validation_planes], by=normalization.source)
+        require_one_dtype(every, by=normalization.source)
+    shapes = ((plane.name, plane.mask.shape) for plane in every)
+    require_all_fit(shapes, patches.size, least=TRAINED_PATCH)
     _require_judges(config, data, validation_planes)
     train_store = PatchStore(
         planes, patches, normalization, background=data.background, skip_void=True
@@ -243,7 +248,19 @@ def _create_card(
         background=data.background,
         resize=config.data.resize,
         patch_size=size,
+        intensities=find_extent(planes) if normalization.kind == "fixed" else None,
+        mask_values=_find_mask_values(config, data),
     )
+
+
+def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
+    """Tell what mask values stand for, where the user said it or the masks were asked.
+
+    A layout has values of its own, which other folders with these classes need not share.
+    """
+    if data.layout == "patches" or (data.seen is None and config.data.classes == "auto"):
+        return None
+    return data.samples[0].class_map.to_values()
 
 
 def _fingerprint(data: Dataset, **parts: Sequence[Plane]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
 from pixelwise.normalization import Normalization
-from pixelwise.patches.windows import Window, iter_windows, require_fit
+from pixelwise.patches.windows import Window, iter_windows, require_all_fit
 from pixelwise.training.planes import Plane
 from pixelwise.training.transfer import send
 
@@ -92,8 +92,7 @@ class PatchStore:
         self.size = patches.size
         self._least, self._background = patches.min_foreground, background
         self._skip_void = skip_void
-        for plane in planes:
-            require_fit(_shape(plane), patches.size, name=plane.name)
+        require_all_fit(((plane.name, _shape(plane)) for plane in planes), patches.size)
         grids = [list(iter_windows(_shape(plane), patches)) for plane in planes]
         self._shown = [_shown_before(grid) for grid in grids]
         self._shares = [

@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+_MOST_NOTES = 8
 _FIELDS = ["path", "layout"]
 _DETAILS = ["classes", "void", "axes", "resize", "images", "masks", "mask_suffix"]
-_SETTINGS = ["device", "tile", "overlap", "batch_size", "flips", "rotations", "precision"]
+_SETTINGS = ["device", "tile", "overlap", "batch_size", "flips", "rotations", "precision", "white"]
 
 
 class EvaluateWidget(Panel):
@@ -227,7 +228,7 @@ class EvaluateWidget(Panel):
         data = config.model_dump(mode="json", exclude_defaults=True)
         data |= self.settings.create().model_dump(mode="json", exclude_defaults=True)
         path = data.pop("path")
-        labels = self.images.begin(config)
+        labels = self.images.begin(config, Path(self.model.value))
         arguments = ["evaluate", str(self.model.value), path, "--json", "--labels", str(labels)]
         self._job = Job([*arguments, *to_options(data)], self)
         self._set_busy(True)
@@ -248,6 +249,7 @@ class EvaluateWidget(Panel):
         found = json.loads(output)
         total = found["total"]
         self.images.show_scores(found["images"])
+        self.say("\n".join(found["notes"][:_MOST_NOTES]))
         matrix = np.array(total["confusion"], np.int64)
         self._show(create_scores(matrix, list(total["classes"]), background=total["background"]))
 

@@ -61,7 +61,7 @@ class Form(Generic[AnyConfig]):
         self.fields = tuple(fields or schema)
         controls = [_create_control(name, schema[name]) for name in self.fields]
         for control in controls:
-            control.label = _LABELS.get((config.__name__, control.name), control.label)
+            control.label = name_field(config, control.name)
             if isinstance(control, CheckBox):
                 control.text = control.label
         self.container, self.native = lay_out(controls)
@@ -130,6 +130,11 @@ class OptionForm:
         for name, value in options.items():
             control = self.container[name]
             control.value = _option_text(value) if isinstance(control, LineEdit) else value
+
+
+def name_field(config: type[Config], field: str) -> str:
+    """Label of a field, as every form of its config shows it."""
+    return _LABELS.get((config.__name__, field), _label(field))
 
 
 def lay_out(controls: Sequence[ValueWidget[Any]]) -> tuple[Container[Any], QWidget]:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.wording import for_window
 
 if TYPE_CHECKING:
     import napari
@@ -58,7 +59,7 @@ class Panel(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
-        self._note = QLabel()
+        self._note = Text()
         self._note.setWordWrap(True)
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note.hide()
@@ -101,12 +102,12 @@ class Panel(QWidget):
         self._write_note(text, "color: #ff6b6b;")
         self.log = log
         self._log_button.setVisible(bool(log.strip()))
-        show_error(text)
+        show_error(for_window(text))
 
     def announce(self, text: str) -> None:
         """Show that something is done: in the widget, and as napari's notification."""
         self._write_note(text, "")
-        show_info(text)
+        show_info(for_window(text))
 
     @contextmanager
     def complaining(self) -> Iterator[None]:
@@ -180,9 +181,18 @@ def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
     return button
 
 
-def create_text(text: str = "") -> QLabel:
+class Text(QLabel):
+    """A text of the engine or of the window, in the window's words."""
+
+    def setText(self, text: str) -> None:  # noqa: N802  Qt's name
+        """Show a message; options of the command line become fields, see `for_window`."""
+        super().setText(for_window(text))
+
+
+def create_text(text: str = "") -> Text:
     """Text that wraps and can be copied."""
-    label = QLabel(text)
+    label = Text()
+    label.setText(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

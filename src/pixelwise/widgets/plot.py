@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 from pixelwise.atomic import replacing, write_text
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded, Event, StepsDone
+from pixelwise.widgets.wording import for_window
 
 REPAINT_MS = 100
 SCORES = ("dice", "iou", "accuracy")
@@ -239,7 +240,7 @@ class CurvePlot(QWidget):
         try:
             export(path)
         except (PixelwiseError, OSError) as error:
-            show_error(str(error))
+            show_error(for_window(str(error)))
 
 
 def _to_array(image: pg.QtGui.QImage) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
-from pixelwise.events import Event, ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.events import Event, FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import SUFFIXES
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = [field for field in PredictConfig.model_fields if field != "axes"]
 _SHARES = 1000
+_MOST_NOTES = 8
 
 
 class PredictWidget(Panel):
@@ -81,6 +83,7 @@ class PredictWidget(Panel):
         self._predictions = LayerPredictions(napari_viewer, self)
         self._job: Job | None = None
         self._failed: list[str] = []
+        self._notes: list[str] = []
         self._found = self.model.value  # not chosen by anybody
         self._by_hand = False  # whether somebody has ticked layers
         self._build()
@@ -271,7 +274,8 @@ class PredictWidget(Panel):
         else:
             count = len(self.results)
             done = f"{count} layer{'s' * (count > 1)} predicted."
-            self.status.setText("Cancelled." if status == "cancelled" else done)
+            notes = self._predictions.notes
+            self.status.setText("Cancelled." if status == "cancelled" else _join(done, notes))
 
     def _predict_folder(self, settings: PredictConfig) -> None:
         source, out = Path(self.source.value or ""), Path(self.out.value or "")
@@ -283,7 +287,7 @@ class PredictWidget(Panel):
         if text := self.axes.value.strip():
             values["axes"] = text
         arguments = ["predict", str(self.model.value), str(source), "--out", str(out), "--json"]
-        self._failed = []
+        self._failed, self._notes = [], []
         self._job = Job([*arguments, *to_options(values)], self)
         self._job.reported.connect(self._hear_folder)
         self._job.ended.connect(self._end_folder)
@@ -296,8 +300,11 @@ class PredictWidget(Panel):
             self.progress.setValue(round(event.done * _SHARES))
             self.status.setText(f"{Path(event.source).name}…")
         elif isinstance(event, ImagePredicted):
-            notes = "".join(f"; {note}" for note in event.notes)
-            self.status.setText(f"{Path(event.source).name}: {event.axes}{notes}")
+            name = Path(event.source).name
+            self._notes += [f"{name}: {note}" for note in event.notes]
+            self.status.setText(_join(f"{name}: {event.axes}", event.notes))
+        elif isinstance(event, FilesLeftOut):
+            self._notes.append(f"left out: {', '.join(event.files)} ({event.reason})")
         elif isinstance(event, ImageFailed):
             self._failed.append(f"{event.source}: {event.message}")
 
@@ -307,7 +314,7 @@ class PredictWidget(Panel):
         self._show_state()
         if end.ok or end.stopped:
             done = f"The labels are in {self.out.value}."
-            self.status.setText("Cancelled." if end.stopped else done)
+            self.status.setText(_join("Cancelled." if end.stopped else done, self._notes))
         else:
             self.status.setText("")
             self.complain("\n".join(self._failed) or end.message, log=end.log)
@@ -334,6 +341,12 @@ class PredictWidget(Panel):
         self.cancel_button.setEnabled(running)
         self.save_button.setEnabled(bool(self.results) and not running)
         self.progress.setVisible(running)
+
+
+def _join(text: str, notes: Sequence[str]) -> str:
+    """Write notes below a text, the first ones of many."""
+    more = [f"and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
+    return "\n".join([text, *notes[:_MOST_NOTES], *more])
 
 
 def _newest_model() -> Path | None:

@@ -62,8 +62,8 @@ class LayerPredictions(QObject):
         All layers are done, failed or cancelled: "done", "cancelled" or "failed".
     results : list of Layer
         Finished results of the last call.
-    failures : list of str
-        What went wrong, one line for each layer.
+    failures, notes : list of str
+        What went wrong, and what is to know, one line for each.
     """
 
     told = Signal(str)
@@ -76,6 +76,7 @@ class LayerPredictions(QObject):
         self._tasks: list[_Task] = []
         self.results: list[Layer] = []
         self.failures: list[str] = []
+        self.notes: list[str] = []
         self._redraw = QTimer(self)  # bands may come faster than a window can be drawn
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(_REDRAW_MS)
@@ -99,7 +100,7 @@ class LayerPredictions(QObject):
             The model file is missing or damaged.
         """
         card = read_card(model)
-        self.results, self.failures = [], []
+        self.results, self.failures, self.notes = [], [], []
         for layer, axes in layers:
             folder = Path(tempfile.mkdtemp(prefix="pixelwise-predict-"))
             file = find_file(layer)
@@ -160,7 +161,8 @@ class LayerPredictions(QObject):
 
     def _show(self, task: _Task, event: PredictionStarted) -> None:
         """Add the result's layer; it reads the file that the child fills."""
-        self.told.emit(f"{task.layer.name} on {event.device} ({event.device_reason})")
+        about = [f"{task.layer.name} on {event.device} ({event.device_reason})", *event.notes]
+        self.told.emit("\n".join(about))
         task.planes, task.started = np.load(event.output, mmap_mode="r"), event
         settings = task.request.settings
         kind = "objects" if settings.instances else "prediction"
@@ -187,6 +189,7 @@ class LayerPredictions(QObject):
     def _end(self, task: _Task, event: RequestEnded) -> None:
         """Keep the result in memory, or take away what is not finished."""
         layer = task.result if task.result in self._viewer.layers else None
+        self.notes += [f"{task.layer.name}: {note}" for note in event.notes]
         if event.status == "done" and layer is not None:
             run_in_thread(
                 lambda: np.array(task.read_result()),

@@ -18,8 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from pixelwise.cards import read_card
 from pixelwise.config import DataConfig
-from pixelwise.datasets import load_dataset
+from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
 from pixelwise.widgets.error_maps import add_errors, compare_labels
@@ -45,7 +46,7 @@ class ScoredImages(QWidget):
     def __init__(self, panel: Panel) -> None:
         super().__init__()
         self._panel = panel
-        self._data: DataConfig | None = None
+        self._data: tuple[DataConfig, Path] | None = None
         self._folders: list[Path] = []
         self._is_reading = False
         self.table = QTableWidget(0, 2)
@@ -70,10 +71,10 @@ class ScoredImages(QWidget):
         """Whether an image is on its way into layers."""
         return self._is_reading
 
-    def begin(self, data: DataConfig) -> Path:
-        """Forget the last evaluation; give a folder for the labels of the next."""
+    def begin(self, data: DataConfig, model: Path) -> Path:
+        """Forget the last evaluation; give a folder for the labels that a model's next makes."""
         self.clear()
-        self._data = data
+        self._data = data, model
         self._folders.append(Path(tempfile.mkdtemp(prefix="pixelwise-evaluate-")))
         return self._folders[-1]
 
@@ -103,7 +104,7 @@ class ScoredImages(QWidget):
                 raise RunError("Select one image in the list, and wait until it is shown.")
             self._is_reading = True
             run_in_thread(
-                partial(_read_layers, self._data, item.text(), self._folders[-1]),
+                partial(_read_layers, *self._data, item.text(), self._folders[-1]),
                 self,
                 then=self._add_layers,
                 failed=self._fail,
@@ -129,9 +130,13 @@ class ScoredImages(QWidget):
         self._panel.complain(str(error))
 
 
-def _read_layers(config: DataConfig, name: str, folder: Path) -> tuple[list[LayerData], Any, Any]:
+def _read_layers(
+    config: DataConfig, model: Path, name: str, folder: Path
+) -> tuple[list[LayerData], Any, Any]:
     """Image and mask of a sample, its predicted labels and their errors."""
-    data = load_dataset(config)
+    card = read_card(model)
+    known = KnownClasses(card.classes, card.background, card.mask_values)
+    data = match_classes(load_dataset(config, strict=False), known)
     sample = next(sample for sample in data.samples if sample.name == name)
     layers = read_pair(data, sample)
     mask = layers[1][0]

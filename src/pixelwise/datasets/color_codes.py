@@ -1,0 +1,132 @@
+"""What the colours of RGB masks mean: one class each, or one object each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from pixelwise.classes import VOID
+from pixelwise.datasets.instances import Verdict, judge_values
+from pixelwise.datasets.mapping import (
+    BINARY_NAMES,
+    VOID_NAME,
+    ClassScheme,
+    create_instance_scheme,
+    create_named_scheme,
+    format_value,
+)
+from pixelwise.datasets.surveys import MaskSurvey, UnclearMasksError, count_pixels, find_thin
+from pixelwise.datasets.wording import spell_classes
+
+VOC_VOID: Final = 0xE0E0C0
+"""What PASCAL VOC draws around objects, not to be counted."""
+
+_COLORS: Final = 64
+_NEAR: Final = 12
+_RARE: Final = 10
+_FEW: Final = 3
+_COMPARED: Final = 512
+_INSTANCES: Final = "--classes instances"
+
+
+def read_colors(
+    surveys: Sequence[MaskSurvey], ignored: Collection[int], *, sparse: bool = False
+) -> tuple[ClassScheme, list[str]]:
+    """Tell what colours mean; gives notes as well.
+
+    Classes are sorted by colour, black first, so that their order depends on nothing else.
+
+    Raises
+    ------
+    UnclearMasksError
+        The message says what was found and what to do.
+    """
+    _require_one_kind(surveys)
+    surveys = [survey.as_colors() for survey in surveys]
+    pixels = {v: n for v, n in count_pixels(surveys).items() if v not in ignored}
+    verdict = Verdict.CLASSES if sparse else judge_values(surveys, ignored)
+    if verdict is Verdict.OBJECTS and all(0 in survey.values for survey in surveys):
+        reason = f"{len(pixels) - 1} colours of connected objects, read as instances"
+        return create_instance_scheme(reason).ignore(sorted(ignored)), []
+    _require_clean(surveys, pixels)
+    void = {*ignored, *({VOC_VOID} & pixels.keys() if len(pixels) > _FEW - 1 else ())}
+    pairs = _name_colors(sorted(pixels.keys() - void), void)
+    if verdict in (Verdict.UNDECIDED, Verdict.OBJECTS):
+        raise UnclearMasksError(
+            f"The {len(pixels)} colours of the masks lie in one piece each, so that they can mark "
+            f"objects or classes. Say {_INSTANCES} if each is an object on black, or "
+            f"{spell_classes(pairs)} if they are classes."
+        )
+    scheme = create_named_scheme(pairs, f"{len(pixels.keys() - void)} colours, one class each")
+    if verdict is Verdict.MAYBE_OBJECTS and len(pixels) > _FEW:
+        note = (
+            "each colour of the masks lies in one piece: if the colours mark objects and not "
+            f"classes, say {_INSTANCES}"
+        )
+        return scheme, [note]
+    return scheme, []
+
+
+def _name_colors(values: Sequence[int], void: Collection[int]) -> dict[str, str]:
+    """Pairs of colour and name, black first as background."""
+    keys = [format_value(value, colors=True) for value in values]
+    names = [BINARY_NAMES[0] if key == "#000000" else key for key in keys]
+    if len(keys) == 2 and keys[0] == "#000000":
+        names = list(BINARY_NAMES)
+    pairs = dict(zip(keys, names, strict=True))
+    return pairs | {format_value(value, colors=True): VOID_NAME for value in sorted(void)}
+
+
+def _require_one_kind(surveys: Sequence[MaskSurvey]) -> None:
+    """Refuse masks of single values among masks of colours: 1 is no colour."""
+    for survey in surveys:
+        if survey.channels == 1 and not set(survey.values) <= {0, VOID}:
+            colored = next(s for s in surveys if s.colors)
+            shown = ", ".join(map(str, survey.values[:5]))
+            raise UnclearMasksError(
+                f"{colored.path} is an RGB mask, {survey.path} holds single values ({shown}); "
+                "expected one kind. Save all masks in the same way, or in folders of their own."
+            )
+
+
+def _require_clean(surveys: Sequence[MaskSurvey], pixels: Mapping[int, int]) -> None:
+    """Refuse photographs, and masks whose colours were changed by lossy compression."""
+    advice = "Are these the masks, and were they saved without lossy compression? Save them as PNG"
+    if len(pixels) > _COLORS:
+        objects = f", or, if every colour is an object on black, say {_INSTANCES}"
+        is_lossy = any(s.is_jpeg or s.is_crowded for s in surveys) or _are_smeared(pixels)
+        raise UnclearMasksError(
+            f"The masks are RGB pictures with {len(pixels)} colours; expected one colour per class "
+            f"and at most {_COLORS}. {advice}{'' if is_lossy else objects}."
+        )
+    if found := _find_fault(surveys, pixels):
+        raise UnclearMasksError(
+            f"The colours of the masks are not clean: {len(pixels)} were found, and {found}; "
+            f"expected one colour per class. {advice}."
+        )
+
+
+def _find_fault(surveys: Sequence[MaskSurvey], pixels: Mapping[int, int]) -> str | None:
+    """Say why colours are not those that were drawn; None if they may be."""
+    for survey in surveys:
+        if survey.is_jpeg and not set(survey.values) <= {0, 0xFFFFFF}:
+            return f"{survey.path} is a JPEG"
+    if _are_smeared(pixels):
+        return "some differ by a few steps from frequent ones"
+    if thin := find_thin(surveys):
+        shown = ", ".join(format_value(value, colors=True) for value in thin[:4])
+        return f"{shown} lie on edges only, as smoothing leaves them"
+    return None
+
+
+def _are_smeared(pixels: Mapping[int, int]) -> bool:
+    """Whether at least half of the colours are rare ones that nearly have a frequent colour."""
+    values = np.array(sorted(pixels, key=lambda value: -pixels[value])[:_COMPARED])
+    counts = np.array([pixels[value] for value in values.tolist()])
+    channels = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=1)
+    apart = np.abs(channels[:, None] - channels[None]).max(axis=2)
+    much_rarer = counts[:, None] * _RARE < counts[None]
+    smeared = ((apart <= _NEAR) & much_rarer).any(axis=1)
+    return bool(smeared.sum() >= max(len(values) / 2, _FEW))

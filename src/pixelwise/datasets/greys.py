@@ -1,0 +1,153 @@
+"""Masks that were blurred, resized or saved as JPEG: greys around a few levels, no codes.
+
+Lossy files crowd around the values that were saved (0 to 6, 249 to 255); soft and antialiased ones
+fill the edges with values in between. Neither stands for a class. Where there are two levels, wide
+apart and nearly everything lies close to one of them, half way between them is the border.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pixelwise.datasets.instances import Verdict, judge_values
+from pixelwise.datasets.surveys import MaskSurvey, count_pixels, find_solid, find_thin
+
+WHITE: Final = 255
+HALF: Final = 127
+"""The largest grey that is still background where masks are cut in two."""
+
+_INDICES: Final = 63
+"""Values up to this one may be indices of classes, which lie side by side."""
+_NEIGHBOURS: Final = 3
+"""Values no further apart than this belong to one crowd."""
+_CROWD: Final = 3
+"""Values of a crowd."""
+_NEARLY_WHITE: Final = 250
+_BRIGHT: Final = 200
+_BRIGHT_GREYS: Final = 20
+"""So many values from `_BRIGHT` on are greys of a picture, not classes."""
+_BETWEEN: Final = (64, 191)
+_MOST_BETWEEN: Final = 0.25
+"""Share of pixels between the levels in those of the brighter one, up to which the border holds."""
+_LEVEL_SHARE: Final = 0.002
+_STRAYS: Final = 0.001
+_AROUND: Final = 12
+_PEAK: Final = 1.5
+"""A level has so many times the pixels of the values a little further from it."""
+
+
+def find_grey_fault(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> str | None:
+    """Say why values are greys of lossy or soft masks; None if they may be codes or numbers."""
+    kept = [_drop(survey, ignored) for survey in surveys]
+    pixels = count_pixels(kept)
+    if any(survey.is_jpeg and not set(survey.values) <= {0, WHITE} for survey in kept):
+        return "they are JPEG files, which keep no exact values"
+    if len(pixels) < 3 or judge_values(surveys, ignored) is Verdict.OBJECTS:
+        return None
+    values = sorted(pixels)
+    if crowd := _find_crowd(values, find_solid(kept)):
+        return (
+            f"values such as {', '.join(map(str, crowd[:4]))} lie side by side, as lossy "
+            "compression and smoothing leave them"
+        )
+    if sum(value >= _BRIGHT for value in values) >= _BRIGHT_GREYS:
+        return "they hold all sorts of greys, as soft masks and pictures do"
+    thin = find_thin(kept)
+    if sum(value > _INDICES for value in thin) > 1:
+        return (
+            f"the values {', '.join(map(str, thin[:4]))} lie on edges only, as antialiasing or a "
+            "change of size leaves them"
+        )
+    return None
+
+
+def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
+    """Whether > 127 is the foreground for certain: two levels, 0 and 255, and little between."""
+    kept = [_drop(survey, ignored) for survey in surveys]
+    pixels = count_pixels(kept)
+    if may_be_index(kept) or min(pixels) < 0 or max(pixels) > WHITE:
+        return False
+    saved = [survey for survey in kept if not survey.is_jpeg]
+    if find_solid(saved) - {0, WHITE}:
+        return False  # an area of a value of its own may be a class
+    low, high = _BETWEEN
+    bright = sum(count for value, count in pixels.items() if value > high)
+    between = sum(count for value, count in pixels.items() if low <= value <= high)
+    frequent = max(pixels, key=lambda value: pixels[value] * (value > high))
+    return bright > 0 and between <= _MOST_BETWEEN * bright and frequent >= WHITE - _AROUND
+
+
+def may_be_index(surveys: Sequence[MaskSurvey]) -> bool:
+    """Whether low values may be classes, of which a cut would make background.
+
+    They may if a mask holds no others, or if they lie so far from anything bright that compression
+    has not left them.
+    """
+    strays = sum(survey.strays for survey in surveys)
+    alone = any(0 < max(survey.values, default=0) < _BETWEEN[0] for survey in surveys)
+    return alone or strays > _STRAYS * sum(sum(survey.counts) for survey in surveys)
+
+
+def find_levels(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[int]:
+    """Values that the greys crowd around, ascending: those that were saved, or near them."""
+    pixels = count_pixels(_drop(survey, ignored) for survey in surveys)
+    total, levels = sum(pixels.values()), list[int]()
+    for value in sorted(pixels, key=lambda v: -pixels[v]):
+        if pixels[value] < _LEVEL_SHARE * total:
+            break
+        near, around = (
+            _count_within(pixels, value, distance) for distance in (_NEIGHBOURS, _AROUND)
+        )
+        is_peak = near >= _PEAK * (around - near)
+        if is_peak and all(abs(value - level) > 2 * _AROUND for level in levels):
+            levels.append(value)
+    return sorted(levels)
+
+
+def _count_within(pixels: Mapping[int, int], value: int, distance: int) -> int:
+    """Pixels of the values up to `distance` from one."""
+    return sum(pixels.get(v, 0) for v in range(value - distance, value + distance + 1))
+
+
+def cut_between(levels: Sequence[int], largest: int) -> dict[str, str]:
+    """Ranges of values, one for each level, with the borders half way: pairs for ``--classes``."""
+    stops = [(a + b) // 2 for a, b in itertools.pairwise(levels)] + [largest]
+    starts = [0, *(stop + 1 for stop in stops)]
+    if len(levels) == 2:
+        names = ["background", "foreground"]
+    else:
+        names = ["background" if level == levels[0] else f"value {level}" for level in levels]
+    return {
+        f"{start}-{stop}": name for start, stop, name in zip(starts, stops, names, strict=False)
+    }
+
+
+def _drop(survey: MaskSurvey, ignored: Collection[int]) -> MaskSurvey:
+    """Return a survey without some values."""
+    if not set(survey.values) & set(ignored):
+        return survey
+    pairs = [p for p in zip(survey.values, survey.counts, strict=True) if p[0] not in ignored]
+    values, counts = zip(*pairs, strict=True) if pairs else ((), ())
+    return replace(survey, values=values, counts=counts)
+
+
+def _find_crowd(values: Sequence[int], solid: Collection[int]) -> list[int] | None:
+    """Values side by side that are no indices, and some of which fill no square of 3 x 3 pixels.
+
+    White and what is nearly white is a crowd too.
+    """
+    eight = [value for value in values if value <= WHITE]
+    nearly = [value for value in eight if value >= _NEARLY_WHITE]
+    if len(nearly) > 1 and nearly[-1] == WHITE:
+        return nearly
+    crowd: list[int] = []
+    for value in eight:
+        if crowd and value - crowd[-1] > _NEIGHBOURS:
+            crowd = []
+        crowd.append(value)
+        if len(crowd) >= _CROWD and crowd[0] > _INDICES and not set(crowd) <= set(solid):
+            return crowd
+    return None

@@ -1,0 +1,88 @@
+"""What in a folder is an image, and what may be one but is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pixelwise.errors import PixelwiseError, ReadError
+from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr
+
+_NO_IMAGES: Final = frozenset(
+    (
+        *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".log"),
+        *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".m", ".r", ".sh", ".bat"),
+        *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".pptx", ".db", ".lnk", ".url"),
+        *(".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".part", ".tmp", ".bak", ".sha256"),
+        *(".md5", ".aux", ".pyc", ".lock"),
+    )
+)
+"""What lies beside images and holds none."""
+_OTHER_CONTENT: Final = frozenset(
+    (
+        *(".nef", ".nrw", ".dng", ".cr2", ".arw", ".orf", ".pef", ".rw2", ".srw", ".erf", ".iiq"),
+        *(".ovr", ".msk"),
+    )
+)
+"""TIFFs whose pixels are not the image: previews of raw photographs, overviews beside a map."""
+_ENDINGS: Final = tuple(IMAGE_SUFFIXES)
+
+
+def iter_image_files(folder: Path) -> Iterator[Path]:
+    """Image files directly in `folder`, sorted by name; hidden and other files are left out.
+
+    A folder named ``.zarr`` is one image. A file whose suffix says nothing is one if its first
+    bytes do.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be listed.
+    """
+    return (entry for entry in _list_folder(folder) if _is_image(entry))
+
+
+def list_left_out(folder: Path) -> list[Path]:
+    """Files in `folder` that may be images, but are of no format that is read, sorted by name.
+
+    Hidden files, and texts and tables that lie beside images, are not among them; sub-folders that
+    hold images are, because only their own call reads them. Errors as in `iter_image_files`.
+    """
+    return [entry for entry in _list_folder(folder) if _is_left_out(entry)]
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    """Entries of a folder, sorted by name, without hidden ones."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
+    return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
+    if is_zarr(path):
+        return True
+    if path.name.lower().endswith(_ENDINGS):
+        return path.is_file()
+    suffix = path.suffix.lower()
+    if suffix in _NO_IMAGES or suffix in _OTHER_CONTENT or not path.is_file():
+        return False
+    try:
+        find_format(path)
+        with path.open("rb") as file:
+            return file.read(2) != b"BM"  # two letters, as BMP has, begin many a file
+    except (PixelwiseError, OSError):
+        return False
+
+
+def _is_left_out(path: Path) -> bool:
+    """Whether a path may be, or hold, images that `iter_image_files` does not give."""
+    if path.is_dir() and not is_zarr(path):
+        try:
+            return any(_is_image(entry) for entry in path.iterdir())
+        except OSError:
+            return False
+    return path.is_file() and path.suffix.lower() not in _NO_IMAGES and not _is_image(path)

@@ -1,0 +1,105 @@
+"""No message of the engine tells a window's user to type an option."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pixelwise
+from pixelwise.config import (
+    AugmentationConfig,
+    DataConfig,
+    ModelConfig,
+    PatchConfig,
+    PredictConfig,
+    TrainingConfig,
+)
+from pixelwise.widgets import data, evaluate, predict
+from pixelwise.widgets.forms import name_field
+from pixelwise.widgets.wording import for_window
+
+PACKAGE = Path(pixelwise.__file__).parent
+# Options of SLURM, for jobs that no window starts.
+FOREIGN = {"ntasks", "ntasks-per-node", "gpus-per-node", "gpus-per-task"}
+# Of commands that no window runs, and of the cluster.
+COMMANDS_ONLY = {"dask", "workers", "debug", "split"}
+
+
+def iter_messages() -> Iterator[str]:
+    """Yield the texts of the engine that name an option; what is filled in is an X."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "widgets"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        shown = {id(n) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        docs = {id(n.value) for n in ast.walk(tree) if id(n) in shown and isinstance(n, ast.Expr)}
+        inner = {
+            id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values
+        }
+        for node in ast.walk(tree):
+            if id(node) in docs or id(node) in inner:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "X" for p in node.values]
+                text = "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            if re.search(r"--[a-z]", text):
+                yield text
+
+
+MESSAGES = sorted(set(iter_messages()))
+
+
+def test_there_are_messages() -> None:
+    assert len(MESSAGES) > 25
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_options_become_fields_that_a_window_has(message: str) -> None:
+    shown = for_window(message)
+    left = set(re.findall(r"--([a-z][a-z0-9-]*)", shown)) - FOREIGN - COMMANDS_ONLY
+    assert not left, shown
+    fields = {
+        DataConfig: {"path", "layout", *data._FILES, *data._DETAILS, *data._SPLIT},
+        PatchConfig: set(PatchConfig.model_fields),
+        ModelConfig: set(ModelConfig.model_fields) - {"name"},
+        AugmentationConfig: set(AugmentationConfig.model_fields),
+        TrainingConfig: set(TrainingConfig.model_fields),
+        PredictConfig: {*predict._SETTINGS, *evaluate._SETTINGS, "axes"},
+    }
+    labels = {name_field(c, f) for c, names in fields.items() for f in names} | {"Network"}
+    named = set(re.findall("“([^”]*)”", shown))
+    assert named <= labels, named - labels
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("say --classes '0=background,1=value 1'.", "say “Classes”: 0=background,1=value 1."),
+        ("Say --classes instances, or", "Say “Classes”: instances, or"),
+        ("--classes instances --void 255 if", "“Classes”: instances “Void”: 255 if"),
+        ("take --edge cover, or --step", "take “Patches at the edge”: cover, or “Patch step (px)”"),
+        ("(--size 64) or", "(“Patch size (px)”: 64) or"),
+        ("(--size, or --tile in prediction)", "(“Patch size (px)”, or “Tile (px)” in prediction)"),
+        ("Give another --out.", "Give another folder for the result."),
+        ("leave out smallest_object and", "leave out “Smallest object” and"),
+        ("('pixelwise inspect' lists all problems)",
+         "(Count in the widget Patches lists all problems)"),
+        ("say --white 4095; or", "say “White”: 4095; or"),
+        ("--monitor loss.", "“Monitor”: loss."),
+    ],
+)  # fmt: skip
+def test_words(message: str, shown: str) -> None:
+    assert for_window(message) == shown
+
+
+def test_other_texts_stay_as_they_are() -> None:
+    text = "/data/my_masks/a_mask.png: 3 x 4 -- (image / 255 * 1).astype('uint8')"
+    assert for_window(text) == text
