@@ -202,7 +202,7 @@ def _list_cases(
 
 
 def _parse_name(name: str, masks: Mapping[str, Path]) -> tuple[str, int]:
-    """Case and channel of an image; the Medical Segmentation Decathlon has no number of channels."""
+    """Case and channel of an image; the Medical Segmentation Decathlon numbers no channels."""
     match = _CHANNEL.fullmatch(name)
     if match is None or (name in masks and match["case"] not in masks):
         return name, 0
