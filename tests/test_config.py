@@ -91,7 +91,7 @@ def test_class_mappings() -> None:
         (PatchConfig, {"min_foreground": 1.5}, "min_foreground.*got 1.5"),
         (PatchConfig, {"stride": 5}, "stride"),
         (DataConfig, {}, "path.*required"),
-        (DataConfig, {"path": "a", "layout": "voc"}, "layout.*'pairs'"),
+        (DataConfig, {"path": "a", "layout": "vox"}, "layout.*'pairs'"),
         (DataConfig, {"path": "a", "validation_fraction": 1}, "validation_fraction"),
         (DataConfig, {"path": "a", "classes": "cells"}, "classes"),
         (ModelConfig, {"pretrained": True, "weights": "w.pth"}, "give one"),

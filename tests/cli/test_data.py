@@ -24,6 +24,32 @@ def test_inspect_says_and_draws(pixelwise: Callable, tmp_path: Path) -> None:
     assert found["images"] == 32
 
 
+EXPORTS = Path(__file__).resolve().parents[1] / "fixtures" / "exports"
+
+
+@pytest.mark.parametrize(
+    ("folder", "layout", "images", "classes"),
+    [
+        ("coco", "coco", 3, {"background": 0.7841, "cell": 0.1193, "nucleus": 0.0966}),
+        ("supervision", "coco", 2, {"background": 0.8320, "leaf": 0.0905, "stem": 0.0775}),
+        ("datumaro/voc", "voc", 3, {"background": 0.8737, "cell wall": 0.0622, "nucleus": 0.0641}),
+        ("labelme/json", "labelme", 2, {"background": 0.8229, "cell": 0.1314, "nucleus": 0.0457}),
+        ("nnunet", "nnunet", 3, {"background": 0.9141, "tumour": 0.0693, "core": 0.0166}),
+        ("imagej", "imagej", 1, {"background": 0.6582, "object": 0.3418}),
+        ("cellpose", "cellpose", 2, {"background": 0.9202, "object": 0.0798}),
+    ],
+)
+def test_inspect_of_exports_tells_pairs_classes_and_shares(
+    pixelwise: Callable, folder: str, layout: str, images: int, classes: dict[str, float]
+) -> None:
+    result = pixelwise("inspect", EXPORTS / folder, "--json")
+    assert result.status == 0, result.err
+    found = json.loads(result.out)
+    assert (found["layout"], found["images"], found["sound"]) == (layout, images, True)
+    shares = {item["name"]: round(item["share"], 4) for item in found["classes"]}
+    assert shares == classes
+
+
 def test_inspect_ends_with_1_when_something_is_broken(pixelwise: Callable, tmp_path: Path) -> None:
     data = write_discs(tmp_path / "data")
     image = data / "images" / "0.png"

@@ -184,7 +184,9 @@ def write_bits(path: Path, pixels: Array, rng: np.random.Generator) -> None:
     white = bool(rng.integers(2))
     bits = (pixels > 0) ^ white
     photometric = "miniswhite" if white else "minisblack"
-    tifffile.imwrite(path.with_suffix(".tif"), bits, photometric=photometric)
+    # tifffile's own files of bools are read as stored: their True is what somebody marked.
+    options = {"software": "another program", "metadata": None}
+    tifffile.imwrite(path.with_suffix(".tif"), bits, photometric=photometric, **options)
 
 
 def write_deep_tiff(path: Path, pixels: Array, rng: np.random.Generator) -> None:

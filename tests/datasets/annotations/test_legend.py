@@ -107,7 +107,7 @@ def test_too_few_and_too_many() -> None:
     with pytest.raises(DataError, match=r"at least two classes .* found background. Is anything"):
         create([])
     many = [Label(f"l{number}") for number in range(300)]
-    with pytest.raises(DataError, match="301 classes, at most 255 are possible. Join some"):
+    with pytest.raises(DataError, match=r"301 classes, at most 255 are possible. Join some"):
         create(many)
     assert len(names(create(many, classes="l1=one,*=background"))) == 2
 

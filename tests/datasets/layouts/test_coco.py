@@ -128,7 +128,7 @@ def test_same_names_in_two_splits_are_not_mixed_up(tmp_path: Path) -> None:
 def test_an_annotation_file_of_a_split_is_not_paired_with_another_one(tmp_path: Path) -> None:
     write(tmp_path / "annotations" / "instances_train.json", [annotate()])
     paint(tmp_path / "images" / "val" / "a.png")
-    with pytest.raises(DataError, match="lists 'a.png', which is not there"):
+    with pytest.raises(DataError, match=r"lists 'a.png', which is not there"):
         load_dataset(tmp_path)
 
 

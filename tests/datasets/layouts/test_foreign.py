@@ -15,9 +15,11 @@ from pixelwise.images import write_picture
 
 FILES = {
     "via.json": (
-        '{"a.png123": {"filename": "a.png", "size": 123, "regions": [{"shape_attributes": '
-        '{"name": "polygon", "all_points_x": [1]}, "region_attributes": {}}], '
-        '"file_attributes": {}}}',
+        (
+            '{"a.png123": {"filename": "a.png", "size": 123, "regions": [{"shape_attributes": '
+            '{"name": "polygon", "all_points_x": [1]}, "region_attributes": {}}], '
+            '"file_attributes": {}}}'
+        ),
         "VGG Image Annotator (VIA) JSON",
     ),
     "via_project.json": ('{"_via_settings": {}}', "VGG Image Annotator (VIA) JSON"),
@@ -26,13 +28,17 @@ FILES = {
         "VGG Image Annotator (VIA) CSV",
     ),
     "annotations.xml": (
-        '<?xml version="1.0"?><annotations><version>1.1</version><image id="0" name="a.png"/>'
-        "</annotations>",
+        (
+            '<?xml version="1.0"?><annotations><version>1.1</version><image id="0" name="a.png"/>'
+            "</annotations>"
+        ),
         'CVAT XML ("CVAT for images 1.1"',
     ),
     "a.xml": (
-        "<annotation><filename>a.png</filename><object><name>x</name><polygon><pt/></polygon>"
-        "</object></annotation>",
+        (
+            "<annotation><filename>a.png</filename><object><name>x</name><polygon><pt/></polygon>"
+            "</object></annotation>"
+        ),
         "LabelMe's old XML",
     ),
     "boxes.xml": (
@@ -46,13 +52,17 @@ FILES = {
     "alto.xml": ('<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#"/>', "ALTO XML"),
     "asap.xml": ("<ASAP_Annotations><Annotations/></ASAP_Annotations>", "ASAP XML"),
     "a.png.json": (
-        '{"size": {"height": 8, "width": 9}, "objects": [{"classTitle": "x", "geometryType": '
-        '"polygon"}]}',
+        (
+            '{"size": {"height": 8, "width": 9}, "objects": [{"classTitle": "x", "geometryType": '
+            '"polygon"}]}'
+        ),
         "Supervisely JSON",
     ),
     "labelstudio.json": (
-        '[{"id": 1, "annotations": [{"result": [{"original_width": 9, "type": "polygonlabels", '
-        '"from_name": "label"}]}], "data": {"image": "/data/a.png"}}]',
+        (
+            '[{"id": 1, "annotations": [{"result": [{"original_width": 9, "type": "polygonlabels", '
+            '"from_name": "label"}]}], "data": {"image": "/data/a.png"}}]'
+        ),
         "Label Studio JSON",
     ),
     "labelbox.ndjson": ('{"data_row": {"id": "x"}, "projects": {}}', "Labelbox JSON"),
@@ -84,10 +94,11 @@ def test_formats_are_named_with_what_to_export_instead(tmp_path: Path, name: str
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match="annotations in a format that is not read") as caught:
         load_dataset(tmp_path)
-    line = str(caught.value).splitlines()[-1]
+    *_, line, advice = str(caught.value).splitlines()
+    assert "pixelwise inspect" in advice
     assert line.startswith(f"  {expected}")
     assert f", e.g. {name}: " in line
-    assert len(str(caught.value).splitlines()) == 3
+    assert len(str(caught.value).splitlines()) == 4
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_what_strangers_write_is_one_error(tmp_path: Path, entry: Any, message: 
 def test_another_size_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.json", imageHeight=20, imageWidth=16)
     paint(tmp_path / "a.png")
-    with pytest.raises(DataError, match="20 x 16 pixels, the image has 16 x 20.*swapped"):
+    with pytest.raises(DataError, match=r"20 x 16 pixels, the image has 16 x 20.*swapped"):
         load_dataset(tmp_path)
     write(tmp_path / "a.json", imageHeight=None, imageWidth=None)
     assert len(load_dataset(tmp_path).samples) == 1

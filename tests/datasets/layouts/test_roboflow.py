@@ -76,7 +76,7 @@ def test_values_that_the_table_lacks_are_refused(tmp_path: Path) -> None:
 def test_splits_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train", "a")
     write(tmp_path / "valid", "b", classes=CLASSES.replace("leaf", "stem"))
-    with pytest.raises(DataError, match="calls the mask value 1 'stem', another .* 'leaf'"):
+    with pytest.raises(DataError, match=r"calls the mask value 1 'stem', another .* 'leaf'"):
         load_dataset(tmp_path)
 
 

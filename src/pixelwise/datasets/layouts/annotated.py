@@ -10,16 +10,20 @@ import os.path
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Final
 
 from pixelwise.config import DataConfig
+from pixelwise.datasets.annotations.sniffing import AnnotationFormat, sniff
 from pixelwise.datasets.layouts.base import iter_folders, plain
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import SPLIT_NAMES, Split
 from pixelwise.errors import ReadError
 from pixelwise.images import is_zarr, iter_image_files
 
-_DEPTH = 3
+_DEPTH: Final = 3
+_TRIED: Final = 500
 
 
 def iter_tree(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
@@ -49,6 +53,23 @@ def iter_files(folders: Iterable[Path], *suffixes: str) -> Iterator[Path]:
             named = file.name.lower().endswith(suffixes) and not file.name.startswith(".")
             if named and file.is_file():
                 yield file
+
+
+def iter_annotations(
+    path: Path, wanted: AnnotationFormat, *, depth: int = _DEPTH
+) -> Iterator[Path]:
+    """Annotation files of a format in a folder or below it, by their content."""
+    if path.is_dir():
+        files = iter_files(iter_tree(path, depth), *wanted.suffixes)
+        yield from (file for file in files if sniff(file) is wanted)
+
+
+def find_annotation(path: Path, wanted: AnnotationFormat, *, depth: int = _DEPTH) -> Path | None:
+    """First annotation file of a format; only so many files are looked into."""
+    if not path.is_dir():
+        return None
+    files = iter_files(iter_tree(path, depth), *wanted.suffixes)
+    return next((file for file in islice(files, _TRIED) if sniff(file) is wanted), None)
 
 
 def find_split(path: Path, root: Path) -> Split | None:

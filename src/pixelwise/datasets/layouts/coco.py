@@ -8,7 +8,7 @@ name is never followed out of the data folder.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +16,12 @@ from typing import Final
 from pixelwise.config import DataConfig
 from pixelwise.datasets.annotations.coco import CocoFile, CocoImage, CocoMask, read_coco
 from pixelwise.datasets.annotations.legend import Label, Legend, create_legend
-from pixelwise.datasets.annotations.sniffing import COCO, sniff
+from pixelwise.datasets.annotations.sniffing import COCO
 from pixelwise.datasets.layouts.annotated import (
+    find_annotation,
     find_split,
     find_split_word,
-    iter_files,
+    iter_annotations,
     iter_tree,
     named_folder,
     resolve_inside,
@@ -53,7 +54,7 @@ class _Source:
 
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
-    file = next(_iter_json(path), None)
+    file = find_annotation(path, COCO, depth=_DEPTH)
     return f"found COCO annotations in {file.relative_to(path)}" if file else None
 
 
@@ -77,19 +78,12 @@ def read(config: DataConfig) -> Listing:
     return Listing(tuple(entries), tuple(problems), legend.scheme, settled=True)
 
 
-def _iter_json(path: Path) -> Iterator[Path]:
-    """COCO files in a folder or below it."""
-    if path.is_dir():
-        files = iter_files(iter_tree(path, _DEPTH), *COCO.suffixes)
-        yield from (file for file in files if sniff(file) is COCO)
-
-
 def _choose_files(config: DataConfig) -> list[Path]:
     """Files that the config names, else those of instances, else all of this format."""
     named = named_folder(config, config.masks, "masks")
     if named is not None and named.is_file():
         return [named]
-    files = list(_iter_json(named or config.path))
+    files = list(iter_annotations(named or config.path, COCO, depth=_DEPTH))
     instances = [file for file in files if file.name.startswith(_INSTANCES)]
     if instances:
         return [file for file in files if not file.name.startswith(_OTHER_TASKS)]

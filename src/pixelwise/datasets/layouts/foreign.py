@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,11 @@ def describe_foreign(path: Path) -> str | None:
         f"  {item.name}, e.g. {file.relative_to(path)}: {item.export}"
         for item, file in found.values()
     ]
-    return "\n".join(["\nThere are annotations in a format that is not read:", *lines])
+    advice = (
+        "Name the folders of the pictures and of what was exported: pixelwise inspect "
+        f"{shlex.quote(str(path))} --images FOLDER --masks FOLDER"
+    )
+    return "\n".join(["\nThere are annotations in a format that is not read:", *lines, advice])
 
 
 def _iter_known(path: Path) -> Iterator[tuple[Path, AnnotationFormat]]:

@@ -6,16 +6,17 @@ old web tool, which is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from pixelwise.config import DataConfig
 from pixelwise.datasets.annotations.labelme import LabelMeFile, LabelMeMask, read_labelme
 from pixelwise.datasets.annotations.legend import Label, create_legend
-from pixelwise.datasets.annotations.sniffing import LABELME, sniff
+from pixelwise.datasets.annotations.sniffing import LABELME
 from pixelwise.datasets.layouts.annotated import (
-    iter_files,
+    find_annotation,
+    iter_annotations,
     iter_tree,
     list_images,
     named_folder,
@@ -32,14 +33,14 @@ _NAME_FILES: Final = ("labels.txt", "class_names.txt")
 
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
-    file = next(_iter_json(path), None)
+    file = find_annotation(path, LABELME)
     return f"found LabelMe annotations such as {file.relative_to(path)}" if file else None
 
 
 def read(config: DataConfig) -> Listing:
     """List every picture that a JSON names, with a mask that is drawn from its shapes."""
     folder = named_folder(config, config.masks, "masks") or config.path
-    files = [read_labelme(path) for path in _iter_json(folder)]
+    files = [read_labelme(path) for path in iter_annotations(folder, LABELME)]
     if not files:
         raise DataError(
             f"{folder} holds no LabelMe JSON; expected one per picture, with its name. Name the "
@@ -68,13 +69,6 @@ def read(config: DataConfig) -> Listing:
     ]
     problems += _describe_lines(files)
     return Listing(tuple(entries), tuple(problems), legend.scheme, settled=True)
-
-
-def _iter_json(path: Path) -> Iterator[Path]:
-    """LabelMe's files in a folder or below it."""
-    if path.is_dir():
-        files = iter_files(iter_tree(path), *LABELME.suffixes)
-        yield from (file for file in files if sniff(file) is LABELME)
 
 
 def _list_pictures(config: DataConfig) -> list[Path]:

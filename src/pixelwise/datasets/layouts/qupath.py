@@ -7,7 +7,7 @@ pictures are read as ``pairs``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,10 @@ from pixelwise.datasets.annotations.geojson import (
     read_geojson,
 )
 from pixelwise.datasets.annotations.legend import Label, create_legend
-from pixelwise.datasets.annotations.sniffing import GEOJSON, sniff
+from pixelwise.datasets.annotations.sniffing import GEOJSON
 from pixelwise.datasets.layouts.annotated import (
+    find_annotation,
+    iter_annotations,
     iter_files,
     iter_tree,
     list_images,
@@ -38,7 +40,7 @@ _PACKED: Final = (".geojson.gz", ".geojson.zip")
 
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
-    file = next(_iter_geojson(path), None)
+    file = find_annotation(path, GEOJSON)
     return f"found GeoJSON annotations such as {file.relative_to(path)}" if file else None
 
 
@@ -46,7 +48,7 @@ def read(config: DataConfig) -> Listing:
     """List every image with the GeoJSON of its name."""
     folder = named_folder(config, config.masks, "masks") or config.path
     images = list_images(iter_tree(named_folder(config, config.images, "images") or config.path))
-    files = {path: read_geojson(path) for path in _iter_geojson(folder)}
+    files = {path: read_geojson(path) for path in iter_annotations(folder, GEOJSON)}
     if not files:
         raise DataError(
             f"{folder} holds no GeoJSON; expected one per image, with its name. Export them in "
@@ -70,13 +72,6 @@ def read(config: DataConfig) -> Listing:
     )
     problems = (*matches.problems, *_describe(used), *_describe_packed(folder))
     return Listing(entries, problems, legend.scheme, settled=True)
-
-
-def _iter_geojson(path: Path) -> Iterator[Path]:
-    """GeoJSON files in a folder or below it."""
-    if path.is_dir():
-        files = iter_files(iter_tree(path), *GEOJSON.suffixes)
-        yield from (file for file in files if sniff(file) is GEOJSON)
 
 
 def _name_images(path: Path) -> set[str]:
