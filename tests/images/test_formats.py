@@ -14,10 +14,9 @@ from pixelwise.images import find_format, open_image
 from pixelwise.images.formats import (
     EXTRA,
     FORMATS,
-    iter_image_files,
-    iter_unread_files,
     load_reader,
 )
+from pixelwise.images.listing import iter_image_files
 from tests.fixtures.formats.write import COLORS, FOLDER, pattern
 
 GREY = pattern((20, 24), 251)
@@ -129,38 +128,6 @@ def test_a_dicom_file_may_begin_like_a_tiff(tmp_path: Path) -> None:
 def test_no_suffix_belongs_to_two_formats() -> None:
     suffixes = [s for item in FORMATS for s in (*item.suffixes, *item.shared_suffixes)]
     assert len(suffixes) == len(set(suffixes))
-
-
-def test_iter_image_files_leaves_out_what_is_no_image(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.tiff", "Thumbs.db", ".hidden.png", "._a.tif", "notes.txt", "c.json"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in iter_image_files(tmp_path)] == ["a.tiff", "b.PNG"]
-
-
-def test_iter_image_files_takes_all_formats(tmp_path: Path) -> None:
-    names = ["a.GIF", "b.npy", "c.h5", "d.nii.gz", "e.czi", "f.svs", "g.dcm", "h.jp2", "i.pgm"]
-    for name in names:
-        (tmp_path / name).touch()
-    assert [path.name for path in iter_image_files(tmp_path)] == names
-
-
-def test_a_suffix_that_others_have_too_counts_for_its_content(tmp_path: Path) -> None:
-    (tmp_path / "labels.map").write_text("0 background")
-    (tmp_path / "density.map").write_bytes((FOLDER / "map.mrc").read_bytes())
-    assert [path.name for path in iter_image_files(tmp_path)] == ["density.map"]
-
-
-def test_files_in_foreign_formats_are_named(tmp_path: Path) -> None:
-    for name in ("a.mat", "b.heic", "c.png", "notes.txt", ".d.psd"):
-        (tmp_path / name).touch()
-    found = {path.name: kind for path, kind in iter_unread_files(tmp_path)}
-    assert found == {"a.mat": "a MATLAB file", "b.heic": "a HEIC, AVIF or JPEG XL picture"}
-
-
-def test_iter_image_files_of_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="No such file"):
-        list(iter_image_files(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,11 @@ def _name_colors(values: Sequence[int], void: Collection[int]) -> dict[str, str]
 
 
 def _require_one_kind(surveys: Sequence[MaskSurvey]) -> None:
-    """Refuse masks of single values among masks of colours: 1 is no colour."""
+    """Refuse masks of single values among masks of colours, unless the values are their greys."""
+    seen = {value for survey in surveys if survey.colors for value in survey.values}
+    greys = {0, VOID, *(value & 0xFF for value in seen if value == (value & 0xFF) * 0x010101)}
     for survey in surveys:
-        if survey.channels == 1 and not set(survey.values) <= {0, VOID}:
+        if survey.channels == 1 and not set(survey.values) <= greys:
             colored = next(s for s in surveys if s.colors)
             shown = ", ".join(map(str, survey.values[:5]))
             raise UnclearMasksError(

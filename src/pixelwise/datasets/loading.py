@@ -289,7 +289,7 @@ def _settle_reading(
     config: DataConfig, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[list[_Checked], list[Problem]]:
     """Read all masks in one way, and collect the notes on images and masks."""
-    scheme = create_scheme(config) or listing.scheme
+    scheme = listing.scheme if listing.settled else create_scheme(config) or listing.scheme
     given = scheme.class_map if scheme is not None and scheme.class_map.rest is None else None
     masks = list(iter_palette_masks(file for c in checked for file in _iter_mask_files(c)))
     reading = decide_reading(masks, class_map=given, root=config.path)

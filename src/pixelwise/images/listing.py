@@ -26,6 +26,8 @@ _OTHER_CONTENT: Final = frozenset(
     )
 )
 """TIFFs whose pixels are not the image: previews of raw photographs, overviews beside a map."""
+_PICKLE: Final = "_seg.npy"
+"""What Cellpose keeps beside each image."""
 _ENDINGS: Final = tuple(IMAGE_SUFFIXES)
 
 
@@ -65,7 +67,10 @@ def _is_image(path: Path) -> bool:
     """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
     if is_zarr(path):
         return True
-    if path.name.lower().endswith(_ENDINGS):
+    name = path.name.lower()
+    if name.endswith(_PICKLE):
+        return False
+    if name.endswith(_ENDINGS):
         return path.is_file()
     suffix = path.suffix.lower()
     if suffix in _NO_IMAGES or suffix in _OTHER_CONTENT or not path.is_file():
