@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from pixelwise.axes import NamedAxes
+from pixelwise.datasets import load_dataset
 from pixelwise.datasets.readers import (
     FileImage,
     FileMask,
@@ -222,6 +223,33 @@ def test_merged_masks_in_alpha(tmp_path: Path, color: int) -> None:
     assert MergedMask(tmp_path, (tmp_path / "a.png",)).read(header(1, 1, 1, 3)).tolist() == [
         [[[0, 1, 0]]]
     ]
+
+
+def test_what_headers_note_of_images_and_masks_is_in_the_notes_of_the_data_set(
+    tmp_path: Path,
+) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 30), np.uint8)
+    mask[3:9, 4:20] = 1
+    for i in range(3):
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(mask).save(tmp_path / "images" / f"{i}.jpg", exif=exif)
+        with tifffile.TiffWriter(tmp_path / "masks" / f"{i}.tif") as writer:
+            writer.write(mask[::2, ::2])
+            writer.write(255 - mask, photometric="miniswhite")
+    data = load_dataset(tmp_path)
+    assert np.array_equal(data.samples[0].read_mask()[0], mask)
+    notes = [str(problem) for problem in data.problems]
+    for note in (
+        "jpg: turned upright",
+        "taken to be drawn on the upright",
+        "the largest",
+        "inverted",
+    ):
+        (found,) = [text for text in notes if note in text]
+        assert found.startswith("3 files, e.g.")
 
 
 def test_merged_masks(tmp_path: Path) -> None:

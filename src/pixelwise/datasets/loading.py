@@ -288,7 +288,7 @@ def _settle_reading(
     masks = list(iter_palette_masks((c.entry.mask, c.header, c.facts) for c in checked))
     reading = decide_reading(masks, class_map=given, root=config.path)
     notes = [(c.entry.image.path, note) for c in checked for note in c.header.notes]
-    notes += [(m.mask.path, f"mask: {note}") for m in masks for note in m.facts.notes]
+    notes += [(m.mask.path, note) for m in masks for note in m.facts.notes]
     read = [replace(c, entry=_read_as(c.entry, reading.palette)) for c in checked]
     return read, [*reading.problems, *merge_notes(notes)]
 
