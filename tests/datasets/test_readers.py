@@ -141,7 +141,8 @@ def test_a_mask_of_an_image_that_was_turned_is_taken_as_upright(
 ) -> None:
     image = turned_image(tmp_path, 20, 20, orientation)
     write_picture(tmp_path / "m.png", np.zeros((20, 20), np.uint8))
-    (note,) = FileMask(tmp_path / "m.png").require_match(image).notes
+    (facts,) = FileMask(tmp_path / "m.png").require_match(image)
+    (note,) = facts.notes
     assert f"EXIF orientation {orientation}" in note
     assert "drawn on the upright image" in note
 
@@ -152,7 +153,7 @@ def test_a_mask_with_the_orientation_of_its_image_is_turned_with_it(tmp_path: Pa
     exif[0x0112] = 6
     mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
     Image.fromarray(mask).save(tmp_path / "m.png", exif=exif)
-    facts = FileMask(tmp_path / "m.png").require_match(image)
+    (facts,) = FileMask(tmp_path / "m.png").require_match(image)
     assert facts.notes == ("turned upright (EXIF orientation 6)",)
     assert np.array_equal(FileMask(tmp_path / "m.png").read(image)[0, 0], np.rot90(mask, -1))
 
@@ -170,7 +171,8 @@ def test_the_largest_series_is_the_mask_and_two_of_one_size_are_refused(tmp_path
         writer.write(mask[::2, ::2])
         writer.write(mask)
     reader = FileMask(tmp_path / "m.tif")
-    assert "holds 2 series, the largest" in reader.require_match(header(1, 1, 20, 30)).notes[0]
+    (facts,) = reader.require_match(header(1, 1, 20, 30))
+    assert "holds 2 series, the largest" in facts.notes[0]
     assert np.array_equal(reader.read(header(1, 1, 20, 30))[0, 0], mask)
     with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
         writer.write(mask)
