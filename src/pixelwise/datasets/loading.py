@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -12,13 +12,12 @@ from typing import Any
 from pixelwise.config import DataConfig
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
-from pixelwise.datasets.joined_masks import JoinedMask
 from pixelwise.datasets.layouts import Entry, Found, Listing, list_data
 from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
 from pixelwise.datasets.palettes import decide_reading, iter_palette_masks
 from pixelwise.datasets.problems import Kind, Problem, merge_notes
-from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
+from pixelwise.datasets.readers import FileMask, JoinedMask, MaskFacts, PlanesHeader
 from pixelwise.datasets.sample import Sample
 from pixelwise.datasets.surveys import UnclearMasksError
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
@@ -161,7 +160,7 @@ class _Checked:
 
     entry: Entry
     header: PlanesHeader
-    facts: MaskFacts | None = None
+    facts: tuple[MaskFacts, ...] | None = None
 
 
 def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
@@ -291,31 +290,19 @@ def _settle_reading(
     """Read all masks in one way, and collect the notes on images and masks."""
     scheme = listing.scheme if listing.settled else create_scheme(config) or listing.scheme
     given = scheme.class_map if scheme is not None and scheme.class_map.rest is None else None
-    masks = list(iter_palette_masks(file for c in checked for file in _iter_mask_files(c)))
+    masks = list(iter_palette_masks((c.header, c.facts) for c in checked))
     reading = decide_reading(masks, class_map=given, root=config.path)
     notes = [(c.entry.image.path, note) for c in checked for note in c.header.notes]
-    notes += [(m.mask.path, f"mask: {note}") for m in masks for note in m.facts.notes]
+    notes += [(m.mask.path, note) for m in masks for note in m.facts.notes]
     read = [replace(c, entry=_read_as(c.entry, reading.palette)) for c in checked]
     return read, [*reading.problems, *merge_notes(notes)]
 
 
 def _read_as(entry: Entry, palette: Palette) -> Entry:
     """Read the mask of an entry in the way of the data set."""
-    match entry.mask:
-        case FileMask():
-            return replace(entry, mask=replace(entry.mask, palette=palette))
-        case JoinedMask():
-            return replace(entry, mask=entry.mask.read_as(palette))
-    return entry
-
-
-def _iter_mask_files(c: _Checked) -> Iterator[tuple[object, PlanesHeader, MaskFacts | None]]:
-    """Give the files of a mask, with what their headers show."""
-    if isinstance(c.entry.mask, JoinedMask):
-        for mask in c.entry.mask.masks:
-            yield mask, c.header, mask.require_match(c.header)
-        return
-    yield c.entry.mask, c.header, c.facts
+    if not isinstance(entry.mask, FileMask | JoinedMask):
+        return entry
+    return replace(entry, mask=entry.mask.read_as(palette))
 
 
 def _settle_scheme(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from pixelwise.config import DataConfig
-from pixelwise.datasets.joined_masks import JoinedMask
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.layouts.folders import find_split
 from pixelwise.datasets.layouts.masks import UnclearPairsError, find_suffixed, prefer_lossless
@@ -21,7 +20,7 @@ from pixelwise.datasets.layouts.names import Matching, Name, create_name, match_
 from pixelwise.datasets.layouts.places import Place, Search, iter_searches
 from pixelwise.datasets.layouts.words import MASK_WORDS, cut_suffix, find_words
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.readers import FileImage, FileMask, MaskReader
+from pixelwise.datasets.readers import FileImage, FileMask, JoinedMask, MaskReader
 
 _SHOWN: Final = 6
 
