@@ -159,7 +159,7 @@ def replace_mask(root: Path, array: np.ndarray) -> None:
         (
             lambda root: (root / "images" / "b.png").write_text("no image"),
             "unreadable",
-            r"Expected a PNG.*b\.png starts with b'no image'",
+            r"Expected an image.*b\.png is text and starts with b'no image'",
         ),
         (
             lambda root: replace_mask(root, np.zeros((9, 8), np.uint8)),

@@ -15,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, label_axes, parse_axes, planes_shape, to_planes
-from pixelwise.datasets.sizes import describe_turned_image, require_same_size
+from pixelwise.datasets.sizes import (
+    describe_turned_image,
+    require_same_directions,
+    require_same_size,
+)
 from pixelwise.datasets.transparency import (
     require_alpha_to_agree,
     require_one_color,
@@ -45,6 +49,8 @@ class PlanesHeader:
         EXIF orientation by which the stored pixels were turned; 1 if they were not.
     notes : tuple of str
         What was understood or left out.
+    directions : str
+        Where the stored axes point, if the file tells, see `Header`.
     """
 
     shape: PlanesShape
@@ -52,6 +58,7 @@ class PlanesHeader:
     axes: NamedAxes
     orientation: int = UPRIGHT
     notes: tuple[str, ...] = ()
+    directions: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,10 @@ class FileImage:
         """Shape, dtype and axes, without decoding."""
         source = open_image(self.path, axes=self.axes)
         shape = planes_shape(source.axes.names, source.shape)
-        dtype, turned = str(source.dtype), source.header.orientation
-        return PlanesHeader(shape, dtype, source.axes, turned, source.notes)
+        dtype, header = str(source.dtype), source.header
+        return PlanesHeader(
+            shape, dtype, source.axes, header.orientation, source.notes, header.directions
+        )
 
     def read(self) -> tuple[Array, tuple[str, ...]]:
         """Planes (N, C, Y, X), and notes that the header did not show."""
@@ -218,6 +227,7 @@ class FileMask:
                 f"The mask {self.path} has {shape[1]} channels ({source.axes}); expected one value "
                 "per pixel or RGB colours."
             )
+        require_same_directions(self.path, image, found=source.header.directions)
         turned = source.header.orientation
         require_same_size(self.path, image, found=shape, orientation=turned)
         return source, axes
