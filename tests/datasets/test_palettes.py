@@ -246,6 +246,29 @@ def test_files_of_several_depths(tmp_path: Path, writers: list[Write], classes: 
     check(tmp_path / "a", write_set(tmp_path / "a", writers, classes))
 
 
+def test_grey_files_beside_rgb_files(tmp_path: Path) -> None:
+    """Optimisers save a mask without colours as grey, of one bit if it is black and white."""
+    colors = [BLACK, WHITE, RED, (128, 128, 128)]
+    writers = [as_colors(colors), as_grey(0, 255, 0, 128), as_grey(0, 255, 0, 0)]
+    drawn = write_set(tmp_path / "a", writers, 4)
+    drawn[1][drawn[1] == 2] = 0
+    drawn[2][drawn[2] > 1] = 0
+    as_bits(1)(tmp_path / "a" / "masks" / "2", drawn[2])
+    check(tmp_path / "a", drawn)
+
+
+@pytest.mark.parametrize("write", [as_grey(0, 1, 2, 3), as_bits(2)])
+def test_indices_beside_rgb_files_are_refused(tmp_path: Path, write: Write) -> None:
+    write_set(tmp_path / "a", [as_colors(FOUR), write], 4)
+    with pytest.raises(DataError, match=r"which is no colour of the others"):
+        load_dataset(tmp_path / "a")
+
+
+def test_indices_in_rgb_files_are_like_those_in_grey_files(tmp_path: Path) -> None:
+    writers = [as_grey(0, 1, 2), as_colors([(0, 0, 0), (1, 1, 1), (2, 2, 2)])]
+    check(tmp_path / "a", write_set(tmp_path / "a", writers, 3))
+
+
 @pytest.mark.parametrize(
     "writers",
     [

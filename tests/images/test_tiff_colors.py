@@ -203,6 +203,14 @@ def test_a_palette_of_greys_gives_grey(tmp_path: Path) -> None:
     assert len(open_image(tmp_path / "a.tif").header.colormap) == 256
 
 
+def test_a_palette_of_8_bits_is_not_black(tmp_path: Path) -> None:
+    """The entries should have 16 bits; libtiff takes 8 where none is larger."""
+    indices = RNG.integers(0, 256, (21, 33), np.uint8)
+    colors = RNG.integers(0, 256, (3, 256), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=colors)
+    check(tmp_path / "a.tif", colors.T.astype("u1")[indices])
+
+
 def test_the_palette_of_a_mask_from_imagej_is_a_lookup_table(tmp_path: Path) -> None:
     indices = RNG.integers(0, 9, (21, 33), np.uint8)
     colormap = RNG.integers(0, 65535, (3, 256)).astype("u2")

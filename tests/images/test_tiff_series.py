@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tifffile import TiffWriter
 
 from pixelwise.errors import AxesError
 from pixelwise.images import open_image, tiff
-from pixelwise.images.tiff_series import name_axes
+from pixelwise.images.tiff_series import name_axes, stay_in_file
 
 RNG = np.random.default_rng(13)
 WHOLE = RNG.integers(0, 250, (60, 80), np.uint8)
@@ -94,6 +95,28 @@ def test_a_slide_of_aperio(tmp_path: Path) -> None:
         writer.write(slide[:30, :60], description="macro", subfiletype=9, **options)
     note = check(tmp_path / "a.svs.tif", slide)[0]
     assert all(name in note for name in ("Thumbnail", "Label", "Macro"))
+
+
+def test_the_pixel_size_is_that_of_the_series_that_is_read(tmp_path: Path) -> None:
+    with TiffWriter(tmp_path / "a.ome.tif") as writer:
+        for step, size in ((4, 9.0), (1, 0.5)):
+            metadata = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeY": size}
+            writer.write(WHOLE[::step, ::step], metadata=metadata)
+    check(tmp_path / "a.ome.tif", WHOLE)
+    calibration = open_image(tmp_path / "a.ome.tif").calibration
+    assert calibration is not None
+    assert calibration.scale == (0.5, 0.5)
+
+
+def test_sets_that_tifffile_would_gather_are_read_file_by_file() -> None:
+    """Micro-Manager's files name no other file: tifffile looks for them in the folder."""
+    names = ("Frames", "Slices", "Channels")
+    for planes, expected in ((3, False), (6, True)):
+        summary = dict(zip(names, (3, 2, 1), strict=True))
+        metadata = {"Summary": summary, "IndexMap": np.zeros((planes, 5))}
+        file = SimpleNamespace(is_ndtiff=True, is_mmstack=True, micromanager_metadata=metadata)
+        stay_in_file(file)
+        assert (file.is_ndtiff, file.is_mmstack) == (False, expected)
 
 
 def test_series_of_one_size_are_ambiguous(tmp_path: Path) -> None:

@@ -153,18 +153,45 @@ def _decide_colors(question: _Question) -> Reading:
     masks, palettes = question.masks, question.palettes
     few_bits = {mask.white for mask in masks if mask.is_grey}
     is_mixed = len(few_bits) > 1 or (palettes and few_bits)
-    if not palettes and len(few_bits) < 2:
-        has_colors = any(mask.facts.channels == 3 for mask in masks)
-        return question.answer("color" if has_colors and few_bits - {_WHITE} else "index")
+    colored = [mask for mask in masks if mask.facts.channels == 3]
+    if not palettes and len(few_bits) < 2 and not (colored and few_bits):
+        return question.answer("index")
     if question.class_map is not None and question.class_map.colors:
         return question.answer("color", "read by colour, as the classes are given")
-    if any(mask.facts.channels == 3 for mask in masks):
-        return question.answer(
-            "color", "some files are RGB, others have palettes or few bits: colours are the classes"
-        )
+    if colored:
+        return _decide_beside_colors(question, colored)
     if is_mixed:
         return _decide_mixed(question)
     return _decide_palettes(question)
+
+
+def _decide_beside_colors(question: _Question, colored: Sequence[PaletteMask]) -> Reading:
+    """Read colours where some masks are RGB, unless the values of grey ones are no colours.
+
+    Black and white may occur in grey files alone, as optimisers make them; other greys may not.
+    """
+    greys = [mask for mask in question.masks if mask.is_grey]
+    known = {0, _WHITE} | set().union(*map(_read_greys, _spread(colored)))
+    known |= {color >> 24 for palette in question.palettes for color in _iter_greys(palette)}
+    for mask, values in zip(_spread(greys), _read_all(greys, "index"), strict=True):
+        wrong = sorted({value * _WHITE // mask.white for value in values} - known)
+        if wrong:
+            return question.refuse(
+                f"Some masks are RGB, others grey: {mask.mask.path} holds the grey {wrong[0]}, "
+                "which is no colour of the others. Is it the index of a class? Save all masks in "
+                "one form, as RGB or as grey."
+            )
+    return question.answer("color", "some files are RGB: colours are the classes")
+
+
+def _read_greys(mask: PaletteMask) -> set[int]:
+    """Greys among the colours of an RGB mask; none if the file is broken."""
+    try:
+        colors = mask.mask.read_colors(mask.image)
+    except PixelwiseError:
+        return set()
+    is_grey = (colors == colors[:, :1]).all(axis=1)
+    return set(np.unique(colors[:, 0][is_grey]).astype(int).tolist())
 
 
 def _decide_palettes(question: _Question) -> Reading:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,7 @@ def read_header(path: Path, palette: Palette) -> Header:
             np.dtype(dtype),
             NamedAxes("YX", "grey picture") if grey else NamedAxes("YXC", "colour picture"),
             notes=_describe_frames(picture) + _describe_bits(mode, palette),
-            orientation=_read_orientation(path, picture, start),
+            orientation=_read_orientation(picture, start),
             colormap=colormap,
             white=white,
             alpha=mode in _ALPHA_MODES or has_alpha(colormap),
@@ -108,9 +108,10 @@ def _take_channels(pixels: Array, palette: Palette) -> tuple[Array, tuple[str, .
 
 @dataclass(frozen=True)
 class _Start:
-    """First bytes of a file."""
+    """First bytes of a file, and the file itself, which stays open as long as its picture."""
 
     data: bytes
+    file: IO[bytes]
 
     @property
     def is_png(self) -> bool:
@@ -150,7 +151,7 @@ def _open_picture(path: Path) -> Iterator[tuple[Image.Image, _Start]]:
             file.seek(0)
             with _find_class(start)(file, str(path)) as picture:
                 _mend_bmp(picture, start)
-                yield picture, _Start(start)
+                yield picture, _Start(start, file)
     except PixelwiseError:
         raise
     except _DAMAGE as error:
@@ -246,9 +247,9 @@ def _describe_bits(mode: str, palette: Palette) -> tuple[str, ...]:
     return describe_depth(1) if mode == "1" and palette == "color" else ()
 
 
-def _read_orientation(path: Path, picture: Image.Image, start: _Start) -> int:
+def _read_orientation(picture: Image.Image, start: _Start) -> int:
     """EXIF orientation; of a PNG without decoding it, although the tag may follow the pixels."""
-    if start.is_png and not _has_exif_chunk(path):
+    if start.is_png and not _has_exif_chunk(start.file):
         return UPRIGHT
     try:
         return parse_orientation(picture.getexif().get(TAG, UPRIGHT))
@@ -256,15 +257,25 @@ def _read_orientation(path: Path, picture: Image.Image, start: _Start) -> int:
         return UPRIGHT
 
 
-def _has_exif_chunk(path: Path) -> bool:
-    """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text."""
-    with path.open("rb") as file:
+def _has_exif_chunk(file: IO[bytes]) -> bool:
+    """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text.
+
+    Leaves the file where it was.
+    """
+    here = file.tell()
+    try:
         file.seek(8)
-        while len(head := file.read(8)) == 8:
-            size, kind, at = int.from_bytes(head[:4], "big"), head[4:], file.tell()
-            if kind == b"eXIf" or (kind in _TEXTS and file.read(24).startswith(_EXIF_TEXTS)):
-                return True
-            if kind == b"IEND":
-                return False
-            file.seek(at + size + 4)
-    return False
+        return any(
+            kind == b"eXIf" or (kind in _TEXTS and file.read(24).startswith(_EXIF_TEXTS))
+            for kind in _iter_chunks(file)
+        )
+    finally:
+        file.seek(here)
+
+
+def _iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Kinds of the chunks of a PNG, the file standing at the data of each."""
+    while len(head := file.read(8)) == 8:
+        end = file.tell() + int.from_bytes(head[:4], "big") + 4
+        yield head[4:]
+        file.seek(end)

@@ -33,7 +33,7 @@ def read_calibration(series: Any, axes: str) -> Calibration | None:
     tiff = series.keyframe.parent
     try:
         if tiff.is_ome:
-            sizes = _read_ome(tiff.ome_metadata)
+            sizes = _read_ome(tiff.ome_metadata, _find_number(series))
         elif tiff.is_imagej:
             sizes = _read_imagej(series.keyframe, tiff.imagej_metadata or {})
         else:
@@ -52,12 +52,18 @@ def calibrate(sizes: Sizes, axes: str) -> Calibration | None:
     return Calibration.create(*zip(*found, strict=True)) if sound.keys() & set(axes) else None
 
 
-def _read_ome(text: str) -> Sizes:
-    """Sizes of the first image in OME-XML; their units are micrometres unless told."""
-    pixels = fromstring(text).find(".//{*}Pixels")
-    if pixels is None:
+def _find_number(series: Any) -> int:
+    """Find the number of a series among the images of the file."""
+    found = series.keyframe.parent.series
+    return next((i for i, one in enumerate(found) if one is series), 0)
+
+
+def _read_ome(text: str, number: int) -> Sizes:
+    """Sizes of one of the images in OME-XML; their units are micrometres unless told."""
+    images = fromstring(text).findall(".//{*}Pixels")
+    if not images:
         return {}
-    return _read_attributes(dict(pixels.items()))
+    return _read_attributes(dict(images[number if number < len(images) else 0].items()))
 
 
 def _read_attributes(attributes: Mapping[str, Any]) -> Sizes:

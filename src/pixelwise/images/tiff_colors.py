@@ -277,6 +277,8 @@ def _require_known(page: Any, photometric: int, dtype: np.dtype[Any]) -> None:
         reason = f"stores {_NAMES.get(photometric, f'colours of the kind {photometric}')}"
     elif photometric == _CMYK and (dtype != np.uint8 or page.samplesperpixel < 4):
         reason = f"stores CMYK or other inks as {page.samplesperpixel} samples of {dtype}"
+    elif photometric == _PALETTE and page.samplesperpixel != 1:
+        reason = f"stores a palette with {page.samplesperpixel} samples per pixel"
     elif photometric == _YCBCR and dtype != np.uint8:
         reason = f"stores YCbCr colours as {dtype}"
     if reason:
@@ -293,7 +295,9 @@ def _read_colormap(page: Any, photometric: int, palette: Palette) -> Colormap:
         return ()
     if palette == "index" and _is_imagej(page):
         return ()
-    return pack_colormap(np.asarray(page.colormap).T >> 8)
+    entries = np.asarray(page.colormap).T
+    is_deep = int(entries.max(initial=0)) > 255  # some programs write 8 bits, as libtiff knows
+    return pack_colormap(entries >> 8 if is_deep else entries)
 
 
 def _describe_bits(page: Any, dtype: np.dtype[Any], palette: Palette) -> tuple[str, ...]:

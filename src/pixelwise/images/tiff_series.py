@@ -60,7 +60,7 @@ def opening_series(path: Path) -> Iterator[Chosen]:
         The file is damaged, or holds no image.
     """
     with LISTENER.listening() as heard, tifffile.TiffFile(path, _multifile=False) as tiff:
-        _stay_in_file(tiff)
+        stay_in_file(tiff)
         chosen = _choose(path, tiff)
         require_sound(heard)
         yield chosen
@@ -68,7 +68,7 @@ def opening_series(path: Path) -> Iterator[Chosen]:
             require_sound(heard)
 
 
-def _stay_in_file(tiff: Any) -> None:
+def stay_in_file(tiff: Any) -> None:
     """Turn off tifffile's ways to read other files of a set that have no switch of their own."""
     if tiff.is_ndtiff:
         tiff.is_ndtiff = False

@@ -85,6 +85,7 @@ def find_file(layer: Layer) -> Path | None:
         return None
     array = layer_array(layer)
     same = source.shape == tuple(array.shape) and source.dtype == array.dtype
+    same = same and not source.notes  # what is noted, e.g. turned, is not what the layer shows
     lazy = not isinstance(array, np.ndarray)  # an array in memory may have been changed
     return source.path if same and lazy else None
 
