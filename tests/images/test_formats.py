@@ -14,8 +14,9 @@ from pixelwise.images import find_format, open_image
 from pixelwise.images.formats import (
     EXTRA,
     FORMATS,
+    explain_left_out,
     iter_image_files,
-    iter_unread_files,
+    list_left_out,
     load_reader,
 )
 from tests.fixtures.formats.write import COLORS, FOLDER, pattern
@@ -127,7 +128,7 @@ def test_a_dicom_file_may_begin_like_a_tiff(tmp_path: Path) -> None:
 
 
 def test_no_suffix_belongs_to_two_formats() -> None:
-    suffixes = [s for item in FORMATS for s in (*item.suffixes, *item.shared_suffixes)]
+    suffixes = [suffix for item in FORMATS for suffix in item.suffixes]
     assert len(suffixes) == len(set(suffixes))
 
 
@@ -145,17 +146,37 @@ def test_iter_image_files_takes_all_formats(tmp_path: Path) -> None:
     assert [path.name for path in iter_image_files(tmp_path)] == names
 
 
-def test_a_suffix_that_others_have_too_counts_for_its_content(tmp_path: Path) -> None:
-    (tmp_path / "labels.map").write_text("0 background")
-    (tmp_path / "density.map").write_bytes((FOLDER / "map.mrc").read_bytes())
-    assert [path.name for path in iter_image_files(tmp_path)] == ["density.map"]
+TIFF, PNG = b"II*\0" + bytes(20), b"\x89PNG" + bytes(20)
 
 
-def test_files_in_foreign_formats_are_named(tmp_path: Path) -> None:
-    for name in ("a.mat", "b.heic", "c.png", "notes.txt", ".d.psd"):
+def test_an_unknown_suffix_lets_the_content_decide(tmp_path: Path) -> None:
+    mrc = (FOLDER / "map.mrc").read_bytes()
+    for name, content in {
+        "slide.svs": TIFF, "a.lsm": TIFF, "picture": PNG, "b.jfif": b"\xff\xd8\xff" + bytes(9),
+        "raw.nef": TIFF, "a.tif.ovr": TIFF, "BMW.dat": b"BMW is no picture", "a.mat": b"MATLAB 5.0",
+        "notes.txt": PNG, "labels.map": b"0 background", "density.map": mrc,
+    }.items():  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+    found = [path.name for path in iter_image_files(tmp_path)]
+    assert found == ["a.lsm", "b.jfif", "density.map", "picture", "slide.svs"]
+    left = [path.name for path in list_left_out(tmp_path)]
+    assert left == ["BMW.dat", "a.mat", "a.tif.ovr", "labels.map", "raw.nef"]
+
+
+def test_what_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.png", "table.csv", "Thumbs.db", ".hidden.czi", "model.pt", "empty.xyz"):
         (tmp_path / name).touch()
-    found = {path.name: kind for path, kind in iter_unread_files(tmp_path)}
-    assert found == {"a.mat": "a MATLAB file", "b.heic": "a HEIC, AVIF or JPEG XL picture"}
+    for folder, name in (("plate", "a.png"), ("texts", "a.txt"), (".cache", "a.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    assert [path.name for path in list_left_out(tmp_path)] == ["empty.xyz", "plate"]
+    with pytest.raises(ReadError, match="No such file"):
+        list_left_out(tmp_path / "nowhere")
+
+
+def test_what_is_left_out_is_explained() -> None:
+    assert explain_left_out(Path("a.mat")).startswith("a MATLAB file. In MATLAB, imwrite(")
+    assert explain_left_out(Path("a.xyz")) == ""
 
 
 def test_iter_image_files_of_a_missing_folder(tmp_path: Path) -> None:

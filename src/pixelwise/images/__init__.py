@@ -6,10 +6,11 @@ from pixelwise.images.containers import find_file, name_image, split_inner
 from pixelwise.images.content import ImageContent, RowReader
 from pixelwise.images.formats import (
     IMAGE_SUFFIXES,
+    explain_left_out,
     find_format,
     is_zarr,
     iter_image_files,
-    iter_unread_files,
+    list_left_out,
 )
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
@@ -43,12 +44,13 @@ __all__ = [
     "RowReader",
     "ZarrWriter",
     "describe_gaps",
+    "explain_left_out",
     "find_file",
     "find_format",
     "is_ome_tiff",
     "is_zarr",
     "iter_image_files",
-    "iter_unread_files",
+    "list_left_out",
     "name_image",
     "open_image",
     "read_image",

@@ -45,8 +45,6 @@ class ImageFormat:
         Of its files, in lower case with the dot; they decide what in a folder is an image.
     matches : callable
         First bytes of a file (up to 2056) -> whether it has this format.
-    shared_suffixes : tuple of str
-        Suffixes that files of other kinds have too: in a folder, the first bytes decide.
     package : str
         The package of the extra `microscopes` that reads it; empty if it is always there.
     has_inner : bool
@@ -57,7 +55,6 @@ class ImageFormat:
     module: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
-    shared_suffixes: tuple[str, ...] = ()
     package: str = ""
     has_inner: bool = False
 
@@ -166,14 +163,22 @@ FORMATS: Final = (
         "pixelwise.images.microscopes.mrc",
         (".mrc", ".mrcs"),
         lambda mark: mark[208:212] == b"MAP ",
-        shared_suffixes=(".map", ".rec", ".st", ".ali", ".ccp4"),
         package="mrcfile",
     ),
 )
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
-_SHARED: Final = {suffix: item for item in FORMATS for suffix in item.shared_suffixes}
+_NO_IMAGES: Final = frozenset(
+    (
+        *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".log"),
+        *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".m", ".r", ".sh", ".bat"),
+        *(".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".pptx", ".db", ".lnk", ".url"),
+        *(".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".part", ".tmp", ".bak", ".sha256"),
+        *(".md5", ".aux", ".pyc", ".lock"),
+    )
+)
+"""What lies beside images and holds none."""
 _ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
 READABLE: Final = (
     "PNG, JPEG, BMP, WebP, GIF, PPM, PGM, PBM, JPEG 2000, TIFF, OME-TIFF, OME-Zarr, Zarr, .npy, "
@@ -257,25 +262,35 @@ def _describe(mark: bytes) -> str:
 def iter_image_files(folder: Path) -> Iterator[Path]:
     """Image files directly in `folder`, sorted by name; hidden and other files are left out.
 
-    A folder named ``.zarr`` is one image.
+    A folder named ``.zarr`` is one image. Where a suffix says nothing, the first bytes decide.
 
     Raises
     ------
     ReadError
         The folder is missing or cannot be listed.
     """
-    return (entry for entry in _list_folder(folder) if is_zarr(entry) or _is_image_file(entry))
+    return (entry for entry in _list_folder(folder) if _is_image(entry))
 
 
-def iter_unread_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files directly in `folder` that hold images in a format that is not read, and its name.
+def list_left_out(folder: Path) -> list[Path]:
+    """Files in `folder` that may be images, but are of no format that is read, sorted by name.
 
-    Errors as in `iter_image_files`.
+    Hidden files, and texts and tables that lie beside images, are not among them; sub-folders that
+    hold images are, because only their own call reads them. `explain_left_out` names the format of
+    each, if it is known.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be listed.
     """
-    for entry in _list_folder(folder):
-        item = find_foreign(entry)
-        if item is not None and entry.is_file() and not _is_image_file(entry):
-            yield entry, item.name
+    return [entry for entry in _list_folder(folder) if _is_left_out(entry)]
+
+
+def explain_left_out(path: Path) -> str:
+    """Say what a file is that is not read, and what to export instead; empty if it is not known."""
+    item = find_foreign(path)
+    return f"{item.name}. {item.advice}" if item is not None else ""
 
 
 def _list_folder(folder: Path) -> list[Path]:
@@ -287,12 +302,32 @@ def _list_folder(folder: Path) -> list[Path]:
     return [entry for entry in entries if not entry.name.startswith(".")]
 
 
-def _is_image_file(path: Path) -> bool:
-    """Whether a file is called like an image, or is one under a name that others have too."""
+def _is_image(path: Path) -> bool:
+    """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
+    if is_zarr(path):
+        return True
+    if not path.is_file():
+        return False
     if path.name.lower().endswith(tuple(IMAGE_SUFFIXES)):
-        return path.is_file()
-    item = _SHARED.get(path.suffix.lower())
-    return item is not None and path.is_file() and item.matches(_read_mark(path))
+        return True
+    if path.suffix.lower() in _NO_IMAGES or find_foreign(path) is not None:
+        return False
+    try:
+        mark = _read_mark(path)
+    except ReadError:
+        return False
+    # Two letters, as BMP has, begin many a file.
+    return mark[:2] != b"BM" and any(item.matches(mark) for item in FORMATS)
+
+
+def _is_left_out(path: Path) -> bool:
+    """Whether a path may be, or hold, images that `iter_image_files` does not give."""
+    if path.is_dir() and not is_zarr(path):
+        try:
+            return any(_is_image(entry) for entry in path.iterdir())
+        except OSError:
+            return False
+    return path.is_file() and path.suffix.lower() not in _NO_IMAGES and not _is_image(path)
 
 
 def is_zarr(path: Path) -> bool:
