@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -21,6 +22,7 @@ from pixelwise.datasets.readers import (
 )
 from pixelwise.errors import DataError, ReadError
 from pixelwise.images import open_image, write_picture, write_tiff
+from tests.fixtures.formats.write import pattern
 
 
 def header(*shape: int, axes: str = "YX") -> PlanesHeader:
@@ -309,3 +311,19 @@ def test_stacked_patches_that_are_cut_off_or_gone(tmp_path: Path) -> None:
         mask.read(header(1, 3, 4, 5))
     with pytest.raises(DataError, match="4 x 5 pixels, its image has 9 x 9"):
         mask.require_match(header(1, 3, 9, 9))
+
+
+def test_masks_that_point_elsewhere_than_their_images_are_refused(tmp_path: Path) -> None:
+    pixels = pattern((7, 9, 4), 2)
+    for name, affine in (("a.nii.gz", np.diag([-1, 1, 1, 1])), ("m.nii.gz", np.eye(4))):
+        stored = pixels[::-1] if name == "m.nii.gz" else pixels  # the same place in the world
+        nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / name)
+    image, mask = FileImage(tmp_path / "a.nii.gz"), FileMask(tmp_path / "m.nii.gz")
+    with pytest.raises(DataError, match=r"m\.nii\.gz point to RAS, .* LAS.*canonical") as caught:
+        mask.require_match(image.read_header())
+    remedy = str(caught.value).partition("in Python: ")[2]
+    for path in (image.path, mask.path):
+        told = remedy.replace("old.nii.gz", str(path)).replace("new", str(tmp_path / "new"))
+        exec(told, {"nibabel": nibabel})
+        (tmp_path / "new.nii.gz").replace(path)
+    assert np.array_equal(mask.read(image.read_header()), image.read()[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import DataError
-from pixelwise.images.containers import choose_inner, find_file, name_image, split_inner
+from pixelwise.images.containers import Choice, choose_inner, find_file, name_image, split_inner
 
 
 def test_split_inner(tmp_path: Path) -> None:
@@ -30,23 +30,29 @@ def test_name_image(tmp_path: Path) -> None:
 def test_choose_inner(tmp_path: Path) -> None:
     file = tmp_path / "a.lif"
     file.touch()
-    names = ["one", "Tiles/two", "Tiles/two", "1"]
-    assert choose_inner(file, names[:1], kind="series") == (0, ())
-    assert choose_inner(file / "Tiles" / "two", names[:2], kind="series") == (1, ())
-    assert choose_inner(file / "0", names, kind="series") == (0, ())
-    assert choose_inner(file / "1", names, kind="series") == (3, ())  # a name comes first
-    number, notes = choose_inner(file, names[:2], kind="series", default=1)
-    assert (number, *notes) == (
-        1,
-        f"holds 2 series; 'Tiles/two' was read, the others are \"{file}/one\"",
-    )
+    names, sizes = ["one", "Tiles/two", "Tiles/two", "1"], [1, 1, 1, 1]
+    for inner, number in (("one", 0), ("0", 0), ("1", 3), ("2", 2)):  # a name comes first
+        assert choose_inner(file / inner, names, sizes, kind="series") == Choice(number)
+    assert choose_inner(file / "Tiles" / "two", names[:2], sizes, kind="series") == Choice(1)
     with pytest.raises(DataError, match=r"no series called 'three'.*a\.lif/one"):
-        choose_inner(file / "three", names, kind="series")
+        choose_inner(file / "three", names, sizes, kind="series")
     with pytest.raises(DataError, match=r"2 series called 'Tiles/two'.*a\.lif/1.*a\.lif/2"):
-        choose_inner(file / "Tiles" / "two", names, kind="series")
+        choose_inner(file / "Tiles" / "two", names, sizes, kind="series")
+
+
+def test_the_largest_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.lif"
+    file.touch()
+    assert choose_inner(file, ["one"], [7], kind="series") == Choice(0)
+    note = f"holds 2 series; 'two' was read, the others are \"{file}/one\""
+    assert choose_inner(file, ["one", "two"], [7, 9], kind="series") == Choice(1, (note,))
+    tie = choose_inner(file, ["one", "two"], [7, 7], kind="series")
+    assert tie.number == 0
+    assert tie.notes == (tie.ambiguous,) != ("",)
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:
     (tmp_path / "a.nd2").touch()
-    _, notes = choose_inner(tmp_path / "a.nd2", [str(i) for i in range(40)], kind="positions")
-    assert notes[0].endswith('a.nd2/8" and 31 more')
+    names = [str(i) for i in range(40)]
+    choice = choose_inner(tmp_path / "a.nd2", names, [1] * 40, kind="positions")
+    assert choice.notes[0].endswith('a.nd2/8" and 31 more')

@@ -126,7 +126,7 @@ def test_a_dicom_file_may_begin_like_a_tiff(tmp_path: Path) -> None:
 
 
 def test_no_suffix_belongs_to_two_formats() -> None:
-    suffixes = [s for item in FORMATS for s in (*item.suffixes, *item.shared_suffixes)]
+    suffixes = [suffix for item in FORMATS for suffix in item.suffixes]
     assert len(suffixes) == len(set(suffixes))
 
 

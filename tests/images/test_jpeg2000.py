@@ -45,6 +45,9 @@ def test_grey_with_alpha(tmp_path: Path) -> None:
     image = open_image(tmp_path / "a.jp2").decode()
     assert np.array_equal(image.pixels, pixels[..., 0])
     assert image.notes == ("has transparent pixels; the alpha channel was dropped",)
+    alpha = open_image(tmp_path / "a.jp2", palette="alpha")
+    assert alpha.header.alpha
+    assert np.array_equal(alpha.read(), pixels[..., 1])
 
 
 def test_colours_stored_as_luminance_are_rgb(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pixelwise.errors import ReadError
-from pixelwise.images.listing import iter_image_files, list_left_out
+from pixelwise.images.listing import explain_left_out, iter_image_files, list_left_out
 from tests.fixtures.formats.write import FOLDER
 
 
@@ -27,31 +26,42 @@ def test_iter_image_files_takes_all_formats(tmp_path: Path) -> None:
     assert [path.name for path in iter_image_files(tmp_path)] == names
 
 
-def test_a_suffix_that_others_have_too_counts_for_its_content(tmp_path: Path) -> None:
-    (tmp_path / "labels.map").write_text("0 background")
-    (tmp_path / "density.map").write_bytes((FOLDER / "map.mrc").read_bytes())
-    assert [path.name for path in iter_image_files(tmp_path)] == ["density.map"]
+TIFF, PNG = b"II*\0" + bytes(20), b"\x89PNG" + bytes(20)
 
 
-def test_files_in_foreign_formats_are_named(tmp_path: Path) -> None:
-    for name in ("a.mat", "b.heic", "c.png", "notes.txt", ".d.psd"):
+def test_an_unknown_suffix_lets_the_content_decide(tmp_path: Path) -> None:
+    mrc = (FOLDER / "map.mrc").read_bytes()
+    for name, content in {
+        "slide.svs": TIFF, "a.lsm": TIFF, "picture": PNG, "b.jfif": b"\xff\xd8\xff" + bytes(9),
+        "raw.nef": TIFF, "a.tif.ovr": TIFF, "BMW.dat": b"BMW is no picture", "a.mat": b"MATLAB 5.0",
+        "notes.txt": PNG, "labels.map": b"0 background", "density.map": mrc,
+    }.items():  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+    found = [path.name for path in iter_image_files(tmp_path)]
+    assert found == ["a.lsm", "b.jfif", "density.map", "picture", "slide.svs"]
+    left = [path.name for path in list_left_out(tmp_path)]
+    assert left == ["BMW.dat", "a.mat", "a.tif.ovr", "labels.map", "raw.nef"]
+
+
+def test_what_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.png", "table.csv", "Thumbs.db", ".hidden.czi", "model.pt", "empty.xyz"):
         (tmp_path / name).touch()
-    assert [path.name for path in list_left_out(tmp_path)] == ["a.mat", "b.heic"]
+    for folder, name in (("plate", "a.png"), ("texts", "a.txt"), (".cache", "a.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    assert [path.name for path in list_left_out(tmp_path)] == ["empty.xyz", "plate"]
+    with pytest.raises(ReadError, match="No such file"):
+        list_left_out(tmp_path / "nowhere")
 
 
-def test_sub_folders_with_images_are_left_out_too(tmp_path: Path) -> None:
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "a.png").touch()
-    (tmp_path / "texts").mkdir()
-    assert [path.name for path in list_left_out(tmp_path)] == ["more"]
+def test_what_is_left_out_is_explained() -> None:
+    assert explain_left_out(Path("a.mat")).startswith("a MATLAB file. In MATLAB, imwrite(")
+    assert explain_left_out(Path("a.xyz")) == ""
 
 
-def test_a_file_of_unknown_name_is_known_by_its_content(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "scan", "PNG")
-    (tmp_path / "raw.dng").write_bytes((tmp_path / "scan").read_bytes())
-    (tmp_path / "letter").write_bytes(b"BM, two letters")
-    assert [path.name for path in iter_image_files(tmp_path)] == ["scan"]
-    assert [path.name for path in list_left_out(tmp_path)] == ["letter", "raw.dng"]
+def test_iter_image_files_of_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="No such file"):
+        list(iter_image_files(tmp_path / "nowhere"))
 
 
 def test_pickles_of_cellpose_are_no_images(tmp_path: Path) -> None:
@@ -59,8 +69,3 @@ def test_pickles_of_cellpose_are_no_images(tmp_path: Path) -> None:
     np.save(tmp_path / "a_seg.npy", np.array({"masks": 0}, object), allow_pickle=True)
     assert [path.name for path in iter_image_files(tmp_path)] == ["a.npy"]
     assert [path.name for path in list_left_out(tmp_path)] == ["a_seg.npy"]
-
-
-def test_iter_image_files_of_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="No such file"):
-        list(iter_image_files(tmp_path / "nowhere"))

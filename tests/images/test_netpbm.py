@@ -45,6 +45,7 @@ def test_every_variant(tmp_path: Path, kind: int, highest: int, width: int, comm
     write(tmp_path / "a.pnm", kind, pixels, highest, comment)
     source = open_image(tmp_path / "a.pnm")
     assert source.dtype == ("uint8" if highest < 256 else "uint16")
+    assert source.header.white == (highest if highest < 255 and len(shape) == 2 else None)
     assert source.axes.names == ("YXC" if len(shape) == 3 else "YX")
     assert np.array_equal(source.read(), pixels)
     assert source.read().dtype == source.dtype
@@ -62,6 +63,12 @@ def test_white_is_1_in_a_bitmap(tmp_path: Path) -> None:
     assert image.notes == (
         "stores black as 1 (PBM): read as it is seen, black as 0 and white as 1",
     )
+
+
+def test_values_that_are_no_whole_bytes_are_noted(tmp_path: Path) -> None:
+    write(tmp_path / "a.pgm", 5, pattern((7, 9), 4096, "int64"), 4095)
+    assert open_image(tmp_path / "a.pgm").notes == ("stores values up to 4095: read as 0 to 4095",)
+    assert open_image(tmp_path / "a.pgm", palette="index").notes == ()
 
 
 def test_several_pictures_in_one_file_are_noted(tmp_path: Path) -> None:

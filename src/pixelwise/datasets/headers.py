@@ -30,6 +30,8 @@ class PlanesHeader:
         EXIF orientation by which the stored pixels were turned; 1 if they were not.
     notes : tuple of str
         What was understood or left out.
+    directions : str
+        Where the stored axes point, if the file tells, see `images.source.Header`.
     """
 
     shape: PlanesShape
@@ -37,6 +39,7 @@ class PlanesHeader:
     axes: NamedAxes
     orientation: int = UPRIGHT
     notes: tuple[str, ...] = ()
+    directions: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,11 @@ import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, label_axes, parse_axes, planes_shape, to_planes
 from pixelwise.datasets.headers import ImageReader, MaskFacts, MaskReader, PlanesHeader
-from pixelwise.datasets.sizes import describe_turned_image, require_same_size
+from pixelwise.datasets.sizes import (
+    describe_turned_image,
+    require_same_directions,
+    require_same_size,
+)
 from pixelwise.datasets.transparency import (
     require_alpha_to_agree,
     require_one_color,
@@ -55,8 +59,10 @@ class FileImage:
         """Shape, dtype and axes, without decoding."""
         source = open_image(self.path, axes=self.axes)
         shape = planes_shape(source.axes.names, source.shape)
-        dtype, turned = str(source.dtype), source.header.orientation
-        return PlanesHeader(shape, dtype, source.axes, turned, source.notes)
+        dtype, header = str(source.dtype), source.header
+        return PlanesHeader(
+            shape, dtype, source.axes, header.orientation, source.notes, header.directions
+        )
 
     def read(self) -> tuple[Array, tuple[str, ...]]:
         """Planes (N, C, Y, X), and notes that the header did not show."""
@@ -151,6 +157,7 @@ class FileMask:
                 f"The mask {self.path} has {shape[1]} channels ({source.axes}); expected one value "
                 "per pixel or RGB colours."
             )
+        require_same_directions(self.path, image, found=source.header.directions)
         turned = source.header.orientation
         require_same_size(self.path, image, found=shape, orientation=turned)
         return source, axes

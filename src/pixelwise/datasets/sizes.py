@@ -12,7 +12,7 @@ PlanesShape = tuple[int, int, int, int]
 
 
 class ImageHeader(Protocol):
-    """What must be known of an image: its upright shape (N, C, Y, X), and how it was turned."""
+    """What must be known of an image: its upright shape (N, C, Y, X), and how it lies."""
 
     @property
     def shape(self) -> PlanesShape:
@@ -22,6 +22,11 @@ class ImageHeader(Protocol):
     @property
     def orientation(self) -> int:
         """EXIF orientation, 1 to 8."""
+        ...
+
+    @property
+    def directions(self) -> str:
+        """Where the stored axes point; empty if the file does not tell."""
         ...
 
 
@@ -89,3 +94,20 @@ def _format_size(size: tuple[int, ...]) -> str:
     """Write (planes, height, width) as '2 planes of 5 x 7'."""
     planes = f"{size[0]} planes of " if size[0] > 1 else ""
     return f"{planes}{size[1]} x {size[2]} pixels"
+
+
+def require_same_directions(path: Path, image: ImageHeader, *, found: str) -> None:
+    """Raise if the axes of a mask point elsewhere than those of its image.
+
+    Raises
+    ------
+    DataError
+        Rows or columns of the mask run the other way.
+    """
+    if found and image.directions and found != image.directions:
+        raise DataError(
+            f"The axes of the mask {path} point to {found}, those of its image to "
+            f"{image.directions}: rows or columns run the other way. Bring both into one order, "
+            "in Python: nibabel.save(nibabel.as_closest_canonical(nibabel.load('old.nii.gz')), "
+            "'new.nii.gz')"
+        )

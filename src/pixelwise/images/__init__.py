@@ -9,7 +9,7 @@ from pixelwise.images.formats import (
     find_format,
     is_zarr,
 )
-from pixelwise.images.listing import iter_image_files, list_left_out
+from pixelwise.images.listing import explain_left_out, iter_image_files, list_left_out
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
@@ -42,6 +42,7 @@ __all__ = [
     "RowReader",
     "ZarrWriter",
     "describe_gaps",
+    "explain_left_out",
     "find_file",
     "find_format",
     "is_ome_tiff",

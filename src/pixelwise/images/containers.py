@@ -7,6 +7,7 @@ of a series, scene or position in a microscope's file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +46,27 @@ def list_inner(file: Path, names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def choose_inner(
-    path: Path, names: Sequence[str], *, kind: str, default: int = 0
-) -> tuple[int, tuple[str, ...]]:
-    """Find the number of the series, scene or position that a path asks for, and notes.
+@dataclass(frozen=True)
+class Choice:
+    """Which series, scene or position of a file is read.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the file.
+    notes : tuple of str
+        What else is there, if nobody chose.
+    ambiguous : str
+        The same, if others are as large; empty otherwise.
+    """
+
+    number: int
+    notes: tuple[str, ...] = ()
+    ambiguous: str = ""
+
+
+def choose_inner(path: Path, names: Sequence[str], sizes: Sequence[int], *, kind: str) -> Choice:
+    """Find the series, scene or position that a path asks for, or the largest one.
 
     Parameters
     ----------
@@ -56,17 +74,10 @@ def choose_inner(
         Of the file, or with an inner path: a name, or a number from 0.
     names : sequence of str
         Of all series of the file, in its order.
+    sizes : sequence of int
+        Pixels of each.
     kind : str
         As messages call several: series, scenes, positions.
-    default : int
-        The one to take if the path asks for none.
-
-    Returns
-    -------
-    int
-        Of the series.
-    tuple of str
-        A note that names the others, if there are any and the path chose none.
 
     Raises
     ------
@@ -75,9 +86,7 @@ def choose_inner(
     """
     file, inner = split_inner(path)
     if not inner:
-        others = [name for i, name in enumerate(names) if i != default]
-        note = f"holds {len(names)} {kind}; {names[default]!r} was read"
-        return default, (f"{note}, the others are {list_inner(file, others)}",) * bool(others)
+        return _choose_largest(file, names, sizes, kind=kind)
     found = [i for i, name in enumerate(names) if name.strip("/") == inner]
     if not found and inner.isdecimal() and int(inner) < len(names):
         found = [int(inner)]
@@ -88,4 +97,14 @@ def choose_inner(
             f"{file} holds {count} {kind} called {inner!r}: expected one of "
             f"{list_inner(file, wanted)}."
         )
-    return found[0], ()
+    return Choice(found[0])
+
+
+def _choose_largest(file: Path, names: Sequence[str], sizes: Sequence[int], *, kind: str) -> Choice:
+    """Take the largest series, the first of several, and name the others."""
+    number = sizes.index(max(sizes))
+    if len(names) == 1:
+        return Choice(number)
+    others = list_inner(file, [name for i, name in enumerate(names) if i != number])
+    note = f"holds {len(names)} {kind}; {names[number]!r} was read, the others are {others}"
+    return Choice(number, (note,), note if [*sizes].count(sizes[number]) > 1 else "")

@@ -122,8 +122,17 @@ FOREIGN_FORMATS: Final = (
     ),
     ForeignFormat(
         "a camera's raw picture",
-        (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+        (
+            *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef"),
+            *(".srw", ".erf", ".iiq"),
+        ),
         "Develop it to a TIFF of 16 bits: what can be read of it is a preview.",
+        inside="TIFF",
+    ),
+    ForeignFormat(
+        "an overview or mask beside a map",
+        (".ovr", ".msk"),
+        "Read the TIFF beside it.",
         inside="TIFF",
     ),
     ForeignFormat(

@@ -45,8 +45,6 @@ class ImageFormat:
         Of its files, in lower case with the dot; they decide what in a folder is an image.
     matches : callable
         First bytes of a file (up to 2056) -> whether it has this format.
-    shared_suffixes : tuple of str
-        Suffixes that files of other kinds have too: in a folder, the first bytes decide.
     package : str
         The package of the extra `microscopes` that reads it; empty if it is always there.
     has_inner : bool
@@ -57,7 +55,6 @@ class ImageFormat:
     module: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
-    shared_suffixes: tuple[str, ...] = ()
     package: str = ""
     has_inner: bool = False
 
@@ -166,7 +163,6 @@ FORMATS: Final = (
         "pixelwise.images.microscopes.mrc",
         (".mrc", ".mrcs"),
         lambda mark: mark[208:212] == b"MAP ",
-        shared_suffixes=(".map", ".rec", ".st", ".ali", ".ccp4"),
         package="mrcfile",
     ),
 )
@@ -216,7 +212,7 @@ def find_format(path: Path) -> ImageFormat:
     if is_zarr(path):
         return _ZARR
     file, inner = split_inner(path)
-    mark = _read_mark(file)
+    mark = read_mark(file)
     item = next((item for item in FORMATS if item.matches(mark)), None)
     foreign = find_foreign(file, mark, item.name if item else "") if mark else None
     if foreign is not None:
@@ -231,7 +227,7 @@ def find_format(path: Path) -> ImageFormat:
     return item
 
 
-def _read_mark(file: Path) -> bytes:
+def read_mark(file: Path) -> bytes:
     """Read the first bytes of a file."""
     try:
         with file.open("rb") as opened:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError
+from pixelwise.images.colors import TRANSPARENT, describe_depth, split_alpha
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.source import Header, Palette
 
@@ -29,39 +30,56 @@ _ALPHA: Final = (1, 2)
 
 @dataclass(frozen=True)
 class _Layout:
-    """What boxes and codestream say: shape (Y, X, C), dtype, whether the last channel is alpha."""
+    """What boxes and codestream say: shape (Y, X, C), bits per value, whether alpha is last."""
 
     shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
+    bits: int
+    is_signed: bool
     has_alpha: bool
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number format that holds the bits."""
+        size = 1 if self.bits <= 8 else 2 if self.bits <= 16 else 4
+        return np.dtype(f"{'i' if self.is_signed else 'u'}{size}")
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+
+def read_header(path: Path, palette: Palette) -> Header:
     """Shape (Y, X) or (Y, X, C) without alpha, and dtype."""
     layout = _read_layout(path)
     height, width, channels = layout.shape
-    channels -= layout.has_alpha
-    if channels == 1:
-        axes = NamedAxes("YX", "grey picture")
-        return Header((height, width), layout.dtype, axes, regions=False)
-    axes = NamedAxes("YXC", "colour picture" if channels == 3 else "components of the picture")
-    return Header((height, width, channels), layout.dtype, axes, regions=False)
+    channels = 1 if palette == "alpha" else channels - layout.has_alpha
+    shape: tuple[int, ...] = (height, width)
+    axes = NamedAxes("YX", "grey picture")
+    if channels > 1:
+        shape = (height, width, channels)
+        axes = NamedAxes("YXC", "colour picture" if channels == 3 else "components of the picture")
+    notes = describe_depth(layout.bits) if palette == "color" else ()
+    is_few = channels == 1 and layout.bits in (1, 2, 4)
+    return Header(
+        shape,
+        layout.dtype,
+        axes,
+        regions=False,
+        notes=notes,
+        white=(1 << layout.bits) - 1 if is_few else None,
+        alpha=layout.has_alpha,
+    )
 
 
-def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
+def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
     """Decode a picture; alpha is dropped, with a note where it hid anything."""
     import imagecodecs
 
     layout = _read_layout(path)
     with explaining_damage(path):
         pixels: Array = imagecodecs.jpeg2k_decode(path.read_bytes()).reshape(layout.shape)
-    notes: tuple[str, ...] = ()
-    if layout.has_alpha:
-        if not (pixels[..., -1] == pixels[..., -1].max()).all():
-            notes = ("has transparent pixels; the alpha channel was dropped",)
-        pixels = pixels[..., :-1]
-    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    return np.ascontiguousarray(pixels.astype(layout.dtype, copy=False)), notes
+    pixels = pixels.astype(layout.dtype, copy=False)
+    if not layout.has_alpha:
+        return pixels[..., 0] if pixels.shape[2] == 1 else pixels, ()
+    colors, alpha = split_alpha(pixels, axis=2)
+    is_opaque = bool((alpha == (1 << layout.bits) - 1).all())
+    return (alpha, ()) if palette == "alpha" else (colors, () if is_opaque else (TRANSPARENT,))
 
 
 def _read_layout(path: Path) -> _Layout:
@@ -78,13 +96,14 @@ def _read_layout(path: Path) -> _Layout:
         with path.open("rb") as file:
             start = file.read(_HEADER_BYTES)
         boxes = {} if start.startswith(_CODESTREAM) else dict(_iter_boxes(start))
-        shape, dtype = _parse_size(path, start[start.index(_CODESTREAM) + 4 :])
+        shape, depth = _parse_size(path, start[start.index(_CODESTREAM) + 4 :])
         if b"pclr" in boxes or boxes.get(b"colr", b"")[:7] == struct.pack(">BxxI", 1, _CMYK):
             raise DataError(
                 f"{path} is a JPEG 2000 picture with a palette or in CMYK, which are not read. "
                 "Save it as RGB, PNG or TIFF."
             )
-        return _Layout(shape, dtype, _has_alpha(boxes.get(b"cdef", b""), shape[2]))
+        has_alpha = _has_alpha(boxes.get(b"cdef", b""), shape[2])
+        return _Layout(shape, (depth & 127) + 1, bool(depth & 128), has_alpha)
 
 
 def _iter_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -102,8 +121,8 @@ def _iter_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at = end
 
 
-def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-    """Parse the marker SIZ, from its length on: shape (Y, X, C) and dtype."""
+def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], int]:
+    """Parse the marker SIZ, from its length on: shape (Y, X, C) and depth as it is stored."""
     right, bottom, left, top = struct.unpack_from(">4I", marker, 4)
     (channels,) = struct.unpack_from(">H", marker, 36)
     components = set(struct.iter_unpack("3B", marker[38 : 38 + 3 * channels]))
@@ -111,10 +130,7 @@ def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], np.dty
         raise DataError(
             f"{path} has components of different depth or resolution. Save it as RGB, PNG or TIFF."
         )
-    depth = next(iter(components))[0]
-    size = 1 if depth & 127 < 8 else 2 if depth & 127 < 16 else 4
-    dtype = np.dtype(f"{'i' if depth & 128 else 'u'}{size}")
-    return (bottom - top, right - left, channels), dtype
+    return (bottom - top, right - left, channels), next(iter(components))[0]
 
 
 def _has_alpha(definitions: bytes, channels: int) -> bool:

@@ -6,26 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pixelwise.errors import PixelwiseError, ReadError
-from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr
+from pixelwise.errors import ReadError
+from pixelwise.images.foreign_formats import find_foreign
+from pixelwise.images.formats import FORMATS, IMAGE_SUFFIXES, is_zarr, read_mark
 
 _NO_IMAGES: Final = frozenset(
     (
         *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".log"),
         *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".m", ".r", ".sh", ".bat"),
-        *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".pptx", ".db", ".lnk", ".url"),
+        *(".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".pptx", ".db", ".lnk", ".url"),
         *(".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".part", ".tmp", ".bak", ".sha256"),
         *(".md5", ".aux", ".pyc", ".lock"),
     )
 )
 """What lies beside images and holds none."""
-_OTHER_CONTENT: Final = frozenset(
-    (
-        *(".nef", ".nrw", ".dng", ".cr2", ".arw", ".orf", ".pef", ".rw2", ".srw", ".erf", ".iiq"),
-        *(".ovr", ".msk"),
-    )
-)
-"""TIFFs whose pixels are not the image: previews of raw photographs, overviews beside a map."""
 _PICKLE: Final = "_seg.npy"
 """What Cellpose keeps beside each image."""
 _ENDINGS: Final = tuple(IMAGE_SUFFIXES)
@@ -34,8 +28,7 @@ _ENDINGS: Final = tuple(IMAGE_SUFFIXES)
 def iter_image_files(folder: Path) -> Iterator[Path]:
     """Image files directly in `folder`, sorted by name; hidden and other files are left out.
 
-    A folder named ``.zarr`` is one image. A file whose suffix says nothing is one if its first
-    bytes do.
+    A folder named ``.zarr`` is one image. Where a suffix says nothing, the first bytes decide.
 
     Raises
     ------
@@ -49,9 +42,21 @@ def list_left_out(folder: Path) -> list[Path]:
     """Files in `folder` that may be images, but are of no format that is read, sorted by name.
 
     Hidden files, and texts and tables that lie beside images, are not among them; sub-folders that
-    hold images are, because only their own call reads them. Errors as in `iter_image_files`.
+    hold images are, because only their own call reads them. `explain_left_out` names the format of
+    each, if it is known.
+
+    Raises
+    ------
+    ReadError
+        The folder is missing or cannot be listed.
     """
     return [entry for entry in _list_folder(folder) if _is_left_out(entry)]
+
+
+def explain_left_out(path: Path) -> str:
+    """Say what a file is that is not read, and what to export instead; empty if it is not known."""
+    item = find_foreign(path)
+    return f"{item.name}. {item.advice}" if item is not None else ""
 
 
 def _list_folder(folder: Path) -> list[Path]:
@@ -67,20 +72,21 @@ def _is_image(path: Path) -> bool:
     """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
     if is_zarr(path):
         return True
+    if not path.is_file():
+        return False
     name = path.name.lower()
     if name.endswith(_PICKLE):
         return False
     if name.endswith(_ENDINGS):
-        return path.is_file()
-    suffix = path.suffix.lower()
-    if suffix in _NO_IMAGES or suffix in _OTHER_CONTENT or not path.is_file():
+        return True
+    if path.suffix.lower() in _NO_IMAGES or find_foreign(path) is not None:
         return False
     try:
-        find_format(path)
-        with path.open("rb") as file:
-            return file.read(2) != b"BM"  # two letters, as BMP has, begin many a file
-    except (PixelwiseError, OSError):
+        mark = read_mark(path)
+    except ReadError:
         return False
+    # Two letters, as BMP has, begin many a file.
+    return mark[:2] != b"BM" and any(item.matches(mark) for item in FORMATS)
 
 
 def _is_left_out(path: Path) -> bool:

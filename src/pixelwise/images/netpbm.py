@@ -50,6 +50,12 @@ class _Layout:
         return np.dtype("uint8" if self.highest < 256 else ">u2")
 
     @property
+    def white(self) -> int | None:
+        """Value of white in grey of few bits."""
+        is_grey = len(self.shape) == 2
+        return self.highest if is_grey and self.highest < 255 and 255 % self.highest == 0 else None
+
+    @property
     def promised(self) -> int:
         """Bytes of header and pixels, of the kinds that are not text."""
         if self.kind == 4:
@@ -57,18 +63,32 @@ class _Layout:
         return self.offset + prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:
     """Shape (Y, X) or (Y, X, 3) and dtype of a picture."""
     layout = _read_layout(path)
     names = "YX" if len(layout.shape) == 2 else "YXC"
     axes = NamedAxes(names, "grey picture" if names == "YX" else "colour picture")
-    notes: tuple[str, ...] = ()
+    is_more = not layout.is_text and path.stat().st_size > layout.promised + 1
+    more = "holds more than one picture; the first was read" if is_more else ""
+    notes = _describe_values(layout) if layout.kind in (1, 4) or palette == "color" else ()
+    return Header(
+        layout.shape,
+        layout.dtype.newbyteorder("="),
+        axes,
+        regions=layout.kind >= 5,
+        notes=(*notes, more) if more else notes,
+        white=layout.white,
+        ambiguous=more,
+    )
+
+
+def _describe_values(layout: _Layout) -> tuple[str, ...]:
+    """Note what values mean that are no whole bytes."""
     if layout.kind in (1, 4):
-        notes = ("stores black as 1 (PBM): read as it is seen, black as 0 and white as 1",)
-    if not layout.is_text and path.stat().st_size > layout.promised + 1:
-        notes = (*notes, "holds more than one picture; the first was read")
-    native = layout.dtype.newbyteorder("=")
-    return Header(layout.shape, native, axes, regions=layout.kind >= 5, notes=notes)
+        return ("stores black as 1 (PBM): read as it is seen, black as 0 and white as 1",)
+    if layout.highest in (255, _HIGHEST):
+        return ()
+    return (f"stores values up to {layout.highest}: read as 0 to {layout.highest}",)
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001

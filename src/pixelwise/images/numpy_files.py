@@ -49,12 +49,16 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
     """Shape, dtype and guessed axes of an array."""
     with _opening(path) as (file, layout):
         dtype = np.dtype("uint8") if layout.dtype == bool else layout.dtype.newbyteorder("=")
-        notes: tuple[str, ...] = ()
-        if layout.stored > layout.promised:
-            notes = ("holds more than one array; the first was read",)
-        in_archive = isinstance(file, zipfile.ZipExtFile)
-        axes = guess_axes(layout.shape)
-        return Header(layout.shape, dtype, axes, regions=not in_archive, notes=notes)
+        is_more = layout.stored > layout.promised
+        more = "holds more than one array; the first was read" if is_more else ""
+        return Header(
+            layout.shape,
+            dtype,
+            guess_axes(layout.shape),
+            regions=not isinstance(file, zipfile.ZipExtFile),
+            notes=(more,) if more else (),
+            ambiguous=more,
+        )
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001

@@ -49,6 +49,9 @@ class Header:
         Value of white, where it is not the greatest of the dtype: grey of few bits.
     alpha : bool
         Whether there is an alpha channel, or a transparent entry in the palette.
+    directions : str
+        Where the stored X, Y and Z point, e.g. LAS: left, anterior, superior; empty if the file
+        does not tell. Masks must point where their images do.
     ambiguous : str
         Why it is not clear which part of the file is meant; masks are refused then.
     """
@@ -63,6 +66,7 @@ class Header:
     colormap: Colormap = ()
     white: int | None = None
     alpha: bool = False
+    directions: str = ""
     ambiguous: str = ""
 
 

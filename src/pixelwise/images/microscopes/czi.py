@@ -24,7 +24,7 @@ from defusedxml.ElementTree import fromstring
 
 from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
-from pixelwise.images.containers import choose_inner, split_inner
+from pixelwise.images.containers import Choice, choose_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.pixel_size import calibrate
 from pixelwise.images.source import Header, Palette, Region, RegionReader
@@ -86,11 +86,11 @@ class _Tile:
 
 @dataclass(frozen=True)
 class _Scene:
-    """The tiles of one scene, in the order in which they are laid, and notes."""
+    """The tiles of one scene, in the order in which they are laid, and how it was chosen."""
 
     path: Path
     tiles: tuple[_Tile, ...]
-    notes: tuple[str, ...]
+    choice: Choice
 
     @cached_property
     def spans(self) -> dict[str, range]:
@@ -185,8 +185,14 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
     with _opening(path) as (file, scene), explaining_damage(path, *_FOREIGN):
         axes = NamedAxes(scene.letters, "CZI metadata")
         dtype = scene.dtype.newbyteorder("=")
-        notes = (*scene.notes, *_describe_gaps(scene))
-        return Header(scene.shape, dtype, axes, _calibrate(file, scene.letters), notes=notes)
+        return Header(
+            scene.shape,
+            dtype,
+            axes,
+            _calibrate(file, scene.letters),
+            notes=(*scene.choice.notes, *_describe_gaps(scene)),
+            ambiguous=scene.choice.ambiguous,
+        )
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
@@ -233,11 +239,9 @@ def _choose_scene(path: Path, tiles: Sequence[_Tile]) -> _Scene:
     if not scenes:
         raise ValueError("it holds no pixels")
     numbers = sorted(scenes)
-    areas = [prod(_Scene(path, tuple(scenes[i]), ()).shape) for i in numbers]
-    largest = areas.index(max(areas))
-    names = [str(number) for number in numbers]
-    chosen, notes = choose_inner(path, names, kind="scenes", default=largest)
-    return _Scene(path, tuple(scenes[numbers[chosen]]), notes)
+    sizes = [prod(_Scene(path, tuple(scenes[i]), Choice(0)).shape) for i in numbers]
+    choice = choose_inner(path, [str(i) for i in numbers], sizes, kind="scenes")
+    return _Scene(path, tuple(scenes[numbers[choice.number]]), choice)
 
 
 def _require_known(file: Path, opened: Any, scene: _Scene) -> None:

@@ -159,7 +159,8 @@ def read_header(path: Path, palette: Palette) -> Header:
         dtype = image.dtype.newbyteorder("=")
         calibration = _calibrate(image.header, letters)
         axes = NamedAxes(letters, "DICOM metadata")
-        return Header(image.shape, dtype, axes, calibration, notes=_describe(image))
+        white = 1 if image.header.get("BitsStored") == 1 else None
+        return Header(image.shape, dtype, axes, calibration, notes=_describe(image), white=white)
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:

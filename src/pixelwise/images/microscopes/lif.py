@@ -29,11 +29,12 @@ _SPECTRUM: Final = "λΛ"
 
 @dataclass(frozen=True)
 class _Series:
-    """One series of an open file: an image of liffile, letters for its axes, and notes."""
+    """One series of an open file: an image of liffile, letters for its axes, and what to note."""
 
     image: Any
     letters: str
     notes: tuple[str, ...]
+    ambiguous: str
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +58,8 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
         axes = NamedAxes(series.letters, "LIF metadata")
         calibration = _calibrate(series)
         dtype = np.dtype(series.image.dtype).newbyteorder("=")
-        return Header(series.shape, dtype, axes, calibration, notes=series.notes)
+        notes, ambiguous = series.notes, series.ambiguous
+        return Header(series.shape, dtype, axes, calibration, notes=notes, ambiguous=ambiguous)
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
@@ -87,10 +89,10 @@ def _opening(path: Path) -> Iterator[_Series]:
                 raise DataError(f"{file} holds no image that can be read. Export it as TIFF.")
             sizes = [prod(image.shape) for image in images]
             names = [image.path for image in images]
-            largest = sizes.index(max(sizes))
-            number, notes = choose_inner(path, names, kind="series", default=largest)
-            letters, axes_notes = _name_axes(path, images[number])
-        yield _Series(images[number], letters, (*notes, *axes_notes))
+            choice = choose_inner(path, names, sizes, kind="series")
+            image = images[choice.number]
+            letters, notes = _name_axes(path, image)
+        yield _Series(image, letters, (*choice.notes, *notes), choice.ambiguous)
 
 
 def _name_axes(path: Path, image: Any) -> tuple[str, tuple[str, ...]]:

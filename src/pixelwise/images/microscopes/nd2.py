@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
-from pixelwise.images.containers import choose_inner, split_inner
+from pixelwise.images.containers import Choice, choose_inner, split_inner
 from pixelwise.images.damage import DAMAGE, explaining_damage
 from pixelwise.images.frames import Frames
 from pixelwise.images.pixel_size import calibrate
@@ -33,7 +33,7 @@ class _Image:
 
     file: Any
     loops: tuple[tuple[str, int], ...]
-    position: int
+    choice: Choice
     notes: tuple[str, ...]
 
     @property
@@ -60,7 +60,7 @@ class _Image:
         """Read one frame, counted by the loops without positions."""
         found = self.file.attributes
         places = iter(index)
-        full = [self.position if letter == "P" else next(places) for letter, _ in self.loops]
+        full = [self.choice.number if letter == "P" else next(places) for letter, _ in self.loops]
         number = int(np.ravel_multi_index(full, [n for _, n in self.loops])) if full else 0
         channels, parts = found.channelCount or 1, self.file.components_per_channel
         frame: Array = self.file.read_frame(number)
@@ -77,7 +77,14 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
         letters = "".join(letter for letter, _ in (*image.outer, *image.inner))
         axes = NamedAxes(letters, "ND2 metadata")
         dtype = np.dtype(image.file.dtype)
-        return Header(image.shape, dtype, axes, _calibrate(image, letters), notes=image.notes)
+        return Header(
+            image.shape,
+            dtype,
+            axes,
+            _calibrate(image, letters),
+            notes=image.notes,
+            ambiguous=image.choice.ambiguous,
+        )
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
@@ -111,9 +118,9 @@ def _opening(path: Path) -> Iterator[_Image]:
             opened = stack.enter_context(nd2.ND2File(file))
             loops = _list_loops(file, opened)
             names = [str(i) for i in range(dict(loops).get("P", 1))]
-            position, notes = choose_inner(path, names, kind="positions")
-            notes = (*notes, *_describe_gaps(opened, loops))
-        yield _Image(opened, loops, position, notes)
+            choice = choose_inner(path, names, [1] * len(names), kind="positions")
+            notes = (*choice.notes, *_describe_gaps(opened, loops))
+        yield _Image(opened, loops, choice, notes)
 
 
 def _list_loops(file: Path, opened: Any) -> tuple[tuple[str, int], ...]:

@@ -41,7 +41,17 @@ def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one ca
         is_plain = not path.name.lower().endswith(".gz")
         calibration = _calibrate(image, letters)
         dtype = _find_dtype(image)
-        return Header(shape, dtype, axes, calibration, regions=is_plain, notes=_describe(image))
+        with np.errstate(all="ignore"):
+            codes = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
+        return Header(
+            shape,
+            dtype,
+            axes,
+            calibration,
+            regions=is_plain,
+            notes=_describe(image, codes),
+            directions=codes,
+        )
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
@@ -114,10 +124,8 @@ def _read(image: Any, region: Region) -> Array:
     return np.ascontiguousarray(pixels.astype(_find_dtype(image), copy=False))
 
 
-def _describe(image: Any) -> tuple[str, ...]:
+def _describe(image: Any, codes: str) -> tuple[str, ...]:
     """Note the direction of the stored axes, and scaling."""
-    with np.errstate(all="ignore"):
-        codes = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
     notes = [f"read as stored, not turned: X, Y and Z point to {codes} in the patient"]
     if _is_scaled(image):
         slope, shift = float(image.dataobj.slope), float(image.dataobj.inter)
