@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.errors import ReadError
+from pixelwise.errors import DataError, ReadError
 
 Array = npt.NDArray[Any]
+_MOST_CROSSINGS: Final = 50_000_000
 
 
 def read_polygons(path: Path) -> list[npt.NDArray[np.float64]]:
@@ -59,27 +60,62 @@ def draw_polygons(polygons: Iterable[Array], shape_yx: tuple[int, ...]) -> npt.N
     return mask
 
 
-def find_inside(
+def fill_rings(
     rings: Sequence[Array], shape_yx: tuple[int, int]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Pixels inside a region, as indices (rows, columns).
+) -> tuple[int, int, npt.NDArray[np.bool_]]:
+    """Fill a region that an outline and its holes surround.
+
+    A pixel is inside if an odd number of rings surrounds its centre; a centre on a left or upper
+    edge is inside, on a right or lower one outside, as Java's AWT and so QuPath and ImageJ have it.
+    The work grows with the rows that each edge crosses: outlines of many corners stay quick.
 
     Parameters
     ----------
     rings : sequence of ndarray, (V, 2)
-        Vertices (x, y) of the outline and of its holes, where pixel 0 reaches from 0 to 1, as
-        QuPath and ImageJ count. What an odd number of rings surrounds is inside.
+        Vertices (x, y), where pixel 0 reaches from 0 to 1: a square from 10 to 20 holds the pixels
+        10 to 19.
     shape_yx : tuple of int
         Height and width of the image; what lies beyond is cut off.
 
-    The rule is that of `draw_polygons`, for pixel centres at .5: a square from 10 to 20 holds the
-    pixels 10 to 19.
-    """
-    from skimage.draw import polygon
+    Returns
+    -------
+    top, left : int
+        First row and column of `inside` in the image.
+    inside : ndarray of bool
+        The smallest window with all pixels inside; it has none if there are none.
 
-    height_width = (int(shape_yx[0]), int(shape_yx[1]))
-    found = [polygon(ring[:, 1] - 0.5, ring[:, 0] - 0.5, height_width) for ring in rings]
-    flat = np.concatenate([rows * shape_yx[1] + columns for rows, columns in found] or [[]])
-    pixels, counts = np.unique(flat.astype(np.intp), return_counts=True)
-    rows, columns = np.divmod(pixels[counts % 2 == 1], shape_yx[1])
-    return rows, columns
+    Raises
+    ------
+    DataError
+        The outline crosses more rows than an outline of such an image can need.
+    """
+    rows, columns = _find_crossings(rings, shape_yx)
+    if not rows.size:
+        return 0, 0, np.zeros((0, 0), bool)
+    top, left = int(rows.min()), int(columns.min())
+    turns = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.uint8)
+    np.add.at(turns, (rows - top, columns - left), 1)
+    return top, left, (turns.cumsum(axis=1, dtype=np.uint8) & 1).astype(bool)[:, :-1]
+
+
+def _find_crossings(
+    rings: Sequence[Array], shape_yx: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows, and first columns whose centre lies right of an edge, of all crossings of edges."""
+    height, width = shape_yx
+    starts = np.concatenate([np.asarray(ring, float) for ring in rings] or [np.zeros((0, 2))])
+    ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings] or [starts])
+    low, high = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
+    first = np.ceil(low - 0.5).clip(0, height).astype(np.int64)
+    counts = np.ceil(high - 0.5).clip(0, height).astype(np.int64) - first
+    total = int(counts.sum())
+    if total > _MOST_CROSSINGS:
+        raise DataError(
+            f"an outline of {len(starts)} corners crosses {total} rows, at most {_MOST_CROSSINGS} "
+            "are drawn. Simplify it."
+        )
+    edge = np.repeat(np.arange(len(starts)), counts)
+    rows = first[edge] + np.arange(total) - np.repeat(counts.cumsum() - counts, counts)
+    run, rise = (ends - starts)[edge].T
+    x = starts[edge, 0] + (rows + 0.5 - starts[edge, 1]) * (run / rise)
+    return rows, np.ceil(x - 0.5).clip(0, width).astype(np.int64)

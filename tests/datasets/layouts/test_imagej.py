@@ -202,6 +202,17 @@ def test_damaged_regions_are_named(tmp_path: Path, content: bytes) -> None:
         load_dataset(tmp_path).samples[0].read_mask()
 
 
+def test_a_region_that_is_cut_off_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint(tmp_path / "a.png")
+    region = ImagejRoi.frompoints(np.array([[2, 3], [12, 3], [12, 9]]), name="a long name")
+    (tmp_path / "a.roi").write_bytes(region.tobytes()[:-6])
+    with pytest.raises(ReadError, match=r"a\.roi is damaged: .*exceeds data size"):
+        load_dataset(tmp_path)
+    assert not capsys.readouterr().err
+
+
 def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
     paint(tmp_path / "a.png")
     save(tmp_path / "a.zip", box(2, 3, 12, 9))

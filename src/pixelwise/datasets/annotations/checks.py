@@ -73,6 +73,23 @@ def require_pixels_meant(place: object, outlines: list[Points], shape_yx: tuple[
             )
 
 
+def require_nearby(place: object, low: float, high: float, shape_yx: tuple[int, int]) -> None:
+    """Raise if coordinates lie further from the image than it is wide: drawing could take ages.
+
+    Raises
+    ------
+    DataError
+        The message gives the coordinates and the size.
+    """
+    limit = max(shape_yx)
+    if low < -limit or high > 2 * limit:
+        height, width = shape_yx
+        raise DataError(
+            f"{place} reaches from {low:g} to {high:g}, far beyond the image of {height} x {width} "
+            "pixels (height x width). Is it the annotation of this image?"
+        )
+
+
 def find_bounds(outlines: list[Points]) -> tuple[float, float]:
     """Least and greatest coordinate of all outlines."""
     return min(float(o.min()) for o in outlines), max(float(o.max()) for o in outlines)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pixelwise.classes import VOID
 from pixelwise.datasets.annotations.checks import (
     find_bounds,
+    require_nearby,
     require_one_plane,
     require_pixels_meant,
     require_stated_size,
@@ -330,13 +331,7 @@ def _trace_polygons(polygons: tuple[Points, ...], shape_yx: tuple[int, int]) -> 
     from pycocotools import mask
 
     height, width = shape_yx
-    limit = max(shape_yx)
-    low, high = find_bounds(list(polygons))
-    if low < -limit or high > 2 * limit:
-        raise DataError(
-            f"its coordinates reach from {low:g} to {high:g}, far beyond the image of {height} x "
-            f"{width} pixels (height x width)"
-        )
+    require_nearby("its outline", *find_bounds(list(polygons)), shape_yx)
     length = sum(float(np.abs(p - np.roll(p, 1, axis=0)).max(axis=1).sum()) for p in polygons)
     if length > _LONGEST_OUTLINE:
         raise DataError(f"its outline is {length:.0f} px long, at most {_LONGEST_OUTLINE:.0f}")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.datasets.annotations.checks import require_one_plane, require_pixels_meant
+from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
 from pixelwise.datasets.readers import PlanesHeader
 from pixelwise.errors import DataError
@@ -163,7 +164,7 @@ class GeoJsonMask:
     """The mask of a GeoJSON file.
 
     Larger objects are drawn first, so that cells lie on the tissue that surrounds them. A pixel is
-    inside if its centre is: `pixelwise.datasets.polygons.find_inside`.
+    inside if its centre is: `pixelwise.datasets.polygons.fill_rings`.
     """
 
     path: Path
@@ -176,24 +177,18 @@ class GeoJsonMask:
 
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (1, 1, Y, X), 255 where void."""
-        from pixelwise.datasets.polygons import find_inside
-
-        shape, values = (image.shape[2], image.shape[3]), dict(self.values)
-        found = []
+        values = dict(self.values)
+        drawn = np.full((1, *image.shape[2:]), self.background, np.uint8)
+        pieces = []
         for region in self._read_checked(image):
             if region.label not in values:
                 raise DataError(
                     f"{self.path} holds the class {region.label!r}, which it did not when the data "
                     "set was opened. Open it again."
                 )
-            inside = np.zeros(shape, bool)
-            for polygon in region.polygons:
-                inside[find_inside(polygon, shape)] = True
-            found.append((np.flatnonzero(inside), values[region.label]))
-        drawn = np.full(shape, self.background, np.uint8)
-        for pixels, value in sorted(found, key=lambda pair: -len(pair[0])):
-            drawn.flat[pixels] = value
-        return drawn[None, None]
+            value = values[region.label]
+            pieces.append(Piece(f"{self.path}, {region.place}", 0, value, region.polygons))
+        return draw_pieces(drawn, pieces)[:, None]
 
     def _read_checked(self, image: PlanesHeader) -> tuple[Region, ...]:
         """Objects of the file, which must fit the image."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.datasets.annotations.checks import (
+    require_nearby,
     require_one_plane,
     require_pixels_meant,
     require_stated_size,
@@ -157,6 +158,7 @@ class LabelMeMask:
         annotation, values = self._read_checked(image), dict(self.values)
         drawn = np.full(image.shape[2:], self.background, np.uint8)
         for shape in annotation.shapes:
+            _require_nearby(shape, image, self.path)
             inside = _draw(shape, (image.shape[2], image.shape[3]), self.path)
             drawn[inside] = values[shape.label]
         return drawn[None, None]
@@ -174,6 +176,15 @@ class LabelMeMask:
         outlines = [s.points for s in annotation.shapes if s.kind not in ("circle", "mask")]
         require_pixels_meant(self.path, outlines, (image.shape[2], image.shape[3]))
         return annotation
+
+
+def _require_nearby(shape: LabelMeShape, image: PlanesHeader, path: Path) -> None:
+    """Raise if a shape reaches far beyond the image."""
+    low, high = float(shape.points.min()), float(shape.points.max())
+    if shape.kind == "circle":
+        radius = float(np.hypot(*(shape.points[0] - shape.points[1])))
+        low, high = low - radius, high + radius
+    require_nearby(f"{path}, {shape.place}", low, high, (image.shape[2], image.shape[3]))
 
 
 def _draw(shape: LabelMeShape, shape_yx: tuple[int, int], path: Path) -> Mask:

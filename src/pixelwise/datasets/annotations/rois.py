@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import zipfile
@@ -10,16 +11,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pixelwise.datasets.annotations.checks import require_pixels_meant
+from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import LARGEST_COORDINATE, Points
 from pixelwise.datasets.readers import PlanesHeader
 from pixelwise.errors import DataError, ReadError
 
+_DAMAGE: Final = (
+    ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
 LabelBy = Literal["group", "name", "nothing"]
 
 OBJECT: Final = "object"
@@ -131,14 +137,53 @@ def _is_region(name: str) -> bool:
     return name.lower().endswith(".roi") and not name.rpartition("/")[2].startswith(".")
 
 
-def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
-    """One region, or None if it has no area."""
+class _Complaints(logging.Handler):
+    """Keeps what roifile logs of a damaged region, which it reads as far as it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        self.texts.append(record.getMessage())
+
+
+_lock = Lock()
+
+
+def _decode(place: str, data: bytes) -> tuple[Any, tuple[Points, ...]]:
+    """Region of roifile with its outlines.
+
+    Raises
+    ------
+    ReadError
+        The bytes are no region, or a damaged one.
+    """
     from roifile import ImagejRoi
 
-    try:
-        roi = ImagejRoi.frombytes(data)
-    except (ValueError, IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
-        raise ReadError(f"{place} is no region of ImageJ: {error}. Save it again.") from error
+    complaints, log = _Complaints(), logging.getLogger("roifile")
+    with _lock:  # so that each region hears of its own complaints only
+        propagated = log.propagate
+        log.addHandler(complaints)
+        log.propagate = False
+        try:
+            with np.errstate(all="raise"):
+                roi = ImagejRoi.frombytes(data)
+                rings = tuple(np.asarray(ring, np.float64) for ring in _list_rings(roi))
+        except _DAMAGE as error:
+            raise ReadError(f"{place} is no region of ImageJ: {error}. Save it again.") from error
+        finally:
+            log.removeHandler(complaints)
+            log.propagate = propagated
+    if complaints.texts:
+        raise ReadError(f"{place} is damaged: {complaints.texts[0]}. Save it again in ImageJ.")
+    return roi, rings
+
+
+def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
+    """One region, or None if it has no area."""
+    roi, rings = _decode(place, data)
     kind, special = roi.roitype.name, roi.subtype.name
     if special in _ORNAMENTS or (kind in _WITHOUT_AREA and special not in _OUTLINED):
         counts["lines, points, texts and pictures have no area: left out"] += 1
@@ -150,7 +195,6 @@ def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
         )
     if kind == "RECT" and roi.rounded_rect_arc_size:
         counts["rectangles have rounded corners, drawn square"] += 1
-    rings = tuple(np.asarray(ring, np.float64) for ring in _list_rings(roi))
     rings = tuple(ring for ring in rings if len(ring) >= 3)
     if not rings or not all((np.abs(ring) <= LARGEST_COORDINATE).all() for ring in rings):
         raise DataError(f"{place} has no outline of finite coordinates. Save it again in ImageJ.")
@@ -208,11 +252,9 @@ class RoiMask:
 
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (N, 1, Y, X), 255 where void."""
-        from pixelwise.datasets.polygons import find_inside
-
-        shape, values = (image.shape[2], image.shape[3]), dict(self.values)
-        drawn = np.full((image.shape[0], *shape), self.background, np.uint8)
-        found = []
+        values = dict(self.values)
+        drawn = np.full((image.shape[0], *image.shape[2:]), self.background, np.uint8)
+        pieces = []
         for plane, roi in self._place(image):
             label = name_label(roi, self.label_by)
             if label not in values:
@@ -220,10 +262,9 @@ class RoiMask:
                     f"{self.path} holds {label!r}, which it did not when the data set was opened. "
                     "Open it again."
                 )
-            found.append((plane, find_inside(roi.rings, shape), values[label]))
-        for plane, inside, value in sorted(found, key=lambda item: -len(item[1][0])):
-            drawn[plane][inside] = value
-        return drawn[:, None]
+            place = f"{self.path}, {roi.name}"
+            pieces.append(Piece(place, plane, values[label], (roi.rings,)))
+        return draw_pieces(drawn, pieces)[:, None]
 
     def _place(self, image: PlanesHeader) -> list[tuple[int, Roi]]:
         """Plane of every region, from 0 on."""
