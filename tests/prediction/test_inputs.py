@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +11,12 @@ import torch
 from pixelwise.axes import NamedAxes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.images import ImageArray, open_image
+from pixelwise.images import ImageArray
 from pixelwise.models.files import Model, create_network
 from pixelwise.normalization import create_fixed, create_percentile
-from pixelwise.prediction.cluster import connecting, create_filler
 from pixelwise.prediction.inputs import find_white, guess_white, require_intensities
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
 from tests.disks import disks, picture
 from tests.prediction.conftest import create_card
 
@@ -164,25 +160,11 @@ def test_stacks_are_looked_at_all_over(layout: str) -> None:
         require_intensities(source, create_model("uint16", (0, 4000)).card)
 
 
-def test_files_and_workers_are_checked_and_scaled_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pixelwise.prediction.parts.SMALL_BYTES", 0)  # else no worker is asked
-    path, model = tmp_path / "a.tif", create_model()
-    image = np.tile(IMAGE.astype("u2") * 16, (3, 2))
-    tifffile.imwrite(path, image, tile=(128, 128), photometric="minisblack")
+def test_files_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE.astype("u2") * 16)
     with pytest.raises(DataError, match="--white 4095"):
-        predict(model, path, out=tmp_path / "no.tif")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
-    predict(model, path, out=tmp_path / "once.tif", white=4095, tile=128)
-    predictor = Predictor(model, PredictConfig.create(white=4095, tile=128))
-    with connecting(workers=1) as client:
-        fill: Callable[..., Any] = create_filler(client)
-        for _ in iter_predict_file(predictor, open_image(path), tmp_path / "b.tif", fill=fill):
-            pass
-        with pytest.raises(DataError, match="--white 4095"):
-            plain = Predictor(model, PredictConfig.create(tile=128))
-            next(iter_predict_file(plain, open_image(path), tmp_path / "c.tif", fill=fill))
-    np.testing.assert_array_equal(
-        tifffile.imread(tmp_path / "b.tif"), tifffile.imread(tmp_path / "once.tif")
-    )
+        predict(create_model(), tmp_path / "a.tif", out=tmp_path / "b.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    predict(create_model(), tmp_path / "a.tif", out=tmp_path / "b.tif", white=4095)
+    expected = predict(create_model(), IMAGE.astype("u2") * 16, axes="YX", white=4095)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), expected)
