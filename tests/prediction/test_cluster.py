@@ -22,6 +22,7 @@ from pixelwise.prediction.cluster import choose_gpu, connecting, create_filler
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import iter_predict_file
+from tests.prediction.test_inputs import IMAGE, create_model
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +147,19 @@ def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         connecting("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_workers_scale_images_once_and_refuse_what_is_stored_otherwise(
+    tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelwise.prediction.parts.SMALL_BYTES", 0)  # else no worker is asked
+    image = np.tile(IMAGE.astype("u2") * 16, (3, 2))
+    tifffile.imwrite(tmp_path / "a.tif", image, tile=(128, 128), photometric="minisblack")
+    source, fill = open_image(tmp_path / "a.tif"), create_filler(client)
+    with pytest.raises(DataError, match="--white 4095"):
+        next(iter_predict_file(Predictor(create_model()), source, tmp_path / "b.tif", fill=fill))
+    predictor = Predictor(create_model(), PredictConfig.create(white=4095))
+    for _ in iter_predict_file(predictor, source, tmp_path / "b.tif", fill=fill):
+        pass
+    expected = predict(create_model(), image, axes="YX", white=4095)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), expected)

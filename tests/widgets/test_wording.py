@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import pixelwise
 from pixelwise.config import (
     AugmentationConfig,
     DataConfig,
@@ -21,40 +17,12 @@ from pixelwise.config import (
 from pixelwise.widgets import data, evaluate, predict
 from pixelwise.widgets.forms import name_field
 from pixelwise.widgets.wording import for_window
+from tests.messages import MESSAGES
 
-PACKAGE = Path(pixelwise.__file__).parent
 # Options of SLURM, for jobs that no window starts.
 FOREIGN = {"ntasks", "ntasks-per-node", "gpus-per-node", "gpus-per-task"}
 # Of commands that no window runs, and of the cluster.
 COMMANDS_ONLY = {"dask", "workers", "debug", "split"}
-
-
-def iter_messages() -> Iterator[str]:
-    """Yield the texts of the engine that name an option; what is filled in is an X."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] in ("cli", "widgets"):
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        shown = {id(n) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-        docs = {id(n.value) for n in ast.walk(tree) if id(n) in shown and isinstance(n, ast.Expr)}
-        inner = {
-            id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values
-        }
-        for node in ast.walk(tree):
-            if id(node) in docs or id(node) in inner:
-                continue
-            if isinstance(node, ast.JoinedStr):
-                parts = [p.value if isinstance(p, ast.Constant) else "X" for p in node.values]
-                text = "".join(map(str, parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-            else:
-                continue
-            if re.search(r"--[a-z]", text):
-                yield text
-
-
-MESSAGES = sorted(set(iter_messages()))
 
 
 def test_there_are_messages() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from pixelwise.datasets.instances import Verdict, judge_values
+from pixelwise.datasets.instances import Verdict, fades, judge_values
 from pixelwise.datasets.surveys import MaskSurvey, count_pixels, find_solid, find_thin
 
 WHITE: Final = 255
@@ -53,7 +53,7 @@ def find_grey_fault(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> 
             f"values such as {', '.join(map(str, crowd[:4]))} lie side by side, as lossy "
             "compression and smoothing leave them"
         )
-    if sum(value >= _BRIGHT for value in values) >= _BRIGHT_GREYS:
+    if _are_pictures(kept, values):
         return "they hold all sorts of greys, as soft masks and pictures do"
     thin = find_thin(kept)
     if sum(value > _INDICES for value in thin) > 1:
@@ -123,6 +123,15 @@ def cut_between(levels: Sequence[int], largest: int) -> dict[str, str]:
     return {
         f"{start}-{stop}": name for start, stop, name in zip(starts, stops, names, strict=False)
     }
+
+
+def _are_pictures(surveys: Sequence[MaskSurvey], values: Sequence[int]) -> bool:
+    """Whether there are bright greys of all sorts; in deep masks, whether they fade or are many."""
+    if sum(value >= _BRIGHT for value in values) < _BRIGHT_GREYS:
+        return False
+    if values[-1] <= WHITE:
+        return True
+    return any(survey.is_crowded or fades(survey) for survey in surveys)
 
 
 def _drop(survey: MaskSurvey, ignored: Collection[int]) -> MaskSurvey:

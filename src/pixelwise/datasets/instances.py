@@ -10,7 +10,7 @@ from statistics import mean, median
 from typing import Final
 
 from pixelwise.classes import VOID
-from pixelwise.datasets.surveys import MaskSurvey, Pieces
+from pixelwise.datasets.surveys import MaskSurvey
 
 _ONE_REGION: Final = 0.9
 """Share of values that are one connected region each, from which they may number objects."""
@@ -159,7 +159,7 @@ def _lie_in_one_piece(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -
         kept = [v for v in survey.pieces.regions if v not in ignored]
         if not kept:
             continue
-        if not survey.colors and _fades(survey.pieces, kept):
+        if not survey.colors and len(kept) > _MANY and fades(survey):
             return False
         sizes = dict(zip(survey.values, survey.counts, strict=True))
         values += len(kept)
@@ -168,7 +168,7 @@ def _lie_in_one_piece(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -
     return regions > 0 and values / regions >= _ONE_REGION and pixels / regions >= _LEAST_AREA
 
 
-def _fades(pieces: Pieces, kept: Sequence[int]) -> bool:
-    """Whether many values rise from low ones at the edge, as in a soft mask or a gradient."""
-    many = len(kept) > _MANY
-    return many and pieces.rim is not None and pieces.rim < _SOFT_RIM * max(kept)
+def fades(survey: MaskSurvey) -> bool:
+    """Whether values rise from low ones at the edge, as in a soft mask or a gradient."""
+    pieces, largest = survey.pieces, max(survey.values, default=0)
+    return pieces is not None and pieces.rim is not None and pieces.rim < _SOFT_RIM * largest

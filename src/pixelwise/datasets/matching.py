@@ -164,18 +164,18 @@ def _match_foreground(data: Dataset, known: KnownClasses) -> list[int] | None:
 
 def _is_white_pair(data: Dataset, known: KnownClasses) -> bool:
     """Whether both foregrounds are white (1, 255, …), all that is not 0, or bright greys."""
-    maps = [data.samples[0].class_map.to_values()] if data.samples else []
-    maps += [known.values] if known.values else []
-    for values in maps:
-        if values.colors or values.rest is not None or len(values.table) > _CUT:
-            continue
-        classes = dict(values.table)
-        marked = {value for value, index in classes.items() if index != VOID and value != 0}
-        if classes.get(0, VOID) == VOID or not marked <= set(WHITES):
-            return False
-        if len({classes[value] for value in marked} | {classes[0]}) != 2:
-            return False
-    return not any(values.colors for values in maps)
+    sides = [(data.samples[0].class_map.to_values(), data.background)] if data.samples else []
+    sides += [(known.values, known.background)] if known.values else []
+    return all(_is_white(values, background) for values, background in sides)
+
+
+def _is_white(values: MaskValues, background: int | None) -> bool:
+    """Whether 0 is the background, and one class is white or all the rest."""
+    classes = dict(values.table)
+    if values.colors or classes.get(0) != background:
+        return False
+    marked = {value for value, index in classes.items() if index not in (VOID, background)}
+    return values.rest is not None or len(classes) > _CUT or marked <= set(WHITES)
 
 
 def _renumber(own: ClassMap, order: Sequence[int], names: tuple[str, ...]) -> ClassMap:

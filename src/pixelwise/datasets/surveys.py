@@ -246,6 +246,8 @@ def _count_strays(values: Array) -> int:
     from scipy.ndimage import maximum_filter
 
     side = _JPEG_BLOCK
+    if min(values.shape[1:]) < side:
+        return 0
     height, width = (size // side * side for size in values.shape[1:])
     blocks = values[:, :height, :width].reshape(-1, height // side, side, width // side, side)
     bright = maximum_filter(blocks.max(axis=(2, 4)) > VOID // 2, size=(1, 3, 3))

@@ -22,6 +22,12 @@ READ_ROWS: Final = 1024
 """Rows that are read at once: those of a usual chunk, and of several rows of tiles."""
 
 
+_AXES: Final = {3: ("ZYX", "CYX", "YXC"), 4: ("TZYX", "ZCYX", "CZYX", "ZYXC")}
+"""Axes that images have, by the number of their dimensions."""
+_LEAST_SIDE: Final = 16
+_RGB: Final = 3
+
+
 class Planes:
     """Planes (N, C, Y, X) of an image, one after another; made by `reading_planes`.
 
@@ -164,11 +170,27 @@ def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
         raise DataError(f"Images of dtype {source.dtype} cannot be predicted; expected numbers.")
     is_grey = channels == 1 < card.in_channels == 3
     if channels != card.in_channels and not is_grey:
+        fitting = _find_axes(source, card)
+        advice = (
+            f"If the axes were read wrongly, say --axes {fitting}."
+            if fitting
+            else ("Convert the image, or take a model of its channels.")
+        )
         raise DataError(
-            f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
-            "same. If the axes were read wrongly, name them with --axes, e.g. ZYX or YXC."
+            f"The image has {channels} channels ({source.axes}), the model takes "
+            f"{card.in_channels}: expected the same. {advice}"
         )
     return planes, card.in_channels, height, width
+
+
+def _find_axes(source: ImageSource, card: Card) -> str | None:
+    """Axes by which an image would have the channels that a model takes."""
+    for axes in _AXES.get(len(source.shape), ()):
+        _, channels, height, width = planes_shape(axes, source.shape)
+        fits = channels == card.in_channels or (channels == 1 and card.in_channels == _RGB)
+        if fits and min(height, width) >= _LEAST_SIDE:
+            return axes
+    return None
 
 
 def _require_finite(pixels: Array) -> None:

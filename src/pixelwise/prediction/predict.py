@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -182,7 +182,7 @@ def iter_predict_files(
     results = {output.resolve() for output in outputs}
     endings = tuple(f"_{suffix}{end}" for suffix in _SUFFIXES for end in SUFFIXES.values())
     named = {Path(image).resolve() for image in images}
-    yield from _list_left_out(images)
+    yield from _list_left_out(images, known={*named, Path(out).resolve()})
     for source, output in zip(sources, outputs, strict=True):
         is_result = source.parent.resolve() == Path(out).resolve() and source.name.endswith(endings)
         if is_result and source.resolve() not in named:
@@ -265,16 +265,18 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
     return sources
 
 
-def _list_left_out(images: Sequence[str | Path]) -> Iterator[FilesLeftOut]:
-    """Report what the folders among `images` hold that is not predicted."""
+def _list_left_out(
+    images: Sequence[str | Path], *, known: Collection[Path]
+) -> Iterator[FilesLeftOut]:
+    """Report what the folders among `images` hold that is not predicted; not what is `known`."""
     for path in map(Path, images):
         if path.is_dir() and not is_zarr(path):
-            yield from _find_left(path)
+            yield from _find_left(path, known)
 
 
-def _find_left(folder: Path) -> Iterator[FilesLeftOut]:
+def _find_left(folder: Path, known: Collection[Path] = ()) -> Iterator[FilesLeftOut]:
     """Files of no format that is read, and sub-folders with images, of one folder."""
-    left = list_left_out(folder)
+    left = [path for path in list_left_out(folder) if path.resolve() not in known]
     files = tuple(path.name for path in left if path.is_file())
     folders = tuple(f"{path.name}/" for path in left if path.is_dir())
     if files:
