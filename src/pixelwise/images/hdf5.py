@@ -94,7 +94,8 @@ def _find_only(file: Path, opened: h5py.File) -> h5py.Dataset:
         advice = f"name one by its path: {list_inner(file, names)}" if names else "check the file"
         count = len(names) or "none"
         raise DataError(
-            f"Expected one data set that looks like an image in {file}, found {count}; {advice}."
+            f"Expected one data set that looks like an image in {file}, found {count}; {advice}. "
+            "A file to train on must hold one only."
         )
     return opened[names[0]]
 

@@ -44,6 +44,13 @@ def test_colours(tmp_path: Path) -> None:
     assert np.array_equal(source.read(), colors)
 
 
+def test_components_that_are_no_colours_are_channels(tmp_path: Path) -> None:
+    write_nd2(tmp_path / "a.nd2", FRAMES[:2], [("Z", 2)], rgb=True)  # two components of one channel
+    source = open_image(tmp_path / "a.nd2")
+    assert source.axes.names == "ZCYX"
+    assert np.array_equal(source.read(), np.moveaxis(FRAMES[:2], -1, 1))
+
+
 def test_positions_are_named_and_chosen(tmp_path: Path) -> None:
     path = tmp_path / "a.nd2"
     write_nd2(path, FRAMES[..., :1], [("P", 3), ("Z", 2)])

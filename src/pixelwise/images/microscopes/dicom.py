@@ -120,7 +120,6 @@ class _Image:
             return apply_color_lut(pixels, self.header) if self.palette == "color" else pixels
         if self.has_colors or self.stored.kind == "f":
             return pixels
-        pixels = self._drop_unused_bits(pixels)
         if self.color == "MONOCHROME1":
             low, high = self.limits
             pixels = (low + high - pixels.astype("int64")).astype(pixels.dtype)
@@ -130,7 +129,7 @@ class _Image:
         return pixels
 
     def _decode(self, number: int) -> Array:
-        """Values of a frame as they are stored; colours as RGB."""
+        """Values of a frame as they are stored, without the bits of an overlay; colours as RGB."""
         syntax = self.header.file_meta.TransferSyntaxUID
         try:
             with warnings.catch_warnings():
@@ -144,11 +143,6 @@ class _Image:
                 f"{_advise_codec()}"
             ) from error
         return pixels
-
-    def _drop_unused_bits(self, pixels: Array) -> Array:
-        """Take the stored bits only: those above may hold an overlay."""
-        spare = self.stored.itemsize * 8 - int(self.header.BitsStored)
-        return (pixels << spare) >> spare if spare else pixels
 
 
 def read_header(path: Path, palette: Palette) -> Header:
