@@ -100,6 +100,13 @@ def test_the_picture_that_is_named_comes_before_that_of_the_same_name(tmp_path: 
     assert "a.png has no LabelMe JSON; left out" in str(data.problems[0])
 
 
+def test_the_folder_that_is_named_comes_before_the_files_own(tmp_path: Path) -> None:
+    write(tmp_path / "ann" / "a.json", imagePath="../img/a.png")
+    paint(tmp_path / "ann" / "a.png", tmp_path / "img" / "a.png")
+    data = load_dataset(tmp_path)
+    assert data.samples[0].image_path == tmp_path / "img" / "a.png"
+
+
 def test_same_names_in_two_splits(tmp_path: Path) -> None:
     for split in ("train", "val"):
         write(tmp_path / "json" / split / "a.json")

@@ -207,6 +207,8 @@ def test_what_is_left_over_is_said(tmp_path: Path) -> None:
         (feature(rings=[]), "at least one ring"),
         (feature(rings=None, kind="GeometryCollection"), "Polygon or MultiPolygon"),
         (feature(rings=[ring(100, 100, 120, 120)]), "lies beyond the image of 16 x 20"),
+        (feature(rings=[ring(100, 2, 120, 9)]), "lies beyond the image of 16 x 20"),
+        (feature(rings=[ring(2, -9, 12, -1)]), "lies beyond the image of 16 x 20"),
         (feature(rings=[ring(0.1, 0.1, 0.9, 0.9)]), "between 0 and 1"),
         (feature(geometry={"plane": {"c": -1, "z": 3, "t": 0}}), "outlines of stacks are not read"),
         (feature(classification={"name": 3}), "expected a text"),

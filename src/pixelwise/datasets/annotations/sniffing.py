@@ -81,7 +81,8 @@ FORMATS: Final = (
         "Datumaro JSON",
         _JSON,
         (r'"categories"\s*:\s*\{', r'"items"\s*:\s*\['),
-        "convert it: datum convert -i FOLDER -if datumaro -f coco_instances",
+        "convert it (pip install 'datumaro[cli]'): datum convert -i FOLDER -if datumaro "
+        "-f coco_instances -o OUT -- --save-media",
     ),
     AnnotationFormat(
         "Labelbox JSON",
@@ -140,8 +141,9 @@ FORMATS: Final = (
         "LabelMe's old XML (its web tool)",
         _XML,
         ("<annotation>", "<polygon>|<segm>|<scribbles>"),
-        "open the pictures in today's LabelMe and save JSON, or convert the XML: datum convert "
-        "-i FOLDER -if label_me -f voc_segmentation",
+        "open the pictures in today's LabelMe and save JSON, or convert the XML (pip install "
+        "'datumaro[cli]'): datum convert -i FOLDER -if label_me -f coco_instances -o OUT "
+        "-- --save-media",
     ),
     AnnotationFormat(
         "Pascal VOC XML (boxes)",
