@@ -19,13 +19,18 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+def is_set(name: str) -> bool:
+    """Return whether an environment variable says yes."""
+    return os.environ.get(name, "").lower() not in ("", "0", "false")
+
+
+IN_CI = is_set("CI")
 REPOSITORY = Path(__file__).resolve().parents[1]
 QT_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot", "qtmodeltester"}
 
 # Set before anything is loaded; child processes inherit them.
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 os.environ.setdefault("QT_API", "pyside6")
 _SETTINGS = tempfile.TemporaryDirectory(prefix="napari-settings-")  # not those of this user
 os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
@@ -38,6 +43,14 @@ settings.load_profile("ci" if IN_CI else "developer")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long drills too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among the processes of xdist: threads that wait for a core only spin."""
+    workers = getattr(config.option, "numprocesses", None)
+    workers = workers or int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    threads = min(4, max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,9 +78,9 @@ def seed_generators(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def skip_or_fail(reason: str) -> NoReturn:
-    """Skip on a developer's machine, fail in CI: there, what is missing is a fault."""
-    if IN_CI:
+def skip_or_fail(reason: str, *, required: bool) -> NoReturn:
+    """Skip what cannot be tested here; fail where it must be."""
+    if required:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -77,7 +90,9 @@ def require_screen(config: pytest.Config) -> None:
     if sys.platform != "linux" or os.environ.get("DISPLAY"):
         return
     if shutil.which("Xvfb") is None:
-        skip_or_fail("no screen: type `python .ci/system_packages.py`, which brings Xvfb")
+        skip_or_fail(
+            "no screen: type `python .ci/system_packages.py`, which brings Xvfb", required=IN_CI
+        )
     display = start_xvfb(config)
     # Qt would prefer Wayland; Mesa's software renderer draws the same pixels on every machine.
     os.environ.pop("WAYLAND_DISPLAY", None)
@@ -118,10 +133,19 @@ def end(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """Return the folder of real data: PIXELWISE_DATA, or `shared/data` beside the repository."""
+def find_data() -> Path:
+    """Return the folder of real data: PIXELWISE_DATA, or `shared/data` beside the repository.
+
+    Without it a test is skipped, also in CI: other people's services do not have the data. Where
+    they must be there, PIXELWISE_REQUIRE_DATA=1 makes it fail.
+    """
     folder = Path(os.environ.get("PIXELWISE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
-        skip_or_fail(f"no real data in {folder}: set PIXELWISE_DATA to the folder that has it")
+        reason = f"no real data in {folder}: set PIXELWISE_DATA to the folder that has it"
+        skip_or_fail(reason, required=is_set("PIXELWISE_REQUIRE_DATA"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    return find_data()
