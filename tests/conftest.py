@@ -5,6 +5,7 @@ Nothing here loads torch or Qt, so that the torch-free tests stay quick.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import select
@@ -46,11 +47,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores among the processes of xdist: threads that wait for a core only spin."""
+    """Prepare what the processes that tests start inherit."""
     workers = getattr(config.option, "numprocesses", None)
+    if not workers:  # else this process starts no other than those
+        prepend_path(REPOSITORY / "tests" / "children")
     workers = workers or int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    # the processes of xdist share the cores: threads that wait for a core only spin
     threads = min(4, max(1, (os.cpu_count() or 1) // workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def prepend_path(folder: Path) -> None:
+    """Let child processes look for modules in a folder first."""
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([known] if known else [])])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,6 +70,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="a long drill: run with --slow"))
         if not QT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("display")
+
+
+def pytest_collection_finish() -> None:
+    set_aside()
+
+
+def set_aside() -> None:
+    """Let Python's cycle collector walk no more through what is loaded now.
+
+    napari collects whenever a layer goes, which took half a second beside torch.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
