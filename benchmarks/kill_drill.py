@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ from pixelwise.summaries import read_epochs, summarize_run
 
 _EPOCHS = 4
 _MOST_KILLS = 3  # of one training
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A training that nobody disturbed: its data, how long it took, and what the others must give.
+
+    Attributes
+    ----------
+    starting, training : float
+        Seconds until the first event, and from there.
+    """
+
+    data: Path
+    starting: float
+    training: float
+    wanted: dict[str, Any]
 
 
 def create_config(data: Path, run: Path) -> TrainConfig:
@@ -153,17 +170,22 @@ def find_differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]
     return [name for name in wanted if found[name] != wanted[name]]
 
 
-def drill(folder: Path, *, times: int, seed: int) -> int:
-    """Disturb `times` trainings; gives how many end as the undisturbed one."""
-    draw = random.Random(seed)
+def train_undisturbed(folder: Path) -> Undisturbed:
+    """Train on discs that are written into `folder`, and keep what came out."""
     data = write_data(folder / "data")
     straight = create_config(data, folder / "straight")
     starting, training = run_to_end(straight)
-    wanted = read_result(RunFolder(straight.run))
     print(f"undisturbed: {starting:.1f} s to start, {training:.1f} s to train", flush=True)
+    return Undisturbed(data, starting, training, read_result(RunFolder(straight.run)))
+
+
+def drill(folder: Path, straight: Undisturbed, *, times: int, seed: int) -> int:
+    """Disturb `times` trainings; gives how many end as the undisturbed one."""
+    draw = random.Random(seed)
+    starting, training = straight.starting, straight.training
     identical = 0
     for number in range(1, times + 1):
-        config = create_config(data, folder / f"run-{number}")
+        config = create_config(straight.data, folder / f"run-{number}")
         run = RunFolder(config.run)
         kills: list[str] = []
         for _ in range(draw.randint(1, _MOST_KILLS)):
@@ -179,7 +201,7 @@ def drill(folder: Path, *, times: int, seed: int) -> int:
             kills.append(f"{'first event + ' * from_event}{moment:.2f} s ({what})")
         if not run.config.exists() or summarize_run(run).state != "finished":
             run_to_end(config)
-        wrong = find_differences(read_result(run), wanted)
+        wrong = find_differences(read_result(run), straight.wanted)
         identical += not wrong
         result = f"DIFFERENT: {', '.join(wrong)}" if wrong else "identical"
         print(f"{number:3}  killed at {', '.join(kills)}: {result}", flush=True)
@@ -198,7 +220,8 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
-        return int(drill(folder, times=given.times, seed=given.seed) < given.times)
+        straight = train_undisturbed(folder)
+        return int(drill(folder, straight, times=given.times, seed=given.seed) < given.times)
 
 
 if __name__ == "__main__":

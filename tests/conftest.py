@@ -5,6 +5,7 @@ Nothing here loads torch or Qt, so that the torch-free tests stay quick.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import select
@@ -19,13 +20,18 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+def is_set(name: str) -> bool:
+    """Return whether an environment variable says yes."""
+    return os.environ.get(name, "").lower() not in ("", "0", "false")
+
+
+IN_CI = is_set("CI")
 REPOSITORY = Path(__file__).resolve().parents[1]
 QT_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot", "qtmodeltester"}
 
 # Set before anything is loaded; child processes inherit them.
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 os.environ.setdefault("QT_API", "pyside6")
 _SETTINGS = tempfile.TemporaryDirectory(prefix="napari-settings-")  # not those of this user
 os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
@@ -40,6 +46,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long drills too")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what the processes that tests start inherit."""
+    workers = getattr(config.option, "numprocesses", None)
+    if not workers:  # else this process starts no other than those
+        prepend_path(REPOSITORY / "tests" / "children")
+    workers = workers or int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    # the processes of xdist share the cores: threads that wait for a core only spin
+    threads = min(4, max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def prepend_path(folder: Path) -> None:
+    """Let child processes look for modules in a folder first."""
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([known] if known else [])])
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip slow tests unless asked for; mark every test that shows a window."""
     for item in items:
@@ -47,6 +70,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="a long drill: run with --slow"))
         if not QT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("display")
+
+
+def pytest_collection_finish() -> None:
+    set_aside()
+
+
+def set_aside() -> None:
+    """Let Python's cycle collector walk no more through what is loaded now.
+
+    napari collects whenever a layer goes, which took half a second beside torch.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,9 +101,9 @@ def seed_generators(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-def skip_or_fail(reason: str) -> NoReturn:
-    """Skip on a developer's machine, fail in CI: there, what is missing is a fault."""
-    if IN_CI:
+def skip_or_fail(reason: str, *, required: bool) -> NoReturn:
+    """Skip what cannot be tested here; fail where it must be."""
+    if required:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -77,7 +113,9 @@ def require_screen(config: pytest.Config) -> None:
     if sys.platform != "linux" or os.environ.get("DISPLAY"):
         return
     if shutil.which("Xvfb") is None:
-        skip_or_fail("no screen: type `python .ci/system_packages.py`, which brings Xvfb")
+        skip_or_fail(
+            "no screen: type `python .ci/system_packages.py`, which brings Xvfb", required=IN_CI
+        )
     display = start_xvfb(config)
     # Qt would prefer Wayland; Mesa's software renderer draws the same pixels on every machine.
     os.environ.pop("WAYLAND_DISPLAY", None)
@@ -118,10 +156,19 @@ def end(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-@pytest.fixture(scope="session")
-def data_dir() -> Path:
-    """Return the folder of real data: PIXELWISE_DATA, or `shared/data` beside the repository."""
+def find_data() -> Path:
+    """Return the folder of real data: PIXELWISE_DATA, or `shared/data` beside the repository.
+
+    Without it a test is skipped, also in CI: other people's services do not have the data. Where
+    they must be there, PIXELWISE_REQUIRE_DATA=1 makes it fail.
+    """
     folder = Path(os.environ.get("PIXELWISE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
-        skip_or_fail(f"no real data in {folder}: set PIXELWISE_DATA to the folder that has it")
+        reason = f"no real data in {folder}: set PIXELWISE_DATA to the folder that has it"
+        skip_or_fail(reason, required=is_set("PIXELWISE_REQUIRE_DATA"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    return find_data()

@@ -10,12 +10,19 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str, tmp_path: Path, *, after: str = "") -> str:
-    """Run an example as a user would, and a line of code after it in the same process."""
+NOT_STARVED = """
+from pixelwise.widgets import children
+children._lower_priority = lambda _: None  # lowered, they take minutes on a busy machine
+"""
+
+
+def run(name: str, tmp_path: Path, *, before: str = "", after: str = "") -> str:
+    """Run an example as a user would, and code before and after it in the same process."""
     path, target = EXAMPLES / name, tmp_path / "run"
     code = f"""
 import runpy, sys
 sys.argv = [{str(path)!r}, {str(target)!r}]
+{before}
 runpy.run_path({str(path)!r}, run_name="__main__")
 {after}
 """
@@ -39,7 +46,8 @@ def test_engine_beside_a_viewer(tmp_path: Path) -> None:
 
 @pytest.mark.display
 def test_scripted_session_never_loads_torch(tmp_path: Path) -> None:
-    out = run("napari_session.py", tmp_path, after="assert 'torch' not in sys.modules")
+    last = "assert 'torch' not in sys.modules"
+    out = run("napari_session.py", tmp_path, before=NOT_STARVED, after=last)
     assert "Finished" in out
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import pixelwise as pw
 from pixelwise.events import EpochEnded, RunEnded
+from tests.conftest import find_data
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,18 @@ def test_patches_of_real_data_train_like_the_images_they_come_from(
     losses = [event.train_loss for event in pw.fit(config) if isinstance(event, EpochEnded)]
     assert losses[1] < losses[0]
     assert pw.read_card(tmp_path / "run" / "model.safetensors").patch_size == (48, 48)
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+@pytest.mark.parametrize("required", ["", "0", "1"])
+def test_data_that_are_not_there_fail_only_where_they_are_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, required: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PIXELWISE_REQUIRE_DATA", required)
+    monkeypatch.setenv("PIXELWISE_DATA", str(tmp_path / "none"))
+    expected = pytest.fail.Exception if required == "1" else pytest.skip.Exception
+    with pytest.raises(expected, match=r"no real data in .+none: set PIXELWISE_DATA"):
+        find_data()
+    monkeypatch.setenv("PIXELWISE_DATA", str(tmp_path))
+    assert find_data() == tmp_path

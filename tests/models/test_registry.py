@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -136,6 +138,18 @@ def check(case: Case, size: tuple[int, int], in_channels: int) -> None:
 def test_parameters_are_those_of_the_published_network(size: Size) -> None:
     with torch.device("meta"):
         assert count(size.case.create(3, size.classes)) == size.parameters
+
+
+def test_a_plain_network_needs_no_library_of_encoders() -> None:
+    """They take as long to load as torch itself."""
+    code = """
+import sys
+from pixelwise.models.registry import create_model
+create_model("unet", base_channels=2)
+print(*{"segmentation_models_pytorch", "timm", "torchvision"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == ""
 
 
 @pytest.mark.parametrize(("image", "channels"), EVERY_IMAGE, ids=str)

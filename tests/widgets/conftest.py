@@ -21,10 +21,13 @@ from pixelwise.config import ModelConfig
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
 from pixelwise.runs import RunFolder, is_training, request_stop
-from pixelwise.widgets import children
+from pixelwise.widgets import children, jobs
 from pixelwise.widgets.jobs import end_server
+from tests.conftest import set_aside
 
 TINY = {"base_channels": 4, "depth": 2}
+LONG = 300.0  # seconds until a test gives up: enough on a busy machine, and nobody waits for it
+lower_priority = children._lower_priority
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +39,25 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     left = [path.name for path in Path(tempfile.gettempdir()).iterdir()]
     tempfile.tempdir = before
     assert left == [], "the warm child left files behind"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_are_not_starved() -> Iterator[None]:
+    """Start children with the priority of the tests: lowered, they never end on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(children, "_lower_priority", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _quick_collections() -> None:
+    """Set aside what napari loads with its first window, and what a training's end takes back."""
+    set_aside()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Let Qt work until a condition holds."""
+    jobs.wait_until(condition, LONG)
 
 
 def list_children() -> dict[int, str]:
@@ -66,7 +88,7 @@ def _leave_nothing(tmp_path: Path) -> Iterator[None]:
         run = RunFolder(config.parent)
         if is_training(run):
             request_stop(run)
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in list_children()], timeout=20)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in list_children()], timeout=LONG)
     assert not alive, f"left running: {alive}"
     assert list_temporary() <= before
 

@@ -13,7 +13,7 @@ from pixelwise.errors import DataError
 from pixelwise.images import write_tiff
 from pixelwise.widgets.error_maps import compare_labels
 from pixelwise.widgets.layers import color_labels
-from tests.widgets.conftest import draw_discs
+from tests.widgets.conftest import LONG, draw_discs
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -29,7 +29,7 @@ def test_layers_are_compared(open_widget: Open) -> None:
     widget.viewer.add_labels(found, name="found", scale=(3, 1, 1))
     widget.layers["truth"].value, widget.layers["prediction"].value = "truth", "found"
     widget.evaluate()
-    widget.wait(30)
+    widget.wait(LONG)
     counted = truth != 255
     expected = confusion_matrix(truth[counted], found[counted])
     np.testing.assert_array_equal(widget.scores.matrix, expected)
@@ -70,11 +70,11 @@ def test_a_model_is_scored_on_a_folder(
     assert widget.is_running
     widget.evaluate()
     assert "is running" in widget.message
-    widget.wait(120)
+    widget.wait(LONG)
     assert "expected the same names" in widget.message
     widget.details.fill({"classes": {"0": "background", "1": "kind 1"}})
     widget.evaluate()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == ""
     assert widget.scores.pixels == 2 * 64 * 64
     assert widget.scores.names == ("background", "kind 1")
@@ -91,7 +91,7 @@ def test_bad_layers_end_with_a_message(open_widget: Open) -> None:
     assert "expected the same" in widget.message
     widget.viewer.layers["b"].data = np.arange(20).reshape(4, 5) * 50
     widget.evaluate()
-    widget.wait(30)
+    widget.wait(LONG)
     assert "numbered objects" in widget.message
     assert widget.button.isEnabled()
 
@@ -122,14 +122,14 @@ def test_the_worst_image_is_shown_with_its_errors(
     widget.settings.fill({"device": "cpu"})
     widget.model.value = write_model(classes=2)
     widget.evaluate()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == ""
     table = widget.images.table
     scores = [float(table.item(row, 1).text()) for row in range(3)]
     assert scores == sorted(scores)
     name = table.item(0, 0).text()
     widget.images.show_errors()
-    widget.wait(30)
+    widget.wait(LONG)
     viewer = widget.viewer
     truth, found = viewer.layers[f"{name} mask"].data, viewer.layers[f"{name} prediction"].data
     np.testing.assert_array_equal(viewer.layers[f"{name} errors"].data > 0, truth != found)
@@ -138,7 +138,7 @@ def test_the_worst_image_is_shown_with_its_errors(
         pytest.approx(scores[0], abs=1e-3)
     )
     widget.images.show_errors()
-    widget.wait(30)
+    widget.wait(LONG)
     assert len(viewer.layers) == 4, "shown again, not twice"
 
 
@@ -154,7 +154,7 @@ def test_a_killed_evaluation_says_so(
     widget.model.value = write_model(classes=2)
     widget.evaluate()
     widget._job.child.process.kill()
-    widget.wait(30)
+    widget.wait(LONG)
     assert "killed" in widget.message
     assert widget.button.isEnabled()
 

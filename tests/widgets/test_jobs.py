@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,15 @@ from qtpy.QtCore import QObject
 from pixelwise.config import ModelConfig
 from pixelwise.events import NetworkDescribed, RequestEnded
 from pixelwise.requests import DescribeRequest
+from pixelwise.widgets import children
 from pixelwise.widgets.children import explain
 from pixelwise.widgets.jobs import (
     Job,
     LineFollower,
     Server,
     to_options,
-    wait_until,
 )
+from tests.widgets.conftest import LONG, lower_priority, wait_until
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -38,14 +38,25 @@ def parent() -> Any:
 def test_a_job_gives_what_it_prints(parent: QObject) -> None:
     job = Job(["architectures", "--json"], parent)
     assert job.end is None
-    assert job.wait(60).ok
+    assert job.wait(LONG).ok
     assert '"name": "segnet"' in job.output
     assert not job.child.folder.exists()
 
 
+@pytest.mark.skipif(not psutil.POSIX, reason="Windows has classes of priority")
+def test_the_window_comes_before_its_children(
+    parent: QObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "_lower_priority", lower_priority)
+    job = Job(["serve"], parent, text="x")
+    assert psutil.Process(job.child.process.pid).nice() == psutil.Process().nice() + 10
+    job.child.process.kill()
+    job.wait()
+
+
 def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    end = Job(["inspect", tmp_path / "nothing"], parent, log=log).wait(60)
+    end = Job(["inspect", tmp_path / "nothing"], parent, log=log).wait(LONG)
     assert not end.ok
     assert "nothing" in end.message
     assert not end.message.startswith("Error")
@@ -55,7 +66,7 @@ def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Pat
 def test_a_killed_child_is_reported(parent: QObject) -> None:
     job = Job(["serve"], parent, text="")
     job.child.process.send_signal(signal.SIGKILL)
-    assert "killed" in job.wait(20).message
+    assert "killed" in job.wait(LONG).message
 
 
 def test_the_parent_s_end_ends_the_child(qtbot: Any) -> None:
@@ -63,8 +74,8 @@ def test_the_parent_s_end_ends_the_child(qtbot: Any) -> None:
     job = Job(["demo", "--out", "/nonexistent/x"], owner)
     process, folder = job.child.process, job.child.folder
     owner.deleteLater()
-    wait_until(lambda: process.poll() is not None, 20)
-    wait_until(lambda: not folder.exists(), 20)
+    wait_until(lambda: process.poll() is not None)
+    wait_until(lambda: not folder.exists())
 
 
 def describe(server: Server, name: str = "unet", **fields: Any) -> DescribeRequest:
@@ -94,22 +105,29 @@ def test_the_warm_child_answers_in_turn_and_stays(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server))
     server.submit(describe(server, in_channels=5))
-    wait_until(lambda: len(ends(events)) == 2, 90)
+    wait_until(lambda: len(ends(events)) == 2)
     assert [event.status for event in ends(events)] == ["done", "done"]
     first, second = [e.summary for e in events if isinstance(e, NetworkDescribed)]
     assert second["parameters"] > first["parameters"]
     assert not server.is_busy
-    started = time.monotonic()
+    before = seconds_computed(server)
     server.submit(describe(server))
-    wait_until(lambda: len(ends(events)) == 3, 60)
-    assert time.monotonic() - started < 2, "the second question paid for loading torch again"
+    wait_until(lambda: len(ends(events)) == 3)
+    assert seconds_computed(server) - before < 1, "the third question paid for loading torch again"
+
+
+def seconds_computed(server: Server) -> float:
+    """CPU time of the warm child: how busy the machine is does not matter."""
+    assert server.child is not None
+    times = psutil.Process(server.child.process.pid).cpu_times()
+    return times.user + times.system
 
 
 def test_a_refusal_leaves_the_child_alive(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server, "unet", size=(1, 1)))
     server.submit(describe(server))
-    wait_until(lambda: len(ends(events)) == 2, 90)
+    wait_until(lambda: len(ends(events)) == 2)
     assert ends(events)[1].status == "done"
 
 
@@ -118,11 +136,11 @@ def test_a_dead_child_fails_its_question_and_the_next_gets_a_new_one(server: Ser
     server.submit(describe(server))
     assert server.child is not None
     os.kill(server.child.process.pid, signal.SIGKILL)
-    wait_until(lambda: len(ends(events)) == 1, 30)
+    wait_until(lambda: len(ends(events)) == 1)
     assert ends(events)[0].status == "failed"
     assert "killed" in ends(events)[0].message
     server.submit(describe(server))
-    wait_until(lambda: len(ends(events)) == 2, 90)
+    wait_until(lambda: len(ends(events)) == 2)
     assert ends(events)[1].status == "done"
 
 

@@ -9,6 +9,7 @@ from pixelwise.architectures import list_architectures
 from pixelwise.config import ModelConfig
 from pixelwise.widgets.diagram import SKETCHES
 from pixelwise.widgets.models import ModelPicker, create_layer_table
+from tests.widgets.conftest import LONG, wait_until
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -19,15 +20,14 @@ def test_a_network_is_described(open_widget: Open) -> None:
     widget.picker.fill(ModelConfig.create(name="unet", options={"base_channels": 4}))
     widget.sizes["channels"].value, widget.sizes["patch"].value = 1, 64
     widget.cost.describe()
-    widget.cost.wait(90)
+    widget.cost.wait(LONG)
     first = widget.cost.summary
     assert first["input_size"] == [64, 64]
     assert f"{first['parameters']:,} parameters" in widget.cost.text.text()
     widget.sizes["classes"].value = 9  # described again by itself
     widget.picker.changed.emit()
-    from pixelwise.widgets.jobs import wait_until
 
-    wait_until(lambda: widget.cost.summary.get("parameters", 0) > first["parameters"], 30)
+    wait_until(lambda: widget.cost.summary.get("parameters", 0) > first["parameters"])
     table = create_layer_table(widget.cost.summary, widget)
     table.deleteLater()
 
@@ -37,7 +37,7 @@ def test_a_wrong_option_is_said(open_widget: Open) -> None:
     widget.picker.name.value = "unetplusplus"
     widget.picker.encoder.native.setCurrentText("resnet99")
     widget.cost.describe()
-    widget.cost.wait(90)
+    widget.cost.wait(LONG)
     assert "resnet99" in widget.message
     assert widget.cost.button.isEnabled()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ import numpy as np
 import pytest
 
 from pixelwise.datasets import load_dataset
-from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.patches import GRID
 from tests.training.conftest import discs, write_discs
-from tests.widgets.conftest import add_pairs, limit_files
+from tests.widgets.conftest import LONG, add_pairs, limit_files, wait_until
 
 __all__ = ["discs"]
 pytestmark = pytest.mark.display
@@ -26,7 +24,7 @@ def test_layers_become_patches_that_open_as_a_stack(open_widget: Open, tmp_path:
     add_pairs(widget.viewer, count=2)
     widget.windows.fill({"size": 32, "step": 16, "edge": "drop"})
     widget.count()
-    widget.wait(60)
+    widget.wait(LONG)
     assert widget.summary.text().startswith("18 patches from 2 images")
     assert "background" in widget.summary.text()
     widget.out.value = tmp_path / "patches"
@@ -34,7 +32,7 @@ def test_layers_become_patches_that_open_as_a_stack(open_widget: Open, tmp_path:
     assert widget.is_running
     widget.write()
     assert "wait" in widget.message
-    widget.wait(60)
+    widget.wait(LONG)
     data = load_dataset(tmp_path / "patches")
     assert len(data.samples) == 18
     assert widget.result == tmp_path / "patches"
@@ -52,7 +50,7 @@ def test_a_folder_is_cut(open_widget: Open, discs: Path, tmp_path: Path) -> None
     widget.data.choose_folder(discs, classes={"0": "ground", "255": "disc"})
     widget.windows.fill({"size": 32, "min_foreground": 0.6})
     widget.count()
-    widget.wait(60)
+    widget.wait(LONG)
     assert "too little foreground" in widget.summary.text()
     assert "disc" in widget.summary.text()
 
@@ -68,14 +66,10 @@ def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
     np.testing.assert_allclose(grid.scale, (2, 2))
     np.testing.assert_allclose(np.ptp(np.concatenate(grid.data), axis=0), (64, 64))
     widget.windows.fill({"size": 64})
-    wait_until(lambda: len(widget.viewer.layers[GRID].data) == 1, 5)
-    drawn, started = widget.viewer.layers[GRID].unique_id, time.monotonic()
-    wait_until(lambda: time.monotonic() > started + 1, 5)
-    assert widget.viewer.layers[GRID].unique_id == drawn, (
-        "its own layer is no reason to draw it again"
-    )
+    wait_until(lambda: len(widget.viewer.layers[GRID].data) == 1)
+    assert not widget._later.isActive(), "its own layer is no reason to draw it again"
     widget.windows.fill({"size": 65})
-    wait_until(lambda: "larger than" in widget.message, 5)
+    wait_until(lambda: "larger than" in widget.message)
     widget.grid.setChecked(False)
     assert GRID not in widget.viewer.layers
 
@@ -85,7 +79,7 @@ def test_bad_input_ends_with_a_message(open_widget: Open, discs: Path, tmp_path:
 
     def refuse(*, writes: bool = True) -> str:
         (widget.write if writes else widget.count)()
-        widget.wait(60)
+        widget.wait(LONG)
         assert widget.write_button.isEnabled()
         return str(widget.message)
 
@@ -115,7 +109,7 @@ def test_stopping_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
     widget.out.value = tmp_path / "patches"
     widget.write()
     widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["many"]
     assert widget.write_button.isEnabled()
 
@@ -128,7 +122,7 @@ def test_problems_are_said_before_anything_is_written(open_widget: Open, tmp_pat
     widget.data.choose_folder(source)
     widget.windows.fill({"size": 32})
     widget.count()
-    widget.wait(60)
+    widget.wait(LONG)
     assert image.name in widget.message
     assert widget.count_button.isEnabled()
 
@@ -139,7 +133,7 @@ def test_notes_about_the_data_come_with_the_count(open_widget: Open, tmp_path: P
     widget.viewer.layers["disc 0 mask"].data = np.zeros((64, 64), np.uint8)
     widget.windows.fill({"size": 32})
     widget.count()
-    widget.wait(60)
+    widget.wait(LONG)
     assert "1 masks hold no class but background" in widget.summary.text()
 
 
@@ -150,9 +144,9 @@ def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: 
     widget.windows.fill({"size": 32, "step": 8})
     widget.out.value = tmp_path / "patches"
     widget.write()
-    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")), 60)  # it has begun to write
+    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")))  # it has begun to write
     widget._job.child.process.kill()
-    widget.wait(60)
+    widget.wait(LONG)
     assert "killed" in widget.message
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
 
@@ -163,10 +157,10 @@ def test_a_child_that_napari_ends_cleans_up(open_widget: Open, tmp_path: Path) -
     widget.windows.fill({"size": 32, "step": 8})
     widget.out.value = tmp_path / "patches"
     widget.write()
-    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")), 60)
+    wait_until(lambda: any(tmp_path.glob(".patches-*.tmp/*/*")))
     widget._job.child.leave()  # as when napari ends
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
-    widget.wait(20)
+    widget.wait(LONG)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -178,7 +172,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     widget.out.value = tmp_path / "patches"
     limit_files(monkeypatch)
     widget.write()
-    widget.wait(60)
+    widget.wait(LONG)
     monkeypatch.undo()
     assert "Cannot write" in widget.message
     assert sorted(p.name for p in tmp_path.iterdir() if "patches" in p.name) == []

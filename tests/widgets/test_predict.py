@@ -16,9 +16,9 @@ from napari.layers._source import layer_source
 from pixelwise.axes import parse_axes
 from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
-from pixelwise.widgets.jobs import end_server, get_server, wait_until
+from pixelwise.widgets.jobs import end_server, get_server
 from pixelwise.widgets.layers import find_file, read_classes
-from tests.widgets.conftest import draw_discs, fill_memory, limit_files
+from tests.widgets.conftest import LONG, draw_discs, fill_memory, limit_files, wait_until
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -58,7 +58,7 @@ def test_layers_of_every_kind(case: str, open_widget: Open, write_model: Write) 
     widget.choose("image")
     assert case.split()[-1] in widget.understood.text()
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == ""
     (found,) = widget.results
     axes = case.split()[-1]
@@ -83,7 +83,7 @@ def test_lazy_and_multiscale_layers(open_widget: Open, write_model: Write, tmp_p
     widget.settings.fill({"device": "cpu"})
     widget.choose("own file", "dask", "pyramid")
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == ""
     assert len(widget.results) == 3
     for found in widget.results:
@@ -99,7 +99,7 @@ def test_probabilities_and_objects(open_widget: Open, write_model: Write, tmp_pa
         widget.settings.fill({"device": "cpu", field: True, other: False})
         widget.choose("stack")
         widget.predict()
-        widget.wait(120)
+        widget.wait(LONG)
         (found,) = widget.results
         truth = expected(model, image, "ZYX", device="cpu", **{field: True})
         np.testing.assert_allclose(found.data, truth, atol=1e-6)
@@ -116,11 +116,11 @@ def test_a_prediction_of_a_layer_is_cancelled(open_widget: Open, write_model: Wr
     widget.model.value = write_model()
     widget.settings.fill({"device": "cpu"})
     widget.predict()
-    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    wait_until(lambda: len(widget.viewer.layers) == 2)
     widget.predict()
     assert "is running" in widget.message
     widget.cancel()
-    widget.wait(60)
+    widget.wait(LONG)
     assert widget.status.text() == "Cancelled."
     assert [layer.name for layer in widget.viewer.layers] == ["large"]
     assert widget.predict_button.isEnabled()
@@ -134,11 +134,11 @@ def test_labels_appear_while_they_are_computed(open_widget: Open, write_model: W
     shares: list[int] = []
     widget.progress.valueChanged.connect(shares.append)
     widget.predict()
-    wait_until(lambda: len(shares) > 1, 60)
+    wait_until(lambda: len(shares) > 1)
     assert widget.is_running
     layer = widget.viewer.layers["stack prediction"]
     assert layer.data.any(axis=(1, 2)).sum() < 12  # the last planes are still empty
-    widget.wait(60)
+    widget.wait(LONG)
     assert layer.data.any(axis=(1, 2)).all()
     assert len([share for share in shares if 0 < share < 1000]) >= 2
 
@@ -151,15 +151,15 @@ def test_a_killed_child_leaves_a_message_and_the_next_click_works(
     widget.model.value = write_model()
     widget.settings.fill({"device": "cpu"})
     widget.predict()
-    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    wait_until(lambda: len(widget.viewer.layers) == 2)
     os.kill(get_server().child.process.pid, signal.SIGKILL)
-    widget.wait(60)
+    widget.wait(LONG)
     assert "killed" in widget.message
     assert len(widget.viewer.layers) == 1
     widget.viewer.layers["large"].data = ramp(1, 64, 64)
     widget.choose("large")
     widget.predict()
-    widget.wait(60)
+    widget.wait(LONG)
     assert widget.message == ""
     assert len(widget.results) == 1
 
@@ -172,9 +172,9 @@ def test_a_result_that_is_deleted_ends_its_prediction(
     widget.model.value = write_model()
     widget.settings.fill({"device": "cpu"})
     widget.predict()
-    wait_until(lambda: len(widget.viewer.layers) == 2, 60)
+    wait_until(lambda: len(widget.viewer.layers) == 2)
     widget.viewer.layers.pop()
-    widget.wait(20)
+    widget.wait(LONG)
     assert widget.status.text() == "Cancelled."
 
 
@@ -184,9 +184,9 @@ def test_closing_the_window_ends_a_prediction(make_napari_viewer: Any, write_mod
     viewer.add_image(np.zeros((200, 512, 512), np.uint8), name="large")
     widget.model.value = write_model()
     widget.predict()
-    wait_until(lambda: len(viewer.layers) == 2, 60)
+    wait_until(lambda: len(viewer.layers) == 2)
     viewer.close()
-    wait_until(lambda: not get_server().is_busy, 30)
+    wait_until(lambda: not get_server().is_busy)
 
 
 def ask(widget: Any, model: Path | None, layer: np.ndarray | None, axes: str = "") -> str:
@@ -199,7 +199,7 @@ def ask(widget: Any, model: Path | None, layer: np.ndarray | None, axes: str = "
     widget.axes.value = axes
     widget.settings.fill({"device": "cpu"})
     widget.predict()
-    widget.wait(60)
+    widget.wait(LONG)
     assert widget.predict_button.isEnabled()
     return str(widget.message)
 
@@ -232,18 +232,18 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
         write_tiff(source / f"{number}.tif", image, axes="YX")
     widget.choose_folder(source, out)
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == ""
     assert sorted(p.name for p in out.iterdir()) == ["0_labels.tif", "1_labels.tif"]
     (source / "broken.tif").write_bytes(b"II*\0")
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     assert "broken.tif" in widget.message
     empty = tmp_path / "empty"
     empty.mkdir()
     widget.choose_folder(empty, out)
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     assert "no image" in widget.message
     widget.choose_folder(tmp_path / "missing", out)
     widget.predict()
@@ -261,7 +261,7 @@ def test_a_full_gpu_is_said_and_the_next_click_works(
     monkeypatch.undo()
     end_server()
     widget.predict()
-    widget.wait(60)
+    widget.wait(LONG)
     assert len(widget.results) == 1
 
 
@@ -278,7 +278,7 @@ def test_a_full_disk_is_said(
     write_tiff(source / "large.tif", ramp(400, 800), axes="YX")
     widget.choose_folder(source, tmp_path / "labels")
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     monkeypatch.undo()
     end_server()
     assert "Cannot write" in widget.message
@@ -295,7 +295,7 @@ def test_results_are_saved_as_zarr_that_napari_opens(
     widget.settings.fill({"device": "cpu", "format": "zarr"})
     widget.choose("cells")
     widget.predict()
-    widget.wait(120)
+    widget.wait(LONG)
     (found,) = widget.results
     (path,) = widget.save(tmp_path)
     assert path == tmp_path / "cells prediction.zarr"

@@ -13,10 +13,10 @@ from pixelwise.classes import create_classes
 from pixelwise.images import write_tiff
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder
-from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import find_layers
 from pixelwise.widgets.previews import NAMES, PreviewLayers
 from tests.test_cards import CARD
+from tests.widgets.conftest import wait_until
 
 
 def test_whoever_is_painting_goes_on_painting(make_napari_viewer: Any, tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_previews_of_another_run_stay_out(make_napari_viewer: Any, tmp_path: Pat
     previews.begin(second)
     previews.show(second)
     shown = viewer.layers[NAMES[2]]
-    wait_until(lambda: shown.data.shape == (2, 20, 30), 20)
-    wait_until(lambda: previews.is_done, 20)
+    wait_until(lambda: shown.data.shape == (2, 20, 30))
+    wait_until(lambda: previews.is_done)
     write_previews(tmp_path / "second", ["ground", "ring"], count=4)
     for _ in range(3):  # faster than they can be shown: the last is
         previews.show(second)
         write_previews(tmp_path / "second", ["ground", "ring"], count=5)
-    wait_until(lambda: shown.data.shape == (5, 20, 30), 20)
-    wait_until(lambda: previews.is_done, 20)
+    wait_until(lambda: shown.data.shape == (5, 20, 30))
+    wait_until(lambda: previews.is_done)
     previews.leave()
     previews.show(first)
     QTest.qWait(300)
@@ -84,9 +84,9 @@ def test_a_run_that_has_ended_is_shown_as_soon_as_it_is_read(
     previews.begin(run)
     previews.show(run)
     previews.remove(only_empty=True)  # the run is over
-    wait_until(lambda: previews.is_done, 20)
+    wait_until(lambda: previews.is_done)
     assert viewer.layers[NAMES[0]].data.shape == (1, 20, 30, 3)
     previews.begin(RunFolder(tmp_path / "none"))
     previews.show(RunFolder(tmp_path / "none"))
     previews.remove(only_empty=True)
-    wait_until(lambda: not viewer.layers, 20)
+    wait_until(lambda: not viewer.layers)

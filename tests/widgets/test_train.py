@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
 from pixelwise.prediction.predict import predict as engine_predict
 from pixelwise.runs import RunFolder, is_training, iter_events, request_stop
-from pixelwise.widgets.jobs import wait_until
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
 from tests.training.conftest import discs
 from tests.widgets.conftest import (
+    LONG,
     TINY,
     add_pairs,
     fill_memory,
     limit_files,
     list_children,
     set_tiny,
+    wait_until,
 )
 
 __all__ = ["discs"]
@@ -44,7 +46,7 @@ def wait_for_epoch(widget: Any, number: int = 1) -> None:
         curves = widget.plot.runs.get(str(widget.run.path)) if widget.run else None
         return curves is not None and curves["validation"].count >= number
 
-    wait_until(reached, 120)
+    wait_until(reached)
 
 
 def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     assert widget.is_running
     widget.start()
     assert "is running" in widget.message
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.message == "The training is finished."
     run = RunFolder(tmp_path / "one")
     config = run.read_config()
@@ -91,7 +93,7 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     widget.start()
     wait_for_epoch(widget)
     widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     run = widget.run
     (*_, end) = iter_events(run)
     assert end.reason == "stopped"
@@ -104,7 +106,7 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     widget.resume()
     wait_for_epoch(widget, done + 1)
     widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     x = widget.plot.runs[str(run.path)]["validation"].x
     assert x.tolist() == list(range(1, len(x) + 1)), "every epoch once, from the first"
     assert len(x) > done
@@ -129,12 +131,12 @@ def test_a_model_of_this_widget_predicts_layers_of_every_kind(
     widget.show_previews.setChecked(False)
     set_tiny(widget, tmp_path, "first")
     widget.start()
-    widget.wait(120)
+    widget.wait(LONG)
     first = widget.run.model
     set_tiny(widget, tmp_path, "second")
     widget.model.fill(ModelConfig.create(name="unet", options=TINY, start_from=first))
     widget.start()
-    widget.wait(120)
+    widget.wait(LONG)
     assert widget.run.read_config().model.start_from == first
     model = widget.run.model
     viewer, predict = widget.viewer, open_widget("Predict")
@@ -146,7 +148,7 @@ def test_a_model_of_this_widget_predicts_layers_of_every_kind(
         predict.axes.value = "" if options.get("rgb") else axes
         predict.choose(axes)
         predict.predict()
-        predict.wait(120)
+        predict.wait(LONG)
         (found,) = predict.results
         truth = engine_predict(model, image, axes=axes, device="cpu")
         np.testing.assert_array_equal(found.data, truth)
@@ -198,14 +200,14 @@ def test_the_next_napari_finds_a_running_training(
     assert is_training(run)
     second = make_napari_viewer()
     _, found = second.window.add_plugin_dock_widget("napari-pixelwise", "Train")
-    wait_until(lambda: found.run is not None, 20)
+    wait_until(lambda: found.run is not None)
     assert found.run.path == run.path
     assert found.is_running
     assert "is going on" in found.message
-    wait_until(lambda: found.plot.runs[str(run.path)]["validation"].count > 0, 30)
+    wait_until(lambda: found.plot.runs[str(run.path)]["validation"].count > 0)
     assert found.plot.runs[str(run.path)]["validation"].x[0] == 1
     found.stop()
-    found.wait(60)
+    found.wait(LONG)
     assert not is_training(run)
 
 
@@ -238,7 +240,7 @@ def test_closing_asks(
         assert is_training(run)
         assert not run.stop_request.exists()
         widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     (*_, end) = iter_events(run)
     assert end.reason == "stopped"
 
@@ -261,7 +263,7 @@ def test_closing_asks_once_though_the_dock_was_closed_and_opened_again(
     viewer.window.remove_dock_widget(dock)
     _, again = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
     again.guard.watch()
-    wait_until(lambda: again.run is not None, 20)
+    wait_until(lambda: again.run is not None)
     assert again is not first
     asked: list[str] = []
     for widget in (first, again):
@@ -272,8 +274,8 @@ def test_closing_asks_once_though_the_dock_was_closed_and_opened_again(
     assert not event.isAccepted()
     assert not run.stop_request.exists()
     again.stop()
-    again.wait(60)
-    wait_until(lambda: not first.is_running, 20)
+    again.wait(LONG)
+    wait_until(lambda: not first.is_running)
     assert not is_training(run)
 
 
@@ -290,15 +292,22 @@ def test_a_run_s_name_is_one_folder(
     assert not widget.is_running
 
 
-def train_elsewhere(discs: Path, run: RunFolder) -> subprocess.Popen[bytes]:
-    """Start a training that this napari knows nothing of, and wait for its first model."""
+@contextmanager
+def training_elsewhere(discs: Path, run: RunFolder) -> Iterator[psutil.Popen]:
+    """A training that this napari knows nothing of, resting after its first model."""
     words = ["train", discs, "--out", run.path, "--size", 32, "--epochs", MANY]
     command = ["-m", "pixelwise", *words, "--options", "base_channels=4,depth=2"]
-    other = subprocess.Popen(
+    other = psutil.Popen(
         [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: run.model.exists(), 120)
-    return other
+    try:
+        wait_until(run.model.exists)
+        other.suspend()  # else it takes the processor from those that the test waits for
+        yield other
+    finally:
+        if other.poll() is None:
+            other.kill()
+            other.wait()
 
 
 def follow(widget: Any, run: RunFolder) -> None:
@@ -307,23 +316,24 @@ def follow(widget: Any, run: RunFolder) -> None:
     widget.runs.wait()
     widget.runs.select(run.path)
     widget.resume()
-    wait_until(lambda: "Another process is training" in widget.message, 60)
+    wait_until(lambda: "Another process is training" in widget.message)
 
 
 def test_a_run_of_another_process_is_followed_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
     run = RunFolder(tmp_path / "far")
-    with train_elsewhere(discs, run) as other:
+    with training_elsewhere(discs, run) as other:
         widget = open_widget("Train")
         widget.place["folder"].value = tmp_path
         follow(widget, run)
         assert widget.is_running, "the other's training is followed"
-        wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0, 30)
+        other.resume()
+        wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0)
         widget.place["name"].value = "the next one"
         widget.stop()
-        widget.wait(60)
-        assert other.wait(60) == 0
+        widget.wait(LONG)
+        assert other.wait(LONG) == 0
     assert widget.place["name"].value == "the next one"
 
 
@@ -331,19 +341,20 @@ def test_curves_go_on_of_a_run_that_is_left_for_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
     far = RunFolder(tmp_path / "far")
-    with train_elsewhere(discs, far) as other:
+    with training_elsewhere(discs, far) as other:
         widget = open_widget("Train")
         widget.data.choose_folder(discs)
         set_tiny(widget, tmp_path, epochs=1)
         follow(widget, far)
-        wait_until(lambda: not widget._job, 30)
+        wait_until(lambda: not widget._job)
         widget.start()
         path = str(far.path)
+        widget.wait(LONG)
         before = widget.plot.runs[path]["validation"].count
-        wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2, 60)
-        widget.wait(120)
+        other.resume()
+        wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2)
         request_stop(far)
-        assert other.wait(60) == 0
+        assert other.wait(LONG) == 0
 
 
 def kill_child(widget: Any) -> None:
@@ -360,7 +371,7 @@ def test_a_killed_training_says_so_and_resumes(
     widget.start()
     wait_for_epoch(widget)
     kill_child(widget)
-    widget.wait(60)
+    widget.wait(LONG)
     assert "killed" in widget.message
     assert widget.start_button.isEnabled()
     widget.refresh_runs()
@@ -369,7 +380,7 @@ def test_a_killed_training_says_so_and_resumes(
     widget.resume()
     wait_for_epoch(widget)
     widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     (*_, end) = iter_events(widget.run)
     assert end.reason == "stopped"
 
@@ -377,7 +388,7 @@ def test_a_killed_training_says_so_and_resumes(
 def refuse(widget: Any) -> str:
     """Start what cannot work; return what the widget says."""
     widget.start()
-    widget.wait(60)
+    widget.wait(LONG)
     assert widget.start_button.isEnabled()
     return str(widget.message)
 
@@ -432,7 +443,7 @@ def test_a_full_disk_is_said_and_annotations_stay(
     set_tiny(widget, tmp_path)
     limit_files(monkeypatch)
     widget.start()
-    widget.wait(120)
+    widget.wait(LONG)
     monkeypatch.undo()
     assert "Cannot write" in widget.message
     assert widget.start_button.isEnabled()
@@ -448,12 +459,12 @@ def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path
     set_tiny(widget, tmp_path, epochs=MANY)
     widget.start()
     wait_for_epoch(widget)
-    wait_until(lambda: NAMES[0] in widget.viewer.layers, 30)
+    wait_until(lambda: NAMES[0] in widget.viewer.layers)
     widget.viewer.layers.clear()
     wait_for_epoch(widget, 3)
     assert list(widget.viewer.layers) == []
     widget.stop()
-    widget.wait(60)
+    widget.wait(LONG)
     assert "Stopped" in widget.status.text.text()
 
 
@@ -465,7 +476,7 @@ def test_several_runs_are_drawn_over_one_another(
     for name in ("first", "second"):
         set_tiny(widget, tmp_path, name, epochs=1)
         widget.start()
-        widget.wait(120)
+        widget.wait(LONG)
     assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["first", "second"]
     from qtpy.QtCore import Qt
 
@@ -475,7 +486,7 @@ def test_several_runs_are_drawn_over_one_another(
     assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["second"]
     widget.runs.item(row, 0).setCheckState(Qt.CheckState.Checked)
     path = str(tmp_path / "first")
-    wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1, 20)
+    wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1)
 
 
 def test_stop_while_layers_are_saved(
@@ -497,7 +508,7 @@ def test_stop_while_layers_are_saved(
     widget.start()
     widget.place["name"].value = "another"
     widget.stop()
-    widget.wait(30)
+    widget.wait(LONG)
     assert widget.message == "Stopped."
     assert list(tmp_path.iterdir()) == []
     assert list_children() == {}
@@ -510,9 +521,9 @@ def test_a_finished_run_is_not_resumed_nor_announced_again(
     widget.data.choose_folder(discs)
     set_tiny(widget, tmp_path, epochs=1)
     widget.start()
-    widget.wait(120)
+    widget.wait(LONG)
     widget.resume()
-    widget.wait(60)
+    widget.wait(LONG)
     assert "has all its 1 epochs" in widget.message
     assert "Finished" in widget.status.text.text()
 
@@ -537,7 +548,7 @@ def test_a_full_gpu_is_said_with_advice_and_the_log(
     set_tiny(widget, tmp_path / "runs")
     fill_memory(tmp_path, monkeypatch)
     widget.start()
-    widget.wait(120)
+    widget.wait(LONG)
     assert "memory" in widget.message
     assert "smaller" in widget.message or "lower" in widget.message
     assert widget.log
@@ -554,7 +565,7 @@ def test_settings_of_the_data_hold_for_layers_too(open_widget: Open, tmp_path: P
     widget.data.prepare(
         tmp_path / "data", then=made.append, failed=pytest.fail, abandoned=pytest.fail
     )
-    wait_until(lambda: bool(made), 30)
+    wait_until(lambda: bool(made))
     assert made[0].classes == {"0": "a", "1": "b"}
     assert made[0].void == (7,)
     assert (made[0].validation_fraction, made[0].split_seed) == (0.5, 3)
@@ -576,7 +587,7 @@ def test_the_list_of_runs_follows_the_folder(
     config = TrainConfig.create(data={"path": discs}, run=tmp_path / "far")
     config.run.mkdir()
     RunFolder(config.run).config.write_text(config.to_yaml())
-    wait_until(lambda: [s.path.name for s in widget.runs.summaries] == ["far"], 20)
+    wait_until(lambda: [s.path.name for s in widget.runs.summaries] == ["far"])
 
 
 def test_the_folder_of_runs_is_remembered() -> None:
@@ -612,6 +623,6 @@ def test_closing_while_layers_are_saved_leaves_nothing(
     set_tiny(widget, tmp_path)
     widget.start()
     viewer.close()
-    wait_until(lambda: len(done) == 3, 30)
-    wait_until(lambda: not list(tmp_path.glob("one*")), 10)
+    wait_until(lambda: len(done) == 3)
+    wait_until(lambda: not list(tmp_path.glob("one*")))
     assert list_children() == {}

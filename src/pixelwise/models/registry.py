@@ -1,4 +1,8 @@
-"""Networks by name: `create_model` builds what `pixelwise.architectures` describes."""
+"""Networks by name: `create_model` builds what `pixelwise.architectures` describes.
+
+segmentation-models-pytorch, timm and torchvision take two seconds to load, as long as torch itself.
+They are imported where a network needs them, so that a plain U-Net starts without.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,7 @@ from pixelwise.models.ddunet import DDUNet, DDUNetForm
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.r2unet import R2UNet, R2UNetForm
 from pixelwise.models.segnet import SegNet, SegNetForm
-from pixelwise.models.smp import create_encoder, create_smp_model, create_smp_network
 from pixelwise.models.unet import TRANSPOSED, EncoderUNet, UNet, UNetForm
-from pixelwise.models.unetplusplus import DeeplySupervisedUNetPlusPlus, UNetPlusPlusForm
-from pixelwise.models.weights import load_pretrained
 
 __all__ = ["Architecture", "create_model", "list_architectures"]
 
@@ -84,6 +85,8 @@ def create_model(
         Request(name, in_channels, classes, chosen, settings)
     )
     if pretrained:
+        from pixelwise.models.weights import load_pretrained
+
         path = None if pretrained is True else Path(pretrained)
         load_pretrained(network, chosen or name, path=path)
     return network
@@ -95,6 +98,8 @@ def _create_unet(request: Request) -> SegmentationNetwork:
         return UNet(request.in_channels, request.classes, form=form)
     _refuse_plain_options(request)
     if request.options["up"] == TRANSPOSED:
+        from pixelwise.models.smp import create_encoder
+
         encoder = create_encoder(request.encoder, request.in_channels)
         return EncoderUNet(request.in_channels, request.classes, encoder=encoder)
     return _create_smp(request, {"up": request.options["up"]})
@@ -127,6 +132,9 @@ def _create_ddunet(request: Request) -> SegmentationNetwork:
 
 
 def _create_unetplusplus(request: Request) -> SegmentationNetwork:
+    from pixelwise.models.smp import create_smp_model
+    from pixelwise.models.unetplusplus import DeeplySupervisedUNetPlusPlus, UNetPlusPlusForm
+
     form = UNetPlusPlusForm(**request.options)
     if not form.deep_supervision:
         return _create_smp(request, {})
@@ -136,6 +144,8 @@ def _create_unetplusplus(request: Request) -> SegmentationNetwork:
 
 
 def _create_smp(request: Request, options: Mapping[str, Any] | None = None) -> SegmentationNetwork:
+    from pixelwise.models.smp import create_smp_network
+
     return create_smp_network(
         request.name,
         request.encoder,
