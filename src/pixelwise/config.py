@@ -37,15 +37,18 @@ class DataConfig(Config):
         default="auto", description="How the folder is arranged; auto says what it recognised"
     )
     images: str | None = Field(
-        default=None, description="pairs: sub-folder of the images, found by its name if not given"
+        default=None,
+        description="pairs: sub-folder of the images, or a pattern such as */images; found by its "
+        "name if not given",
     )
     masks: str | None = Field(
         default=None,
-        description="pairs: sub-folder of the masks, or a folder elsewhere; monuseg: also that of "
-        "the XML annotations, to draw masks from polygons",
+        description="pairs: sub-folder of the masks, a pattern, or a folder elsewhere; monuseg: "
+        "also that of the XML annotations, to draw masks from polygons",
     )
     mask_suffix: str | None = Field(
-        default=None, description="pairs: what a mask's name has after the image's, e.g. _mask"
+        default=None,
+        description="pairs: what a mask's name has and its image's has not, e.g. _mask, or .png",
     )
     classes: ClassMapping = Field(
         default="auto",

@@ -6,10 +6,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from pixelwise.config import LayoutName
-from pixelwise.datasets.layouts import LAYOUTS, find_layout
+from pixelwise.config import DataConfig, LayoutName
+from pixelwise.datasets.layouts import LAYOUTS, Found, list_data
 from pixelwise.errors import DataError, ReadError, UnknownNameError
 from pixelwise.images import write_picture
+
+
+def find(path: Path, layout: LayoutName = "auto") -> Found:
+    return list_data(DataConfig(path=path, layout=layout))[0]
 
 
 def test_the_config_knows_every_layout() -> None:
@@ -40,10 +44,10 @@ def test_the_config_knows_every_layout() -> None:
 def test_real_folders_are_recognised(
     data_dir: Path, folder: str, layout: str, root: str, reason: str
 ) -> None:
-    found = find_layout(data_dir / folder)
+    found = find(data_dir / folder)
     assert (found.layout.name, found.root.name) == (layout, root)
     assert reason in found.reason
-    assert find_layout(data_dir / folder, layout).root == found.root
+    assert find(data_dir / folder, layout).root == found.root
 
 
 @pytest.mark.parametrize("content", [[], ["notes.txt"], ["a.png", "b.png"], ["images/a.png"]])
@@ -53,34 +57,35 @@ def test_what_was_looked_for_is_said(tmp_path: Path, content: list[str]) -> None
         (tmp_path / name).write_bytes(b"x")
     held = content[0].split("/")[0] if content else "nothing"
     with pytest.raises(DataError, match=rf"holds {held}") as caught:
-        find_layout(tmp_path)
+        find(tmp_path)
     for layout in LAYOUTS:
         assert f"  {layout}: " in str(caught.value)
 
 
 def test_a_named_layout_that_does_not_fit(data_dir: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)Looked for:\n  camvid: train/ with trainannot/"):
-        find_layout(data_dir / "sstem_vnc", "camvid")
+        find(data_dir / "sstem_vnc", "camvid")
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
+    config = DataConfig(path=tmp_path).model_copy(update={"layout": "canvid"})
     with pytest.raises(UnknownNameError, match=r"Did you mean 'camvid'\?"):
-        find_layout(tmp_path, "canvid")
+        list_data(config)
 
 
 def test_several_data_sets_are_named(data_dir: Path) -> None:
     with pytest.raises(DataError, match=r"several data sets: camvid/ \(camvid\), cityscapes"):
-        find_layout(data_dir)
+        find(data_dir)
 
 
 def test_an_archive_must_be_unpacked(data_dir: Path) -> None:
     with pytest.raises(ReadError, match=r"stage1_train\.zip is an archive: unpack it"):
-        find_layout(data_dir / "dsb2018" / "stage1_train.zip")
+        find(data_dir / "dsb2018" / "stage1_train.zip")
 
 
 def test_a_missing_folder_and_a_file(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="does not exist"):
-        find_layout(tmp_path / "nowhere")
+        find(tmp_path / "nowhere")
     write_picture(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
     with pytest.raises(ReadError, match="Expected a folder"):
-        find_layout(tmp_path / "a.png")
+        find(tmp_path / "a.png")

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from pixelwise.axes import NamedAxes
+from pixelwise.datasets import load_dataset
 from pixelwise.datasets.readers import (
     FileImage,
     FileMask,
@@ -142,7 +143,8 @@ def test_a_mask_of_an_image_that_was_turned_is_taken_as_upright(
 ) -> None:
     image = turned_image(tmp_path, 20, 20, orientation)
     write_picture(tmp_path / "m.png", np.zeros((20, 20), np.uint8))
-    (note,) = FileMask(tmp_path / "m.png").require_match(image).notes
+    (facts,) = FileMask(tmp_path / "m.png").require_match(image)
+    (note,) = facts.notes
     assert f"EXIF orientation {orientation}" in note
     assert "drawn on the upright image" in note
 
@@ -153,7 +155,7 @@ def test_a_mask_with_the_orientation_of_its_image_is_turned_with_it(tmp_path: Pa
     exif[0x0112] = 6
     mask = np.random.default_rng(0).integers(0, 9, (20, 30), np.uint8)
     Image.fromarray(mask).save(tmp_path / "m.png", exif=exif)
-    facts = FileMask(tmp_path / "m.png").require_match(image)
+    (facts,) = FileMask(tmp_path / "m.png").require_match(image)
     assert facts.notes == ("turned upright (EXIF orientation 6)",)
     assert np.array_equal(FileMask(tmp_path / "m.png").read(image)[0, 0], np.rot90(mask, -1))
 
@@ -171,7 +173,8 @@ def test_the_largest_series_is_the_mask_and_two_of_one_size_are_refused(tmp_path
         writer.write(mask[::2, ::2])
         writer.write(mask)
     reader = FileMask(tmp_path / "m.tif")
-    assert "holds 2 series, the largest" in reader.require_match(header(1, 1, 20, 30)).notes[0]
+    (facts,) = reader.require_match(header(1, 1, 20, 30))
+    assert "holds 2 series, the largest" in facts.notes[0]
     assert np.array_equal(reader.read(header(1, 1, 20, 30))[0, 0], mask)
     with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
         writer.write(mask)
@@ -224,6 +227,33 @@ def test_merged_masks_in_alpha(tmp_path: Path, color: int) -> None:
     assert MergedMask(tmp_path, (tmp_path / "a.png",)).read(header(1, 1, 1, 3)).tolist() == [
         [[[0, 1, 0]]]
     ]
+
+
+def test_what_headers_note_of_images_and_masks_is_in_the_notes_of_the_data_set(
+    tmp_path: Path,
+) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 30), np.uint8)
+    mask[3:9, 4:20] = 1
+    for i in range(3):
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(mask).save(tmp_path / "images" / f"{i}.jpg", exif=exif)
+        with tifffile.TiffWriter(tmp_path / "masks" / f"{i}.tif") as writer:
+            writer.write(mask[::2, ::2])
+            writer.write(255 - mask, photometric="miniswhite")
+    data = load_dataset(tmp_path)
+    assert np.array_equal(data.samples[0].read_mask()[0], mask)
+    notes = [str(problem) for problem in data.problems]
+    for note in (
+        "jpg: turned upright",
+        "taken to be drawn on the upright",
+        "the largest",
+        "inverted",
+    ):
+        (found,) = [text for text in notes if note in text]
+        assert found.startswith("3 files, e.g.")
 
 
 def test_merged_masks(tmp_path: Path) -> None:

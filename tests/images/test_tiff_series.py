@@ -188,6 +188,21 @@ def test_a_file_of_a_set_keeps_the_axes_of_its_planes(
     assert str(open_image(tmp_path / "t1.ome.tif").axes) == f"read as {axes} (OME metadata)"
 
 
+@pytest.mark.parametrize("known", ["UUID", "name"])
+def test_a_file_of_a_set_knows_its_planes_by_uuid_or_name(tmp_path: Path, known: str) -> None:
+    stacks = write_set(tmp_path, 2, sizes={"Z": 3, "C": 2})
+    path = tmp_path / "t1.ome.tif"
+    if known == "UUID":
+        path = path.rename(tmp_path / "renamed.tif")
+    else:
+        own = f' UUID="urn:uuid:{uuid.UUID(int=1)}"'.encode()
+        data = path.read_bytes()
+        assert data.count(own) == 1
+        path.write_bytes(data.replace(own, b" " * len(own)))
+    check(path, stacks[1].reshape(2, 3, 60, 80))
+    assert "OME metadata" in str(open_image(path).axes)
+
+
 def test_a_reference_out_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     tifffile.imwrite(tmp_path / "secret" / "x.tif", 255 - WHOLE)

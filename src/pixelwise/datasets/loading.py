@@ -12,11 +12,11 @@ from typing import Any
 from pixelwise.config import DataConfig
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
-from pixelwise.datasets.layouts import Entry, Found, Listing, find_layout
+from pixelwise.datasets.layouts import Entry, Found, Listing, list_data
 from pixelwise.datasets.mapping import ClassScheme, create_instance_scheme, create_scheme
 from pixelwise.datasets.palettes import decide_reading, iter_palette_masks
 from pixelwise.datasets.problems import Kind, Problem, merge_notes
-from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
+from pixelwise.datasets.readers import FileMask, JoinedMask, MaskFacts, PlanesHeader
 from pixelwise.datasets.sample import Sample
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
 from pixelwise.images.source import Palette
@@ -48,8 +48,7 @@ def load_dataset(
         A field is wrong.
     """
     config = _create_config(data, layout=layout, fields=fields)
-    found = find_layout(config.path, config.layout)
-    listing = found.layout.read(config.model_copy(update={"path": found.root}))
+    found, listing = list_data(config)
     listing = _name_uniquely(_add_validation(found, listing, config))
     _require_entries(found, listing)
     dataset = _build(config, found, listing=listing)
@@ -69,8 +68,7 @@ def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listi
     """Add the images of the config's validation folder; those among the others move there."""
     if config.validation is None:
         return listing
-    beside = find_layout(config.validation, config.layout)
-    extra = beside.layout.read(config.model_copy(update={"path": beside.root}))
+    beside, extra = list_data(config.model_copy(update={"path": config.validation}))
     entries = tuple(replace(entry, split="validation") for entry in extra.entries)
     if not entries:
         raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
@@ -158,7 +156,7 @@ class _Checked:
 
     entry: Entry
     header: PlanesHeader
-    facts: MaskFacts | None = None
+    facts: tuple[MaskFacts, ...] | None = None
 
 
 def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
@@ -285,19 +283,19 @@ def _settle_reading(
     """Read all masks in one way, and collect the notes on images and masks."""
     scheme = create_scheme(config) or listing.scheme
     given = scheme.class_map if scheme is not None and scheme.class_map.rest is None else None
-    masks = list(iter_palette_masks((c.entry.mask, c.header, c.facts) for c in checked))
+    masks = list(iter_palette_masks((c.header, c.facts) for c in checked))
     reading = decide_reading(masks, class_map=given, root=config.path)
     notes = [(c.entry.image.path, note) for c in checked for note in c.header.notes]
-    notes += [(m.mask.path, f"mask: {note}") for m in masks for note in m.facts.notes]
+    notes += [(m.mask.path, note) for m in masks for note in m.facts.notes]
     read = [replace(c, entry=_read_as(c.entry, reading.palette)) for c in checked]
     return read, [*reading.problems, *merge_notes(notes)]
 
 
 def _read_as(entry: Entry, palette: Palette) -> Entry:
     """Read the mask of an entry in the way of the data set."""
-    if not isinstance(entry.mask, FileMask):
+    if not isinstance(entry.mask, FileMask | JoinedMask):
         return entry
-    return replace(entry, mask=replace(entry.mask, palette=palette))
+    return replace(entry, mask=entry.mask.read_as(palette))
 
 
 def _settle_scheme(

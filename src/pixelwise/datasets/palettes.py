@@ -337,9 +337,8 @@ def _spread(masks: Sequence[PaletteMask]) -> list[PaletteMask]:
 
 
 def iter_palette_masks(
-    masks: Iterable[tuple[object, PlanesHeader, MaskFacts | None]],
+    masks: Iterable[tuple[PlanesHeader, tuple[MaskFacts, ...] | None]],
 ) -> Iterator[PaletteMask]:
-    """Masks that are one file and can be read in several ways."""
-    for mask, image, facts in masks:
-        if isinstance(mask, FileMask) and facts is not None:
-            yield PaletteMask(mask, image, facts)
+    """Files of masks that can be read in several ways, with the headers of their images."""
+    for image, files in masks:
+        yield from (PaletteMask(FileMask(facts.path), image, facts) for facts in files or ())

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, label_axes, parse_axes, planes_shape, to_planes
+from pixelwise.datasets.headers import ImageReader, MaskFacts, MaskReader, PlanesHeader
 from pixelwise.datasets.sizes import (
     describe_turned_image,
     require_same_directions,
@@ -27,101 +28,24 @@ from pixelwise.datasets.transparency import (
 )
 from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images import ImageFile, open_image
-from pixelwise.images.orientation import UPRIGHT
 from pixelwise.images.source import Palette
 
 Array = npt.NDArray[Any]
-PlanesShape = tuple[int, int, int, int]
 
-
-@dataclass(frozen=True)
-class PlanesHeader:
-    """What is known of an image before it is decoded.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (N, C, Y, X), upright.
-    dtype : str
-    axes : NamedAxes
-        As stored.
-    orientation : int
-        EXIF orientation by which the stored pixels were turned; 1 if they were not.
-    notes : tuple of str
-        What was understood or left out.
-    directions : str
-        Where the stored axes point, if the file tells, see `Header`.
-    """
-
-    shape: PlanesShape
-    dtype: str
-    axes: NamedAxes
-    orientation: int = UPRIGHT
-    notes: tuple[str, ...] = ()
-    directions: str = ""
-
-
-@dataclass(frozen=True)
-class MaskFacts:
-    """What the header of a mask file shows, from which its reading is decided.
-
-    Attributes
-    ----------
-    channels : int
-        1, or 3 for colours.
-    colormap : tuple of int
-        Palette 0xRRGGBBAA; empty if there is none.
-    white : int or None
-        Value of white in grey of few bits; None for whole bytes.
-    alpha : bool
-        Whether there is transparency.
-    notes : tuple of str
-        What was understood or left out.
-    """
-
-    channels: int
-    colormap: tuple[int, ...] = ()
-    white: int | None = None
-    alpha: bool = False
-    notes: tuple[str, ...] = ()
-
-
-class ImageReader(Protocol):
-    """Reads the image of a sample."""
-
-    @property
-    def path(self) -> Path:
-        """File that holds the image."""
-        ...
-
-    def read_header(self) -> PlanesHeader:
-        """Shape, dtype and axes, without decoding."""
-        ...
-
-    def read(self) -> tuple[Array, tuple[str, ...]]:
-        """Planes (N, C, Y, X) in the stored dtype, and notes on what was left out."""
-        ...
-
-
-class MaskReader(Protocol):
-    """Reads the raw mask of a sample."""
-
-    @property
-    def path(self) -> Path:
-        """File or folder that holds the mask."""
-        ...
-
-    def require_match(self, image: PlanesHeader) -> MaskFacts | None:
-        """Raise `DataError` if headers already show that mask and image differ in size.
-
-        Returns what the header shows besides, if the mask is one file that can be read in several
-        ways.
-        """
-        ...
-
-    def read(self, image: PlanesHeader) -> Array:
-        """Raw values (N, C, Y, X) of a mask for an image with this header; C is 1 or 3."""
-        ...
+__all__ = [
+    "FileImage",
+    "FileMask",
+    "ImageReader",
+    "JoinedMask",
+    "MaskFacts",
+    "MaskReader",
+    "MergedMask",
+    "PlanesHeader",
+    "PolygonMask",
+    "StackedImage",
+    "StackedMask",
+    "StackedPatch",
+]
 
 
 @dataclass(frozen=True)
@@ -163,17 +87,23 @@ class FileMask:
     path: Path
     palette: Palette = "index"
 
-    def require_match(self, image: PlanesHeader) -> MaskFacts:
+    def require_match(self, image: PlanesHeader) -> tuple[MaskFacts, ...]:
         """Compare the headers of mask and image."""
         source, axes = self._open(image)
         header = source.header
-        return MaskFacts(
+        facts = MaskFacts(
+            path=self.path,
             channels=planes_shape(axes, source.shape)[1],
             colormap=header.colormap,
             white=header.white,
             alpha=header.alpha,
             notes=(*source.notes, *describe_turned_image(image, header.orientation)),
         )
+        return (facts,)
+
+    def read_as(self, palette: Palette) -> FileMask:
+        """Return the mask with another reading."""
+        return replace(self, palette=palette)
 
     def read(self, image: PlanesHeader) -> Array:
         """Raw values (N, C, Y, X)."""
@@ -191,12 +121,12 @@ class FileMask:
 
     def read_alpha(self, image: PlanesHeader) -> Array:
         """Alpha (N, 1, Y, X) of a file that has it."""
-        source, axes = replace(self, palette="alpha")._open(image)
+        source, axes = self.read_as("alpha")._open(image)
         return to_planes(source.read(), axes)
 
     def read_colors(self, image: PlanesHeader) -> Array:
         """Colours or grey (N, C, Y, X) as a person sees them, whatever the alpha."""
-        source, axes = replace(self, palette="color")._open(image)
+        source, axes = self.read_as("color")._open(image)
         return to_planes(source.read(), axes)
 
     def _open(self, image: PlanesHeader) -> tuple[ImageFile, str]:
@@ -231,6 +161,52 @@ class FileMask:
         turned = source.header.orientation
         require_same_size(self.path, image, found=shape, orientation=turned)
         return source, axes
+
+
+@dataclass(frozen=True)
+class JoinedMask:
+    """Several masks of one image, as one: every pixel has the value of the mask that marks it.
+
+    `path` stands for them all. 0 marks nothing in each of them.
+    """
+
+    path: Path
+    masks: tuple[FileMask, ...]
+
+    def require_match(self, image: PlanesHeader) -> tuple[MaskFacts, ...]:
+        """Compare the headers of all masks with the image's."""
+        return tuple(facts for mask in self.masks for facts in mask.require_match(image))
+
+    def read_as(self, palette: Palette) -> JoinedMask:
+        """Return the mask with all files read in one way."""
+        return replace(self, masks=tuple(mask.read_as(palette) for mask in self.masks))
+
+    def read(self, image: PlanesHeader) -> Array:
+        """Raw values (N, C, Y, X).
+
+        Raises
+        ------
+        DataError
+            Two masks mark one pixel with different values, or one is grey and the other is not.
+        """
+        joined = self.masks[0].read(image)
+        for mask in self.masks[1:]:
+            other = mask.read(image)
+            if other.shape != joined.shape:
+                raise DataError(
+                    f"{mask.path} and {self.masks[0].path} belong to one image, but have "
+                    f"{other.shape[1]} and {joined.shape[1]} channels: save both alike."
+                )
+            marked = (joined != 0).any(axis=1, keepdims=True)
+            clash = marked & (other != 0).any(axis=1, keepdims=True)
+            if (clash & (joined != other).any(axis=1, keepdims=True)).any():
+                raise DataError(
+                    f"{mask.path} and {self.masks[0].path} belong to one image, but give the same "
+                    "pixels different values. Say which of them to take by --mask-suffix, or move "
+                    "the other one away."
+                )
+            joined = np.where(marked, joined, other)
+        return joined
 
 
 @dataclass(frozen=True)

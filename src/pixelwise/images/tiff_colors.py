@@ -25,9 +25,9 @@ from pixelwise.images.source import Palette, Region
 
 Array = npt.NDArray[Any]
 
-INVERTED: Final = "is min-is-white: its values were inverted, so that white is the greatest"
-IMAGEJ_LUT: Final = "has ImageJ's inverting lookup table: its values were read as stored"
-TIFFFILE_BOOL: Final = "was written by tifffile from True and False: read as 1 and 0, as stored"
+INVERTED: Final = "min-is-white: inverted, so that white has the greatest value"
+IMAGEJ_LUT: Final = "min-is-white by ImageJ's inverting lookup table: values read as stored"
+TIFFFILE_BOOL: Final = "min-is-white, as tifffile writes True and False: values read as stored"
 
 _MIN_IS_WHITE, _PALETTE, _CMYK, _YCBCR = 0, 3, 5, 6
 _READ: Final = (0, 1, 2, 3, 4, 5, 6, 34892)

@@ -230,7 +230,7 @@ def _predict_file(
         axes=str(image.axes),
         shape=image.shape,
         seconds=time.perf_counter() - started,
-        notes=image.notes if gaps is None else (*image.notes, gaps),
+        notes=() if gaps is None else (gaps,),
     )
 
 

@@ -69,8 +69,8 @@ def test_arrangements(
 
 @pytest.mark.parametrize(
     "names",
-    [[], ["a.png", "b.png"], ["images/a.png"], ["masks/a.png"], ["photos/a.png", "masks/a.png"]],
-    ids=["empty", "no-masks", "images-only", "masks-only", "unusual-name"],
+    [[], ["a.png", "b.png"], ["images/a.png"], ["masks/a.png"], ["a.png", "results/a_mask.png"]],
+    ids=["empty", "no-masks", "images-only", "masks-only", "results"],
 )
 def test_what_is_not_recognised(tmp_path: Path, names: list[str]) -> None:
     assert recognise(fill(tmp_path, *names)) is None
@@ -120,7 +120,7 @@ def test_one_folder_named_and_one_found(tmp_path: Path) -> None:
 
 def test_a_named_folder_that_is_missing(tmp_path: Path) -> None:
     fill(tmp_path, "images/a.png", "masks/a.png")
-    with pytest.raises(ReadError, match=r"nowhere is missing; check 'images' and 'masks'"):
+    with pytest.raises(ReadError, match=r"nowhere is missing; check 'masks'.* images/, masks/"):
         listed(tmp_path, masks="nowhere")
 
 

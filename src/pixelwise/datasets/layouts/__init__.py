@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pixelwise.config import DataConfig
 from pixelwise.datasets.layouts import camvid, cityscapes, dsb2018, monuseg, pairs, patches
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders
+from pixelwise.datasets.layouts.choices import list_choices
+from pixelwise.datasets.layouts.folders import describe_unread, list_folders
+from pixelwise.datasets.layouts.masks import UnclearPairsError
 from pixelwise.errors import DataError, ReadError, require_name
 
 LAYOUTS: Final[dict[str, Layout]] = {
@@ -14,6 +19,12 @@ LAYOUTS: Final[dict[str, Layout]] = {
     for module in (patches, cityscapes, dsb2018, camvid, monuseg, pairs)
 }
 """All layouts, the most special first: ``auto`` takes the first that recognises a folder."""
+
+_SHOWN: Final = 6
+_ADVICE: Final = (
+    "\nGive each mask the name of its image, or the same suffix after it, and say that: "
+    "--mask-suffix _mask."
+)
 
 
 class Found(NamedTuple):
@@ -24,31 +35,83 @@ class Found(NamedTuple):
     reason: str
 
 
-def find_layout(path: Path, name: str = "auto") -> Found:
-    """Layout of a folder: the one called `name`, or with ``auto`` the first that fits.
+def list_data(config: DataConfig) -> tuple[Found, Listing]:
+    """Images with their masks in the config's folder, and how they were found.
 
-    A folder whose only fitting content is one sub-folder is read as that sub-folder.
+    What the config names is taken as it is; only what it leaves open is recognised.
 
     Raises
     ------
     ReadError
-        The folder is missing, a file, or a zip archive.
+        A folder is missing, a file, or a zip archive.
     DataError
-        Nothing was recognised; the message says what was looked for.
+        Nothing was recognised, or several things; the message says what was found, what is
+        missing, and gives commands to choose from.
     UnknownNameError
         There is no layout of this name.
     """
-    _require_folder(path)
-    layouts = list(LAYOUTS.values())
-    if name != "auto":
-        layouts = [LAYOUTS[require_name("layout", name, LAYOUTS)]]
-    if found := _recognise(path, layouts):
+    _require_folder(config.path)
+    try:
+        found = find_layout(config)
+        return found, found.layout.read(config.model_copy(update={"path": found.root}))
+    except UnclearPairsError as error:
+        raise DataError(f"{error}{_offer_choices(config) or _ADVICE}") from error
+
+
+def find_layout(config: DataConfig) -> Found:
+    """Layout of the config's folder: the one that is named, or with ``auto`` the first that fits.
+
+    A folder whose only fitting content is one sub-folder is read as that sub-folder. Errors as in
+    `list_data`.
+    """
+    if config.layout != "auto":
+        return _take_named(config, LAYOUTS[require_name("layout", config.layout, LAYOUTS)])
+    path = config.path
+    if _names_pictures(config):
+        return Found(pairs.LAYOUT, path, _explain_names(config))
+    special = [layout for layout in LAYOUTS.values() if layout is not pairs.LAYOUT]
+    if found := _recognise(path, special):
         return found
-    inside = [found for folder in iter_folders(path) if (found := _recognise(folder, layouts))]
+    inside = [found for folder in iter_folders(path) if (found := _recognise(folder, special))]
     if len(inside) == 1:
-        layout, root, reason = inside[0]
-        return Found(layout, root, f"in {root.name}/: {reason}")
-    raise DataError(_describe_failure(path, layouts, inside=inside))
+        return _go_inside(inside[0])
+    if inside:
+        raise DataError(_describe_several(path, inside))
+    if reason := pairs.describe_pairs(config):
+        return Found(pairs.LAYOUT, path, reason)
+    raise DataError(_describe_failure(config, list(LAYOUTS.values())))
+
+
+def _take_named(config: DataConfig, layout: Layout) -> Found:
+    """Layout as the user says, in the folder or in the one sub-folder where it is recognised."""
+    if layout is pairs.LAYOUT:
+        return Found(layout, config.path, _explain_names(config))
+    if found := _recognise(config.path, [layout]):
+        return found
+    inside = [f for folder in iter_folders(config.path) if (f := _recognise(folder, [layout]))]
+    if len(inside) == 1:
+        return _go_inside(inside[0])
+    raise DataError(_describe_failure(config, [layout]))
+
+
+def _go_inside(found: Found) -> Found:
+    """Say that the layout was recognised in a sub-folder."""
+    return found._replace(reason=f"in {found.root.name}/: {found.reason}")
+
+
+def _names_pictures(config: DataConfig) -> bool:
+    """Whether the config names folders or a suffix of pictures: then nothing is recognised."""
+    if config.mask_suffix is not None or config.images is not None:
+        return True
+    if config.masks is None:
+        return False
+    folder = config.path / config.masks
+    return folder.is_dir() and bool(list_folders(folder))
+
+
+def _explain_names(config: DataConfig) -> str:
+    """Say how pairs are found that nothing was recognised for."""
+    return pairs.describe_pairs(config) or "as given"
 
 
 def _recognise(path: Path, layouts: list[Layout]) -> Found | None:
@@ -70,19 +133,47 @@ def _require_folder(path: Path) -> None:
     raise ReadError(f"Expected a folder with images and masks, found the file {path}.")
 
 
-def _describe_failure(path: Path, layouts: list[Layout], *, inside: list[Found]) -> str:
+def _describe_several(path: Path, inside: list[Found]) -> str:
+    """Say that a folder holds several data sets."""
+    folders = ", ".join(f"{found.root.name}/ ({found.layout.name})" for found in inside)
+    return (
+        f"{path} holds several data sets: {folders}. Give one of these folders: pixelwise inspect "
+        f"{shlex.quote(str(inside[0].root))}"
+    )
+
+
+def _describe_failure(config: DataConfig, layouts: list[Layout]) -> str:
     """Say what was looked for and what was there instead."""
-    if inside:
-        folders = ", ".join(f"{found.root.name}/ ({found.layout.name})" for found in inside)
-        return f"{path} holds several data sets: {folders}. Give one of these folders."
+    path = config.path
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     held = ", ".join(entries[:8]) + (" ..." if len(entries) > 8 else "") if entries else "nothing"
     looked = "\n".join(f"  {layout.name}: {layout.looks_for}" for layout in layouts)
     return (
         f"No images with masks were recognised in {path}, which holds {held}. Looked for:\n"
         f"{looked}\nArrange the files in one of these ways, or name the folders with images and "
-        "masks."
+        f"masks.{_offer_choices(config) or _describe_missing(config)}"
     )
 
 
-__all__ = ["LAYOUTS", "Entry", "Found", "Layout", "Listing", "find_layout"]
+def _offer_choices(config: DataConfig) -> str:
+    """Give commands to choose from, each of which was tried; empty if there is none."""
+    choices = list_choices(config)
+    listed = "".join(f"\n  {choice}" for choice in choices)
+    return f"\nChoose one of these:{listed}" if choices else ""
+
+
+def _describe_missing(config: DataConfig) -> str:
+    """Say whether it is images or masks that were found, and what to do about the others."""
+    folders = list_folders(config.path)
+    of_masks = bool(folders) and all(folder.role == "masks" for folder in folders)
+    shown = ", ".join(folder.label for folder in folders[:_SHOWN]) or "no folder"
+    here, missing = ("Masks", "images") if of_masks else ("Images", "masks")
+    draw = "" if of_masks else ", or draw them in napari (Plugins > Pixelwise > Annotate)"
+    return (
+        f"\n{here} were found in {shown}, {missing} are missing{describe_unread(config.path)}. If "
+        f"they lie elsewhere, name both folders, as in pixelwise inspect "
+        f"{shlex.quote(str(config.path))} --images FOLDER --masks FOLDER{draw}."
+    )
+
+
+__all__ = ["LAYOUTS", "Entry", "Found", "Layout", "Listing", "find_layout", "list_data"]

@@ -1,217 +1,261 @@
-"""Pairs: an images folder beside a masks folder, or one folder whose masks carry a suffix."""
+"""Pairs: folders of images beside folders of masks, or one folder whose masks have a word for it.
+
+What the user names is taken as it is; only what nobody names is looked for. Where files lie is
+decided by `places`, which mask belongs to which image by `names`.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pixelwise.config import DataConfig
-from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders, plain
+from pixelwise.datasets.layouts.base import Entry, Layout, Listing
+from pixelwise.datasets.layouts.folders import find_split
+from pixelwise.datasets.layouts.masks import UnclearPairsError, find_suffixed, prefer_lossless
+from pixelwise.datasets.layouts.names import Matching, Name, create_name, match_names
+from pixelwise.datasets.layouts.places import Place, Search, iter_searches
+from pixelwise.datasets.layouts.words import MASK_WORDS, cut_suffix, find_words
 from pixelwise.datasets.problems import Problem
-from pixelwise.datasets.readers import FileImage, FileMask
-from pixelwise.datasets.sample import SPLIT_NAMES, Split
-from pixelwise.errors import ReadError
-from pixelwise.images import iter_image_files
+from pixelwise.datasets.readers import FileImage, FileMask, JoinedMask, MaskReader
 
-_IMAGES: Final = frozenset(
-    (
-        *("images", "image", "imgs", "img", "inputs", "input", "raw", "raws", "x"),
-        *("originals", "original", "pictures", "tissueimages"),
-    )
-)
-_MASKS: Final = frozenset(
-    (
-        *("masks", "mask", "labels", "label", "annotations", "annotation", "gt", "groundtruth"),
-        *("groundtruths", "targets", "target", "segmentations", "segmentation", "seg", "y"),
-        *("outputs", "binarymasks"),
-    )
-)
-_MASK_WORD: Final = re.compile(
-    r"(?:^|[_\-. ])(?:masks?|labels?|lbl|seg|segm|segmentation|gt|annotations?|target|manual1?)"
-    r"(?=$|[_\-. ]|\d)",
-    re.IGNORECASE,
-)
-_IMAGE_WORD: Final = re.compile(
-    r"(?:^|[_\-. ])(?:images?|imgs?|im|raw|inputs?)(?=$|[_\-. ]|\d)", re.IGNORECASE
-)
+_SHOWN: Final = 6
 
 
 @dataclass(frozen=True)
-class FolderPair:
-    """A folder of images and the folder of their masks, which can be the same."""
+class FoundPairs:
+    """Images with their masks (mostly one), what made them pairs, and what was left over."""
 
-    images: Path
-    masks: Path
-    split: Split | None
-
-    @property
-    def mixed(self) -> bool:
-        """Whether images and masks lie in one folder."""
-        return self.images == self.masks
+    search: Search
+    pairs: tuple[tuple[Path, tuple[Path, ...]], ...]
+    words: str
+    problems: tuple[Problem, ...]
 
 
 def recognise(path: Path) -> str | None:
     """Why `path` is of this layout."""
-    if folders := list(_iter_folder_pairs(path)):
-        first = folders[0]
-        inside = f"{first.images.relative_to(path)}/ and {first.masks.relative_to(path)}/"
-        return f"found {inside}" + (f" and {len(folders) - 1} more" if folders[1:] else "")
-    for folder, _ in _iter_split_folders(path):
-        files = _list_stems(folder)
-        image, mask = next(_match(files, files, suffix=None), (None, None))
-        if image and mask:
-            return f"found images and masks in one folder, such as {image.name} with {mask.name}"
-    return None
+    return describe_pairs(DataConfig.create(path=path))
 
 
 def read(config: DataConfig) -> Listing:
-    """List every image with the mask of the same name."""
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for folders in _find_pairs(config):
-        pairs, unpaired = _pair_files(folders, config.mask_suffix)
-        problems += unpaired
-        entries += [
-            Entry(image.stem, folders.split, FileImage(image, config.axes), FileMask(mask))
-            for image, mask in pairs
-        ]
-    return Listing(tuple(entries), tuple(problems))
+    """List every image with its mask.
+
+    Raises
+    ------
+    UnclearPairsError
+        Several masks, or folders, fit an image equally well; or none fits what the user named.
+    """
+    found = find_pairs(config)
+    if found is None:
+        return Listing(())
+    entries = []
+    for image, masks in found.pairs:
+        split = find_split(_relative_folder(image, config.path))
+        reader = FileImage(image, config.axes)
+        group = cut_suffix(image.name) if _is_twin(image, found) else None
+        entries.append(Entry(cut_suffix(image.name), split, reader, _create_mask(masks), group))
+    return Listing(tuple(entries), found.problems)
 
 
-def _find_pairs(config: DataConfig) -> list[FolderPair]:
-    """Folders that the config names, or that are found by their usual names."""
-    path = config.path
-    if config.images is None and config.masks is None:
-        found = list(_iter_folder_pairs(path))
-        return found or [FolderPair(f, f, split) for f, split in _iter_split_folders(path)]
-    named = FolderPair(path / (config.images or ""), path / (config.masks or ""), None)
-    if config.images is None or config.masks is None:
-        known = next(_iter_folder_pairs(path), named)
-        named = FolderPair(
-            named.images if config.images else known.images,
-            named.masks if config.masks else known.masks,
-            None,
-        )
-    for folder in (named.images, named.masks):
-        if not folder.is_dir():
-            raise ReadError(f"The folder {folder} is missing; check 'images' and 'masks'.")
-    return list(_iter_inner_splits(named)) or [named]
-
-
-def _iter_folder_pairs(path: Path) -> Iterator[FolderPair]:
-    """Folders of images and masks side by side, in `path` or in its split folders."""
-    for folder, split in _iter_split_folders(path):
-        images = [f for f in iter_folders(folder) if plain(f.name) in _IMAGES]
-        masks = [f for f in iter_folders(folder) if plain(f.name) in _MASKS]
-        if images and masks:
-            pair = FolderPair(images[0], masks[0], split)
-            yield from list(_iter_inner_splits(pair)) or [pair]
-
-
-def _iter_split_folders(path: Path) -> Iterator[tuple[Path, Split | None]]:
-    """`path` itself, then its train, validation and test folders."""
-    yield path, None
-    for folder in iter_folders(path):
-        if split := SPLIT_NAMES.get(plain(folder.name)):
-            yield folder, split
-
-
-def _iter_inner_splits(pair: FolderPair) -> Iterator[FolderPair]:
-    """Pairs such as images/train with masks/train."""
-    for images, split in _iter_split_folders(pair.images):
-        masks = pair.masks / images.name
-        if split and masks.is_dir():
-            yield FolderPair(images, masks, split)
-
-
-def _pair_files(
-    folders: FolderPair, suffix: str | None
-) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Match images with masks; what is left over on either side is a problem."""
-    images, masks = _list_stems(folders.images), _list_stems(folders.masks)
-    pairs = list(_match(images, masks, suffix=suffix))
-    used = {file for pair in pairs for file in pair}
-    left = [
-        (file, "image" if folders.mixed and _mask_key(file.stem) else "mask")
-        for file in _flatten(images)
-        if file not in used
-    ]
-    if not folders.mixed:
-        left += [(file, "image") for file in _flatten(masks) if file not in used]
-    problems = [
-        Problem("unpaired", str(file), f"{file} has no {other} of its name; left out")
-        for file, other in left
-    ]
-    return pairs, problems
-
-
-def _list_stems(folder: Path) -> dict[str, list[Path]]:
-    """Image files of a folder by stem; one stem can have several suffixes."""
-    files: dict[str, list[Path]] = {}
-    for file in iter_image_files(folder):
-        files.setdefault(file.stem, []).append(file)
-    return files
-
-
-def _flatten(files: dict[str, list[Path]]) -> Iterable[Path]:
-    """All files of all stems."""
-    return (file for group in files.values() for file in group)
-
-
-def _match(
-    images: dict[str, list[Path]], masks: dict[str, list[Path]], *, suffix: str | None
-) -> Iterator[tuple[Path, Path]]:
-    """Pair files: by suffix if given, by equal stems, else by stems without words like 'mask'."""
-    if suffix is not None:
-        yield from _match_by(
-            images, masks, image_key=_same, mask_key=lambda stem: _cut(stem, suffix)
-        )
-    elif images != masks and images.keys() & masks.keys():
-        yield from _match_by(images, masks, image_key=_same, mask_key=_same)
-    else:
-        yield from _match_by(images, masks, image_key=_image_key, mask_key=_mask_key)
-
-
-def _match_by(
-    images: dict[str, list[Path]],
-    masks: dict[str, list[Path]],
-    *,
-    image_key: Callable[[str], str | None],
-    mask_key: Callable[[str], str | None],
-) -> Iterator[tuple[Path, Path]]:
-    """Pair images and masks whose keys are equal."""
-    by_key = {key: files[0] for stem, files in masks.items() if (key := mask_key(stem)) is not None}
-    for stem, files in images.items():
-        mask = by_key.get(image_key(stem) or "")
-        if mask is not None:
-            yield from ((file, mask) for file in files if file != mask)
-
-
-def _same(stem: str) -> str:
-    """Return the whole stem."""
-    return stem
-
-
-def _cut(stem: str, suffix: str) -> str | None:
-    """Stem of the image that a mask with this suffix belongs to."""
-    stem, suffix = stem.lower(), suffix.lower().rsplit(".", 1)[0] or suffix.lower()
-    return stem.removesuffix(suffix) if stem.endswith(suffix) else None
-
-
-def _mask_key(stem: str) -> str | None:
-    """Name without its word for 'mask'; None if it has none."""
-    key, count = _MASK_WORD.subn("", stem, count=1)
-    return key.strip("_-. ").lower() if count else None
-
-
-def _image_key(stem: str) -> str | None:
-    """Name without a word for 'image'; None for masks."""
-    if _MASK_WORD.search(stem):
+def describe_pairs(config: DataConfig) -> str | None:
+    """Say what was found, in words for a person; None if nothing looks like images with masks."""
+    found = find_pairs(config)
+    if found is None:
         return None
-    return _IMAGE_WORD.sub("", stem, count=1).strip("_-. ").lower()
+    image, masks = found.pairs[0]
+    mixed = found.search.places[0].mixed
+    such = f", such as {image.name} with {masks[0].name}" if mixed else ""
+    return f"{found.search.reason}{such}"
+
+
+def find_pairs(config: DataConfig) -> FoundPairs | None:
+    """Pair images and masks by what the config says, else by what folders and files are called.
+
+    None if nothing looks like images with masks. Errors as in `read`.
+    """
+    rivals: tuple[str, ...] = ()
+    last: Search | None = None
+    for search in iter_searches(config):
+        last = search
+        matching, images, masks = _match(search, config.mask_suffix)
+        if matching.pairs:
+            pairs = tuple((images[i], tuple(masks[m] for m in ms)) for i, ms in matching.pairs)
+            left = _describe_left(search, pairs, masks)
+            chosen, notes = _choose_masks(pairs)
+            return FoundPairs(search, chosen, matching.words, (*left, *notes))
+        rivals = rivals or matching.rivals
+    if last is not None:
+        raise UnclearPairsError(_describe_failure(last, rivals, config.mask_suffix))
+    return None
+
+
+def _match(search: Search, suffix: str | None) -> tuple[Matching, list[Path], list[Path]]:
+    """Match the names of all places of a search together."""
+    images = [file for place in search.places for file in place.images]
+    names = [
+        create_name(scope, _relative_folder(file, place.image_root), file.name)
+        for scope, place in enumerate(search.places)
+        for file in place.images
+    ]
+    masks, mask_names = _name_masks(search.places, suffix)
+    if search.by_folder:
+        return _match_by_folder(names, mask_names), images, masks
+    matching = match_names(names, mask_names, rule=search.rule)
+    plain = [i for i, name in enumerate(names) if not find_words(name.stem, MASK_WORDS)]
+    if not matching.pairs and search.rule != "mixed" and len(plain) < len(names):
+        again = match_names([names[i] for i in plain], mask_names, rule=search.rule)
+        pairs = tuple((plain[i], found) for i, found in again.pairs)
+        matching = Matching(pairs, again.words, matching.rivals or again.rivals)
+    return matching, images, masks
+
+
+def _name_masks(places: Sequence[Place], suffix: str | None) -> tuple[list[Path], list[Name]]:
+    """Files and names of the masks of all places, the suffix cut."""
+    files, names = [], []
+    for scope, place in enumerate(places):
+        cut = find_suffixed(place.masks, suffix) if suffix else dict.fromkeys(place.masks)
+        for file, stem in cut.items():
+            files.append(file)
+            folder = _relative_folder(file, place.mask_root)
+            names.append(
+                create_name(scope, folder, file.name if stem is None else f"{stem}{file.suffix}")
+            )
+    return files, names
+
+
+def _match_by_folder(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
+    """Pair the one image and the one mask of each folder, where there are several such folders."""
+    by_scope: dict[object, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for side, names in enumerate((images, masks)):
+        for number, name in enumerate(names):
+            by_scope[name.scope][side].append(number)
+    if len(by_scope) < 2 or any(len(i) != 1 or len(m) != 1 for i, m in by_scope.values()):
+        return Matching(())
+    pairs = tuple((i[0], (m[0],)) for i, m in by_scope.values())
+    return Matching(pairs, "that are alone in their folder", complete=True)
+
+
+def _choose_masks(
+    pairs: Sequence[tuple[Path, tuple[Path, ...]]],
+) -> tuple[tuple[tuple[Path, tuple[Path, ...]], ...], list[Problem]]:
+    """One file for each mask: of one name in several formats, the one without loss."""
+    chosen, notes = [], []
+    for image, masks in pairs:
+        by_stem: dict[str, list[Path]] = defaultdict(list)
+        for mask in masks:
+            by_stem[cut_suffix(mask.name)].append(mask)
+        kept: list[Path] = []
+        for files in by_stem.values():
+            best = prefer_lossless(files)
+            kept.append(best[0])
+            if len(best) > 1:
+                notes.append(_refuse_twins(image, best))
+            elif len(files) > 1:
+                message = f"{best[0]} is taken, not the same name with loss of compression"
+                notes.append(Problem("note", str(best[0]), message))
+        if len(kept) > 1:
+            names = ", ".join(file.name for file in kept)
+            notes.append(
+                Problem(
+                    "note", str(image), f"{image} has {len(kept)} masks, which are joined: {names}"
+                )
+            )
+        chosen.append((image, tuple(kept)))
+    return tuple(chosen), notes
+
+
+def _refuse_twins(image: Path, masks: Sequence[Path]) -> Problem:
+    """Say that one image has two masks of one name."""
+    names = " and ".join(file.name for file in masks)
+    message = (
+        f"{image} has two masks of one name, {names}: choose by --mask-suffix "
+        f"{masks[0].suffix}, or take one of them away"
+    )
+    return Problem("duplicate", str(image), message, fatal=True)
+
+
+def _create_mask(masks: tuple[Path, ...]) -> MaskReader:
+    """Reader of one mask, or of several that are joined."""
+    if len(masks) == 1:
+        return FileMask(masks[0])
+    plain = min(masks, key=lambda mask: len(mask.name))
+    path = (
+        plain if all(len(m.name) > len(plain.name) for m in masks if m != plain) else plain.parent
+    )
+    return JoinedMask(path, tuple(FileMask(mask) for mask in masks))
+
+
+def _is_twin(image: Path, found: FoundPairs) -> bool:
+    """Whether another image has the same name, folder and mask (a.jpg beside a.png)."""
+    same = [i for i, _ in found.pairs if i.parent == image.parent and i.stem == image.stem]
+    return len(same) > 1
+
+
+def _relative_folder(file: Path, root: Path) -> str:
+    """Folders between `root` and a file, with slashes."""
+    if not file.is_relative_to(root):
+        return ""
+    relative = file.parent.relative_to(root).as_posix()
+    return "" if relative == "." else relative
+
+
+def _describe_left(
+    search: Search,
+    pairs: Sequence[tuple[Path, tuple[Path, ...]]],
+    masks: Sequence[Path],
+) -> Iterator[Problem]:
+    """Name what has no partner: files, and whole folders that were not used."""
+    with_mask = {image for image, _ in pairs}
+    with_image = {mask for _, found in pairs for mask in found}
+    for place in search.places:
+        for file in place.images:
+            if file not in with_mask:
+                yield _describe_single(file, "mask", place.mask_root)
+        for file in place.masks:
+            if file not in with_image and file in masks:
+                yield _describe_single(file, "image", place.image_root)
+    for folder in search.unused:
+        message = (
+            f"{folder.path} was not used: {len(folder.files)} images, e.g. {folder.files[0].name}"
+        )
+        yield Problem("unpaired", str(folder.path), message)
+
+
+def _describe_single(file: Path, other: str, folder: Path) -> Problem:
+    """Say that a file has no partner, and if there is one that cannot be read."""
+    message = f"{file} has no {other} of its name; left out"
+    stem = cut_suffix(file.name)
+    unread = sorted(p for p in folder.glob("*") if p.is_file() and cut_suffix(p.name) == stem)
+    if unread := [path for path in unread if path != file]:
+        message += f" ({unread[0]} is no image format that is read)"
+    return Problem("unpaired", str(file), message)
+
+
+def _describe_failure(search: Search, rivals: Sequence[str], suffix: str | None) -> str:
+    """Say what is there, and why it makes no pairs."""
+    place = search.places[0]
+    images, masks = (
+        _count(files, what) for files, what in ((place.images, "image"), (place.masks, "mask"))
+    )
+    more = f" (and {len(search.places) - 1} more folders)" if len(search.places) > 1 else ""
+    found = f"{place.image_root} holds {images}, {place.mask_root} holds {masks}{more}"
+    if not place.images or not place.masks:
+        return f"{found}: there is nothing to pair."
+    if suffix is not None and not find_suffixed(place.masks, suffix):
+        return f"{found}, but no name of a mask has {suffix!r} in it."
+    if rivals:
+        shown = ", ".join(repr(rival) for rival in rivals[:_SHOWN])
+        return f"{found}, of several kinds that fit equally well: their names have more by {shown}."
+    return f"{found}, but their names do not tell which mask belongs to which image."
+
+
+def _count(files: Sequence[Path], what: str) -> str:
+    """Count files, with an example."""
+    such = f", such as {files[0].name}" if files else ""
+    return f"{len(files) or 'no'} {what}{'s' * (len(files) != 1)}{such}"
 
 
 LAYOUT: Final = Layout(

@@ -1,0 +1,106 @@
+"""What is known of images and masks before they are decoded, and what reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from pixelwise.axes import NamedAxes
+from pixelwise.images.orientation import UPRIGHT
+
+Array = npt.NDArray[Any]
+PlanesShape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class PlanesHeader:
+    """What is known of an image before it is decoded.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (N, C, Y, X), upright.
+    dtype : str
+    axes : NamedAxes
+        As stored.
+    orientation : int
+        EXIF orientation by which the stored pixels were turned; 1 if they were not.
+    notes : tuple of str
+        What was understood or left out.
+    directions : str
+        Where the stored axes point, if the file tells, see `pixelwise.images.source.Header`.
+    """
+
+    shape: PlanesShape
+    dtype: str
+    axes: NamedAxes
+    orientation: int = UPRIGHT
+    notes: tuple[str, ...] = ()
+    directions: str = ""
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What the header of a mask file shows, from which its reading is decided.
+
+    Attributes
+    ----------
+    path : Path
+    channels : int
+        1, or 3 for colours.
+    colormap : tuple of int
+        Palette 0xRRGGBBAA; empty if there is none.
+    white : int or None
+        Value of white in grey of few bits; None for whole bytes.
+    alpha : bool
+        Whether there is transparency.
+    notes : tuple of str
+        What was understood or left out.
+    """
+
+    path: Path
+    channels: int
+    colormap: tuple[int, ...] = ()
+    white: int | None = None
+    alpha: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class ImageReader(Protocol):
+    """Reads the image of a sample."""
+
+    @property
+    def path(self) -> Path:
+        """File that holds the image."""
+        ...
+
+    def read_header(self) -> PlanesHeader:
+        """Shape, dtype and axes, without decoding."""
+        ...
+
+    def read(self) -> tuple[Array, tuple[str, ...]]:
+        """Planes (N, C, Y, X) in the stored dtype, and notes on what was left out."""
+        ...
+
+
+class MaskReader(Protocol):
+    """Reads the raw mask of a sample."""
+
+    @property
+    def path(self) -> Path:
+        """File or folder that holds the mask."""
+        ...
+
+    def require_match(self, image: PlanesHeader) -> tuple[MaskFacts, ...] | None:
+        """Raise `DataError` if headers already show that mask and image differ in size.
+
+        Returns what they show besides, of each file that can be read in several ways.
+        """
+        ...
+
+    def read(self, image: PlanesHeader) -> Array:
+        """Raw values (N, C, Y, X) of a mask for an image with this header; C is 1 or 3."""
+        ...
