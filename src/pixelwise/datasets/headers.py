@@ -31,7 +31,7 @@ class PlanesHeader:
     notes : tuple of str
         What was understood or left out.
     directions : str
-        Where the stored axes point, if the file tells, see `images.source.Header`.
+        Where the stored axes point, if the file tells, see `pixelwise.images.source.Header`.
     """
 
     shape: PlanesShape
