@@ -23,7 +23,7 @@ def iter_messages() -> Iterator[str]:
         skipped |= {id(p) for n in nodes if isinstance(n, ast.JoinedStr) for p in n.values}
         for node in nodes:
             text = "" if id(node) in skipped else read_text(node)
-            if re.search(r"--[a-z]", text):
+            if re.search(r"--[a-z]", text) and not re.fullmatch(r"--[a-z-]+", text):
                 yield text
 
 

@@ -23,6 +23,7 @@ from pixelwise.cli import run as run_command
 from pixelwise.config import TrainConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import PixelwiseError
+from pixelwise.images import open_image
 from pixelwise.models.files import save_model
 from pixelwise.training.setup import prepare
 from tests.datasets.test_mask_files import (
@@ -66,9 +67,17 @@ TRIED = (
     "X is not empty",
     "choose another --normalization",
     "needs new ones, by",
+    "Nothing names the axes",
+    "give the same pixels different values",
+    "has two masks of one name",
+    "is compressed with loss, its image is not",
+    "or the same suffix after it, and say that",
+    "If they lie elsewhere, name both folders",
 )
 # Advice that other tests follow, or that needs a machine of its own.
 NOT_TRIED = {
+    "datum convert": "was tried with datumaro 1.12 in an environment of its own",
+    "of what was exported: pixelwise inspect": "tests/datasets/layouts names the folders",
     "no folder that may be written to": "the administrator may write anywhere",
     "They take X GB": "needs a full disk",
     "cannot be downloaded": "tests/models/test_weights.py gives a file",
@@ -502,3 +511,78 @@ def test_classes_that_the_model_lacks(draw: Draw, tmp_path: Path, model: Path, c
     assert status == 1
     for way in read_advice(message):
         assert call("evaluate", model, root, *way)[0] == 0
+
+
+def write_mask(path: Path, mask: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(byte(mask)).save(path)
+
+
+def test_axes_that_nothing_names(tmp_path: Path, model: Path, call: Call) -> None:
+    stack = np.stack([IMAGE] * 3, -1)[:, :2]
+    for path in (tmp_path / "set/images/a.npy", tmp_path / "set/images/b.npy"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, stack)
+    status, message = call("predict", model, tmp_path / "set/images", "--out", tmp_path / "out")
+    ways = read_advice(message)
+    assert (status, ways[0][0]) == (1, "--axes"), message
+    with pytest.raises(PixelwiseError):
+        open_image(tmp_path / "set/images/a.npy").read()
+    assert open_image(tmp_path / "set/images/a.npy", axes=ways[0][1]).read().shape == stack.shape
+
+
+def test_masks_of_one_image_that_contradict_each_other(tmp_path: Path, call: Call) -> None:
+    for seed in range(2):
+        write_mask(tmp_path / f"{seed}.png", disks(seed))
+        write_mask(tmp_path / f"{seed}_mask.png", disks(seed))
+    Image.fromarray(byte(disks(0), 128)).save(tmp_path / "0_mask_1.png")
+    status, message = call("inspect", tmp_path, "--classes", "0=a,128=b,255=c")
+    assert (status, read_advice(message)) == (1, [["--mask-suffix"]])
+    assert call("inspect", tmp_path, "--mask-suffix", "_mask")[0] == 0
+
+
+def test_two_masks_of_one_name(tmp_path: Path, call: Call) -> None:
+    for seed in range(2):
+        write_mask(tmp_path / f"images/{seed}.png", disks(seed))
+        write_mask(tmp_path / f"masks/{seed}.png", disks(seed))
+    write_mask(tmp_path / "masks/1.bmp", disks(1))
+    status, message = call("inspect", tmp_path)
+    assert status == 1
+    ways = read_advice(message)
+    assert len(ways) == 1
+    for suffix in (ways[0][1], ".png", ".bmp"):
+        text = call("inspect", tmp_path, "--mask-suffix", suffix)[1]
+        assert "two masks of one name" not in text
+
+
+def test_a_picture_of_a_mask(tmp_path: Path, call: Call) -> None:
+    for seed in range(2):
+        write_mask(tmp_path / f"{seed}.png", disks(seed))
+        write_mask(tmp_path / f"{seed}_lesion.jpg", disks(seed))
+    status, message = call("inspect", tmp_path, "--mask-suffix", "_lesion")
+    ways = read_advice(message)
+    assert (status, ways[0]) == (1, ["--mask-suffix", "_lesion.jpg"])
+    assert "stand for no class" not in call("inspect", tmp_path, *ways[0])[1]
+
+
+def test_names_that_do_not_tell(tmp_path: Path, call: Call) -> None:
+    for seed, name in enumerate("ab"):
+        write_mask(tmp_path / f"images/{name}.png", disks(seed))
+        write_mask(tmp_path / f"masks/{seed}.png", disks(seed))
+    status, message = call("inspect", tmp_path)
+    ways = read_advice(message)
+    assert (status, ways) == (1, [["--mask-suffix", "_mask"]])
+    for seed, name in enumerate("ab"):
+        (tmp_path / f"masks/{seed}.png").rename(tmp_path / f"masks/{name}_mask.png")
+    assert call("inspect", tmp_path, *ways[0])[0] == 0
+
+
+def test_masks_that_lie_elsewhere(tmp_path: Path, call: Call) -> None:
+    for seed in range(2):
+        write_mask(tmp_path / f"data/images/{seed}.png", disks(seed))
+        write_mask(tmp_path / f"far/{seed}.png", disks(seed))
+    status, message = call("inspect", tmp_path / "data")
+    ways = read_advice(message)
+    assert (status, ways) == (1, [["--images", "FOLDER", "--masks", "FOLDER"]])
+    named = ["--images", "images", "--masks", tmp_path / "far"]
+    assert call("inspect", tmp_path / "data", *named)[0] == 0

@@ -155,28 +155,28 @@ def test_predict_names_what_it_leaves_out(pixelwise: Callable, model: Path, tmp_
     tifffile.imwrite(images / "f.svs", pixels, photometric="rgb")
     write_picture(images / "a.png", pixels)
     write_picture(images / "more" / "b.png", pixels)
-    (images / "e.czi").write_bytes(b"ZISRAWFILE")
+    (images / "e.vsi").write_bytes(b"Olympus")
     (images / "g.xyz").write_bytes(b"0123")
     result = pixelwise("predict", model, images, "--out", tmp_path / "out")
     assert result.status == 0, result.err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_labels.tif", "f_labels.tif"]
-    assert "2 left out: e.czi, g.xyz (no format that is read)" in result.err
+    assert "2 left out: e.vsi, g.xyz (no format that is read)" in result.err
     assert "left out: more/ (sub-folders, to be named themselves)" in result.err
     result = pixelwise("predict", model, images, images / "more", "--out", tmp_path / "json",
                        "--json")  # fmt: skip
     events = [json.loads(line) for line in result.out.splitlines()]
     left = [event for event in events if event["kind"] == "files_left_out"]
-    assert [event["files"] for event in left] == [["e.czi", "g.xyz"]]
+    assert [event["files"] for event in left] == [["e.vsi", "g.xyz"]]
 
 
 def test_a_folder_without_images_names_what_it_holds(
     pixelwise: Callable, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "e.czi").write_bytes(b"ZISRAWFILE")
+    (tmp_path / "images" / "e.vsi").write_bytes(b"Olympus")
     result = pixelwise("predict", model, tmp_path / "images", "--out", tmp_path / "out")
     assert result.status == 1
-    assert "holds e.czi (no format that is read)" in result.err
+    assert "holds e.vsi (no format that is read)" in result.err
 
 
 def test_notes_on_an_image_reach_the_user(pixelwise: Callable, model: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class ScoredImages(QWidget):
 
 
 def _read_layers(
-    config: DataConfig, model: Path, name: str, folder: Path
+    config: DataConfig, model: Path, name: str, *, folder: Path
 ) -> tuple[list[LayerData], Any, Any]:
     """Image and mask of a sample, its predicted labels and their errors."""
     card = read_card(model)
