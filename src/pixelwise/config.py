@@ -40,15 +40,18 @@ class DataConfig(Config):
         default="auto", description="How the folder is arranged; auto says what it recognised"
     )
     images: str | None = Field(
-        default=None, description="Sub-folder of the images, found by its name if not given"
+        default=None,
+        description="Sub-folder of the images, or a pattern such as */images; found by its name if "
+        "not given",
     )
     masks: str | None = Field(
         default=None,
-        description="Sub-folder of the masks or annotations, or a folder elsewhere; coco: also the "
-        "JSON file",
+        description="Sub-folder of the masks or annotations, a pattern, or a folder elsewhere; "
+        "coco: also the JSON file",
     )
     mask_suffix: str | None = Field(
-        default=None, description="pairs: what a mask's name has after the image's, e.g. _mask"
+        default=None,
+        description="pairs: what a mask's name has and its image's has not, e.g. _mask, or .png",
     )
     classes: ClassMapping = Field(
         default="auto",
