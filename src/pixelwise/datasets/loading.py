@@ -53,6 +53,8 @@ def load_dataset(
     found, listing = list_data(config)
     listing = _name_uniquely(_add_validation(found, listing, config))
     _require_entries(found, listing)
+    if listing.settled:  # the layout has heeded the names of classes, which stand for no values
+        config = config.model_copy(update={"classes": "auto", "sparse": False})
     dataset = _build(config, found, listing=listing)
     return dataset.require_sound() if strict else dataset
 
@@ -309,10 +311,10 @@ def _settle_scheme(
     config: DataConfig, found: Found, *, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[ClassScheme, list[Problem]]:
     """Classes as the config says, else as the layout knows, else as the masks show."""
-    if not listing.settled and (scheme := create_scheme(config)):
+    if scheme := create_scheme(config):
         return scheme, []
     if listing.scheme:
-        if config.sparse and not listing.settled and found.layout.name != "patches":
+        if config.sparse and found.layout.name != "patches":
             raise ConfigError(
                 f"sparse reads 0 as 'not annotated', but in this layout it is a class "
                 f"({listing.scheme.words}): name the classes, or turn sparse off."

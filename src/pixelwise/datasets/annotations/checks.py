@@ -73,7 +73,7 @@ def require_pixels_meant(place: object, outlines: list[Points], shape_yx: tuple[
             )
 
 
-def require_nearby(place: object, low: float, high: float, shape_yx: tuple[int, int]) -> None:
+def require_nearby(place: object, bounds: tuple[float, float], shape_yx: tuple[int, int]) -> None:
     """Raise if coordinates lie further from the image than it is wide: drawing could take ages.
 
     Raises
@@ -81,7 +81,7 @@ def require_nearby(place: object, low: float, high: float, shape_yx: tuple[int, 
     DataError
         The message gives the coordinates and the size.
     """
-    limit = max(shape_yx)
+    (low, high), limit = bounds, max(shape_yx)
     if low < -limit or high > 2 * limit:
         height, width = shape_yx
         raise DataError(

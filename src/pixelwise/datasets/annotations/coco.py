@@ -331,7 +331,7 @@ def _trace_polygons(polygons: tuple[Points, ...], shape_yx: tuple[int, int]) -> 
     from pycocotools import mask
 
     height, width = shape_yx
-    require_nearby("its outline", *find_bounds(list(polygons)), shape_yx)
+    require_nearby("its outline", find_bounds(list(polygons)), shape_yx)
     length = sum(float(np.abs(p - np.roll(p, 1, axis=0)).max(axis=1).sum()) for p in polygons)
     if length > _LONGEST_OUTLINE:
         raise DataError(f"its outline is {length:.0f} px long, at most {_LONGEST_OUTLINE:.0f}")

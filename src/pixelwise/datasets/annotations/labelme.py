@@ -184,7 +184,7 @@ def _require_nearby(shape: LabelMeShape, image: PlanesHeader, path: Path) -> Non
     if shape.kind == "circle":
         radius = float(np.hypot(*(shape.points[0] - shape.points[1])))
         low, high = low - radius, high + radius
-    require_nearby(f"{path}, {shape.place}", low, high, (image.shape[2], image.shape[3]))
+    require_nearby(f"{path}, {shape.place}", (low, high), (image.shape[2], image.shape[3]))
 
 
 def _draw(shape: LabelMeShape, shape_yx: tuple[int, int], path: Path) -> Mask:

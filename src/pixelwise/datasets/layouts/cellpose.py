@@ -112,7 +112,11 @@ def _list_folder(images: Path, masks: Path) -> _Folder:
                 f"{found[name]} and {file} both are masks of {name}: expected one. Take one away."
             )
         found[name] = file
-    kept = tuple(f for f in iter_image_files(images) if not f.stem.endswith((*_ENDS, *_OTHERS)))
+    kept = tuple(
+        file
+        for file in iter_image_files(images)
+        if not file.stem.endswith((*_ENDS, *_OTHERS)) and not file.name.endswith(_PICKLE)
+    )
     return _Folder(images, kept, found)
 
 
