@@ -228,7 +228,7 @@ class MergedMask:
             planes = to_planes(source.read(), source.axes.names)[0]
             if source.header.alpha:
                 planes = _find_visible(file, image, planes)
-            merged |= planes.any(axis=0)
+            merged |= planes[0] != 0 if len(planes) == 1 else planes.any(axis=0)
         return merged[None, None]
 
 

@@ -102,6 +102,8 @@ def create_view(
     known = len(axes.names) == len(shape)
     rows, columns = (axes.names.index(x) if known else "YX".index(x) - 2 for x in "YX")
     rows, columns = rows % len(shape), columns % len(shape)
+    if ndim == len(shape):
+        return View(shape, tuple(range(ndim)), orientation, rows, columns)
     ones = [i for i, size in enumerate(shape) if size == 1 and i not in (rows, columns)]
     ones += [i for i in (rows, columns) if shape[i] == 1 and orientation == UPRIGHT]
     surplus = len(shape) - ndim
