@@ -104,7 +104,7 @@ class ScoredImages(QWidget):
                 raise RunError("Select one image in the list, and wait until it is shown.")
             self._is_reading = True
             run_in_thread(
-                partial(_read_layers, *self._data, item.text(), self._folders[-1]),
+                partial(_read_layers, *self._data, item.text(), folder=self._folders[-1]),
                 self,
                 then=self._add_layers,
                 failed=self._fail,
@@ -131,7 +131,7 @@ class ScoredImages(QWidget):
 
 
 def _read_layers(
-    config: DataConfig, model: Path, name: str, folder: Path
+    config: DataConfig, model: Path, name: str, *, folder: Path
 ) -> tuple[list[LayerData], Any, Any]:
     """Image and mask of a sample, its predicted labels and their errors."""
     card = read_card(model)
