@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from pixelwise.cards import METADATA_KEY, Card, TrainingSummary, read_card
-from pixelwise.classes import create_classes
+from pixelwise.classes import MaskValues, create_classes
 from pixelwise.errors import ModelFileError, ReadError
 from pixelwise.normalization import create_percentile
 
@@ -35,6 +36,19 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_is_read_back_equal(path: Path) -> None:
+    assert read_card(path) == CARD
+
+
+def test_values_and_intensities_of_the_training_are_kept(path: Path) -> None:
+    values = MaskValues(table=((0, 0), (128, 1), (-1, 255)), rest=None)
+    card = CARD.model_copy(update={"mask_values": values, "intensities": (0.0, 221.0)})
+    save_file({"w": np.ones(50)}, path, metadata={METADATA_KEY: card.model_dump_json()})
+    assert read_card(path) == card
+
+
+def test_cards_of_older_versions_are_read(path: Path) -> None:
+    older = CARD.model_dump(mode="json", exclude={"mask_values", "intensities"})
+    save_file({"w": np.ones(50)}, path, metadata={METADATA_KEY: json.dumps(older)})
     assert read_card(path) == CARD
 
 

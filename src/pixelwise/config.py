@@ -55,9 +55,9 @@ class DataConfig(Config):
     )
     classes: ClassMapping = Field(
         default="auto",
-        description="Mask value (or #rrggbb, or the label of an annotation file; * is every other "
-        "label) = class name, e.g. 0=background,255=cell; "
-        "'void' as a name ignores the value; 'instances': 0 is background, all else one class",
+        description="Mask value (or 0-127, or #rrggbb, or the label of an annotation file; * is "
+        "every other label) = class name, e.g. 0=background,255=cell; 'void' as a name ignores the "
+        "value; 'instances': 0 or black is background, all else one class",
     )
     void: Numbers = Field(
         default=(), description="Mask values to ignore in every loss and score, e.g. 255"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pixelwise.config import ModelConfig, PredictConfig
 from pixelwise.events import (
@@ -25,6 +26,7 @@ from pixelwise.models.files import create_network, save_model
 from pixelwise.prediction.predict import predict
 from pixelwise.requests import DescribeRequest, PredictRequest
 from tests.prediction.conftest import create_card
+from tests.prediction.test_inputs import create_model as create_fixed_model
 
 
 class Server:
@@ -163,3 +165,22 @@ def test_networks_are_described(server: Server) -> None:
 def test_an_idle_child_ends_by_itself() -> None:
     with Server("--idle-minutes", "0.001").process as process:
         assert process.wait(20) == 0
+
+
+def test_an_image_that_is_stored_otherwise_is_refused_and_notes_are_given(
+    server: Server, tmp_path: Path
+) -> None:
+    made, path = create_fixed_model(), tmp_path / "fixed.safetensors"
+    save_model(path, made.network.state_dict(), made.card)
+    deep = np.full((64, 64), 3000, np.uint16)
+    assert "--white 4095" in server.ask(request(path, tmp_path, deep, "YX"))[-1].message
+    scaled = PredictConfig.create(device="cpu", white=4095)
+    asked = request(path, tmp_path, deep, "YX", settings=scaled)
+    assert server.ask(asked)[-1].status == "done"
+    Image.fromarray(np.full((64, 64, 2), 90, np.uint8), "LA").save(tmp_path / "a.png")
+    asked = request(path, tmp_path, deep, "YX", source=tmp_path / "a.png", axes=None)
+    first, *_, last = server.ask(asked)
+    assert any("alpha" in note for note in first.notes)
+    assert last.notes == first.notes
+    dark = server.ask(request(path, tmp_path, np.ones((64, 64), np.uint8), "YX"))[-1]
+    assert any("--white 1" in note for note in dark.notes)

@@ -171,3 +171,58 @@ def test_large_values_are_ignored_to_the_last_digit() -> None:
     scheme = create_instance_scheme("").ignore([4294967295.0])
     raw = planes([[0, 7, 4_294_967_295, 4_294_967_294]], "uint32")
     assert scheme.class_map.apply(raw).ravel().tolist() == [0, 1, VOID, 1]
+
+
+def test_ranges_of_values() -> None:
+    scheme = create_scheme(config(classes="0-127=background,128-254=cell,255=void"))
+    assert scheme is not None
+    assert scheme.class_map.apply(planes([[0, 127, 128, 254, 255]])).tolist() == [
+        [[0, 0, 1, 1, VOID]]
+    ]
+    assert scheme.background == 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("9-3=a,1=b", "from the lower to the higher"),
+        ("0-70000=a,70001=b", "at most 65,536 values"),
+        ("0-9=a,5=b", "the value 5 two meanings, 'a' and 'b'"),
+        ("0-9=a,5=void,11=b", "two meanings, 'a' and 'void'"),
+    ],
+)
+def test_ranges_that_cannot_be(classes: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_scheme(config(classes=classes))
+
+
+@pytest.mark.parametrize(
+    ("classes", "background"),
+    [
+        ("0=glass,1=cell", 0), ("255=cell,0=glass", 1), ("1=cell,2=other", None),
+        ("1=cell,2=Background", 1), ("0=cell,1=background", 1), ("0=void,1=a,2=b", None),
+        ("#ff0000=a,#000000=b", 1), ("#ff0000=a,#00ff00=b", None), ("0-9=ground,10-20=b", 0),
+    ],
+)  # fmt: skip
+def test_the_background_is_that_of_0_or_called_so(classes: str, background: int | None) -> None:
+    scheme = create_scheme(config(classes=classes))
+    assert scheme is not None
+    assert scheme.background == background
+    if not classes.startswith("#"):
+        black = [i for i, item in enumerate(scheme.classes) if item.color == "#000000"]
+        assert black == ([] if background is None else [background])
+
+
+def test_objects_in_colours() -> None:
+    scheme = create_instance_scheme("")
+    raw = np.zeros((1, 3, 1, 3), np.uint8)
+    raw[0, :, 0, 1], raw[0, :, 0, 2] = (9, 0, 0), (0, 200, 7)
+    assert scheme.class_map.apply(raw).tolist() == [[[0, 1, 1]]]
+    assert scheme.class_map.apply(raw.astype(np.uint16)).tolist() == [[[0, 1, 1]]]
+    void = scheme.ignore([0x090000])
+    assert void.class_map.apply(raw).tolist() == [[[0, VOID, 1]]]
+
+
+def test_all_bits_of_64_are_minus_one() -> None:
+    raw = np.array([[0, 1, 2**64 - 1]], np.uint64)[None, None]
+    assert ClassMap(((0, 0), (1, 1), (-1, VOID))).apply(raw).tolist() == [[[0, 1, VOID]]]

@@ -66,12 +66,14 @@ def test_a_model_is_scored_on_a_folder(
     widget.evaluate()
     assert "Choose a model" in widget.message
     widget.model.value = write_model(classes=2)
+    widget.details.fill({"classes": {"0": "background", "1": "other"}})
     widget.evaluate()
     assert widget.is_running
     widget.evaluate()
     assert "is running" in widget.message
     widget.wait(LONG)
-    assert "expected the same names" in widget.message
+    assert "expected no class that the model does not have" in widget.message
+    assert "“Classes”: 0=background,1=kind 1" in widget.message  # no option of the command line
     widget.details.fill({"classes": {"0": "background", "1": "kind 1"}})
     widget.evaluate()
     widget.wait(LONG)

@@ -12,15 +12,18 @@ import numpy.typing as npt
 
 from pixelwise.classes import VOID, MaskValues, SegmentationClass, create_classes
 from pixelwise.config import DataConfig
-from pixelwise.datasets.wording import spell_classes, spell_pairs
+from pixelwise.datasets.wording import (
+    find_background,
+    require_one_meaning,
+    spell_classes,
+    spell_pairs,
+)
 from pixelwise.errors import ConfigError, DataError
 
 Array = npt.NDArray[Any]
 
 VOID_NAME: Final = "void"
 BINARY_NAMES: Final = ("background", "foreground")
-BACKGROUND_NAMES: Final = frozenset(("background", "_background_", "bg"))
-"""What a class is called, in lower case, that is no foreground, whatever its value."""
 _UNKNOWN: Final = -1
 _TABLE_LIMIT: Final = 1 << 17
 _SHOWN: Final = 8
@@ -241,34 +244,6 @@ def create_named_scheme(
     spelled = ", ".join(k if n.endswith(k) else f"{k} = {n}" for k, n in pairs.items())
     class_map = ClassMap(table, colors=by_color == {True}, names=names)
     return ClassScheme(classes, class_map, f"{reason}: {spelled}", background)
-
-
-def find_background(names: Sequence[str], zero: int | None = None) -> int | None:
-    """Index of the class that is no foreground: the one called so, or that of value 0 (black).
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of all classes.
-    zero : int, optional
-        Class of the value 0, where it has one and may say so.
-    """
-    called = [number for number, name in enumerate(names) if name.lower() in BACKGROUND_NAMES]
-    return called[0] if called else zero
-
-
-def require_one_meaning(table: Iterable[tuple[int, int]], names: Sequence[str]) -> None:
-    """Raise `ConfigError` if a value, alone or in a range, stands for two classes."""
-    known: dict[int, int] = {}
-    for value, index in table:
-        if known.setdefault(value, index) != index:
-            first, second = (
-                VOID_NAME if number == VOID else names[number] for number in (known[value], index)
-            )
-            raise ConfigError(
-                f"classes give the value {value} two meanings, {first!r} and {second!r}: "
-                "leave out one of them."
-            )
 
 
 def create_instance_scheme(reason: str, name: str = "object") -> ClassScheme:

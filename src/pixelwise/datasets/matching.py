@@ -71,7 +71,10 @@ def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
     tables = {sample.class_map for sample in data.samples}
     renumbered = {one: _renumber(one, order, known.names) for one in tables}
     samples = tuple(replace(s, class_map=renumbered[s.class_map]) for s in data.samples)
-    return replace(data, samples=samples, classes=known.classes, background=known.background)
+    pairs = zip((item.name for item in data.classes), (known.names[i] for i in order), strict=True)
+    words = "".join(f"; {own!r} is the model's {name!r}" for own, name in pairs if own != name)
+    read = replace(data, samples=samples, mapping=f"{data.mapping}{words}")
+    return replace(read, classes=known.classes, background=known.background)
 
 
 def _reread(data: Dataset, known: KnownClasses, class_map: ClassMap) -> Dataset:

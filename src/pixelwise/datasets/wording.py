@@ -1,12 +1,17 @@
-"""What the mask values are said to mean, written as the option that says so."""
+"""What the mask values are said to mean: by names, and by the option that says it."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Final
 
 from pixelwise.classes import VOID
+from pixelwise.errors import ConfigError
+
+BACKGROUND_NAMES: Final = frozenset(("background", "_background_", "bg"))
+"""What a class is called, in lower case, that is no foreground, whatever its value."""
 
 
 def spell_classes(pairs: Mapping[str, str]) -> str:
@@ -36,3 +41,31 @@ def spell_pairs(
         keys = [f"{values[0]}-{values[-1]}"] if is_range else [str(value) for value in values]
         pairs |= dict.fromkeys(keys, name)
     return pairs
+
+
+def find_background(names: Sequence[str], zero: int | None = None) -> int | None:
+    """Index of the class that is no foreground: the one called so, or that of value 0 (black).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all classes.
+    zero : int, optional
+        Class of the value 0, where it has one and may say so.
+    """
+    called = [number for number, name in enumerate(names) if name.lower() in BACKGROUND_NAMES]
+    return called[0] if called else zero
+
+
+def require_one_meaning(table: Iterable[tuple[int, int]], names: Sequence[str]) -> None:
+    """Raise `ConfigError` if a value, alone or in a range, stands for two classes."""
+    known: dict[int, int] = {}
+    for value, index in table:
+        if known.setdefault(value, index) != index:
+            first, second = (
+                "void" if number == VOID else names[number] for number in (known[value], index)
+            )
+            raise ConfigError(
+                f"classes give the value {value} two meanings, {first!r} and {second!r}: "
+                "leave out one of them."
+            )

@@ -104,7 +104,7 @@ class ScoredImages(QWidget):
                 raise RunError("Select one image in the list, and wait until it is shown.")
             self._is_reading = True
             run_in_thread(
-                partial(_read_layers, *self._data, item.text(), self._folders[-1]),
+                partial(_read_layers, *self._data, item.text(), folder=self._folders[-1]),
                 self,
                 then=self._add_layers,
                 failed=self._fail,
