@@ -25,6 +25,8 @@ _NEIGHBOURS: Final = 3
 """Values no further apart than this belong to one crowd."""
 _CROWD: Final = 3
 """Values of a crowd."""
+_FEW: Final = 8
+"""Smoothing leaves more values than this; a mask of half the size has fewer, as one of classes."""
 _NEARLY_WHITE: Final = 250
 _BRIGHT: Final = 200
 _BRIGHT_GREYS: Final = 20
@@ -68,7 +70,7 @@ def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
     """Whether > 127 is the foreground for certain: two levels, 0 and 255, and little between."""
     kept = [_drop(survey, ignored) for survey in surveys]
     pixels = count_pixels(kept)
-    if may_be_index(kept) or min(pixels) < 0 or max(pixels) > WHITE:
+    if may_be_index(kept) or may_be_codes(kept) or min(pixels) < 0 or max(pixels) > WHITE:
         return False
     saved = [survey for survey in kept if not survey.is_jpeg]
     if find_solid(saved) - {0, WHITE}:
@@ -78,6 +80,13 @@ def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
     between = sum(count for value, count in pixels.items() if low <= value <= high)
     frequent = max(pixels, key=lambda value: pixels[value] * (value > high))
     return bright > 0 and between <= _MOST_BETWEEN * bright and frequent >= WHITE - _AROUND
+
+
+def may_be_codes(surveys: Sequence[MaskSurvey]) -> bool:
+    """Whether the values are so few that each may be a class, if one with little area."""
+    values = count_pixels(surveys)
+    between = any(_AROUND < value < WHITE - _AROUND for value in values)
+    return between and len(values) <= _FEW and not any(survey.is_jpeg for survey in surveys)
 
 
 def may_be_index(surveys: Sequence[MaskSurvey]) -> bool:

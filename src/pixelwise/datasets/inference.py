@@ -26,6 +26,7 @@ from pixelwise.datasets.greys import (
     cut_between,
     find_grey_fault,
     find_levels,
+    may_be_codes,
     may_be_index,
 )
 from pixelwise.datasets.instances import Verdict, judge_values
@@ -203,6 +204,9 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
     if certain and not sparse and 2 <= len(levels) <= _MOST_LEVELS:
         cut = spell_classes(cut_between(levels, VOID))
         advice += f", or cut the greys in ranges: {cut}"
+    if not sparse and may_be_codes(masks.surveys):
+        names = {str(v): BINARY_NAMES[0] if v == 0 else f"value {v}" for v in present}
+        advice += f", or say that each value is a class: {spell_classes(names)}"
     raise UnclearMasksError(
         f"The masks are not clean: they hold {found}, neither class indices nor codes, and "
         f"{fault}. Expected one value per class. {advice}."

@@ -57,3 +57,12 @@ def test_the_choice_with_the_most_pairs_comes_first(tmp_path: Path) -> None:
 def test_many_scenes_are_one_choice(tmp_path: Path) -> None:
     fill(tmp_path, *CASES["many scenes"])
     assert list_choices(DataConfig(path=tmp_path))[0].endswith("--images '*/vv' --masks '*/flood'")
+
+
+def test_choices_keep_what_was_given(tmp_path: Path) -> None:
+    fill(tmp_path, "vv/1.png vv/2.png vh/1.png vh/2.png", "gt/1.png gt/2.png old/1.png old/2.png")
+    choices = list_choices(DataConfig(path=tmp_path, masks="old"))
+    assert [choice.partition(" --")[2] for choice in choices] == [
+        "images vh --masks old",
+        "images vv --masks old",
+    ]

@@ -130,3 +130,9 @@ def test_masks_of_one_name_in_two_formats(tmp_path: Path) -> None:
         ("images", advice)
     ]
     assert not mended.problems
+
+
+def test_rivals_that_look_like_masks_are_no_images(tmp_path: Path) -> None:
+    fill(tmp_path, "images/1.png", "rgb/M1.png", "masks/1.png")
+    (tmp_path / "rgb" / "M1.png").rename(tmp_path / "rgb" / "1.png")
+    assert pairs(tmp_path, masks="masks") == {"images/1.png": "masks/1.png"}

@@ -32,7 +32,12 @@ def list_choices(config: DataConfig) -> list[str]:
     """Commands that read the data folder of `config`, each in one way, the most pairs first."""
     folders = [folder for folder in list_folders(config.path) if folder.role != "results"]
     found: list[tuple[int, Choice]] = []
+    given = {name: getattr(config, name) for name in ("images", "masks", "mask_suffix")}
+    given = {name: text for name, text in given.items() if text is not None}
     for choice in _iter_choices(folders[:_MOST_FOLDERS]):
+        if any(choice.get(name, text) != text for name, text in given.items()):
+            continue
+        choice = choice | given
         plain = {name: text for name, text in choice.items() if name != "mask_suffix"}
         known = [other for _, other in found]
         if choice not in known and plain not in known and (count := _try(config, choice)):

@@ -180,6 +180,8 @@ def _pair_by_role(
     unknown = [f for f in images if f.role == "unknown" and not (called or are_flat(f.files))]
     found = pair_folders(called or unknown, masks)
     if found.rivals:
+        found = pair_folders([f for f in called or unknown if not are_flat(f.files)], masks)
+    if found.rivals:
         raise UnclearPairsError(
             f"Several folders fit equally well: {_join(found.rivals)}. Which one is meant?"
         )
