@@ -72,7 +72,7 @@ def colored(*colors: tuple[int, int, int]) -> Held:
         ([speckle(0, 1, 2, 255)], ["background", "class 1", "class 2"], "255 = void"),
         ([speckle(*range(70))], ["background"], "70 mask values read as class indices"),
         ([blobs(*range(1, 31))], ["background", "object"], "30 values that number connected"),
-        ([blobs(1, 2, 3), blobs(1, 2)], ["background", "object"], "read as instances"),
+        ([blobs(*range(1, 8)), blobs(1, 2)], ["background", "object"], "read as instances"),
         ([blobs(4, 900), blobs(4, 17)], ["background", "object"], "read as instances"),
         ([blobs(1, 2, 3), blobs(1, 2, 3)], ["background", "class 1"], "class indices"),
         ([blobs(1, 3), blobs(1, 2, 3)], ["background", "class 1"], "class indices"),
@@ -149,12 +149,26 @@ def test_beside_empty_masks_either_foreground_may_come() -> None:
 
 
 def test_void_does_not_hide_instances() -> None:
-    masks = [blobs(1, 2, 3), blobs(1, 2)]
+    masks = [blobs(*range(1, 8)), blobs(1, 2)]
     for mask in masks:
         mask.raw[0, 0, ::2, 30:] = 200  # many pieces
     scheme, _ = infer_scheme([(mask, HEADER) for mask in masks], void=(200.0,))
     assert "read as instances" in scheme.words
     assert set(np.unique(scheme.class_map.apply(masks[0].raw))) == {0, 1, VOID}
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_few_numbers_can_be_objects_or_classes(count: int) -> None:
+    """Classes of which the last ones are missing here and there look like numbered objects."""
+    masks = [blobs(*range(1, 2 + i % 3)) for i in range(count)]
+    with pytest.raises(DataError, match=r"can number objects or name classes.*--classes instances"):
+        infer_scheme([(mask, HEADER) for mask in [*masks, blobs(1, 2, 3)]])
+
+
+def test_numbers_without_a_gap_in_many_masks_are_objects() -> None:
+    masks = [blobs(*range(1, 2 + i % 4)) for i in range(12)]
+    scheme, _ = infer_scheme([(mask, HEADER) for mask in masks])
+    assert "read as instances" in scheme.words
 
 
 def test_sparse_colours() -> None:

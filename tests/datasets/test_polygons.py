@@ -85,7 +85,7 @@ def square(left: float, top: float, right: float, bottom: float) -> np.ndarray:
 
 corners = st.lists(
     st.tuples(st.integers(-60, 300), st.integers(-60, 250)), min_size=3, max_size=12
-).map(lambda points: np.array(points) / 10 + 0.013)  # no centre on an edge
+).map(lambda points: np.array(points) / 10 + np.sqrt([2, 3]) / 100)  # no centre on an edge
 rings = st.lists(corners, min_size=1, max_size=3)
 
 

@@ -24,6 +24,8 @@ _SEVERAL: Final = 10
 """So many values, each in one mask only, number objects of many images."""
 _FEW: Final = 5
 """More values than this that come back, in one piece each, can be either."""
+_MANY_MASKS: Final = 8
+"""In so many masks, classes would not always run from 1 without a gap."""
 _MOSTLY: Final = 0.5
 
 
@@ -47,6 +49,8 @@ class _Facts:
     kinds : int
         Different values.
     largest : int
+    tops : int
+        How many different values are the largest of a mask.
     most, typical : float
         Values in one mask: most, and on average.
     once : float
@@ -62,6 +66,7 @@ class _Facts:
     masks: int
     kinds: int
     largest: int
+    tops: int
     most: int
     typical: float
     once: float
@@ -108,7 +113,9 @@ def _judge_many(facts: _Facts) -> Verdict:
 def _judge_few(facts: _Facts) -> Verdict:
     """Judge a few values of 8 bits."""
     if facts.is_counted and facts.largest > 2 and facts.alike <= 0.6:
-        return Verdict.OBJECTS
+        # Classes of which the last ones are missing in some masks look the same.
+        certain = facts.largest > _FEW or (facts.masks >= _MANY_MASKS and facts.tops > 2)
+        return Verdict.OBJECTS if certain else Verdict.UNDECIDED
     if facts.masks > 1 and facts.once >= _MOSTLY:
         many = facts.kinds >= _SEVERAL and facts.typical >= 3
         return Verdict.OBJECTS if many else Verdict.UNDECIDED
@@ -141,6 +148,7 @@ def _measure(own: Sequence[set[int]]) -> _Facts:
         masks=len(own),
         kinds=len(found),
         largest=max(tops),
+        tops=len(set(tops)),
         most=max(map(len, own)),
         typical=mean(map(len, own)),
         once=sum(count == 1 for count in found.values()) / len(found),

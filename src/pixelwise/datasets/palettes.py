@@ -42,8 +42,12 @@ class PaletteMask:
 
     @property
     def has_palette(self) -> bool:
-        """Whether values are indices into colours; those of a plain ramp are greys."""
-        return bool(self.facts.colormap) and not is_ramp(self.facts.colormap)
+        """Whether values are indices into colours; those of a plain ramp are greys.
+
+        One entry is no ramp: an empty mask, whose black the other files may have elsewhere.
+        """
+        colormap = self.facts.colormap
+        return len(colormap) == 1 or (bool(colormap) and not is_ramp(colormap))
 
     @property
     def is_grey(self) -> bool:
