@@ -55,7 +55,7 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
         events = iter_predict_files(predictor, images, out, fill=fill, skip_existing=skip_existing)
         failed = _show(events, as_json=as_json)
     if failed:
-        lines = "\n".join(f"  {event.source}: {event.message}" for event in failed)
+        lines = "\n".join(f"  {_name_source(event)}{event.message}" for event in failed)
         raise PixelwiseError(f"{len(failed)} images could not be predicted:\n{lines}")
 
 
@@ -100,6 +100,11 @@ def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **va
     for text in () if as_json else result.notes:
         note(f"to know: {text}")
     _show_evaluation(result, as_json=as_json, per_image=per_image)
+
+
+def _name_source(event: ImageFailed) -> str:
+    """Name the image of a message that does not begin with it."""
+    return "" if event.message.startswith(event.source) else f"{event.source}: "
 
 
 @contextmanager

@@ -259,7 +259,8 @@ def _read_white(masks: _Masks, marked: set[int]) -> ClassScheme:
     """One foreground, whatever is white in each mask; beside masks of 0 alone, 1 or 255."""
     high = sorted(marked) or [1, VOID]
     pairs = {"0": BINARY_NAMES[0]} | {str(value): BINARY_NAMES[1] for value in high}
-    shown = " and ".join(map(str, masks.present))
+    *others, last = map(str, masks.present)
+    shown = f"{', '.join(others)} and {last}" if others else last
     words = f"mask value{'s' * (len(masks.present) > 1)} {shown} read as binary"
     if len(marked) > 1:
         words += " (no mask holds several of them beside 0, so they are one class)"
