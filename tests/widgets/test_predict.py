@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers._source import layer_source
+from PIL import Image
 
 from pixelwise.axes import parse_axes
 from pixelwise.errors import WriteError
@@ -230,11 +231,16 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     images, _ = draw_discs(2)
     for number, image in enumerate(images):
         write_tiff(source / f"{number}.tif", image, axes="YX")
+    Image.fromarray(np.dstack([images[0].astype(np.uint8)] * 2), "LA").save(source / "2.png")
+    (source / "e.xyz").write_bytes(b"0123")
     widget.choose_folder(source, out)
     widget.predict()
     widget.wait(LONG)
     assert widget.message == ""
-    assert sorted(p.name for p in out.iterdir()) == ["0_labels.tif", "1_labels.tif"]
+    assert sorted(p.name for p in out.iterdir()) == [f"{n}_labels.tif" for n in range(3)]
+    assert "left out: e.xyz (no format that is read)" in widget.status.text()
+    assert "2.png: has transparent pixels" in widget.status.text()
+    (source / "2.png").unlink()
     (source / "broken.tif").write_bytes(b"II*\0")
     widget.predict()
     widget.wait(LONG)

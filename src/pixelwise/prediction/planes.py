@@ -171,14 +171,12 @@ def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
     is_grey = channels == 1 < card.in_channels == 3
     if channels != card.in_channels and not is_grey:
         fitting = _find_axes(source, card)
-        advice = (
-            f"If the axes were read wrongly, say --axes {fitting}."
-            if fitting
-            else ("Convert the image, or take a model of its channels.")
-        )
+        advice = "Convert the image, or take a model of its channels."
+        if fitting:
+            advice = f"If the axes were read wrongly, say --axes {fitting}."
         raise DataError(
-            f"The image has {channels} channels ({source.axes}), the model takes "
-            f"{card.in_channels}: expected the same. {advice}"
+            f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
+            f"same ({source.axes}). {advice}"
         )
     return planes, card.in_channels, height, width
 
