@@ -282,8 +282,8 @@ def test_no_relative_imports() -> None:
 
 def loaded_after(statements: str) -> set[str]:
     """Return the names in `sys.modules` of a child process that ran `statements`."""
-    named = "name for name, module in sys.modules.items() if module is not None"
-    code = f"{statements}\nimport sys\nprint(*({named}))"
+    names = "name for name, module in sys.modules.items() if module is not None"
+    code = f"{statements}\nimport sys\nprint(*({names}))"
     child = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )

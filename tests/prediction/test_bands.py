@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.inferers import sliding_window_inference
 
 from pixelwise.config import PredictConfig
 from pixelwise.models.devices import choose_compute
@@ -75,6 +74,8 @@ def test_any_size_gives_probabilities_of_that_size(
     [("flat", 0.25), ("flat", 0.625), ("gaussian", 0.25), ("gaussian", 0.75)],
 )
 def test_agrees_with_monai(window: str, overlap: float) -> None:
+    from monai.inferers import sliding_window_inference  # its import takes seconds
+
     model, image = create_stack(8), noise(160, 192)
     weights = torch.from_numpy(blend_window(64, 16, window))
     with torch.inference_mode():

@@ -104,7 +104,10 @@ viewer.close()
 """
 
 
-@pytest.mark.parametrize("name", WIDGETS)
+@pytest.mark.parametrize(
+    "name",
+    ["Train", *(pytest.param(name, marks=pytest.mark.one_binding) for name in WIDGETS[1:])],
+)
 def test_the_first_widget_opens_within_a_second_and_without_torch(name: str) -> None:
     """Counted in CPU time of the process, so that a busy machine does not matter."""
     code = CODE.replace("NAMES", repr([name]))

@@ -101,6 +101,7 @@ def ends(events: list[Any]) -> list[RequestEnded]:
     return [event for event in events if isinstance(event, RequestEnded)]
 
 
+@pytest.mark.one_binding
 def test_the_warm_child_answers_in_turn_and_stays(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server))
@@ -123,6 +124,7 @@ def seconds_computed(server: Server) -> float:
     return times.user + times.system
 
 
+@pytest.mark.one_binding
 def test_a_refusal_leaves_the_child_alive(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server, "unet", size=(1, 1)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,14 @@ def test_every_architecture_is_shown_and_chosen(qtbot: Any, name: str) -> None:
     assert picker.create() == ModelConfig.create(name=name, encoder=architecture.default_encoder)
     picker.show()
     assert not picker.diagram.grab().isNull()
+
+
+def test_a_model_to_start_from_is_shown(qtbot: Any, tmp_path: Path) -> None:
+    picker = ModelPicker()
+    qtbot.addWidget(picker)
+    wanted = ModelConfig.create(name="unet", start_from=tmp_path / "model.safetensors")
+    picker.fill(wanted)
+    assert picker.create() == wanted
 
 
 def test_the_six_have_a_diagram_each() -> None:

@@ -14,7 +14,7 @@ from ome_zarr_models.v05 import Image, ImageLabel
 from pixelwise.errors import ConfigError
 from pixelwise.images import write_tiff
 
-pytestmark = pytest.mark.display
+pytestmark = [pytest.mark.display, pytest.mark.one_binding]
 
 KINDS: dict[str, dict[str, Any]] = {
     "labels": {},

@@ -144,6 +144,7 @@ def test_labels_appear_while_they_are_computed(open_widget: Open, write_model: W
     assert len([share for share in shares if 0 < share < 1000]) >= 2
 
 
+@pytest.mark.one_binding
 def test_a_killed_child_leaves_a_message_and_the_next_click_works(
     open_widget: Open, write_model: Write
 ) -> None:
@@ -256,6 +257,7 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     assert "Choose a folder with images" in widget.message
 
 
+@pytest.mark.one_binding
 def test_a_full_gpu_is_said_and_the_next_click_works(
     open_widget: Open, write_model: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +273,7 @@ def test_a_full_gpu_is_said_and_the_next_click_works(
     assert len(widget.results) == 1
 
 
+@pytest.mark.one_binding
 def test_a_full_disk_is_said(
     open_widget: Open, write_model: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,3 +90,15 @@ def test_a_run_that_has_ended_is_shown_as_soon_as_it_is_read(
     previews.show(RunFolder(tmp_path / "none"))
     previews.remove(only_empty=True)
     wait_until(lambda: not viewer.layers)
+
+
+def test_a_layer_that_the_user_deletes_stays_away(make_napari_viewer: Any, tmp_path: Path) -> None:
+    viewer, parent = make_napari_viewer(), QObject()
+    previews = PreviewLayers(viewer, parent)
+    run = write_previews(tmp_path / "run", ["ground", "disc"])
+    previews.begin(run)
+    previews.show(run)
+    viewer.layers.remove(NAMES[1])
+    wait_until(lambda: previews.is_done)
+    assert [layer.name for layer in viewer.layers] == [NAMES[0], NAMES[2]]
+    assert viewer.layers[NAMES[2]].data.shape == (1, 20, 30)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,19 @@ from pixelwise.config import ModelConfig, TrainConfig
 from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
 from pixelwise.prediction.predict import predict as engine_predict
-from pixelwise.runs import RunFolder, is_training, iter_events, request_stop
+from pixelwise.runs import (
+    RunFolder,
+    create_run,
+    is_training,
+    iter_events,
+    lock_run,
+    request_stop,
+)
+from pixelwise.training.fit import fit
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
-from tests.training.conftest import discs
+from tests.test_events import EVENTS
+from tests.training.conftest import create_config, discs
 from tests.widgets.conftest import (
     LONG,
     TINY,
@@ -84,6 +93,7 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     assert widget.place["name"].value != "one"
 
 
+@pytest.mark.one_binding
 def test_stop_keeps_the_weights_and_resume_goes_on(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -122,6 +132,7 @@ TRAINED_ON = {
 }
 
 
+@pytest.mark.one_binding
 def test_a_model_of_this_widget_predicts_layers_of_every_kind(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -183,6 +194,7 @@ def test_every_setting_reaches_the_config(open_widget: Open, tmp_path: Path, dis
     assert made[0].model_dump() == expected
 
 
+@pytest.mark.one_binding
 def test_the_next_napari_finds_a_running_training(
     make_napari_viewer: Any, tmp_path: Path, discs: Path
 ) -> None:
@@ -211,6 +223,7 @@ def test_the_next_napari_finds_a_running_training(
     assert not is_training(run)
 
 
+@pytest.mark.one_binding
 @pytest.mark.parametrize(("answer", "floating"), [("stop", False), ("cancel", True)])
 def test_closing_asks(
     make_napari_viewer: Any, tmp_path: Path, discs: Path, answer: str, floating: bool
@@ -319,6 +332,7 @@ def follow(widget: Any, run: RunFolder) -> None:
     wait_until(lambda: "Another process is training" in widget.message)
 
 
+@pytest.mark.one_binding
 def test_a_run_of_another_process_is_followed_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -337,6 +351,7 @@ def test_a_run_of_another_process_is_followed_and_stopped(
     assert widget.place["name"].value == "the next one"
 
 
+@pytest.mark.one_binding
 def test_curves_go_on_of_a_run_that_is_left_for_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -393,9 +408,7 @@ def refuse(widget: Any) -> str:
     return str(widget.message)
 
 
-def test_bad_input_ends_with_a_message_and_no_folder(
-    open_widget: Open, tmp_path: Path, discs: Path
-) -> None:
+def test_bad_input_is_refused_at_once(open_widget: Open, tmp_path: Path, discs: Path) -> None:
     widget = open_widget("Train")
     set_tiny(widget, tmp_path / "runs")
     widget.data.tabs.setCurrentIndex(0)
@@ -404,22 +417,12 @@ def test_bad_input_ends_with_a_message_and_no_folder(
     widget.viewer.add_labels(np.zeros((32, 64), np.uint8), name="drawn")
     widget.data.choose_pairs({"one": "drawn"})
     assert "drawn has shape (32, 64), one needs labels of shape (64, 64)" in refuse(widget)
-    widget.viewer.layers["drawn"].data = np.zeros((64, 64), np.uint8)
-    widget.data.choose_pairs({"one": "drawn"})
-    assert "two" in refuse(widget)  # one image only, and nothing drawn on it
     widget.data.tabs.setCurrentIndex(1)
     assert "Choose a folder" in refuse(widget)
-    widget.data.choose_folder(tmp_path)
-    assert str(tmp_path) in refuse(widget)
     widget.data.choose_folder(discs)
-    widget.patches.fill({"size": 4096})
-    assert "larger than" in refuse(widget)
-    widget.patches.fill({"size": 32})
     widget.training.fill({"learning_rate": -1})
     assert "learning_rate" in refuse(widget)
-    widget.training.fill({"learning_rate": 0.001, "device": "cuda:77"})
-    assert "cuda" in refuse(widget)
-    widget.training.fill({"device": "cpu"})
+    widget.training.fill({"learning_rate": 0.001})
     widget.place["name"].value = "a/b"
     assert "name" in refuse(widget)
     assert not list((tmp_path / "runs").glob("*"))
@@ -435,6 +438,38 @@ def test_bad_input_ends_with_a_message_and_no_folder(
     assert (tmp_path / "runs" / "taken" / "thesis.txt").exists()
 
 
+def choose_one_layer(widget: Any, folder: Path) -> None:
+    widget.viewer.add_image(np.zeros((64, 64), np.uint8), name="one")
+    widget.viewer.add_labels(np.zeros((64, 64), np.uint8), name="drawn")
+    widget.data.choose_pairs({"one": "drawn"})  # one image only, and nothing drawn on it
+
+
+REFUSED: dict[str, tuple[Callable[[Any, Path], None], str]] = {
+    "one image": (choose_one_layer, "two"),
+    "no data set": (lambda widget, folder: widget.data.choose_folder(folder), "{folder}"),
+    "large patches": (lambda widget, _: widget.patches.fill({"size": 4096}), "larger than"),
+    "no such device": (lambda widget, _: widget.training.fill({"device": "cuda:77"}), "cuda"),
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [*(pytest.param(case, marks=pytest.mark.one_binding) for case in list(REFUSED)[:-1]),
+     "no such device"],
+)  # fmt: skip
+def test_what_the_child_refuses_ends_with_a_message_and_no_folder(
+    open_widget: Open, tmp_path: Path, discs: Path, case: str
+) -> None:
+    spoil, said = REFUSED[case]
+    widget = open_widget("Train")
+    set_tiny(widget, tmp_path / "runs")
+    widget.data.choose_folder(discs)
+    spoil(widget, tmp_path)
+    assert said.format(folder=tmp_path) in refuse(widget)
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+@pytest.mark.one_binding
 def test_a_full_disk_is_said_and_annotations_stay(
     open_widget: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,6 +488,7 @@ def test_a_full_disk_is_said_and_annotations_stay(
     assert not (tmp_path / "one" / "model.safetensors").exists()
 
 
+@pytest.mark.one_binding
 def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Train")
     add_pairs(widget.viewer)
@@ -468,14 +504,24 @@ def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path
     assert "Stopped" in widget.status.text.text()
 
 
+def train_here(discs: Path, run: Path, epochs: int = 1) -> None:
+    """Train in this process, as a child would."""
+    patches, training = {"size": 32}, {"epochs": epochs, "previews": 0}
+    list(fit(create_config(discs, run, patches=patches, training=training)))
+
+
 def test_several_runs_are_drawn_over_one_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
-    widget = open_widget("Train")
-    widget.data.choose_folder(discs)
     for name in ("first", "second"):
-        set_tiny(widget, tmp_path, name, epochs=1)
-        widget.start()
+        train_here(discs, tmp_path / name)
+    widget = open_widget("Train")
+    widget.place["folder"].value = tmp_path
+    for name in ("first", "second"):
+        widget.refresh_runs()
+        widget.runs.wait()
+        widget.runs.select(tmp_path / name)
+        widget.follow_selected()
         widget.wait(LONG)
     assert [path.rsplit("/", 1)[1] for path in widget.plot.runs] == ["first", "second"]
     from qtpy.QtCore import Qt
@@ -487,6 +533,40 @@ def test_several_runs_are_drawn_over_one_another(
     widget.runs.item(row, 0).setCheckState(Qt.CheckState.Checked)
     path = str(tmp_path / "first")
     wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1)
+
+
+def test_a_run_that_is_left_goes_on_and_its_words_are_shown(
+    open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    """Two runs that this process trains: a widget follows one of them, then the other."""
+    widget, runs = open_widget("Train"), []
+    widget.place["folder"].value = tmp_path
+    with ExitStack() as held:
+        for name in ("left", "next"):
+            config = create_config(discs, tmp_path / name)
+            runs.append(create_run(config))
+            held.enter_context(lock_run(runs[-1]))
+            runs[-1].append(EVENTS["run_started"], EVENTS["epoch_ended"])
+            widget.refresh_runs()
+            widget.runs.wait()
+            widget.runs.select(config.run)
+            widget.follow_selected()
+            path = str(config.run)
+            wait_until(lambda path=path: widget.plot.runs[path]["validation"].count == 1)
+        assert widget.is_running
+        for run in runs:
+            run.append(EVENTS["epoch_ended"].model_copy(update={"epoch": 2}), EVENTS["warned"])
+        for run in runs:
+            path = str(run.path)
+            wait_until(lambda path=path: widget.plot.runs[path]["validation"].count == 2)
+        wait_until(lambda: widget.message == "a\nb")
+        widget.stop()
+        assert "Stopping" in widget.message
+        assert [run.stop_request.exists() for run in runs] == [False, True]
+        runs[1].append(EVENTS["run_ended"])
+        widget.wait(LONG)
+    assert widget.message == ""
+    assert "Stopped" in widget.status.text.text()
 
 
 def test_stop_while_layers_are_saved(
@@ -514,6 +594,7 @@ def test_stop_while_layers_are_saved(
     assert list_children() == {}
 
 
+@pytest.mark.one_binding
 def test_a_finished_run_is_not_resumed_nor_announced_again(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -540,6 +621,7 @@ def test_pairs_chosen_by_hand_stay(open_widget: Open) -> None:
     assert ("disc 1", "disc 1 mask") not in [(i.name, x.name) for i, x in widget.data.pairs]
 
 
+@pytest.mark.one_binding
 def test_a_full_gpu_is_said_with_advice_and_the_log(
     open_widget: Open, tmp_path: Path, discs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
