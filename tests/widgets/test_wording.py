@@ -60,6 +60,8 @@ def test_options_become_fields_that_a_window_has(message: str) -> None:
         ("leave out smallest_object and", "leave out “Smallest object” and"),
         ("('pixelwise inspect' lists all problems)",
          "(Count in the widget Patches lists all problems)"),
+        ("  pixelwise inspect '/a b' --images images --masks '*/gt 2' --mask-suffix _m",
+         "  “Images”: images, “Masks”: */gt 2, “Mask suffix”: _m"),
         ("say --white 4095; or", "say “White”: 4095; or"),
         ("--monitor loss.", "“Monitor”: loss."),
     ],

@@ -48,6 +48,10 @@ _COMMANDS: Final = (
     (r"--split all, or ", ""),
     (r" on the command line", " in this window"),
 )
+_CHOICE: Final = re.compile(
+    r"pixelwise inspect (?:'[^']*'|\S+)((?: --(?:images|masks|mask-suffix) (?:'[^']*'|\S+))+)"
+)
+"""A command to choose, as `datasets.layouts.choices` writes it: its options are fields here."""
 _OPTION: Final = re.compile(r"--([a-z][a-z0-9-]*)((?:[ =])(?:'[^']*'|\"[^\"]*\"|[^\s,;()]+))?")
 _WORD: Final = re.compile(r"[a-z]+")
 _PYTHON_NAME: Final = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b(?![/.(\\])")
@@ -58,6 +62,7 @@ def for_window(text: str) -> str:
 
     ``--classes '0=background,1=cell'`` becomes ``“Classes”: 0=background,1=cell``.
     """
+    text = _CHOICE.sub(_name_choice, text)
     for pattern, words in _COMMANDS:
         text = re.sub(pattern, words, text)
     text = _OPTION.sub(_name_option, text)
@@ -90,6 +95,17 @@ def _iter_choices(schema: Any) -> Iterator[str]:
     if isinstance(schema, list):
         for part in schema:
             yield from _iter_choices(part)
+
+
+def _name_choice(found: re.Match[str]) -> str:
+    """Fields and values of a command to choose."""
+    options = iter(shlex.split(found[1]))
+    labels = list_labels()
+    pairs = [
+        f"“{labels[name.removeprefix('--')]}”: {value}"
+        for name, value in zip(options, options, strict=True)
+    ]
+    return ", ".join(pairs)
 
 
 def _name_option(found: re.Match[str]) -> str:
