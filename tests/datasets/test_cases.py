@@ -185,3 +185,20 @@ def test_two_masks_that_contradict_each_other_are_refused(tmp_path: Path) -> Non
     found = inspect_dataset(load_dataset(tmp_path, strict=False, classes="0=a,128=b,255=c"))
     assert not found.sound
     assert "1_mask_1.png and" in found.text()
+
+
+def test_masks_of_one_image_that_are_stored_differently_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, "{}.png", "{}_mask.png", count=2)
+    save(tmp_path / "1_mask_1.png", draw_disks(9).astype(np.uint8) & ~draw_disks(1))
+    found = inspect_dataset(load_dataset(tmp_path, strict=False))
+    assert not found.sound
+    assert "one marks with 1 and the other with 255" in found.text()
+
+
+def test_masks_of_nothing_but_foreground_teach_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, "images/{}.png", "masks/{}.png")
+    for i in range(6):
+        save(tmp_path / f"masks/{i}.png", np.full((96, 96), 255, np.uint8))
+    found = inspect_dataset(load_dataset(tmp_path))
+    assert not found.sound
+    assert "all masks hold one class only, foreground" in found.text()

@@ -50,7 +50,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "rotations": True, "probabilities": True, "instances": False, "format": "zarr",
         "smallest_object": 12, "largest_hole": 34, "border": "mirror", "table": True, "fold": False,
         "probability_dtype": "uint8",
-        "axes": "YX", "device": "cpu", "precision": "fp32",
+        "axes": "YX", "device": "cpu", "precision": "fp32", "white": 4095.0,
     },
 }  # fmt: skip
 CONFIGS = list(CHANGED)

@@ -421,7 +421,7 @@ def test_bad_input_is_refused_at_once(open_widget: Open, tmp_path: Path, discs: 
     assert "Choose a folder" in refuse(widget)
     widget.data.choose_folder(discs)
     widget.training.fill({"learning_rate": -1})
-    assert "learning_rate" in refuse(widget)
+    assert "“Learning rate”: Input should be greater than 0" in refuse(widget)
     widget.training.fill({"learning_rate": 0.001})
     widget.place["name"].value = "a/b"
     assert "name" in refuse(widget)

@@ -20,7 +20,7 @@ from pixelwise.widgets.wording import for_window
 from tests.messages import MESSAGES
 
 # Options of SLURM, for jobs that no window starts.
-FOREIGN = {"ntasks", "ntasks-per-node", "gpus-per-node", "gpus-per-task"}
+FOREIGN = {"ntasks", "ntasks-per-node", "gpus-per-node", "gpus-per-task", "save-media"}
 # Of commands that no window runs, and of the cluster.
 COMMANDS_ONLY = {"dask", "workers", "debug", "split"}
 

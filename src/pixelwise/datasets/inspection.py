@@ -281,7 +281,14 @@ def _count_classes(data: Dataset, counts: Array) -> tuple[ClassCount, ...]:
 
 
 def _judge_masks(data: Dataset, counts: Array) -> list[Problem]:
-    """Masks that teach nothing: only background, or only void."""
+    """Masks that teach nothing: only background, only void, or one class everywhere."""
+    present = np.flatnonzero(counts[:, : len(data.classes)].any(axis=0))
+    if len(present) == 1 and present[0] != data.background:
+        name = data.classes[present[0]].name
+        message = (
+            f"all masks hold one class only, {name}; there is nothing to learn, check the classes"
+        )
+        return [Problem("empty", str(data.root), message, fatal=True)]
     foreground = counts[:, :VOID].copy()
     if data.background is not None:
         foreground[:, data.background] = 0

@@ -9,7 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pixelwise.classes import VOID
 from pixelwise.config import DataConfig
+from pixelwise.datasets.clean import find_unclean
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.inference import infer_scheme
 from pixelwise.datasets.layouts import Entry, Found, Listing, list_data
@@ -312,14 +314,14 @@ def _settle_scheme(
 ) -> tuple[ClassScheme, list[Problem]]:
     """Classes as the config says, else as the layout knows, else as the masks show."""
     if scheme := create_scheme(config):
-        return scheme, []
+        return scheme, _judge_objects(scheme, checked)
     if listing.scheme:
         if config.sparse and found.layout.name != "patches":
             raise ConfigError(
                 f"sparse reads 0 as 'not annotated', but in this layout it is a class "
                 f"({listing.scheme.words}): name the classes, or turn sparse off."
             )
-        return listing.scheme.ignore(config.void), []
+        return listing.scheme.ignore(config.void), _judge_objects(listing.scheme, checked)
     try:
         masks = [(c.entry.mask, c.header) for c in checked]
         return infer_scheme(masks, void=config.void, sparse=config.sparse)
@@ -331,3 +333,13 @@ def _settle_scheme(
             return scheme, [problem]
         class_map = replace(scheme.class_map, colors=error.colors)
         return replace(scheme, class_map=class_map, seen=error.seen), [problem]
+
+
+def _judge_objects(scheme: ClassScheme, checked: Sequence[_Checked]) -> list[Problem]:
+    """Refuse greys of edges where every value but 0 is an object."""
+    files = [(c.entry.mask, c.header) for c in checked if isinstance(c.entry.mask, FileMask)]
+    if scheme.class_map.rest in (None, VOID) or not files:
+        return []
+    fault = find_unclean(files, scheme.classes[-1].name)
+    where = str(files[0][0].path.parent)
+    return [] if fault is None else [Problem("values", where, fault, fatal=True)]

@@ -205,8 +205,18 @@ class JoinedMask:
                     "pixels different values. Say which of them to take by --mask-suffix, or move "
                     "the other one away."
                 )
+            self._require_one_white(joined, other, path=mask.path)
             joined = np.where(marked, joined, other)
         return joined
+
+    def _require_one_white(self, joined: Array, other: Array, *, path: Path) -> None:
+        """Raise if one mask marks with 1 and the other with 255, which would be two classes."""
+        whites = [set(np.unique(raw).tolist()) - {0} for raw in (joined, other)]
+        if sorted(whites, key=str) == [{1}, {255}]:
+            raise DataError(
+                f"{path} and {self.masks[0].path} belong to one image, but one marks with 1 and "
+                "the other with 255. Save both with the same value."
+            )
 
 
 @dataclass(frozen=True)
@@ -228,8 +238,25 @@ class MergedMask:
             planes = to_planes(source.read(), source.axes.names)[0]
             if source.header.alpha:
                 planes = _find_visible(file, image, planes)
-            merged |= planes[0] != 0 if len(planes) == 1 else planes.any(axis=0)
+            values = planes[0] if len(planes) == 1 else planes.max(axis=0)
+            _require_no_soft_edge(file, values)
+            merged |= values != 0
         return merged[None, None]
+
+
+def _require_no_soft_edge(path: Path, values: Array) -> None:
+    """Raise if values (Y, X) between 0 and the greatest lie on edges, and fill no areas."""
+    between = (values != 0) & (values != values.max())
+    if not between.any():
+        return
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    flat = maximum_filter(maximum_filter(values, 3) == minimum_filter(values, 3), 3)
+    if 2 * (between & ~flat).sum() > between.sum():
+        raise DataError(
+            f"{path} is the mask of one object, but holds greys between 0 and {values.max()}, as "
+            "JPEG and smoothing leave them at edges. Save it again as PNG, with two values."
+        )
 
 
 @dataclass(frozen=True)

@@ -66,3 +66,8 @@ def test_choices_keep_what_was_given(tmp_path: Path) -> None:
         "images vh --masks old",
         "images vv --masks old",
     ]
+
+
+def test_one_object_of_many_is_no_choice(tmp_path: Path) -> None:
+    fill(tmp_path, "p0.png q0.png", "p0_1.png p0_2.png q0_1.png q0_2.png")
+    assert list_choices(DataConfig(path=tmp_path)) == []

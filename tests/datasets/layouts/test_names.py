@@ -114,6 +114,15 @@ def test_some_may_have_no_partner_if_names_are_equal() -> None:
     assert read(match("a b", "b c")) == {1: (0,)}
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("f0 f1 f2 f3", "f1 f2 f3 f4"), ("1 2 3 4", "2_mask 4_mask 6_mask 8_mask")],
+)
+def test_numbers_that_are_shifted_make_no_pairs(images: str, masks: str) -> None:
+    assert not match(images, masks).pairs
+    assert match(images, masks.rpartition(" ")[0]).pairs  # one is missing: nothing is shifted
+
+
 def test_among_images_only_words_for_images_are_dropped() -> None:
     """Once the images are gone, what else lies in the folder is not taken for them."""
     assert read(match("p1_rgb p2_rgb", "p1_label p2_label", "mixed")) == {0: (0,), 1: (1,)}

@@ -95,9 +95,32 @@ def test_unpaired_in_one_folder(tmp_path: Path) -> None:
     assert any("c_mask.png has no image" in message for message in messages)
 
 
-def test_one_stem_with_two_suffixes(tmp_path: Path) -> None:
+def test_images_of_one_name_in_two_formats(tmp_path: Path) -> None:
+    """They may differ, and of two equal ones one would be validated on."""
     fill(tmp_path, "images/a.png", "images/a.jpg", "masks/a.png")
-    assert pairs(listed(tmp_path)) == [("a.jpg", "a.png", None), ("a.png", "a.png", None)]
+    listing = listed(tmp_path)
+    assert pairs(listing) == [("a.png", "a.png", None)]
+    assert "only" in str(listing.problems[0])
+    fill(tmp_path, "images/a.tif")
+    assert [p.fatal for p in listed(tmp_path).problems] == [True]
+
+
+def test_what_was_not_read_is_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "images/a.png", "images/b.heic", "masks/a.png", "masks/b.mat", "masks/notes.txt")
+    messages = [str(problem) for problem in listed(tmp_path).problems]
+    assert messages == [f"{tmp_path}/images: 2 files are of no format that is read: b.heic, b.mat"]
+
+
+def test_what_was_taken_for_a_result_is_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png", "a_mask.png", "a_overlay.png")
+    assert "1 files were taken for results" in str(listed(tmp_path).problems[0])
+
+
+def test_links_are_not_followed_twice(tmp_path: Path) -> None:
+    fill(tmp_path, "real/images/a.png", "real/masks/a.png")
+    for name in ("images", "masks"):
+        (tmp_path / name).symlink_to(tmp_path / "real" / name)
+    assert pairs(listed(tmp_path)) == [("a.png", "a.png", None)]
 
 
 def test_named_folders(tmp_path: Path) -> None:

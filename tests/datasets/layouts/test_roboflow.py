@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pixelwise.datasets import Dataset, inspect_dataset, load_dataset
 from pixelwise.errors import DataError
@@ -106,3 +107,18 @@ def test_the_users_values_come_first(tmp_path: Path) -> None:
     write(tmp_path, "a")
     data = load_dataset(tmp_path, classes="0=bg,1=plant,2=plant")
     assert names(data) == ["bg", "plant"]
+
+
+def test_a_split_without_a_table_is_read_by_that_of_the_others(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        folder = tmp_path / split
+        folder.mkdir()
+        picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        Image.fromarray(picture).save(folder / f"{split}.jpg")
+        Image.fromarray(picture // 32).save(folder / f"{split}_mask.png")
+    (tmp_path / "train" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cell\n")
+    data = load_dataset(tmp_path)
+    assert [(s.name, s.split) for s in data.samples] == [
+        ("train", "train"),
+        ("valid", "validation"),
+    ]

@@ -28,7 +28,7 @@ from pixelwise.datasets.layouts.choices import list_choices
 from pixelwise.datasets.layouts.folders import describe_unread, list_folders
 from pixelwise.datasets.layouts.foreign import describe_foreign
 from pixelwise.datasets.layouts.masks import UnclearPairsError
-from pixelwise.errors import DataError, ReadError, require_name
+from pixelwise.errors import DataError, PixelwiseError, ReadError, require_name
 
 LAYOUTS: Final[dict[str, Layout]] = {
     module.LAYOUT.name: module.LAYOUT
@@ -74,7 +74,8 @@ def list_data(config: DataConfig) -> tuple[Found, Listing]:
         found = find_layout(config)
         return found, found.layout.read(config.model_copy(update={"path": found.root}))
     except UnclearPairsError as error:
-        advice = _offer_choices(config) or describe_foreign(config.path) or _ADVICE
+        general = "" if config.mask_suffix else _ADVICE
+        advice = _offer_choices(config) or describe_foreign(config.path) or general
         raise DataError(f"{error}{advice}") from error
 
 
@@ -111,9 +112,17 @@ def _take_named(config: DataConfig, layout: Layout) -> Found:
         return Found(layout, config.path, _explain_names(config))
     if found := _recognise_near(config.path, [layout]):
         return found
-    if config.images or config.masks:
+    if config.images or config.masks or _holds_entries(config, layout):
         return Found(layout, config.path, "as given")
     raise DataError(_describe_failure(config, [layout]))
+
+
+def _holds_entries(config: DataConfig, layout: Layout) -> bool:
+    """Whether a folder that does not look like a layout can be read as one all the same."""
+    try:
+        return bool(layout.read(config).entries)
+    except PixelwiseError:
+        return False
 
 
 def _recognise_near(path: Path, layouts: list[Layout]) -> Found | None:

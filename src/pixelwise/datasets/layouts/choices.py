@@ -91,7 +91,12 @@ def _list_suffixes(images: ImageFolder, masks: ImageFolder) -> Iterable[str]:
             if stem[:end] in stems and not stem[end].isalnum():
                 counts[stem[end:]] += 1
                 break
-    return [suffix for suffix, _ in counts.most_common()]
+    return [suffix for suffix, _ in counts.most_common() if not _is_number(suffix)]
+
+
+def _is_number(suffix: str) -> bool:
+    """Whether a suffix is but a number: of one object, or one channel, among others."""
+    return suffix.strip("_-. ()").isdecimal()
 
 
 def _try(config: DataConfig, choice: Choice) -> int:

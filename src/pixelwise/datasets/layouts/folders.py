@@ -127,18 +127,23 @@ def _judge(component: str) -> Role | None:
 
 def list_folders(root: Path) -> list[ImageFolder]:
     """Folders at and below `root` that hold images, sorted; hidden ones and Zarrs' are left out."""
-    return list(_iter_folders(root, root, depth=0))
+    return list(_iter_folders(root, root, depth=0, seen=set()))
 
 
-def _iter_folders(root: Path, folder: Path, *, depth: int) -> Iterator[ImageFolder]:
-    """`folder` and those below it."""
+def _iter_folders(
+    root: Path, folder: Path, *, depth: int, seen: set[Path]
+) -> Iterator[ImageFolder]:
+    """`folder` and those below it; what links lead to twice is listed once."""
+    if (real := folder.resolve()) in seen:
+        return
+    seen.add(real)
     if files := tuple(iter_image_files(folder)):
         relative = folder.relative_to(root).as_posix()
         yield ImageFolder(folder, "" if relative == "." else relative, files)
     if depth < _DEEPEST:
         for inner in iter_folders(folder):
             if not is_zarr(inner):
-                yield from _iter_folders(root, inner, depth=depth + 1)
+                yield from _iter_folders(root, inner, depth=depth + 1, seen=seen)
 
 
 def describe_unread(root: Path) -> str:

@@ -22,6 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from typing import Final, Literal
 
 from pixelwise.datasets.layouts.words import (
@@ -126,14 +127,37 @@ def match_names(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule = "
     if kinds.pairs and len(kinds.pairs) > len(partial.pairs):
         return kinds
     half = 2 * len(partial.pairs) >= min(len(images), len(masks))
-    return partial if partial.pairs and half else Matching((), rivals=kinds.rivals)
+    if partial.pairs and half and not _are_shifted(images, masks, partial):
+        return partial
+    return Matching((), rivals=kinds.rivals)
+
+
+def _are_shifted(images: Sequence[Name], masks: Sequence[Name], found: Matching) -> bool:
+    """Whether as many images as masks are left over, which differ in their numbers alone.
+
+    One side may count from 0 and the other from 1; then all pairs are wrong.
+    """
+    paired = {i for i, _ in found.pairs}, {m for _, own in found.pairs for m in own}
+    left = [
+        {_hide_numbers(name) for number, name in enumerate(names) if number not in used}
+        for names, used in zip((images, masks), paired, strict=True)
+    ]
+    counts = bool(left[0]) and left[0] == left[1] and any("#" in text for text in left[0])
+    return counts and len(images) == len(masks)
+
+
+def _hide_numbers(name: Name) -> str:
+    """Name without words for its role, with # for each number."""
+    words = IMAGE_WORDS | MASK_WORDS
+    parts = (part.casefold() for part in PART.findall(name.path) if part.lower() not in words)
+    return " ".join("#" if part.isdecimal() else part for part in parts)
 
 
 def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[[Name], Key]]]:
     """Levels 1 and 2: with sub-folders and without, as spelled and in any letter case."""
     equal, cut = "of equal names", "of equal names without words such as 'mask' and 'image'"
     yield equal, _path_key, _path_key
-    yield equal, _stem_key, _stem_key
+    yield equal, attrgetter("scope", "stem"), attrgetter("scope", "stem")
     yield f"{equal}, letter case aside", _folded_path_key, _folded_path_key
     for fold in (False, True):
         for below in (True, False):
@@ -150,10 +174,6 @@ def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[
 
 def _path_key(name: Name) -> Key:
     return name.scope, name.path
-
-
-def _stem_key(name: Name) -> Key:
-    return name.scope, name.stem
 
 
 def _folded_path_key(name: Name) -> Key:

@@ -21,6 +21,7 @@ from pixelwise.datasets.layouts.places import Place, Search, iter_searches
 from pixelwise.datasets.layouts.words import MASK_WORDS, cut_suffix, find_words
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, FileMask, JoinedMask, MaskReader
+from pixelwise.images import iter_image_files, list_left_out
 
 _SHOWN: Final = 6
 
@@ -55,8 +56,7 @@ def read(config: DataConfig) -> Listing:
     for image, masks in found.pairs:
         split = find_split(_relative_folder(image, config.path))
         reader = FileImage(image, config.axes)
-        group = cut_suffix(image.name) if _is_twin(image, found) else None
-        entries.append(Entry(cut_suffix(image.name), split, reader, _create_mask(masks), group))
+        entries.append(Entry(cut_suffix(image.name), split, reader, _create_mask(masks)))
     return Listing(tuple(entries), found.problems)
 
 
@@ -84,8 +84,9 @@ def find_pairs(config: DataConfig) -> FoundPairs | None:
         if matching.pairs:
             pairs = tuple((images[i], tuple(masks[m] for m in ms)) for i, ms in matching.pairs)
             left = _describe_left(search, pairs, masks)
-            chosen, notes = _choose_masks(pairs)
-            return FoundPairs(search, chosen, matching.words, (*left, *notes))
+            single, twins = _choose_images(pairs)
+            chosen, notes = _choose_masks(single)
+            return FoundPairs(search, chosen, matching.words, (*left, *twins, *notes))
         rivals = rivals or matching.rivals
     if last is not None:
         raise UnclearPairsError(_describe_failure(last, rivals, config.mask_suffix))
@@ -138,6 +139,30 @@ def _match_by_folder(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
     return Matching(pairs, "that are alone in their folder", complete=True)
 
 
+def _choose_images(
+    pairs: Sequence[tuple[Path, tuple[Path, ...]]],
+) -> tuple[list[tuple[Path, tuple[Path, ...]]], list[Problem]]:
+    """One image for each name: of several formats, the one without loss."""
+    by_name: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for image, _ in pairs:
+        by_name[(image.parent, cut_suffix(image.name))].append(image)
+    left: set[Path] = set()
+    problems = []
+    for images in by_name.values():
+        best = prefer_lossless(images)
+        names = " and ".join(file.name for file in images)
+        if len(best) > 1:
+            message = (
+                f"{best[0]} is one of several images of its name, {names}: take the others away"
+            )
+            problems.append(Problem("duplicate", str(best[0]), message, fatal=True))
+        elif len(images) > 1:
+            message = f"of {names} only {best[0]} is used, which is not compressed with loss"
+            problems.append(Problem("note", str(best[0]), message))
+        left |= set(images) - set(best)
+    return [pair for pair in pairs if pair[0] not in left], problems
+
+
 def _choose_masks(
     pairs: Sequence[tuple[Path, tuple[Path, ...]]],
 ) -> tuple[tuple[tuple[Path, tuple[Path, ...]], ...], list[Problem]]:
@@ -188,12 +213,6 @@ def _create_mask(masks: tuple[Path, ...]) -> MaskReader:
     return JoinedMask(path, tuple(FileMask(mask) for mask in masks))
 
 
-def _is_twin(image: Path, found: FoundPairs) -> bool:
-    """Whether another image has the same name, folder and mask (a.jpg beside a.png)."""
-    same = [i for i, _ in found.pairs if i.parent == image.parent and i.stem == image.stem]
-    return len(same) > 1
-
-
 def _relative_folder(file: Path, root: Path) -> str:
     """Folders between `root` and a file, with slashes."""
     if not file.is_relative_to(root):
@@ -210,13 +229,23 @@ def _describe_left(
     """Name what has no partner: files, and whole folders that were not used."""
     with_mask = {image for image, _ in pairs}
     with_image = {mask for _, found in pairs for mask in found}
+    taken = set(masks)
     for place in search.places:
+        unread = _list_unread(place)
         for file in place.images:
             if file not in with_mask:
-                yield _describe_single(file, "mask", place.mask_root)
+                yield _describe_single(file, "mask", unread)
         for file in place.masks:
-            if file not in with_image and file in masks:
-                yield _describe_single(file, "image", place.image_root)
+            if file not in with_image and file in taken:
+                yield _describe_single(file, "image", unread)
+        if unread:
+            names = ", ".join(path.name for path in unread[:_SHOWN])
+            more = " ..." if len(unread) > _SHOWN else ""
+            message = f"{len(unread)} files are of no format that is read: {names}{more}"
+            yield Problem("unpaired", str(unread[0].parent), message)
+        if results := _list_results(place):
+            message = f"{len(results)} files were taken for results of a program, not for images: "
+            yield Problem("unpaired", str(place.image_root), f"{message}e.g. {results[0].name}")
     for folder in search.unused:
         message = (
             f"{folder.path} was not used: {len(folder.files)} images, e.g. {folder.files[0].name}"
@@ -224,13 +253,26 @@ def _describe_left(
         yield Problem("unpaired", str(folder.path), message)
 
 
-def _describe_single(file: Path, other: str, folder: Path) -> Problem:
+def _list_unread(place: Place) -> list[Path]:
+    """Files in the folders of a place that may be images, but are not read."""
+    roots = dict.fromkeys((place.image_root, place.mask_root))
+    return [file for root in roots for file in list_left_out(root) if file.is_file()]
+
+
+def _list_results(place: Place) -> list[Path]:
+    """Images in the folder of a place that were not looked at, for their names."""
+    if not place.mixed:
+        return []
+    used = {*place.images, *place.masks}
+    return [file for file in iter_image_files(place.image_root) if file not in used]
+
+
+def _describe_single(file: Path, other: str, unread: Sequence[Path]) -> Problem:
     """Say that a file has no partner, and if there is one that cannot be read."""
     message = f"{file} has no {other} of its name; left out"
     stem = cut_suffix(file.name)
-    unread = sorted(p for p in folder.glob("*") if p.is_file() and cut_suffix(p.name) == stem)
-    if unread := [path for path in unread if path != file]:
-        message += f" ({unread[0]} is no image format that is read)"
+    if partner := next((path for path in unread if cut_suffix(path.name) == stem), None):
+        message += f" ({partner} is no image format that is read)"
     return Problem("unpaired", str(file), message)
 
 

@@ -39,7 +39,8 @@ def read(config: DataConfig) -> Listing:
         found, said = _list_folder(folder, config)
         entries += found
         problems += said
-        for value, name in _read_classes(folder / _CLASSES).items():
+        table = folder / _CLASSES
+        for value, name in (_read_classes(table) if table.is_file() else {}).items():
             if names.setdefault(value, name) != name:
                 raise DataError(
                     f"{folder / _CLASSES} calls the mask value {value} {name!r}, another "
@@ -53,14 +54,17 @@ def read(config: DataConfig) -> Listing:
 
 
 def _iter_folders(path: Path) -> Iterator[Path]:
-    """Folders with a table of classes and at least one mask."""
+    """Folders with masks, if one of them has a table of classes, those that have one first."""
     if not path.is_dir():
         return
-    for folder in iter_tree(path, depth=2):
-        if (folder / _CLASSES).is_file() and any(
-            file.stem.endswith(_MASK) for file in iter_image_files(folder)
-        ):
-            yield folder
+    held = [
+        folder
+        for folder in iter_tree(path, depth=2)
+        if any(file.stem.endswith(_MASK) for file in iter_image_files(folder))
+    ]
+    tables = [folder for folder in held if (folder / _CLASSES).is_file()]
+    yield from tables
+    yield from (folder for folder in held if tables and folder not in tables)
 
 
 def _list_folder(folder: Path, config: DataConfig) -> tuple[list[Entry], list[Problem]]:

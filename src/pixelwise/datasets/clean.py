@@ -1,0 +1,39 @@
+"""Whether masks are clean where every value but 0 counts as an object: greys of edges must not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pixelwise.datasets.greys import HALF, WHITE, find_grey_fault
+from pixelwise.datasets.surveys import MaskOfImage, survey_masks
+
+_ADVICE: Final = "Save the masks again, as PNG and without smoothing"
+
+
+def find_unclean(masks: Sequence[MaskOfImage], name: str) -> str | None:
+    """Say why values of masks are no objects but greys of edges; None if they may be objects.
+
+    Parameters
+    ----------
+    masks : sequence
+        Masks with the headers of their images; 128 of them are read.
+    name : str
+        Of the class that every value but 0 stands for, for the remedy.
+    """
+    surveys, _, _ = survey_masks(masks)
+    if not surveys:
+        return None
+    if any(survey.colors for survey in surveys):
+        jpeg = next((survey.path for survey in surveys if survey.is_jpeg), None)
+        return (
+            None if jpeg is None else f"{jpeg} is a JPEG, which keeps no exact colours. {_ADVICE}."
+        )
+    fault = find_grey_fault(surveys, frozenset())
+    if fault is None:
+        return None
+    cut = f"--classes 0-{HALF}=background,{HALF + 1}-{WHITE}={name}"
+    return (
+        f"The masks are not clean: {fault}. The greys of edges would count as {name} too. "
+        f"{_ADVICE}, or cut the greys in two: {cut}."
+    )
