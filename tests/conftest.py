@@ -28,6 +28,7 @@ def is_set(name: str) -> bool:
 
 IN_CI = is_set("CI")
 REPOSITORY = Path(__file__).resolve().parents[1]
+LONG = 300.0  # seconds until a test gives up: enough on a busy machine, and nobody waits for it
 QT_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot", "qtmodeltester"}
 
 # Set before anything is loaded; child processes inherit them.

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONG
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "pixelwise"
 TESTS = REPOSITORY / "tests"
@@ -285,7 +287,7 @@ def loaded_after(statements: str) -> set[str]:
     names = "name for name, module in sys.modules.items() if module is not None"
     code = f"{statements}\nimport sys\nprint(*({names}))"
     child = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, check=False
     )
     assert child.returncode == 0, child.stderr
     return set(child.stdout.split())

@@ -16,6 +16,7 @@ from pixelwise.cli.progress import describe, show_events
 from pixelwise.events import RunEnded
 from pixelwise.runs import RunFolder, iter_events
 from tests.cli.test_train import SMALL
+from tests.conftest import LONG
 from tests.test_events import EVENTS
 
 FULL = Path("/dev/full")
@@ -60,7 +61,7 @@ def test_a_reader_that_is_gone_ends_the_training(
     with subprocess.Popen(command(discs, run, *options), stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.close()
-        assert child.wait(120) == 1
+        assert child.wait(LONG) == 1
     assert run.state.exists()
     last = list(iter_events(run))[-1]
     assert isinstance(last, RunEnded)

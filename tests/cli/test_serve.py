@@ -25,6 +25,7 @@ from pixelwise.images import write_zarr
 from pixelwise.models.files import create_network, save_model
 from pixelwise.prediction.predict import predict
 from pixelwise.requests import DescribeRequest, PredictRequest
+from tests.conftest import LONG
 from tests.prediction.conftest import create_card
 from tests.prediction.test_inputs import create_model as create_fixed_model
 
@@ -59,7 +60,7 @@ def server() -> Iterator[Server]:
         yield one
         assert process.stdin is not None
         process.stdin.close()  # the end of its input is the end of it
-        assert process.wait(20) == 0
+        assert process.wait(LONG) == 0
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_networks_are_described(server: Server) -> None:
 
 def test_an_idle_child_ends_by_itself() -> None:
     with Server("--idle-minutes", "0.001").process as process:
-        assert process.wait(20) == 0
+        assert process.wait(LONG) == 0
 
 
 def test_an_image_that_is_stored_otherwise_is_refused_and_notes_are_given(

@@ -17,6 +17,7 @@ from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, StepsDone, parse_event
 from pixelwise.runs import RunFolder, create_run, iter_events, lock_run, request_stop
 from pixelwise.training.fit import fit
+from tests.conftest import LONG
 from tests.test_events import EVENTS
 from tests.training.conftest import read_state
 
@@ -153,13 +154,13 @@ def test_a_signal_saves_and_stops_and_resume_goes_on(discs: Path, tmp_path: Path
     options = ["--out", run.path, "--epochs", "400", *SMALL]
     child = subprocess.Popen([str(x) for x in [*command, "train", discs, *options]])
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LONG
         while not any(isinstance(event, EpochEnded) for event in iter_events(run)):
             assert time.monotonic() < deadline
             assert child.poll() is None
             time.sleep(0.1)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(60) == 0
+        assert child.wait(LONG) == 0
     finally:
         child.kill()
     last = list(iter_events(run))[-1]

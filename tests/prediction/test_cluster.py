@@ -64,7 +64,7 @@ def test_workers_give_the_bytes_of_one_process(
 def test_a_worker_that_is_killed_loses_nothing(
     tmp_path: Path, create_unet: Any, client: Any
 ) -> None:
-    path, model = write_image(tmp_path / "a.tif", (6000, 600)), create_unet()
+    path, model = write_image(tmp_path / "a.tif", (6000, 360)), create_unet()
     predictor = Predictor(model, PredictConfig.create(tile=128))
     pids = client.run(os.getpid)
     steps = iter_predict_file(

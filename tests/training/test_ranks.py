@@ -30,6 +30,7 @@ from pixelwise.training import ranks as ranks_module
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.ranks import Ranks, count_processes, join_ranks
 from pixelwise.training.stepper import Stepper
+from tests.conftest import LONG
 from tests.training.conftest import create_config, read_state, write_discs
 
 TOLERANCE = 1e-4
@@ -104,7 +105,7 @@ def train_in_two(folder: Path, *jobs: dict[str, Any]) -> str:
     script.write_text(SEVERAL)
     todo.write_text(json.dumps(jobs))
     child = start_in_two(script, todo)
-    printed, _ = child.communicate(timeout=300)
+    printed, _ = child.communicate(timeout=LONG)
     assert child.returncode == 0, printed
     return printed
 
@@ -270,7 +271,7 @@ def start_long(config: TrainConfig) -> subprocess.Popen[str]:
     path = run.path.with_suffix(".yaml")
     path.write_text(config.to_yaml())
     child = start_in_two("-m", "pixelwise", "train", path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONG
     while not run.events.exists() or "epoch_ended" not in run.events.read_text():
         assert child.poll() is None
         assert time.monotonic() < deadline
@@ -282,7 +283,7 @@ def test_sigterm_to_all_saves_and_stops(make: Any) -> None:
     config = make("terminated", epochs=400)
     child = start_long(config)
     child.send_signal(signal.SIGTERM)
-    printed, _ = child.communicate(timeout=60)
+    printed, _ = child.communicate(timeout=LONG)
     ended = list(iter_events(RunFolder(config.run)))[-1]
     assert isinstance(ended, RunEnded), printed
     assert ended.reason == "stopped"
@@ -296,7 +297,7 @@ def test_one_killed_ends_all_and_one_goes_on(make: Any, victim: int) -> None:
     child, run = start_long(config), RunFolder(config.run)
     workers = sorted(psutil.Process(child.pid).children(), key=lambda worker: worker.pid)
     workers[victim].kill()
-    child.communicate(timeout=60)
+    child.communicate(timeout=LONG)
     assert child.returncode != 0
     assert summarize_run(run).state in ("interrupted", "failed")
     done = read_epochs(run)[-1].epoch
@@ -431,7 +432,7 @@ def test_srun_in_an_interactive_job_joins_its_processes(tmp_path: Path) -> None:
         )
         for number in range(2)
     ]
-    assert [task.communicate(timeout=120)[0].strip() for task in tasks] == ["2 2 3"] * 2
+    assert [task.communicate(timeout=LONG)[0].strip() for task in tasks] == ["2 2 3"] * 2
 
 
 def test_several_processes_need_a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from pixelwise.training.fit import fit, resume
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.saving import Saver, Story
 from pixelwise.training.stepper import Stepper
+from tests.conftest import LONG
 from tests.training.conftest import assert_same_result, assert_same_run, create_config, read_state
 
 SECTIONS: dict[str, Any] = {"training": {"epochs": 3, "monitor": "last"}}
@@ -175,7 +176,7 @@ def test_the_training_goes_on_while_a_state_is_written(
 
     def wait_and_save(self: Checkpoints, content: Content) -> None:
         if content["progress"]["epoch"] == 1:
-            assert may_write.wait(60), "no step was taken meanwhile"
+            assert may_write.wait(LONG), "no step was taken meanwhile"
         save(self, content)
 
     def step(self: Stepper, numbers: list[int], *, epoch: int, **options: Any) -> Tensor:

@@ -23,10 +23,9 @@ from pixelwise.normalization import create_percentile
 from pixelwise.runs import RunFolder, is_training, request_stop
 from pixelwise.widgets import children, jobs
 from pixelwise.widgets.jobs import end_server
-from tests.conftest import set_aside
+from tests.conftest import LONG, set_aside
 
 TINY = {"base_channels": 4, "depth": 2}
-LONG = 300.0  # seconds until a test gives up: enough on a busy machine, and nobody waits for it
 lower_priority = children._lower_priority
 
 
