@@ -24,8 +24,8 @@ from pixelwise.datasets.greys import (
     HALF,
     can_cut,
     cut_between,
+    find_cut,
     find_grey_fault,
-    find_levels,
     may_be_codes,
     may_be_index,
 )
@@ -44,7 +44,6 @@ from pixelwise.errors import ConfigError
 
 _CODES: Final = 64
 """More values than this are no codes of classes, unless they run 0, 1, 2, ... without a gap."""
-_MOST_LEVELS: Final = 8
 _INSTANCES: Final = "--classes instances"
 
 
@@ -198,10 +197,10 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
             "saved as PNG, without smoothing, need no cut"
         )
         return scheme, [note]
-    levels = find_levels(masks.surveys, masks.ignored)
+    levels = find_cut(masks.surveys, masks.ignored)
     advice = "Save the masks again, as PNG and without smoothing"
     certain = levels[:1] == [0] and present[-1] <= VOID and not may_be_index(masks.surveys)
-    if certain and not sparse and 2 <= len(levels) <= _MOST_LEVELS:
+    if certain and not sparse and len(levels) > 1:
         cut = spell_classes(cut_between(levels, VOID))
         advice += f", or cut the greys in ranges: {cut}"
     if not sparse and may_be_codes(masks.surveys):
