@@ -157,7 +157,7 @@ def test_void_does_not_hide_instances() -> None:
     assert set(np.unique(scheme.class_map.apply(masks[0].raw))) == {0, 1, VOID}
 
 
-@pytest.mark.parametrize("count", [2, 6])
+@pytest.mark.parametrize("count", [2, 6, 12, 40])
 def test_a_few_numbers_can_be_objects_or_classes(count: int) -> None:
     """Classes of which the last ones are missing here and there look like numbered objects."""
     masks = [blobs(*range(1, 2 + i % 3)) for i in range(count)]
@@ -166,7 +166,7 @@ def test_a_few_numbers_can_be_objects_or_classes(count: int) -> None:
 
 
 def test_numbers_without_a_gap_in_many_masks_are_objects() -> None:
-    masks = [blobs(*range(1, 2 + i % 4)) for i in range(12)]
+    masks = [blobs(*range(1, 2 + i % 7)) for i in range(12)]
     scheme, _ = infer_scheme([(mask, HEADER) for mask in masks])
     assert "read as instances" in scheme.words
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pixelwise.classes import VOID
-from pixelwise.datasets.instances import Verdict, judge_values
+from pixelwise.datasets.instances import Verdict, judge_values, may_be_classes
 from pixelwise.datasets.mapping import (
     BINARY_NAMES,
     VOID_NAME,
@@ -49,7 +49,8 @@ def read_colors(
     verdict = Verdict.CLASSES if sparse else judge_values(surveys, ignored)
     if verdict is Verdict.OBJECTS and all(0 in survey.values for survey in surveys):
         reason = f"{len(pixels) - 1} colours of connected objects, read as instances"
-        return create_instance_scheme(reason).ignore(sorted(ignored)), []
+        scheme = create_instance_scheme(reason).ignore(sorted(ignored))
+        return scheme, _note_objects(surveys, pixels, ignored)
     _require_clean(surveys, pixels)
     void = {*ignored, *({VOC_VOID} & pixels.keys() if len(pixels) > _FEW - 1 else ())}
     pairs = _name_colors(sorted(pixels.keys() - void), void)
@@ -67,6 +68,16 @@ def read_colors(
         )
         return scheme, [note]
     return scheme, []
+
+
+def _note_objects(
+    surveys: Sequence[MaskSurvey], pixels: Mapping[int, int], ignored: Collection[int]
+) -> list[str]:
+    """Say how colours that were read as objects are read as classes, where they may be."""
+    if not may_be_classes(surveys, ignored):
+        return []
+    pairs = _name_colors(sorted(pixels), ignored)
+    return [f"the colours were read as objects; if they name classes, say {spell_classes(pairs)}"]
 
 
 def _name_colors(values: Sequence[int], void: Collection[int]) -> dict[str, str]:

@@ -35,6 +35,9 @@ _BETWEEN: Final = (64, 191)
 _MOST_BETWEEN: Final = 0.25
 """Share of pixels between the levels in those of the brighter one, up to which the border holds."""
 _LEVEL_SHARE: Final = 0.002
+_MOST_LEVELS: Final = 8
+_MOST_EDGES: Final = 0.1
+"""Share of pixels between levels up to which several ranges are advised."""
 _STRAYS: Final = 0.001
 _AROUND: Final = 12
 _PEAK: Final = 1.5
@@ -75,6 +78,10 @@ def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
     saved = [survey for survey in kept if not survey.is_jpeg]
     if find_solid(saved) - {0, WHITE}:
         return False  # an area of a value of its own may be a class
+    if any(survey.plateaus for survey in kept):
+        return False  # so may one that is grey, if not quite the same everywhere
+    if len(saved) == len(kept) and len(find_levels(kept, ())) > 2:
+        return False
     low, high = _BETWEEN
     bright = sum(count for value, count in pixels.items() if value > high)
     between = sum(count for value, count in pixels.items() if low <= value <= high)
@@ -114,6 +121,50 @@ def find_levels(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list
         if is_peak and all(abs(value - level) > 2 * _AROUND for level in levels):
             levels.append(value)
     return sorted(levels)
+
+
+def find_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[int]:
+    """Levels between which greys can be cut in ranges; empty if edges would become classes.
+
+    A level counts only where it fills an area: many pixels on smoothed edges share a grey too.
+    """
+    kept = [_drop(survey, ignored) for survey in surveys]
+    levels, areas = find_levels(kept, ()), _join_crowds(find_solid(kept))
+    lossy = all(survey.is_jpeg for survey in kept)
+    drawn = {value for survey in kept for value in survey.plateaus}
+    if not lossy and areas and (len(areas) == 2 or not _are_near(levels, areas)):
+        levels = areas
+    if not (_are_near(drawn, levels) and _are_near(areas, levels)):
+        return []
+    if len(levels) > 2 and _measure_edges(kept, levels) > _MOST_EDGES:
+        return []
+    return levels if len(levels) <= _MOST_LEVELS else []
+
+
+def _join_crowds(values: Collection[int]) -> list[int]:
+    """One value for each crowd, the last one for the brightest if that is white."""
+    crowds: list[int] = []
+    last = -WHITE
+    for value in sorted(values):
+        if value - last > _AROUND:
+            crowds.append(value)
+        last = value
+        if value == WHITE:
+            crowds[-1] = WHITE
+    return crowds
+
+
+def _are_near(values: Collection[int], levels: Collection[int]) -> bool:
+    """Whether each value is close to a level."""
+    return all(any(abs(v - level) <= 2 * _AROUND for level in levels) for v in values)
+
+
+def _measure_edges(surveys: Sequence[MaskSurvey], levels: Sequence[int]) -> float:
+    """Share of pixels above the first level that are close to none."""
+    pixels = count_pixels(surveys)
+    marked = sum(count for value, count in pixels.items() if value > levels[0] + _AROUND)
+    near = sum(_count_within(pixels, level, _AROUND) for level in levels[1:])
+    return 1 - near / max(marked, 1)
 
 
 def _count_within(pixels: Mapping[int, int], value: int, distance: int) -> int:

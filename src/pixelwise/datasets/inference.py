@@ -24,8 +24,8 @@ from pixelwise.datasets.greys import (
     HALF,
     can_cut,
     cut_between,
+    find_cut,
     find_grey_fault,
-    find_levels,
     may_be_codes,
     may_be_index,
 )
@@ -34,8 +34,13 @@ from pixelwise.datasets.mapping import (
     BINARY_NAMES,
     VOID_NAME,
     ClassScheme,
-    create_instance_scheme,
     create_named_scheme,
+)
+from pixelwise.datasets.numbered import (
+    find_doubtful,
+    note_numbers,
+    read_numbered,
+    refuse_numbers,
 )
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.surveys import MaskOfImage, MaskSurvey, UnclearMasksError, survey_masks
@@ -44,7 +49,6 @@ from pixelwise.errors import ConfigError
 
 _CODES: Final = 64
 """More values than this are no codes of classes, unless they run 0, 1, 2, ... without a gap."""
-_MOST_LEVELS: Final = 8
 _INSTANCES: Final = "--classes instances"
 
 
@@ -198,10 +202,10 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
             "saved as PNG, without smoothing, need no cut"
         )
         return scheme, [note]
-    levels = find_levels(masks.surveys, masks.ignored)
+    levels = find_cut(masks.surveys, masks.ignored)
     advice = "Save the masks again, as PNG and without smoothing"
     certain = levels[:1] == [0] and present[-1] <= VOID and not may_be_index(masks.surveys)
-    if certain and not sparse and 2 <= len(levels) <= _MOST_LEVELS:
+    if certain and not sparse and len(levels) > 1:
         cut = spell_classes(cut_between(levels, VOID))
         advice += f", or cut the greys in ranges: {cut}"
     if not sparse and may_be_codes(masks.surveys):
@@ -239,19 +243,16 @@ def _read_dense(masks: _Masks) -> tuple[ClassScheme, list[str]]:
         scheme = _read_white(masks, marked) if alone else _read_white_and_void(masks, marked)
         if scheme is not None:
             return scheme, []
-    verdict = judge_values(masks.surveys, masks.ignored | _doubtful(masks))
+    doubtful = find_doubtful(masks.surveys, masks.present)
+    verdict = judge_values(masks.surveys, masks.ignored | doubtful)
     if verdict is Verdict.OBJECTS:
-        return _read_instances(masks), []
+        return read_numbered(masks.surveys, masks.ignored, doubtful)
     if alone and len(marked) > 1 and not are_indices(sorted({0, *marked})):
         raise _refuse_readings(_doubt_whites(sorted(marked)), masks)
     scheme = _read_codes(masks, verdict)
-    codes = [v for v, index in scheme.class_map.table if index != VOID]
-    if verdict is Verdict.MAYBE_OBJECTS and are_indices(codes) and len(codes) > 2:
-        note = (
-            "each value of the masks lies in one piece: if the values number objects and do not "
-            f"name classes, say {_INSTANCES}"
-        )
-        return scheme, [note]
+    if verdict is Verdict.MAYBE_OBJECTS:
+        codes = [v for v, index in scheme.class_map.table if index != VOID]
+        return scheme, note_numbers(masks.surveys, masks.ignored, codes)
     return scheme, []
 
 
@@ -296,48 +297,13 @@ def _doubt_whites(marked: Sequence[int]) -> Readings:
     )
 
 
-def _doubtful(masks: _Masks) -> set[int]:
-    """Values to leave out when it is asked whether the others number objects."""
-    found = find_void(masks.surveys, masks.present)
-    return {VOID} if isinstance(found, Readings) else found
-
-
-def _read_instances(masks: _Masks) -> ClassScheme:
-    """Every value but 0 is an object; 255 and all bits set are void where they are no object."""
-    present = masks.present
-    void = _find_instance_void(masks)
-    count = len(set(present) - void - {0})
-    scheme = create_instance_scheme(
-        f"{count} values that number connected objects, read as instances"
-    )
-    return scheme.ignore(sorted(masks.ignored | void))
-
-
-def _find_instance_void(masks: _Masks) -> set[int]:
-    """Values beside numbers of objects that are none: in many pieces, or in most of the masks."""
-    void = {value for value in _doubtful(masks) if value != VOID}
-    holding = [survey for survey in masks.surveys if VOID in survey.values]
-    if not holding or max(masks.present) not in {VOID, *void}:
-        return void
-    pieces = [s.pieces.regions.get(VOID, 1) for s in holding if s.pieces is not None]
-    counted = all(set(range(1, VOID)) <= set(survey.values) for survey in holding)
-    if counted or (len(holding) == 1 and max(pieces, default=1) == 1):
-        return void
-    if 2 * len(holding) > len(masks.surveys) or max(pieces, default=1) > 1:
-        return void | {VOID}
-    raise UnclearMasksError(
-        "The values number objects, and 255 can be the number of one or 'void' (not to be "
-        f"counted). Say {_INSTANCES} --void 255 if it is void, or {_INSTANCES} if not."
-    )
-
-
 def _read_codes(masks: _Masks, verdict: Verdict) -> ClassScheme:
     """Read indices 0, 1, 2, ... or any few grey values: one class each, in ascending order."""
     present = masks.present
     void = find_void(masks.surveys, present)
     if isinstance(void, Readings):
         if verdict is Verdict.UNDECIDED:
-            raise _refuse_undecided(masks, void.pairs[0])
+            raise refuse_numbers(masks.surveys, masks.ignored, void.pairs[0])
         raise _refuse_readings(void, masks)
     codes = [value for value in present if value not in void]
     contiguous = codes == list(range(len(codes)))
@@ -345,7 +311,7 @@ def _read_codes(masks: _Masks, verdict: Verdict) -> ClassScheme:
         raise UnclearMasksError(_describe_many(codes))
     pairs = name_codes(codes) | _name_void(masks.ignored | void)
     if verdict is Verdict.UNDECIDED:
-        raise _refuse_undecided(masks, pairs)
+        raise refuse_numbers(masks.surveys, masks.ignored, pairs)
     if len(codes) == 2 and codes[0] == 0:
         kind = "binary"
     else:
@@ -369,16 +335,6 @@ def _describe_many(codes: Sequence[int]) -> str:
         f"The masks hold {len(codes)} different values ({codes[0]} to {codes[-1]}), which are "
         "neither class indices nor codes of a few classes nor instances (values that are one "
         f"connected region each). {advice}."
-    )
-
-
-def _refuse_undecided(masks: _Masks, pairs: dict[str, str]) -> UnclearMasksError:
-    """Refuse values that can number objects or name classes."""
-    present = [value for value in masks.present if value]
-    return UnclearMasksError(
-        f"The {len(present)} values of the masks ({present[0]} to {present[-1]}) lie in one piece "
-        "each, so that they can number objects or name classes. Say "
-        f"{_INSTANCES} if they number objects, or {spell_classes(pairs)} if they name classes."
     )
 
 

@@ -22,10 +22,10 @@ _SOFT_RIM: Final = 0.25
 """Greys that fade out begin with values below this share of the largest beside 0."""
 _SEVERAL: Final = 10
 """So many values, each in one mask only, number objects of many images."""
+_CODES: Final = 64
+"""Classes are fewer than this, where their values have gaps."""
 _FEW: Final = 5
 """More values than this that come back, in one piece each, can be either."""
-_MANY_MASKS: Final = 8
-"""In so many masks, classes would not always run from 1 without a gap."""
 _MOSTLY: Final = 0.5
 
 
@@ -49,8 +49,6 @@ class _Facts:
     kinds : int
         Different values.
     largest : int
-    tops : int
-        How many different values are the largest of a mask.
     most, typical : float
         Values in one mask: most, and on average.
     once : float
@@ -66,7 +64,6 @@ class _Facts:
     masks: int
     kinds: int
     largest: int
-    tops: int
     most: int
     typical: float
     once: float
@@ -94,6 +91,15 @@ def judge_values(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> Ver
     return _judge_many(facts) if _look_numbered(facts) else _judge_few(facts)
 
 
+def may_be_classes(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
+    """Whether values that were judged to number objects are so few that they may name classes."""
+    own = [set(survey.values) - set(ignored) - {0} for survey in surveys]
+    own = [values for values in own if values]
+    facts = _measure(own)
+    few = facts.kinds < _CODES and facts.most <= _MANY
+    return few and (bool(surveys[0].colors) or facts.largest <= VOID)
+
+
 def _look_numbered(facts: _Facts) -> bool:
     """Whether a mask has many values, or they go beyond 8 bits."""
     return facts.most > _MANY or facts.largest > VOID
@@ -114,8 +120,7 @@ def _judge_few(facts: _Facts) -> Verdict:
     """Judge a few values of 8 bits."""
     if facts.is_counted and facts.largest > 2 and facts.alike <= 0.6:
         # Classes of which the last ones are missing in some masks look the same.
-        certain = facts.largest > _FEW or (facts.masks >= _MANY_MASKS and facts.tops > 2)
-        return Verdict.OBJECTS if certain else Verdict.UNDECIDED
+        return Verdict.OBJECTS if facts.largest > _FEW else Verdict.UNDECIDED
     if facts.masks > 1 and facts.once >= _MOSTLY:
         many = facts.kinds >= _SEVERAL and facts.typical >= 3
         return Verdict.OBJECTS if many else Verdict.UNDECIDED
@@ -148,7 +153,6 @@ def _measure(own: Sequence[set[int]]) -> _Facts:
         masks=len(own),
         kinds=len(found),
         largest=max(tops),
-        tops=len(set(tops)),
         most=max(map(len, own)),
         typical=mean(map(len, own)),
         once=sum(count == 1 for count in found.values()) / len(found),

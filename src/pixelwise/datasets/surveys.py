@@ -25,6 +25,10 @@ _MASKS_OF_PIECES: Final = 8
 _COUNTED: Final = 1 << 16
 _JPEG_BLOCK: Final = 8
 _JPEG: Final = b"\xff\xd8\xff"
+_FLAT: Final = 12
+_GREY: Final = (30, 225)
+_GREYS: Final = 8
+"""Masks with more values than this are looked through for plateaus, as those of JPEG files are."""
 _PIXELS_PER_VALUE: Final = 16
 """Masks have at least so many pixels for each of their values; photographs have fewer."""
 
@@ -80,6 +84,10 @@ class MaskSurvey:
         The file is a JPEG, whose values are not those that were saved.
     strays : int
         Pixels of a JPEG that are blocks away from any bright one, and yet not all the same.
+    plateaus : tuple of int
+        Values, neither nearly black nor nearly white, around which 3 x 3 pixels are all but the
+        same, in JPEG files and where there are many values: compressed or smoothed edges between
+        black and white rise too steeply for that, so these were drawn.
     pieces : Pieces or None
         None where they were not looked for.
     """
@@ -91,6 +99,7 @@ class MaskSurvey:
     channels: int = 1
     is_jpeg: bool = False
     strays: int = 0
+    plateaus: tuple[int, ...] = ()
     pieces: Pieces | None = None
 
     @property
@@ -187,6 +196,7 @@ def _survey(reader: MaskReader, header: PlanesHeader, detailed: bool) -> MaskSur
         channels=raw.shape[1],
         is_jpeg=is_jpeg,
         strays=_count_strays(values) if is_jpeg and not colors else 0,
+        plateaus=() if colors or not (is_jpeg or len(found) > _GREYS) else _find_plateaus(values),
         pieces=_find_pieces(values) if detailed and few and many_kinds else None,
     )
 
@@ -253,6 +263,19 @@ def _count_strays(values: Array) -> int:
     bright = maximum_filter(blocks.max(axis=(2, 4)) > VOID // 2, size=(1, 3, 3))
     far = blocks.transpose(0, 1, 3, 2, 4)[~bright].ravel()
     return far.size - int(np.bincount(far).max()) if far.size else 0
+
+
+def _find_plateaus(values: Array) -> tuple[int, ...]:
+    """Greys in the middle of flat squares of 3 x 3 pixels of (N, Y, X), ascending."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    low, high = _GREY
+    if min(values.shape[1:]) < 3 or values.min() < 0 or values.max() > VOID:
+        return ()
+    eight = values.astype(np.uint8)
+    top, bottom = (f(eight, size=(1, 3, 3)) for f in (maximum_filter, minimum_filter))
+    flat = (top - bottom <= _FLAT) & (bottom > low) & (top < high)
+    return tuple(np.unique(eight[:, 1:-1, 1:-1][flat[:, 1:-1, 1:-1]]).tolist())
 
 
 def _is_jpeg(path: Path) -> bool:
