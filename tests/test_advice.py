@@ -47,7 +47,7 @@ OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: ('[^']*'|[^\s;()']+?(?=[,.:]
 TRIED = (
     "--classes",
     "--void 255",
-    ": if 1 is white in it",
+    ": if X is white in it",
     "If X is white in it",
     "and --white says",
     "leave out --white",
@@ -432,6 +432,7 @@ STORED: list[tuple[str, Array, tuple[str, ...]]] = [
     ("0 to 1", (IMAGE / 255).astype("f4"), ()),
     ("wrong white", IMAGE.astype("u2") * 16, ("--white", "255")),
 ]
+BELOW_0: list[Array] = [IMAGE.astype("i2") * 8 - 1024, (IMAGE / 127.5 - 1).astype("f4")]
 
 
 @pytest.mark.parametrize(("name", "image", "options"), STORED, ids=[case[0] for case in STORED])
@@ -447,6 +448,21 @@ def test_images_that_are_stored_otherwise(
     assert convert
     converted = eval(convert[1], {"image": image})  # what the message says
     tifffile.imwrite(tmp_path / "a.tif", converted)
+    assert call(*command)[0] == 0
+
+
+@pytest.mark.parametrize("image", BELOW_0, ids=["int16", "-1 to 1"])
+@pytest.mark.parametrize("white", [(), ("--white", "1023")], ids=["", "white"])
+def test_values_below_0(
+    image: Array, white: tuple[str, ...], tmp_path: Path, model: Path, call: Call
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    command = ["predict", model, tmp_path / "a.tif", "--out", tmp_path / "out"]
+    status, message = call(*command, *white)
+    convert = re.search(r"in Python: (.*?\))\.\s", message)
+    assert convert, message
+    assert (status, read_advice(message)) == (1, [])
+    tifffile.imwrite(tmp_path / "a.tif", eval(convert[1], {"image": image}))
     assert call(*command)[0] == 0
 
 

@@ -137,6 +137,84 @@ def test_an_image_that_is_all_but_black_is_taken_and_it_is_said() -> None:
     predict(create_model(reach=(0, 1)), disks(0).astype("u1"), axes="YX")
 
 
+def converted(error: pytest.ExceptionInfo[DataError], image: np.ndarray) -> np.ndarray:
+    """What the line of Python that a message names makes of an image."""
+    found = re.search(r"in Python: (.*\))\.$", str(error.value))
+    assert found, str(error.value)
+    return eval(found[1], {"image": image})
+
+
+@pytest.mark.parametrize("white", [None, 255, 1023, 1])
+@pytest.mark.parametrize(
+    ("image", "ends"),
+    [
+        ((IMAGE.astype(int) - 128).astype("i1"), "-128 is black and 127"),
+        (IMAGE.astype("i2") * 8 - 1024, "-1024 is black and 1023"),
+        ((IMAGE / 127.5 - 1).astype("f4"), "-1 is black and 1"),
+        (IMAGE.astype("f8") * 257 - 32768, "-32768 is black and 32767"),
+    ],
+    ids=["int8", "int16", "-1-to-1", "double"],
+)
+def test_values_below_0_are_refused_and_the_advice_works(
+    image: np.ndarray, ends: str, white: float | None
+) -> None:
+    model = create_model()
+    with pytest.raises(DataError, match=f"{ends} is white") as error:
+        predict(model, image, axes="YX", white=white)
+    assert "--white" not in str(error.value)
+    shifted = converted(error, image)
+    assert shifted.dtype == np.uint8
+    found = predict(model, shifted, axes="YX")
+    assert (found == predict(model, IMAGE, axes="YX")).mean() > 0.98
+
+
+def test_values_below_0_like_those_of_the_training_are_taken() -> None:
+    image = IMAGE.astype("i2") * 8 - 1024
+    require_intensities(array(image), create_model("int16", (-1024, 900)).card)
+    require_intensities(array(image), create_model("int16", None).card)
+    noise = IMAGE / np.float32(255) - np.float32(0.003)  # as interpolation leaves it
+    require_intensities(array(noise), create_model("float32", (0, 1)).card)
+    with pytest.raises(DataError, match="-1024 is black"):
+        require_intensities(array(image), create_model("int16", (-3, 900)).card)
+    with pytest.raises(DataError, match="-1 is black"):
+        require_intensities(
+            array(IMAGE / np.float32(127.5) - 1), create_model("float32", (0, 1)).card
+        )
+
+
+def test_values_below_0_between_the_rows_that_are_looked_at_first(tmp_path: Path) -> None:
+    image = np.tile(IMAGE, (12, 1)).astype("i2") * 16
+    image[100:110] -= 3000
+    model = create_model("int16", (0, 3600))
+    require_intensities(array(image), model.card)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    with pytest.raises(DataError, match="shift and scale it") as error:
+        predict(model, tmp_path / "a.tif", out=tmp_path / "b.tif")
+    assert not (tmp_path / "b.tif").exists()
+    assert converted(error, image).dtype == np.int16
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5])
+def test_a_few_bits_in_a_byte_are_said_and_the_advice_works(bits: int) -> None:
+    white = 2**bits - 1
+    image = IMAGE >> 8 - bits
+    with pytest.warns(UserWarning, match=rf"say --white {white}\.$"):
+        predict(create_model(), image, axes="YX")
+    found = predict(create_model(), image, axes="YX", white=white)  # without a warning
+    full = (image * (255 / white)).round().astype("u1")
+    assert (found == predict(create_model(), full, axes="YX")).mean() > 0.99
+
+
+def test_a_white_of_many_digits_is_written_out() -> None:
+    image = IMAGE.astype("u4") * 16843009
+    with pytest.raises(DataError, match=r"say --white 4294967295;.*image / 4294967295 \*") as error:
+        predict(create_model(), image, axes="YX")
+    assert (
+        predict(create_model(), converted(error, image), axes="YX")
+        == predict(create_model(), image, axes="YX", white=4294967295)
+    ).mean() > 0.98
+
+
 @pytest.mark.parametrize(
     ("largest", "white"), [(0.8, 1), (1, 1), (1.1, 255), (3264, 4095), (5e4, 65535), (0, None)]
 )

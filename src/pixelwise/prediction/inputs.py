@@ -22,6 +22,11 @@ _WHITES: Final = (1, 255, 1023, 4095, 16383, 65535, 4294967295)
 _FAR: Final = 12
 """An image that reaches so many times less than the training images is stored otherwise."""
 _BEYOND: Final = 4
+_NOISE: Final = 0.01
+"""Share of the greatest value by which values may lie below 0, as interpolation leaves them."""
+_DIM: Final = 6
+"""An image of 8 bits that reaches so many times less than the training images is dark."""
+_DIM_WHITES: Final = (1, 3, 7, 15, 31)
 _SAMPLED_ROWS: Final = 64
 _SAMPLES: Final = 8
 
@@ -57,10 +62,68 @@ def scale_to(model: Model, white: float | None) -> Model:
             f"The model normalises by {card.normalization.source}, so images of any range are "
             "treated alike: leave out --white."
         )
+    return replace(model, card=scale_card(card, white))
+
+
+def scale_card(card: Card, white: float | None) -> Card:
+    """Return what a model with a fixed normalisation expects of images with another white."""
+    if white is None:
+        return card
     factor = find_white(card) / white
     reach = card.intensities and (card.intensities[0] / factor, card.intensities[1] / factor)
     scaled = {"normalization": rescale(card.normalization, factor), "intensities": reach}
-    return replace(model, card=card.model_copy(update=scaled))
+    return card.model_copy(update=scaled)
+
+
+def require_sign(card: Card, dtype: np.dtype[Any], least: float, largest: float) -> None:
+    """Refuse values below 0, of which the training images had none, or none so far below.
+
+    Parameters
+    ----------
+    card : Card
+        Scaled to the image, if it has another white.
+    dtype : dtype
+        Of the image.
+    least, largest : float
+        Of some of its values.
+
+    Raises
+    ------
+    DataError
+        The message says how to shift and scale the image, in Python.
+    """
+    known = card.intensities
+    if least >= 0 or card.normalization.kind != "fixed":
+        return
+    if known is None and np.dtype(card.dtype).kind in "if":
+        return
+    low, high = known or (0.0, 0.0)
+    if least >= _BEYOND * min(low, 0) - _NOISE * min(high, largest):
+        return
+    black, white = _guess_ends(dtype, least, largest)
+    target = _spell(find_white(card))
+    held = f" ({_spell(low)} to {_spell(high)})" if known else ""
+    raise DataError(
+        f"The image holds {dtype} values from {_spell(least)} to {_spell(largest)}; expected "
+        f"values like those of the training, {card.dtype}{held}. If {_spell(black)} is black and "
+        f"{_spell(white)} is white in it, shift and scale it, in Python: "
+        f"((image.astype(float) + {_spell(-black)}) / {_spell(white - black)} * {target})"
+        f".clip(0, {target}).astype('{card.dtype}')."
+    )
+
+
+def _guess_ends(dtype: np.dtype[Any], least: float, largest: float) -> tuple[float, float]:
+    """Black and white of an image with values below 0: -1 and 1, or the ends of some bits."""
+    most = max(-least, largest)
+    if dtype.kind == "f" and most <= 1:
+        return -1.0, 1.0
+    half = 2.0 ** int(np.ceil(np.log2(max(-least, largest + 1, 1))))
+    return -half, half - 1
+
+
+def _spell(value: float) -> str:
+    """Write a number so that it can be typed: whole ones with all their digits."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def require_intensities(source: ImageSource, card: Card, *, white: float | None = None) -> None:
@@ -71,17 +134,22 @@ def require_intensities(source: ImageSource, card: Card, *, white: float | None 
     Raises
     ------
     DataError
-        Another dtype, or another range; the message names the option that scales the image.
+        Another dtype, or another range; the message names the option that scales the image, or
+        how to shift one with values below 0.
     """
     if card.normalization.kind != "fixed":
         return
     known = card.intensities
-    if white is None and not _fits(source.dtype, card):
-        raise DataError(_describe(source, card, _find_largest(source)))
-    if source.dtype == np.uint8 or (white is None and known is None):
+    is_other = white is None and not _fits(source.dtype, card)
+    if source.dtype == np.uint8 and not is_other:
+        return
+    least, largest = _find_extent(source)
+    require_sign(scale_card(card, white), source.dtype, least, largest)
+    if is_other:
+        raise DataError(_describe(source, card, largest))
+    if white is None and known is None:
         return
     expected = white or max(known or (0.0, 1.0))
-    largest = _find_largest(source)
     if largest > _BEYOND * expected or 0 < largest < expected / _FAR:
         raise DataError(_describe(source, card, largest, white=white))
 
@@ -94,9 +162,10 @@ def describe_darkness(card: Card, dtype: np.dtype[Any], largest: float) -> str |
     known = card.intensities
     if card.normalization.kind != "fixed" or known is None or dtype != np.uint8:
         return None
-    if not 0 < largest < known[1] / _FAR:
+    if not 0 < largest < known[1] / _DIM:
         return None
-    advice = ": if 1 is white in it, say --white 1" if largest == 1 else ""
+    white = next((white for white in _DIM_WHITES if largest <= white), None)
+    advice = f": if {white} is white in it, say --white {white}" if white else ""
     return f"its values reach {largest:g} only, those of the training images {known[1]:g}{advice}"
 
 
@@ -111,13 +180,13 @@ def _fits(dtype: np.dtype[Any], card: Card) -> bool:
     return alike and card.intensities is not None
 
 
-def _find_largest(source: ImageSource) -> float:
-    """Greatest value in some rows of some planes; NaN is left to the reading."""
+def _find_extent(source: ImageSource) -> tuple[float, float]:
+    """Least value (or 0) and greatest in some rows of some planes; NaN is left to the reading."""
     axes = source.axes.names
     sizes = dict(zip(axes, source.shape, strict=True))
     planes, _, height, _ = planes_shape(axes, source.shape)
     tops = np.linspace(0, max(height - _SAMPLED_ROWS, 0), _SAMPLES).astype(int)
-    largest = 0.0
+    least = largest = 0.0
     with source.reading() as read:
         for number, top in zip(np.linspace(0, planes - 1, _SAMPLES).astype(int), tops, strict=True):
             place = dict(zip("TZ", divmod(int(number), sizes.get("Z", 1)), strict=True))
@@ -125,8 +194,10 @@ def _find_largest(source: ImageSource) -> float:
             parts["Y"] = slice(int(top), min(int(top) + _SAMPLED_ROWS, height))
             rows = read(tuple(parts.get(letter, slice(0, sizes[letter])) for letter in axes))
             finite = rows[np.isfinite(rows)] if rows.dtype.kind == "f" else rows
-            largest = max(largest, float(finite.max())) if finite.size else largest
-    return largest
+            if finite.size:
+                least = min(least, float(finite.min()))
+                largest = max(largest, float(finite.max()))
+    return least, largest
 
 
 def _describe(
@@ -134,17 +205,18 @@ def _describe(
 ) -> str:
     """Say what was expected and found, and which option scales the image."""
     known = card.intensities
-    held = f" ({known[0]:g} to {known[1]:g})" if known else ""
+    held = f" ({_spell(known[0])} to {_spell(known[1])})" if known else ""
     if white is not None:
-        held += f", and --white says {white:g}"
+        held += f", and --white says {_spell(white)}"
     message = (
-        f"The image holds {source.dtype} values that reach {largest:g}; the model was trained on "
-        f"{card.dtype}{held} and normalises by {card.normalization.source}: expected the same."
+        f"The image holds {source.dtype} values that reach {_spell(largest)}; the model was "
+        f"trained on {card.dtype}{held} and normalises by {card.normalization.source}: "
+        "expected the same."
     )
     if (found := guess_white(largest)) is None:
         return f"{message} Convert the image to {card.dtype}."
     target = find_white(card)
     return (
-        f"{message} If {found:g} is white in it, say --white {found:g}; or convert it, in Python: "
-        f"(image / {found:g} * {target:g}).astype('{card.dtype}')."
+        f"{message} If {_spell(found)} is white in it, say --white {_spell(found)}; or convert "
+        f"it, in Python: (image / {_spell(found)} * {_spell(target)}).astype('{card.dtype}')."
     )

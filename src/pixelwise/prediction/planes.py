@@ -14,7 +14,7 @@ from pixelwise.axes import planes_shape, to_planes
 from pixelwise.cards import Card
 from pixelwise.errors import DataError
 from pixelwise.images import ImageFile, ImageSource, RegionReader
-from pixelwise.prediction.inputs import describe_darkness
+from pixelwise.prediction.inputs import describe_darkness, require_sign
 
 Array = npt.NDArray[Any]
 
@@ -110,6 +110,10 @@ class Planes:
         plane: Array = to_planes(self._read(region), self._axes)[0]
         _require_finite(plane)
         self._largest = max(self._largest, float(plane.max(initial=0)))
+        if plane.dtype.kind in "if":
+            least = float(plane.min(initial=0))
+            reach = max(self._largest, *(self._card.intensities or (0.0,)))  # a block may be dark
+            require_sign(self._card, self._source.dtype, least, reach)
         return plane
 
 
