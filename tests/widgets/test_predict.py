@@ -228,13 +228,14 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget.settings.fill({"device": "cpu"})
     source, out = tmp_path / "images", tmp_path / "labels"
     source.mkdir()
-    images, _ = draw_discs(2)
-    for number, image in enumerate(images):
+    large = ramp(400, 800)  # whose progress is reported
+    for number, image in enumerate((draw_discs()[0][0], large)):
         write_tiff(source / f"{number}.tif", image, axes="YX")
     widget.choose_folder(source, out)
     widget.predict()
     widget.wait(LONG)
     assert widget.message == ""
+    assert widget.progress.value() > 0
     assert sorted(p.name for p in out.iterdir()) == ["0_labels.tif", "1_labels.tif"]
     (source / "broken.tif").write_bytes(b"II*\0")
     widget.predict()
