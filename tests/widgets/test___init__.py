@@ -12,6 +12,7 @@ import pytest
 from napari._app_model import get_app_model
 from npe2 import PluginManager
 
+from pixelwise.samples import napari_data
 from pixelwise.widgets.panel import Panel
 
 PLUGIN = "napari-pixelwise"
@@ -62,14 +63,18 @@ def test_every_contribution_has_a_title_and_a_command() -> None:
 
 
 @pytest.mark.parametrize("key", ["nuclei", "stack"])
-def test_samples_open_within_a_second(make_napari_viewer: Any, key: str) -> None:
+def test_samples_open_at_once(make_napari_viewer: Any, key: str) -> None:
+    """In CPU time, that others who share its caches may double: reading, and napari's layers."""
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((9, 9, 3), np.uint8), rgb=True)  # napari's own first layers
     viewer.add_labels(np.zeros((9, 9), np.uint8))
     viewer.layers.clear()
-    started = time.process_time()  # a busy machine does not matter
+    started = time.process_time()
+    layers = getattr(napari_data, key)()
+    assert time.process_time() - started < 0.4
     viewer.open_sample(PLUGIN, key)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 2
+    assert len(viewer.layers) == len(layers)
     assert {layer._type_string for layer in viewer.layers} == {"image", "labels"}
 
 

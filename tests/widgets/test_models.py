@@ -8,7 +8,9 @@ import pytest
 
 from pixelwise.architectures import list_architectures
 from pixelwise.config import ModelConfig
+from pixelwise.requests import DescribeRequest
 from pixelwise.widgets.diagram import SKETCHES
+from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.models import ModelPicker, create_layer_table
 from tests.widgets.conftest import LONG, wait_until
 
@@ -29,6 +31,11 @@ def test_a_network_is_described(open_widget: Open) -> None:
     widget.picker.changed.emit()
 
     wait_until(lambda: widget.cost.summary.get("parameters", 0) > first["parameters"])
+    described, server = widget.cost.summary, get_server()
+    other = ModelConfig.create(name="unet", options={"base_channels": 2})
+    server.submit(DescribeRequest.create(number=server.next_number(), model=other))
+    wait_until(lambda: not server.is_busy)
+    assert widget.cost.summary is described, "the answer was another's"
     table = create_layer_table(widget.cost.summary, widget)
     table.deleteLater()
 

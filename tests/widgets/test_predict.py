@@ -229,15 +229,17 @@ def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget.settings.fill({"device": "cpu"})
     source, out = tmp_path / "images", tmp_path / "labels"
     source.mkdir()
-    images, _ = draw_discs(2)
-    for number, image in enumerate(images):
+    large = ramp(400, 800)  # whose progress is reported
+    disc = draw_discs()[0][0]
+    for number, image in enumerate((disc, large)):
         write_tiff(source / f"{number}.tif", image, axes="YX")
-    Image.fromarray(np.dstack([images[0].astype(np.uint8)] * 2), "LA").save(source / "2.png")
+    Image.fromarray(np.dstack([disc.astype(np.uint8)] * 2), "LA").save(source / "2.png")
     (source / "e.xyz").write_bytes(b"0123")
     widget.choose_folder(source, out)
     widget.predict()
     widget.wait(LONG)
     assert widget.message == ""
+    assert widget.progress.value() > 0
     assert sorted(p.name for p in out.iterdir()) == [f"{n}_labels.tif" for n in range(3)]
     assert "left out: e.xyz (no format that is read)" in widget.status.text()
     assert "2.png: has transparent pixels" in widget.status.text()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pixelwise.events import StepsDone
+from pixelwise.events import RunFailed, StepsDone
 from pixelwise.widgets.status import TrainingStatus
 
 
@@ -19,3 +19,14 @@ def test_after_the_last_step_it_says_that_it_validates(qtbot: Any, step: int, sa
     status.show_events([event])
     assert status.progress.format() == said
     assert status.text.text() == "21.3 patches/s, 3 min 12 s left"
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [(RunFailed(message="no axis"), "Failed: no axis"), (None, "is gone; Resume goes on")],
+)
+def test_an_end_before_the_end_is_said(qtbot: Any, last: RunFailed | None, said: str) -> None:
+    status = TrainingStatus()
+    qtbot.addWidget(status)
+    status.end(last)
+    assert said in status.text.text()
