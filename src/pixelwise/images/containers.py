@@ -21,6 +21,8 @@ def split_inner(path: Path) -> tuple[Path, str]:
 
     A path that leads through no file is returned as it is.
     """
+    if path.exists():
+        return path, ""
     for parent in path.parents:
         if parent.is_file():
             return parent, path.relative_to(parent).as_posix()

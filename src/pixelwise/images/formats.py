@@ -209,10 +209,15 @@ def find_format(path: Path) -> ImageFormat:
     DataError
         The path goes on inside a file that holds one image only.
     """
-    if is_zarr(path):
-        return _ZARR
-    file, inner = split_inner(path)
-    mark = read_mark(file)
+    file, inner = path, ""
+    try:
+        with path.open("rb") as opened:  # of most images this is all that is asked
+            mark = opened.read(_MARK_BYTES)
+    except OSError:
+        if is_zarr(path):
+            return _ZARR
+        file, inner = split_inner(path)
+        mark = read_mark(file)
     item = next((item for item in FORMATS if item.matches(mark)), None)
     foreign = find_foreign(file, mark, item.name if item else "") if mark else None
     if foreign is not None:
