@@ -123,6 +123,15 @@ def test_numbers_that_are_shifted_make_no_pairs(images: str, masks: str) -> None
     assert match(images, masks.rpartition(" ")[0]).pairs  # one is missing: nothing is shifted
 
 
+def test_some_may_be_missing_on_both_sides() -> None:
+    assert read(match("1 2 3 4", "1 2 3 5")) == {0: (0,), 1: (1,), 2: (2,)}
+    assert read(match("a1 b2", "a1 c2")) == {0: (0,)}
+
+
+def test_equal_names_come_before_a_kind_of_masks() -> None:
+    assert read(match("1 2", "1 1.png 2.png")) == {0: (0,)}
+
+
 def test_among_images_only_words_for_images_are_dropped() -> None:
     """Once the images are gone, what else lies in the folder is not taken for them."""
     assert read(match("p1_rgb p2_rgb", "p1_label p2_label", "mixed")) == {0: (0,), 1: (1,)}

@@ -124,7 +124,7 @@ def match_names(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule = "
     if rule == "any" and (single := _match_single(images, masks)):
         return single
     kinds = _match_kinds(images, masks)
-    if kinds.pairs and len(kinds.pairs) > len(partial.pairs):
+    if kinds.pairs and not partial.pairs:
         return kinds
     half = 2 * len(partial.pairs) >= min(len(images), len(masks))
     if partial.pairs and half and not _are_shifted(images, masks, partial):
@@ -133,24 +133,22 @@ def match_names(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule = "
 
 
 def _are_shifted(images: Sequence[Name], masks: Sequence[Name], found: Matching) -> bool:
-    """Whether as many images as masks are left over, which differ in their numbers alone.
+    """Whether masks count like images, but from another number or in other steps.
 
-    One side may count from 0 and the other from 1; then all pairs are wrong.
+    One side may count from 0 and the other from 1; then all pairs of equal names are wrong.
     """
-    paired = {i for i, _ in found.pairs}, {m for _, own in found.pairs for m in own}
-    left = [
-        {_hide_numbers(name) for number, name in enumerate(names) if number not in used}
-        for names, used in zip((images, masks), paired, strict=True)
-    ]
-    counts = bool(left[0]) and left[0] == left[1] and any("#" in text for text in left[0])
-    return counts and len(images) == len(masks)
+    sides = [sorted(_find_numbers(name) for name in names) for names in (images, masks)]
+    if len(sides[0]) != len(sides[1]) or found.complete or not all(map(all, sides)):
+        return False
+    pairs = [(own[-1], other[-1]) for own, other in zip(*sides, strict=True)]
+    shifts = {mask - image for image, mask in pairs}
+    steps = {mask * pairs[0][0] == image * pairs[0][1] for image, mask in pairs}
+    return shifts != {0} and (len(shifts) == 1 or steps == {True})
 
 
-def _hide_numbers(name: Name) -> str:
-    """Name without words for its role, with # for each number."""
-    words = IMAGE_WORDS | MASK_WORDS
-    parts = (part.casefold() for part in PART.findall(name.path) if part.lower() not in words)
-    return " ".join("#" if part.isdecimal() else part for part in parts)
+def _find_numbers(name: Name) -> tuple[int, ...]:
+    """Numbers in a name."""
+    return tuple(int(part) for part in PART.findall(name.stem) if part.isdecimal())
 
 
 def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[[Name], Key]]]:
