@@ -89,6 +89,12 @@ def test_the_one_kind_that_covers_all_images() -> None:
     assert "'road'" in found.words
 
 
+def test_a_kind_with_more_masks_than_images_left_is_a_rival() -> None:
+    """The images of most roads are gone: those that are left have lanes, all of them."""
+    masks = "um_lane_0 um_lane_1 um_road_0 umm_road_0 uu_road_0"
+    assert not match("um_0 um_1", masks).pairs
+
+
 def test_letter_case_counts_where_it_tells_names_apart() -> None:
     found = match("P1_A P1_a", "P1_a_mask P1_A_mask")
     assert read(found) == {0: (1,), 1: (0,)}

@@ -154,7 +154,7 @@ def _find_numbers(name: Name) -> tuple[int, ...]:
 def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[[Name], Key]]]:
     """Levels 1 and 2: with sub-folders and without, as spelled and in any letter case."""
     equal, cut = "of equal names", "of equal names without words such as 'mask' and 'image'"
-    yield equal, _path_key, _path_key
+    yield equal, attrgetter("scope", "path"), attrgetter("scope", "path")
     yield equal, attrgetter("scope", "stem"), attrgetter("scope", "stem")
     yield f"{equal}, letter case aside", _folded_path_key, _folded_path_key
     for fold in (False, True):
@@ -168,10 +168,6 @@ def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[
                 return _words_key(name, IMAGE_WORDS | MASK_WORDS, fold=fold, below=below)
 
             yield words, image_key, mask_key
-
-
-def _path_key(name: Name) -> Key:
-    return name.scope, name.path
 
 
 def _folded_path_key(name: Name) -> Key:
@@ -359,7 +355,7 @@ def _describe_dropped(dropped: tuple[frozenset[Part], frozenset[Part]]) -> str:
 def _match_kinds(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
     """Level 4: the one kind of masks that covers all images, among several kinds.
 
-    It must be larger than each other kind, which may cover half of the images at most.
+    No other kind may cover more than half of the images, or have as many masks, paired or not.
     """
     by_image: dict[Key, int] = {}
     for number, name in enumerate(images):
@@ -369,17 +365,20 @@ def _match_kinds(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
         found = _find_image(name, by_image)
         if found is not None:
             kinds[found[0]][found[1]].append(number)
-    rivals = tuple(sorted(" ".join(map(str, kind)) or "(nothing)" for kind in kinds))
+    rivals = tuple(sorted(" ".join(map(str, kind)) for kind in kinds))
     sizes = Counter({kind: len(pairs) for kind, pairs in kinds.items()})
     if len(by_image) < len(images) or not sizes or len(images) < _FEWEST_BY_PARTS:
         return Matching((), rivals=rivals)
     (best, size), *others = sizes.most_common()
     single = all(len(numbers) == 1 for numbers in kinds[best].values())
-    if size < len(images) or not single or any(2 * n > len(images) for _, n in others):
+    held = [set(_list_parts(name, PART, below=True)) for name in masks]
+    wide = {kind: sum(parts.issuperset(kind) for parts in held) for kind in kinds}
+    narrow = all(2 * n <= len(images) and wide[kind] < wide[best] for kind, n in others)
+    if size < len(images) or not single or not narrow:
         return Matching((), rivals=rivals)
     pairs = tuple(sorted((i, (m[0],)) for i, m in kinds[best].items()))
-    what = " ".join(map(str, best))
-    return Matching(pairs, f"whose masks have {what!r} in their names", rivals, complete=True)
+    words = f"whose masks have {' '.join(map(str, best))!r} in their names"
+    return Matching(pairs, words, rivals, complete=True)
 
 
 def _find_image(mask: Name, by_image: dict[Key, int]) -> tuple[Parts, int] | None:
