@@ -75,7 +75,7 @@ def scale_card(card: Card, white: float | None) -> Card:
     return card.model_copy(update=scaled)
 
 
-def require_sign(card: Card, dtype: np.dtype[Any], least: float, largest: float) -> None:
+def require_sign(card: Card, dtype: np.dtype[Any], *, least: float, largest: float) -> None:
     """Refuse values below 0, of which the training images had none, or none so far below.
 
     Parameters
@@ -144,7 +144,7 @@ def require_intensities(source: ImageSource, card: Card, *, white: float | None 
     if source.dtype == np.uint8 and not is_other:
         return
     least, largest = _find_extent(source)
-    require_sign(scale_card(card, white), source.dtype, least, largest)
+    require_sign(scale_card(card, white), source.dtype, least=least, largest=largest)
     if is_other:
         raise DataError(_describe(source, card, largest))
     if white is None and known is None:

@@ -113,7 +113,7 @@ class Planes:
         if plane.dtype.kind in "if":
             least = float(plane.min(initial=0))
             reach = max(self._largest, *(self._card.intensities or (0.0,)))  # a block may be dark
-            require_sign(self._card, self._source.dtype, least, reach)
+            require_sign(self._card, self._source.dtype, least=least, largest=reach)
         return plane
 
 
