@@ -98,7 +98,7 @@ def test_grey_is_repeated_for_a_model_of_rgb(create_unet: Create) -> None:
 @pytest.mark.parametrize(
     ("image", "axes", "message"),
     [
-        (picture(4, 50, 60), "CYX", "4 channels .+the model takes 1.+--axes"),
+        (picture(4, 50, 60), "CYX", "4 channels, the model takes 1: .+--axes"),
         (np.full((40, 40), np.nan, np.float32), "YX", "1600 NaN"),
         (np.zeros((0, 40), np.uint8), "YX", "no pixels"),
         (np.zeros((40, 40), complex), "YX", "complex"),
