@@ -28,6 +28,7 @@ TESTS = REPOSITORY / "tests"
 # From the ground up. A room imports rooms of lower lines only, never a neighbour on its own line.
 LAYERS = [
     {"errors"},
+    {"parsing"},
     {"atomic", "checksums", "classes", "host_memory"},
     {"architectures", "axes", "events", "frozen", "scores"},
     {"config", "figures", "images"},

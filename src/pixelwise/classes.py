@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, quote_value
+from pixelwise.parsing import PlainName, require_plain_name
 
 VOID: Final = 255
 """Value of an ignored pixel in a class mask: no loss and no score counts it."""
@@ -36,7 +37,7 @@ class SegmentationClass(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
+    name: PlainName = Field(min_length=1)
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
     @property
@@ -44,6 +45,10 @@ class SegmentationClass(BaseModel):
         """Colour as three values of 0 to 255."""
         red, green, blue = bytes.fromhex(self.color[1:])
         return red, green, blue
+
+
+Classes = Annotated[tuple[SegmentationClass, ...], Field(min_length=2, max_length=MAX_CLASSES)]
+"""All classes of a data set or model, as a file tells them."""
 
 
 class MaskValues(BaseModel):
@@ -84,12 +89,18 @@ def create_classes(
     Raises
     ------
     ConfigError
-        Fewer than two names, more than 255, or a name twice.
+        Fewer than two names, more than 255, a name twice, or one with control characters.
     """
     if not 2 <= len(names) <= MAX_CLASSES:
-        raise ConfigError(f"Expected 2 to {MAX_CLASSES} classes, got {len(names)}: {list(names)}.")
+        found = quote_value(list(names))
+        raise ConfigError(f"Expected 2 to {MAX_CLASSES} classes, got {len(names)}: {found}.")
     if len(set(names)) != len(names):
         raise ConfigError(f"Class names must differ, got {list(names)}.")
+    for name in names:
+        try:
+            require_plain_name(name)
+        except ValueError as error:
+            raise ConfigError(f"A class has no usable name: {error}.") from error
     chosen = colors or _choose_colors(len(names), background)
     return tuple(SegmentationClass(name=n, color=c) for n, c in zip(names, chosen, strict=True))
 

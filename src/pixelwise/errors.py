@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
 from textwrap import shorten
+from typing import Final
 
 MEMORY_ADVICE = (
     "The memory of the device is full. Take a smaller batch (--batch-size), smaller patches "
@@ -23,6 +25,19 @@ _MEMORY_SIGNS = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_QUOTE = 160  # characters
+LONGEST_VALUE: Final = 200
+"""Characters that are shown of a value from a file or of what somebody typed."""
+LONGEST_MESSAGE: Final = 4_000
+"""Characters of a whole message."""
+
+_UNSEEN = re.compile(
+    # C0 without tab and line feed, DEL and C1; directions and their overrides; line and paragraph
+    # separators; halves of characters, which names that are no UTF-8 have
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = LONGEST_VALUE
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = 20
 
 
 class PixelwiseError(Exception):
@@ -88,9 +103,9 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> str:
     known = sorted(names)
     if name in known:
         return name
-    near = get_close_matches(name, known, n=3)
+    near = get_close_matches(name[:LONGEST_VALUE], known, n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise UnknownNameError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+    raise UnknownNameError(f"Unknown {kind} {quote_value(name)}.{hint} Known: {', '.join(known)}.")
 
 
 def is_memory_error(error: Exception) -> bool:
@@ -109,3 +124,38 @@ def explain_memory_error(error: Exception) -> str:
 def quote(error: Exception) -> str:
     """Give the beginning of an error's own words, in brackets."""
     return f"({shorten(str(error) or type(error).__name__, _LONGEST_QUOTE)})"
+
+
+def quote_value(value: object) -> str:
+    """Give a value as Python writes it, cut to 200 characters: it may come from a file."""
+    try:
+        shown = _repr.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return f"a value of the type {type(value).__name__} that is too long to show"
+    if len(shown) > LONGEST_VALUE:
+        return f"{shown[: LONGEST_VALUE - 3]}..."
+    return shown
+
+
+def show_text(text: str, *, most: int | None = None) -> str:
+    r"""Make a text safe to show, on a terminal, in a log or in a window.
+
+    Characters that control a terminal, turn the direction of what follows, or break lines are
+    written as ``\u001b``, which JSON means by it too: shown JSON stays JSON. Tabs and line feeds
+    stay.
+
+    Parameters
+    ----------
+    text : str
+    most : int, optional
+        Characters to show; the middle is left out of a longer text.
+    """
+    if most is not None and len(text) > most:
+        cut = f" [... {len(text) - most} characters are not shown ...] "
+        text = f"{text[: most // 2]}{cut}{text[-(most - most // 2) :]}"
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def has_control(text: str) -> bool:
+    """Whether a text has characters that no name needs, see `show_text`; or tabs or line feeds."""
+    return bool(_UNSEEN.search(text)) or "\n" in text or "\t" in text

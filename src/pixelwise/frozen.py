@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pixelwise.errors import ConfigError, ReadError
+from pixelwise.errors import ConfigError, ReadError, quote_value
+from pixelwise.parsing import CONFIG_BYTES, parse_yaml, read_text
 
 
 def _parse_size(value: Any) -> Any:
@@ -42,6 +43,10 @@ Numbers = Annotated[tuple[float, ...], BeforeValidator(_parse_numbers)]
 Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
 
 
+_MOST_LINES: Final = 10
+"""Wrong fields that one message says."""
+
+
 class Config(BaseModel):
     """Base of all configs: frozen, no unknown fields, YAML both ways."""
 
@@ -53,7 +58,7 @@ class Config(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigError(_describe(error, cls.__name__)) from error
+            raise ConfigError(describe_invalid(error, cls.__name__)) from error
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
@@ -64,40 +69,61 @@ class Config(BaseModel):
         ConfigError
             The text is no YAML mapping, or a value is wrong.
         """
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"The config is not valid YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise ConfigError(
-                "The config must be a YAML mapping such as 'data: {path: stage1_train}', "
-                f"got {type(values).__name__}."
-            )
-        return cls.create(**values)
+        return cls.create(**parse_mapping(text, "The config"))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a config from a YAML file."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ReadError(f"Cannot read the config {path}: {error}") from error
-        return cls.from_yaml(text)
+        """Read a config from a YAML file.
+
+        Raises
+        ------
+        ReadError
+            The file is missing, too large, or no regular file of UTF-8 text.
+        ConfigError
+            As `from_yaml`.
+        """
+        text = read_text(path, what="config", most=CONFIG_BYTES)
+        return cls.create(**parse_mapping(text, f"The config {path}"))
 
     def to_yaml(self) -> str:
         """Write the config as YAML that `from_yaml` reads back to an equal config."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def _describe(error: ValidationError, model: str) -> str:
+def parse_mapping(text: str, place: str) -> dict[str, Any]:
+    """Parse the YAML of a config, for `Config.create` to check.
+
+    Raises
+    ------
+    ConfigError
+        It is no YAML mapping of names, or beyond the limits of `parse_yaml`.
+    """
+    try:
+        values = parse_yaml(text, place)
+    except ReadError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{place} must be a YAML mapping such as 'data: {{path: stage1_train}}', got "
+            f"{type(values).__name__}."
+        )
+    strange = [key for key in values if not isinstance(key, str)]
+    if strange:
+        raise ConfigError(f"{place} has a field {quote_value(strange[0])}; expected names only.")
+    return values
+
+
+def describe_invalid(error: ValidationError, model: str) -> str:
     """Say each wrong field of a pydantic error in one line, without pydantic's own wording."""
     lines = []
     for detail in error.errors(include_url=False):
         where = ".".join(str(part) for part in detail["loc"] if not _is_branch(part)) or model
         message = detail["msg"].removeprefix("Value error, ").rstrip(".")
-        found = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+        silent = detail["type"] in ("missing", "value_error", "json_invalid")
+        found = "" if silent else f", got {quote_value(detail['input'])}"
         lines.append(f"{where}: {message}{found}")
-    return "; ".join(dict.fromkeys(lines)) + "."
+    more = f"; and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+    return "; ".join(dict.fromkeys(lines[:_MOST_LINES])) + f"{more}."
 
 
 def _is_branch(part: int | str) -> bool:

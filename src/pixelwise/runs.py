@@ -39,6 +39,7 @@ from pixelwise.atomic import (
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError, RunError, WriteError
 from pixelwise.events import Event, parse_event
+from pixelwise.parsing import open_regular
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
 
@@ -291,7 +292,7 @@ def iter_lines(run: RunFolder, start: int = 0) -> Iterator[tuple[int, Event | No
     int, Event or None
         Where the line ends, and its event; None for one that is damaged, as by a power cut.
     """
-    with suppress(FileNotFoundError), run.events.open("rb") as file:
+    with suppress(FileNotFoundError), open_regular(run.events) as file:
         file.seek(start)
         for line in file:
             if not line.endswith(b"\n"):

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 import psutil
-import yaml
 
 from pixelwise.cli.console import create_table, note, out, say, write_json
 from pixelwise.cli.options import config_options, given_values, merge
@@ -27,6 +26,8 @@ from pixelwise.config import (
 )
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
+from pixelwise.frozen import parse_mapping
+from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
 
@@ -173,12 +174,12 @@ def stop_on_signals(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     """Read a config file as a mapping, for `TrainConfig` to check."""
+    if str(path) != "-":
+        return parse_mapping(
+            read_text(path, what="config", most=CONFIG_BYTES), f"The config {path}"
+        )
     try:
-        given = str(path) == "-"
-        text = sys.stdin.read() if given else path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read the config {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"The config {path} must be a YAML mapping with 'data' and 'run'.")
-    return values
+        text = sys.stdin.read(CONFIG_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read the config -: {error}") from error
+    return parse_mapping(text, "The config -")

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, ReadError, quote
+from pixelwise.parsing import parse_xml, read_bytes
 
 Array = npt.NDArray[Any]
 _MOST_CROSSINGS: Final = 50_000_000
@@ -23,25 +24,14 @@ def read_polygons(path: Path) -> list[npt.NDArray[np.float64]]:
     ReadError
         The file is missing, no XML, no annotation, or defines entities (an XML bomb would).
     """
-    from xml.etree.ElementTree import ParseError
-
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import parse
-
+    tree = parse_xml(read_bytes(path, what="annotation"), str(path))
     try:
-        tree = parse(str(path), forbid_dtd=True)
         regions = [region.findall("Vertices/Vertex") for region in tree.iter("Region")]
         return [np.array([(v.attrib["Y"], v.attrib["X"]) for v in r], float) for r in regions if r]
-    except DefusedXmlException as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise ReadError(
-            f"{path} defines XML entities or a document type, which annotations never need and "
-            "which can blow up when read: refused. Check where the file comes from."
-        ) from error
-    except OSError as error:
-        raise ReadError(f"Cannot read the annotation {path}: {error.strerror}.") from error
-    except (ParseError, KeyError, ValueError, AttributeError) as error:
-        raise ReadError(
-            f"{path} is no annotation with Region/Vertices/Vertex elements with X and Y: {error}."
+            f"{path} is no annotation with Region/Vertices/Vertex elements with X and Y "
+            f"{quote(error)}. Export it again."
         ) from error
 
 

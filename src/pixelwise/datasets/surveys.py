@@ -16,6 +16,7 @@ from pixelwise.datasets.mapping import is_grey, pack_colors, require_integers
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import MaskReader, PlanesHeader
 from pixelwise.errors import DataError, PixelwiseError
+from pixelwise.parsing import open_regular
 
 Array = npt.NDArray[Any]
 MaskOfImage = tuple[MaskReader, PlanesHeader]
@@ -281,7 +282,7 @@ def _find_plateaus(values: Array) -> tuple[int, ...]:
 def _is_jpeg(path: Path) -> bool:
     """Whether a file begins as a JPEG does."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(_JPEG)) == _JPEG
     except OSError:  # a folder, or no file of its own
         return False

@@ -17,6 +17,7 @@ from typing import Final
 from pixelwise.errors import DataError, MissingPackageError, ReadError
 from pixelwise.images.containers import split_inner
 from pixelwise.images.foreign_formats import find_foreign, refuse
+from pixelwise.parsing import open_regular
 
 ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
 """Metadata of a Zarr folder: format 3, and arrays and groups of format 2."""
@@ -211,8 +212,10 @@ def find_format(path: Path) -> ImageFormat:
     """
     file, inner = path, ""
     try:
-        with path.open("rb") as opened:  # of most images this is all that is asked
+        with open_regular(path) as opened:  # of most images this is all that is asked
             mark = opened.read(_MARK_BYTES)
+    except ReadError:
+        raise
     except OSError:
         if is_zarr(path):
             return _ZARR
@@ -235,8 +238,10 @@ def find_format(path: Path) -> ImageFormat:
 def read_mark(file: Path) -> bytes:
     """Read the first bytes of a file."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return opened.read(_MARK_BYTES)
+    except ReadError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise ReadError(f"Cannot open the image {file}: {reason}. Check the path.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -20,6 +19,7 @@ from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.multiscales import parse_dimension_names
 from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.parsing import parse_json
 
 Array = npt.NDArray[Any]
 
@@ -147,7 +147,7 @@ def _name_axes(data: h5py.Dataset) -> NamedAxes:
     """Axes of a data set: the tags of ilastik and vigra, labels of its dimensions, or a guess."""
     tags = data.attrs.get("axistags")
     if tags is not None:
-        keys = [axis.get("key", "?") for axis in json.loads(tags).get("axes", ())]
+        keys = [axis.get("key", "?") for axis in parse_json(str(tags), "axistags").get("axes", ())]
         letters = parse_dimension_names(keys)
         if letters is not None and len(letters) == data.ndim:
             return NamedAxes(letters, "axistags of ilastik")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
-from defusedxml.ElementTree import fromstring
+from pixelwise.errors import ReadError
+from pixelwise.parsing import parse_xml
 
 File = tuple[str, str]
 Index = tuple[int, ...]
@@ -49,8 +49,8 @@ def read_own_planes(text: str | None, name: str) -> OwnPlanes | None:
         Name of the file, without folder.
     """
     try:
-        root = fromstring(text or "")
-    except (ParseError, ValueError):
+        root = parse_xml(text or "", "OME-XML")
+    except ReadError:
         return None
     binary = root.find("{*}BinaryOnly")
     if binary is not None:

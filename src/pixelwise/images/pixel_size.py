@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from xml.etree.ElementTree import ParseError
-
-from defusedxml.ElementTree import fromstring
 
 from pixelwise.axes import Calibration, name_unit, shorten_unit
+from pixelwise.errors import ReadError
+from pixelwise.parsing import parse_xml
 
 Sizes = dict[str, tuple[float, str]]
 """Size and unit of a pixel for each axis letter."""
@@ -41,7 +40,7 @@ def read_calibration(series: Any, axes: str) -> Calibration | None:
             for notes in tiff.shaped_metadata or ():
                 sizes |= {x: size for x, size in _read_attributes(notes).items() if x in "ZT"}
         return calibrate(sizes, axes)
-    except (ValueError, KeyError, TypeError, AttributeError, ParseError):
+    except (ValueError, KeyError, TypeError, AttributeError, ReadError):
         return None
 
 
@@ -60,7 +59,7 @@ def _find_number(series: Any) -> int:
 
 def _read_ome(text: str, number: int) -> Sizes:
     """Sizes of one of the images in OME-XML; their units are micrometres unless told."""
-    images = fromstring(text).findall(".//{*}Pixels")
+    images = parse_xml(text, "OME-XML").findall(".//{*}Pixels")
     if not images:
         return {}
     return _read_attributes(dict(images[number if number < len(images) else 0].items()))

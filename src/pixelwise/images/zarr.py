@@ -9,21 +9,25 @@ from __future__ import annotations
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
 
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
-from pixelwise.images.formats import ZARR_FILES
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
 from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.zarr_metadata import Node, list_members, read_node
+from pixelwise.parsing import require_inner_path, require_regular
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +36,7 @@ _DAMAGE: Final = (
     NotImplementedError, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 _MOST_NAMES: Final = 5
+_MOST_CHUNKS: Final = 500_000
 
 
 @dataclass(frozen=True)
@@ -88,32 +93,43 @@ def _open_image(path: Path) -> _Image:
     ReadError
         The metadata are missing or damaged.
     """
-    node = _open_node(path)
-    if isinstance(node, zarr.Array):
-        return _Image(node, _name_axes(node))
-    attributes = node.attrs.asdict()
+    node = read_node(path)
+    if node.is_array:
+        array = _open_array(node)
+        return _Image(array, _name_axes(array))
+    attributes = node.attributes
     try:
         image = parse_multiscale(attributes)
-    except DataError as error:
+        level = path / require_inner_path(image.path) if image is not None else path
+    except (DataError, ValueError) as error:
         raise ReadError(f"{path} is damaged: {error}. Save it again or leave it out.") from error
     if image is None:
-        raise DataError(_advise(path, node, attributes.get("ome", attributes)))
-    array = _open_node(path / image.path)
-    if not isinstance(array, zarr.Array):
+        with _reading(f"the metadata of {path}"):
+            advice = _advise(path, attributes.get("ome", attributes))
+        raise DataError(advice)
+    node = read_node(level)
+    if not node.is_array:
         raise ReadError(f"{path} is damaged: {image.path} should be an array, found a group.")
+    array = _open_array(node)
     notes = (f"holds {image.count} images, the first was read",) if image.count > 1 else ()
     return _Image(array, image.name_axes(array.shape), image.calibration, notes)
 
 
-def _open_node(path: Path) -> zarr.Array[Any] | zarr.Group:
-    """Open an array or a group; metadata that cannot be read become a `ReadError`."""
-    if not any((path / name).is_file() for name in ZARR_FILES):
-        raise ReadError(
-            f"{path} is no Zarr: expected {', '.join(ZARR_FILES[:-1])} or {ZARR_FILES[-1]} in it. "
-            "Point at the folder of an image, or copy it again."
-        )
-    with _reading(f"the metadata of {path}"):
-        return zarr.open(path, mode="r")
+class _Folder(LocalStore):
+    """A folder of chunks that are files: one that is a pipe would never end."""
+
+    async def get(self, key: str, *args: Any, **named: Any) -> Buffer | None:
+        """Read a file, or None if it is not there."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            require_regular(self.root / key)
+        return await super().get(key, *args, **named)
+
+
+def _open_array(node: Node) -> zarr.Array[Any]:
+    """Open an array whose metadata were found good; others become a `ReadError` all the same."""
+    with _reading(f"the metadata of {node.path}"):
+        store = _Folder(node.path, read_only=True)
+        return zarr.open_array(store, mode="r", zarr_format=node.zarr_format)
 
 
 def _name_axes(array: zarr.Array[Any]) -> NamedAxes | None:
@@ -128,6 +144,7 @@ def _name_axes(array: zarr.Array[Any]) -> NamedAxes | None:
 
 def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
     """Read a region; a damaged chunk is named."""
+    _require_few_chunks(path, array, region)
     try:
         with _reading(f"the pixels of {path}"):
             pixels = np.asarray(array[region])
@@ -141,6 +158,17 @@ def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
         ) from error
     pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _require_few_chunks(path: Path, array: zarr.Array[Any], region: Region) -> None:
+    """Raise if a region lies in more chunks than zarr reads in a reasonable time."""
+    spans = [range(n)[part] for n, part in zip(array.shape, region, strict=True)]
+    count = prod(-(-s.stop // n) - s.start // n for s, n in zip(spans, array.chunks, strict=True))
+    if count > _MOST_CHUNKS:
+        raise DataError(
+            f"{path} has {count:,} chunks of {array.chunks} pixels in the part that is needed; up "
+            f"to {_MOST_CHUNKS:,} are read at a time. Save it again in larger chunks."
+        )
 
 
 def _iter_damaged(array: zarr.Array[Any], region: Region) -> Iterator[Path]:
@@ -172,7 +200,7 @@ def _reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def _advise(path: Path, group: zarr.Group, ome: Any) -> str:
+def _advise(path: Path, ome: Any) -> str:
     """Say what a group holds that is no image, and what to point at."""
     ome = ome if isinstance(ome, dict) else {}
     plate, well = ome.get("plate"), ome.get("well")
@@ -186,8 +214,7 @@ def _advise(path: Path, group: zarr.Group, ome: Any) -> str:
         names = [str(name) for name in ome["labels"]]
         found = "a group of labels, not one image"
     else:
-        with _reading(f"the metadata of {path}"):
-            names = sorted([*group.array_keys(), *group.group_keys()])
+        names = list_members(path)
         found = "a Zarr group without the metadata of an image" if names else "an empty Zarr group"
     if not names:
         return f"{path} is {found}: point at an OME-Zarr image or at an array."

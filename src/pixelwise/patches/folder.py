@@ -21,11 +21,13 @@ from pixelwise.config import PatchConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.datasets.layouts.patches import INDEX_NAME, PatchAxes, PatchIndex, PatchSource
 from pixelwise.errors import ConfigError, DataError
+from pixelwise.parsing import require_file_name
 from pixelwise.patches.windows import Window, iter_windows, require_all_fit
 
 Array = npt.NDArray[Any]
 Cut = tuple[int, int, Window]
 """Number of a window on its source image, plane, and window."""
+_LARGEST_NUMBER = 10**9
 _FEW_CLASSES = 16
 """Up to so many, comparing with each is faster than `bincount`."""
 
@@ -134,6 +136,8 @@ def iter_make_patches(
     """
     config = PatchConfig.create(**windows)
     require_all_fit(((str(s.image_path), s.shape[2:]) for s in data.samples), config.size)
+    for sample in data.samples:
+        _require_usable(sample)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
     pool = ThreadPoolExecutor(workers or (os.cpu_count() or 1) + 2)
@@ -258,6 +262,14 @@ class _Cutter:
             return np.stack([planes[plane, :, *window.slices] for _, plane, window in cuts])
         last = np.moveaxis(planes, 1, -1)
         return np.stack([last[plane, *window.slices] for _, plane, window in cuts])
+
+
+def _require_usable(sample: Sample) -> None:
+    """Raise if the names of an image's patches would be refused when they are read."""
+    try:
+        require_file_name(f"{sample.name}-PCH{_LARGEST_NUMBER}")
+    except ValueError as error:
+        raise DataError(f"{sample.image_path} cannot give its patches a name: {error}.") from error
 
 
 def stack_masks(labels: Array, cuts: Sequence[Cut]) -> Array:

@@ -14,6 +14,8 @@ from pixelwise.axes import Calibration
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import is_zarr, open_image
 from pixelwise.images.multiscales import Multiscale, parse_multiscale
+from pixelwise.images.zarr_metadata import read_node
+from pixelwise.parsing import require_inner_path
 from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN, SPARSE
 from pixelwise.widgets.readers import LayerData, Reader
 
@@ -27,7 +29,7 @@ def choose_zarr_reader(path: str | list[str]) -> Reader | None:
         return None
     try:
         open_image(path)
-        attributes = _read_attributes(path)
+        attributes = read_node(Path(path)).attributes
         return read_labels if "image-label" in attributes.get("ome", attributes) else None
     except (PixelwiseError, OSError):
         return None
@@ -41,11 +43,12 @@ def read_labels(path: str | Path) -> list[LayerData]:
     """
     from dask.array import from_zarr
 
-    attributes = _read_attributes(path)
+    attributes = read_node(Path(path)).attributes
     ome = attributes.get("ome", attributes)
     image = parse_multiscale(ome)
-    paths = [level["path"] for level in ome["multiscales"][0]["datasets"]]
-    levels = [from_zarr(str(Path(path) / name)) for name in paths]
+    names = [require_inner_path(level["path"]) for level in ome["multiscales"][0]["datasets"]]
+    paths = [read_node(Path(path) / name).path for name in names]
+    levels = [from_zarr(str(level)) for level in paths]
     options = {"name": Path(path).stem, **_color(ome["image-label"]), **_place(image)}
     options["metadata"] = {SPARSE: bool(attributes.get("pixelwise", {}).get("sparse"))}
     if image is not None and image.letters is not None:
@@ -53,14 +56,6 @@ def read_labels(path: str | Path) -> list[LayerData]:
     if levels[0].nbytes <= MOST_BYTES:
         return [(np.asarray(levels[0]), options, "labels")]
     return [(levels if len(levels) > 1 else levels[0], options, "labels")]
-
-
-def _read_attributes(path: str | Path) -> dict[str, Any]:
-    """Attributes of a group or array."""
-    import zarr
-
-    attributes: dict[str, Any] = zarr.open(path, mode="r").attrs.asdict()
-    return attributes
 
 
 def _color(described: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any, Final, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, quote_value
+from pixelwise.parsing import parse_json, read_text
 
 Points = npt.NDArray[np.float64]
 
-_LARGEST_BYTES: Final = 1 << 30
 LARGEST_COORDINATE: Final = 1e6
 """In pixels; no image is as wide, and larger ones would exhaust what draws them."""
 _QUOTED: Final = 60
@@ -29,26 +28,7 @@ def read_json(path: Path) -> JsonNode:
     ReadError
         The file is missing, too large, nested too deeply, or no JSON.
     """
-    try:
-        if (size := path.stat().st_size) > _LARGEST_BYTES:
-            raise ReadError(
-                f"{path} has {size / 2**30:.1f} GiB; annotation files of up to "
-                f"{_LARGEST_BYTES / 2**30:.0f} GiB are read. Export it in parts."
-            )
-        return JsonNode(json.loads(path.read_bytes().decode("utf-8-sig")), path)
-    except UnicodeDecodeError as error:
-        raise ReadError(f"{path} is no UTF-8 text: {error}. Export it again.") from error
-    except RecursionError as error:
-        raise ReadError(
-            f"{path} is nested thousands of levels deep, which annotations never are: refused. "
-            "Check where the file comes from."
-        ) from error
-    except ValueError as error:
-        raise ReadError(f"{path} is no JSON: {error}. Is it cut off? Export it again.") from error
-    except OSError as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"Cannot read the annotation {path}: {error.strerror or error}.") from error
+    return JsonNode(parse_json(read_text(path, what="annotation"), str(path)), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +72,7 @@ class JsonNode:
 
     def fail(self, expected: str) -> NoReturn:
         """Raise that something else was expected here."""
-        shown = repr(self.value)
+        shown = quote_value(self.value)
         shown = shown if len(shown) <= _QUOTED else f"{shown[:_QUOTED]}..."
         raise DataError(f"{self}: expected {expected}, found {shown}.")
 

@@ -22,6 +22,7 @@ from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import LARGEST_COORDINATE, Points
 from pixelwise.datasets.readers import PlanesHeader
 from pixelwise.errors import DataError, ReadError
+from pixelwise.parsing import read_bytes, require_regular
 
 _DAMAGE: Final = (
     ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, struct.error,
@@ -97,12 +98,13 @@ def read_rois(path: Path) -> RoiFile:
 def _iter_entries(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of all regions of a file."""
     try:
+        require_regular(path)
         if path.suffix.lower() == ".zip":
             yield from _iter_zip(path)
         elif path.stat().st_size > _LARGEST_ENTRY_BYTES:
             raise ReadError(f"{path} is too large for a region of ImageJ: over 16 MiB.")
         else:
-            yield path.name, path.read_bytes()
+            yield path.name, read_bytes(path, what="region")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ReadError(
             f"{path} is no zip of ImageJ regions: {error}. Save it again in the ROI Manager."

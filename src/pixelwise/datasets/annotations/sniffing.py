@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pixelwise.parsing import open_regular
+
 _START_BYTES: Final = 1 << 16
 _LINES: Final = 20
 
@@ -198,7 +200,7 @@ def sniff(path: Path) -> AnnotationFormat | None:
     if not chosen:
         return None
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(_START_BYTES)
     except OSError:
         return None

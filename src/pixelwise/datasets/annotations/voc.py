@@ -14,8 +14,9 @@ from pixelwise.axes import planes_shape, to_planes
 from pixelwise.datasets.annotations.checks import require_stated_size
 from pixelwise.datasets.annotations.legend import BACKGROUND, Label
 from pixelwise.datasets.readers import PlanesHeader
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError
 from pixelwise.images import open_image
+from pixelwise.parsing import read_text
 
 Array = npt.NDArray[Any]
 BORDER: Final = 0xE0E0C0
@@ -70,11 +71,7 @@ def read_labelmap(path: Path) -> list[Label]:
     DataError
         Some lines are not of this form, or two labels have one name or one colour.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"Cannot read {path}: {error}.") from error
-    lines = [line.strip() for line in lines]
+    lines = [line.strip() for line in read_text(path, what="label map").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not any(":" in line for line in lines):
         return []

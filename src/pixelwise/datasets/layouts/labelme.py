@@ -27,6 +27,7 @@ from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage
 from pixelwise.errors import DataError
+from pixelwise.parsing import read_bytes
 
 _NAME_FILES: Final = ("labels.txt", "class_names.txt")
 
@@ -139,7 +140,7 @@ def _order_labels(files: Sequence[LabelMeFile], root: Path) -> tuple[list[str], 
     for path in (root / name for name in _NAME_FILES):
         if not path.is_file():
             continue
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path, what="list").decode("utf-8", "replace").splitlines()
         listed = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
         known = [label for label in used if label in listed]
         if used and not known:

@@ -17,6 +17,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, FileMask, MaskReader, PolygonMask
 from pixelwise.errors import ReadError
 from pixelwise.images import iter_image_files
+from pixelwise.parsing import open_regular
 
 _IMAGES: Final = frozenset({"tissueimages"})
 _BINARY: Final = frozenset({"binarymasks", "binarymask", "masks", "groundtruth", "labels"})
@@ -79,7 +80,7 @@ def _list_binary(folder: Path) -> dict[str, MaskReader]:
 
 def _has_polygons(xml: Path) -> bool:
     """Whether an XML file starts like an annotation and lies beside an image of its name."""
-    with xml.open("rb") as file:
+    with open_regular(xml) as file:
         start = file.read(1024)
     beside = any(xml.with_suffix(suffix).is_file() for suffix in (".tif", ".tiff", ".png"))
     return b"<Annotations" in start and beside

@@ -7,18 +7,21 @@ piece, so that one patch is one read at a known place, and any viewer opens them
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pixelwise.classes import VOID, SegmentationClass
+from pixelwise.classes import VOID, Classes
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.mapping import ClassMap, ClassScheme
 from pixelwise.datasets.readers import StackedImage, StackedMask, StackedPatch
 from pixelwise.datasets.sample import Split
-from pixelwise.errors import ReadError
+from pixelwise.errors import ReadError, quote
+from pixelwise.frozen import describe_invalid
+from pixelwise.images.damage import DAMAGE
+from pixelwise.parsing import FileName, InnerPath, read_bytes, require_regular
 
 INDEX_NAME: Final = "patches.json"
 PatchAxes = Literal["YX", "YXC", "CYX"]
@@ -43,14 +46,20 @@ class PatchSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: FileName
     group: str
     split: Split | None
-    image: str
-    mask: str
+    image: InnerPath
+    mask: InnerPath
     dtype: str
     positions: tuple[tuple[int, int, int], ...]
-    names: tuple[str, ...]
+    names: tuple[FileName, ...]
+
+    @model_validator(mode="after")
+    def _require_a_name_each(self) -> Self:
+        if len(self.names) != len(self.positions):
+            raise ValueError(f"{len(self.positions)} positions have {len(self.names)} names")
+        return self
 
 
 class PatchIndex(BaseModel):
@@ -74,9 +83,9 @@ class PatchIndex(BaseModel):
 
     format: Literal["pixelwise patches"] = "pixelwise patches"
     version: Literal[1] = 1
-    classes: tuple[SegmentationClass, ...]
+    classes: Classes
     axes: PatchAxes
-    channels: int
+    channels: int = Field(ge=1)
     windows: PatchConfig
     background: int | None
     mapping: str
@@ -99,14 +108,10 @@ def read_index(folder: Path) -> PatchIndex:
     """
     path = folder / INDEX_NAME
     try:
-        return PatchIndex.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ReadError(f"Cannot read the patch index {path}: {error.strerror}.") from error
+        return PatchIndex.model_validate_json(read_bytes(path, what="patch index"))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise ReadError(
-            f"{path} is no patch index of version 1: {where}: {first['msg']}. "
+            f"{path} is no patch index of version 1: {describe_invalid(error, 'the file')} "
             "Make the patches again with this version."
         ) from error
 
@@ -160,10 +165,11 @@ def _read_stack_header(path: Path) -> tuple[int, tuple[int, ...], np.dtype[np.ge
     import tifffile
 
     try:
+        require_regular(path)
         stack = tifffile.memmap(path, mode="r")
-    except (OSError, ValueError, IndexError) as error:
+    except DAMAGE as error:
         raise ReadError(
-            f"{path} is missing, damaged, or was saved again with compression: {error}. "
+            f"{path} is missing, damaged, or was saved again with compression {quote(error)}. "
             "Make the patches again."
         ) from error
     return int(stack.offset), stack.shape, stack.dtype

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +17,13 @@ from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.mapping import VOID_NAME, ClassScheme, create_named_scheme
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, FileMask
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, ReadError, quote, quote_value
 from pixelwise.images import iter_image_files
+from pixelwise.parsing import read_text
 
 _CLASSES: Final = "_classes.csv"
 _MASK: Final = "_mask"
+_VALUE: Final = re.compile(r"\s*\d{1,9}\s*")
 
 
 def recognise(path: Path) -> str | None:
@@ -89,18 +93,20 @@ def _list_folder(folder: Path, config: DataConfig) -> tuple[list[Entry], list[Pr
 
 def _read_classes(path: Path) -> dict[int, str]:
     """Mask value and name of each class; lines that do not begin with a number are no classes."""
+    text = read_text(path, what="list of classes")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReadError(f"Cannot read the classes {path}: {error}.") from error
+        rows = list(csv.reader(StringIO(text, newline=""), skipinitialspace=True))
+    except csv.Error as error:
+        raise ReadError(f"Cannot read the classes {path} {quote(error)}. Correct it.") from error
     found: dict[int, str] = {}
     for row in rows:
-        if len(row) < 2 or not row[0].strip().isdecimal():
+        if len(row) < 2 or not _VALUE.fullmatch(row[0]):
             continue
         value, name = int(row[0]), ", ".join(row[1:]).strip()
         if not name or value in found:
-            raise DataError(f"{path}: expected one name for each mask value, found {row}.")
+            raise DataError(
+                f"{path}: expected one name for each mask value, found {quote_value(row)}."
+            )
         found[value] = name
     return found
 

@@ -31,8 +31,9 @@ from pixelwise.datasets.mapping import ClassMap, ClassScheme
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, FileMask, MaskReader
 from pixelwise.datasets.sample import SPLIT_NAMES, Split
-from pixelwise.errors import ConfigError, DataError, ReadError
+from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import iter_image_files
+from pixelwise.parsing import read_bytes, read_text
 
 _IMAGES: Final = "JPEGImages"
 _MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
@@ -150,10 +151,7 @@ def _read_lists(folder: Path, images: Mapping[str, Path]) -> dict[str, list[str]
         return {}
     lists = {}
     for file in iter_files([folder], ".txt"):
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ReadError(f"Cannot read the list {file}: {error}.") from error
+        lines = read_text(file, what="list").splitlines()
         names = [line.strip().strip("\"'") for line in lines]
         lists[file.stem] = [_find_name(name, images) for name in names if name]
     return lists
@@ -257,7 +255,7 @@ def _find_labels(path: Path, masks: Mapping[str, Path]) -> tuple[list[Label], st
     if (file := path / _LABELMAP).is_file() and (labels := read_labelmap(file)):
         return labels, _LABELMAP, []
     if (file := path / _CLASS_NAMES).is_file():
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(file, what="list").decode("utf-8", "replace").splitlines()
         names = [line.strip() for line in lines if line.strip() and line.strip() != "__ignore__"]
         if names and Label(names[0]).is_background:
             return [Label(name) for name in names], _CLASS_NAMES, []

@@ -20,7 +20,6 @@ import czifile
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from defusedxml.ElementTree import fromstring
 
 from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
@@ -28,6 +27,7 @@ from pixelwise.images.containers import Choice, choose_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.pixel_size import calibrate
 from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.parsing import parse_xml
 
 Array = npt.NDArray[Any]
 
@@ -299,7 +299,7 @@ def _calibrate(file: Any, letters: str) -> Calibration | None:
     if not text:
         return None
     sizes = {}
-    for item in fromstring(text).findall(".//Scaling/Items/Distance"):
+    for item in parse_xml(text, "CZI metadata").findall(".//Scaling/Items/Distance"):
         value = item.findtext("Value")
         if value and item.get("Id") in ("X", "Y", "Z"):
             sizes[str(item.get("Id"))] = float(value) * _METRES_TO_UM, "µm"
