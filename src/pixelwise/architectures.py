@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pixelwise.errors import ConfigError, require_name
+from pixelwise.errors import ConfigError, quote_value, require_name
 
 OptionValue = bool | int | float | str | tuple[int, ...] | None
 
@@ -82,7 +82,9 @@ class Option:
         return converted
 
     def _refusal(self, value: object) -> ConfigError:
-        return ConfigError(f"Option {self.name!r} must be {self.expectation}; got {value!r}.")
+        return ConfigError(
+            f"Option {self.name!r} must be {self.expectation}; got {quote_value(value)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ class Architecture:
         """
         known = {option.name: option for option in self.options}
         if unknown := sorted(set(options) - set(known)):
-            listing = ", ".join(known) or "none"
+            listing, other = ", ".join(known) or "none", quote_value(unknown[0])
             raise ConfigError(
-                f"{self.title} ({self.name}) has no option {unknown[0]!r}. It has: {listing}."
+                f"{self.title} ({self.name}) has no option {other}. It has: {listing}."
             )
         return self.defaults | {name: known[name].parse(value) for name, value in options.items()}
 
@@ -165,7 +167,11 @@ _ENCODERS = ("mobilenet_v2", "resnet18", "resnet34", "resnet50", "efficientnet-b
 _DILATABLE = ("mobilenet_v2", "resnet34", "resnet50", "tu-xception41", "tu-xception65")
 
 _BASE_CHANNELS = Option(
-    "base_channels", 64, "Channels of the first level; each level below has twice as many", low=1
+    "base_channels",
+    64,
+    "Channels of the first level; each level below has twice as many",
+    low=1,
+    high=1024,
 )
 _DEPTH = Option("depth", 4, "How often the image is halved on the way down", low=1, high=5)
 
@@ -254,7 +260,7 @@ _PLAIN = (
 )
 
 _DROPOUT = Option("dropout", 0.5, "Share of features dropped while training", low=0, high=0.9)
-_DECODER_CHANNELS = Option("decoder_channels", 256, "Channels of the decoder", low=8)
+_DECODER_CHANNELS = Option("decoder_channels", 256, "Channels of the decoder", low=8, high=4096)
 _HEAD = (_DECODER_CHANNELS, _DROPOUT)
 _STRIDES = "Pixels of the image per step of the deepest map: 8 is finer, 16 faster"
 
@@ -342,7 +348,7 @@ _WITH_ENCODERS = (
         title="PAN",
         sentence="Pyramid attention on a dilated encoder; needs images of 128 pixels or more.",
         source="Li et al. 2018, arXiv:1805.10180",
-        options=(Option("decoder_channels", 32, _DECODER_CHANNELS.help, low=8),),
+        options=(Option("decoder_channels", 32, _DECODER_CHANNELS.help, low=8, high=4096),),
         encoders=_DILATABLE,
         default_encoder="mobilenet_v2",
     ),

@@ -6,20 +6,28 @@ the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise
 
 from __future__ import annotations
 
-import json
+import os
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from pixelwise.classes import MaskValues, SegmentationClass
+from pixelwise.classes import Classes, MaskValues
 from pixelwise.errors import ModelFileError, ReadError
-from pixelwise.frozen import Config
+from pixelwise.frozen import Config, describe_invalid
 from pixelwise.normalization import Normalization
+from pixelwise.parsing import open_regular, parse_json
 
 METADATA_KEY = "pixelwise"
 _LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 100_000_000
+_MAX_HEADER_BYTES = 16 << 20
+_ITEM_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64"), 8),
+}
 
 
 class TrainingSummary(Config):
@@ -67,8 +75,8 @@ class Card(Config):
     architecture: str
     encoder: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    in_channels: int
-    classes: tuple[SegmentationClass, ...]
+    in_channels: int = Field(ge=1)
+    classes: Classes
     background: int | None = 0
     resize: tuple[int, int] | None = None
     normalization: Normalization
@@ -98,8 +106,9 @@ def read_card(path: str | Path) -> Card:
     """
     path = Path(path)
     header = _read_header(path)
-    text = header.get("__metadata__", {}).get(METADATA_KEY)
-    if text is None:
+    metadata = header.get("__metadata__", {})
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
         raise ModelFileError(
             f"{path} is a safetensors file, but has no pixelwise card: expected a model file "
             "that 'pixelwise train' wrote."
@@ -108,30 +117,56 @@ def read_card(path: str | Path) -> Card:
         return Card.model_validate_json(text)
     except ValidationError as error:
         raise ModelFileError(
-            f"The card of {path} cannot be read; it may come from a newer version: {error}"
+            f"The card of {path} cannot be read; it may come from a newer version: "
+            f"{describe_invalid(error, 'the card')}"
         ) from error
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of a model file's tensors from its header; errors as in `read_card`."""
+    header = _read_header(path)
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name[:2] != "__"}
 
 
 def _read_header(path: Path) -> dict[str, Any]:
     """Read the JSON header and check that all the tensors it names are in the file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
             text = file.read(length) if length <= _MAX_HEADER_BYTES else b""
-        size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
+    except ReadError:
+        raise
     except OSError as error:
         raise ReadError(f"Cannot read the model file {path}: {error.strerror}.") from error
     try:
-        header: dict[str, Any] = json.loads(text)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        header: dict[str, Any] = parse_json(text.decode(), str(path))
+        sizes = [_measure(entry) for name, entry in header.items() if name[:2] != "__"]
+    except (ReadError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(
             f"{path} is not a model file: expected a safetensors file that 'pixelwise train' wrote."
         ) from error
-    expected = _LENGTH_BYTES + length + max(ends, default=0)
+    expected = _LENGTH_BYTES + length + sum(sizes)
     if size != expected:
         raise ModelFileError(
             f"The model file {path} is damaged: its header promises {expected} bytes, the file has "
             f"{size}. Copy it again, or use another checkpoint of the run."
         )
     return header
+
+
+def _measure(entry: dict[str, Any]) -> int:
+    """Bytes of a tensor by its shape, which must be those between its ends.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        It is no tensor.
+    """
+    start, stop = entry["data_offsets"]
+    shape = entry["shape"]
+    is_shape = all(type(n) is int and n >= 0 for n in shape)
+    size = prod(shape) * _ITEM_BYTES[entry["dtype"]] if is_shape else -1
+    if size != stop - start:
+        raise ValueError("the shape of a tensor is not that of its bytes")
+    return size

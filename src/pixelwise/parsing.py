@@ -204,7 +204,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Make a node, unless it is one too many."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _refuse(event, "anchors and aliases (&, *) are refused: write the value again")
         self._nodes += 1

@@ -17,7 +17,14 @@ from typing import Any
 import click
 
 from pixelwise.cli.console import INTERRUPTED, note, show_error, show_unexpected
-from pixelwise.errors import BudgetError, PixelwiseError, explain_memory_error, is_memory_error
+from pixelwise.errors import (
+    LONGEST_MESSAGE,
+    BudgetError,
+    PixelwiseError,
+    explain_memory_error,
+    is_memory_error,
+    show_text,
+)
 
 # Each command is in the module of the same room; a module is imported when its command is called,
 # so that "pixelwise --help" does not wait for torch.
@@ -70,6 +77,7 @@ def run(arguments: Sequence[str]) -> int:
             standalone_mode=False,
         )
     except click.ClickException as error:
+        error.message = show_text(error.message, most=LONGEST_MESSAGE)
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -12,21 +12,33 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.errors import LONGEST_MESSAGE, ConfigError, PixelwiseError, show_text
 from pixelwise.scores import SCORE_NAMES, ScoreRow, Scores
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """Shows every text as it is: no markup in it, and nothing that controls the terminal.
+
+    Names of files, classes and channels are in lines, tables and titles, and come from strangers.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make a text of a string; whatever is printed passes here, cells of tables too."""
+        return super().render_str(show_text(text), **{**options, "markup": False, "emoji": False})
+
+
+out = _Console(highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """Print a line to standard output."""
-    out.print(escape(text))
+    out.print(text)
 
 
 def note(text: str) -> None:
@@ -35,7 +47,8 @@ def note(text: str) -> None:
     A job does not end because that cannot be written.
     """
     with suppress(OSError):
-        err.print(escape(text), style="dim" if err.is_terminal else "")
+        shown = show_text(text, most=LONGEST_MESSAGE)
+        err.print(shown, style="dim" if err.is_terminal else "")
 
 
 def drop_unwritten() -> None:
@@ -51,6 +64,11 @@ def drop_unwritten() -> None:
 def write_json(value: Any) -> None:
     """Print a value as JSON to standard output."""
     click.echo(json.dumps(value, indent=2))
+
+
+def echo(line: str) -> None:
+    """Print a line of JSON or YAML to standard output, where other programs read it."""
+    click.echo(show_text(line))
 
 
 def create_table(title: str, columns: Sequence[str]) -> Table:
@@ -72,7 +90,7 @@ def show_scores(scores: Scores, title: str) -> None:
 def show_error(error: PixelwiseError | OSError) -> int:
     """Print an error to standard error; gives the exit status."""
     notes = getattr(error, "__notes__", [])
-    err.print(f"[bold red]Error:[/] {escape(' '.join([str(error), *notes]))}")
+    _print_error(" ".join([show_text(str(error), most=LONGEST_MESSAGE), *notes]))
     return WRONG_USE if isinstance(error, ConfigError) else FAILED
 
 
@@ -83,8 +101,12 @@ def show_unexpected(error: Exception) -> int:
     """
     found = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
     notes = getattr(error, "__notes__", ["Run the command again with --debug for its traceback."])
-    err.print(f"[bold red]Error:[/] {escape(found)}\n{escape(' '.join(notes))} Please report it.")
+    _print_error(f"{show_text(found, most=LONGEST_MESSAGE)}\n{' '.join(notes)} Please report it.")
     return FAILED
+
+
+def _print_error(text: str) -> None:
+    err.print(Text.assemble(("Error:", "bold red"), " ", show_text(text)))
 
 
 def is_terminal() -> bool:

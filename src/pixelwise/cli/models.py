@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.text import Text
 
 from pixelwise.architectures import Architecture, list_architectures
 from pixelwise.cards import Card, read_card
@@ -31,7 +32,8 @@ def architectures(as_json: bool) -> None:
         write_json([asdict(item) for item in list_architectures()])
         return
     for item in list_architectures():
-        out.print(f"[bold]{item.name}[/]  {item.title}: {item.sentence} ({item.source})")
+        words = f"  {item.title}: {item.sentence} ({item.source})"
+        out.print(Text.assemble((item.name, "bold"), words))
         for line in _describe_options(item):
             say(f"    {line}")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from rich.markup import escape
 from rich.progress import Progress, track
 
-from pixelwise.cli.console import create_table, err, note, out, say, show_scores, write_json
+from pixelwise.cli.console import create_table, echo, err, note, out, say, show_scores, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import Split, load_dataset
-from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.errors import ConfigError, PixelwiseError, show_text
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.runs import open_run
 
@@ -130,7 +131,7 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
         task = bar.add_task("predicting", total=1.0)
         for event in events:
             if as_json:
-                click.echo(event.to_json())
+                echo(event.to_json())
             elif isinstance(event, ImagePredicted):
                 say(f"{event.source}: {event.axes}, {event.seconds:.1f} s, {event.output}")
                 for text in event.notes:
@@ -139,10 +140,15 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
                 names = f"left out: {', '.join(event.files)}"
                 note(f"{event.folder}: {len(event.files)} {names} ({event.reason})")
             if isinstance(event, ImageProgressed):
-                bar.update(task, completed=event.done, description=Path(event.source).name)
+                bar.update(task, completed=event.done, description=_name(event.source))
             if isinstance(event, ImageFailed):
                 failed.append(event)
     return failed
+
+
+def _name(source: str) -> str:
+    """Name of an image in the bar, whose texts may have markup."""
+    return escape(show_text(Path(source).name))
 
 
 def find_model(path: Path) -> Path:

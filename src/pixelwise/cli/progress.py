@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-import click
 from rich.progress import BarColumn, Progress, TextColumn
 
-from pixelwise.cli.console import drop_unwritten, err, note, say
+from pixelwise.cli.console import drop_unwritten, echo, err, note, say
 from pixelwise.events import (
     EpochEnded,
     Event,
@@ -52,7 +51,7 @@ def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
 
 
 def _show_json(event: Event) -> None:
-    click.echo(event.to_json())
+    echo(event.to_json())
 
 
 def _show_nothing(_event: Event) -> None:
@@ -62,7 +61,11 @@ def _show_nothing(_event: Event) -> None:
 @contextmanager
 def _drawing_bar() -> Iterator[Callable[[Event], None]]:
     """Show steps by a bar, where there is a terminal, and other events by lines."""
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}")
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[pace]}", markup=False),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("reading data", total=None, pace="")
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pixelwise.atomic import create_array
 from pixelwise.axes import NamedAxes, parse_axes
+from pixelwise.cli.console import echo
 from pixelwise.errors import PixelwiseError, explain_memory_error, is_memory_error
 from pixelwise.events import (
     Event,
@@ -48,7 +49,7 @@ def serve(idle_minutes: float) -> None:
     for line in _iter_lines(idle_minutes * 60):
         request = parse_request(line)
         for event in server.answer(request):
-            click.echo(event.to_json())
+            echo(event.to_json())
 
 
 def _iter_lines(idle_seconds: float) -> Iterator[str]:

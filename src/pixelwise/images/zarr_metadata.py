@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Node:
     """
 
     path: Path
-    zarr_format: int
+    zarr_format: Literal[2, 3]
     is_array: bool
     attributes: dict[str, Any]
 

@@ -6,15 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
+from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch.overrides import TorchFunctionMode
 
 from pixelwise.atomic import replacing
-from pixelwise.cards import METADATA_KEY, Card, read_card
-from pixelwise.errors import ModelFileError
+from pixelwise.cards import METADATA_KEY, Card, read_card, read_shapes
+from pixelwise.errors import ModelFileError, PixelwiseError, quote
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
+
+_MADE_BY_SIZE: Final = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+_LONGEST_MISFIT: Final = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,11 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
     ModelFileError
         The file is damaged or foreign, or its weights do not fit the network its card names.
     """
+    path = Path(path)
     card = read_card(path)
+    _require_fitting(path, card)
     network = create_network(card)
-    load_weights(network, Path(path))
+    load_weights(network, path)
     return Model(network.to(device).eval(), card)
 
 
@@ -90,6 +99,37 @@ def create_network(card: Card) -> SegmentationNetwork:
     )
 
 
+class _Unallocated(TorchFunctionMode):
+    """While it is on, tensors that are made by their size alone take no memory: weights."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _MADE_BY_SIZE and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def _require_fitting(path: Path, card: Card) -> None:
+    """Raise unless the network of a card has the tensors of the file: before it takes memory."""
+    try:
+        with _Unallocated():
+            network = create_network(card)
+        shapes = read_shapes(path)
+        tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    except (PixelwiseError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        raise ModelFileError(
+            f"The network that the card of {path} describes cannot be built {quote(error)}. The "
+            "file is damaged, or comes from a newer version."
+        ) from error
+    _load(network, tensors, path)
+
+
 def load_weights(network: torch.nn.Module, path: Path) -> None:
     """Read a model file's weights into a network.
 
@@ -99,12 +139,22 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
         A weight is missing, left over, or of another shape.
     """
     try:
-        network.load_state_dict(load_file(path))
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"The weights in {path} cannot be read {quote(error)}. Copy the file again."
+        ) from error
+    _load(network, tensors, path)
+
+
+def _load(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Put tensors into a network; raise as `load_weights` if they do not fit."""
+    try:
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).splitlines()
-        raise ModelFileError(
-            f"The weights in {path} do not fit the network: {' '.join(first[1:3]).strip()}"
-        ) from error
+        found = shorten(" ".join(first[1:3]), _LONGEST_MISFIT)
+        raise ModelFileError(f"The weights in {path} do not fit the network: {found}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -192,6 +192,7 @@ class Text(QLabel):
 def create_text(text: str = "") -> Text:
     """Text that wraps and can be copied."""
     label = Text()
+    label.setTextFormat(Qt.TextFormat.PlainText)  # names of files and classes are no HTML
     label.setText(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -20,6 +20,7 @@ from pixelwise.config import (
     PredictConfig,
     TrainingConfig,
 )
+from pixelwise.errors import LONGEST_MESSAGE, show_text
 from pixelwise.frozen import Config
 from pixelwise.widgets.forms import name_field
 
@@ -60,8 +61,10 @@ _PYTHON_NAME: Final = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b(?![/.(\\])")
 def for_window(text: str) -> str:
     """Give a message with the names of fields and buttons in place of options and commands.
 
+    What controls or turns a text is escaped, and a text of a megabyte is cut.
     ``--classes '0=background,1=cell'`` becomes ``“Classes”: 0=background,1=cell``.
     """
+    text = show_text(text, most=LONGEST_MESSAGE)
     text = _CHOICE.sub(_name_choice, text)
     for pattern, words in _COMMANDS:
         text = re.sub(pattern, words, text)
