@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pixelwise.atomic import replacing
 from pixelwise.classes import VOID, SegmentationClass
+from pixelwise.errors import show_text
 from pixelwise.events import EpochEnded
 
 if TYPE_CHECKING:
@@ -291,8 +292,14 @@ def draw_losses(epochs: Sequence[EpochEnded], path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all."""
-    with replacing(path) as temp:
+    """Write a figure whole or not at all; a name with ``$`` in it is no formula."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    with replacing(path) as temp, rc_context({"text.parse_math": False}):  # of texts made now
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+            text.set_text(show_text(text.get_text()))
         figure.savefig(temp)
 
 

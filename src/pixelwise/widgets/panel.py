@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,11 @@ def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
     button.setToolTip(tip)
     button.clicked.connect(lambda *_: act())
     return button
+
+
+def write_tip(text: str) -> str:
+    """Write a text for a tool tip, which Qt would take for HTML if it looked so."""
+    return f"<p style='white-space: pre'>{escape(for_window(text))}</p>"
 
 
 class Text(QLabel):

@@ -21,6 +21,7 @@ from pixelwise.events import RunEnded, RunFailed
 from pixelwise.runs import RunFolder, is_training
 from pixelwise.summaries import RunStory, RunSummary, list_runs
 from pixelwise.widgets.jobs import LineFollower, wait_until
+from pixelwise.widgets.panel import write_tip
 from pixelwise.widgets.plot import CurvePlot
 from pixelwise.widgets.threads import run_in_thread
 
@@ -166,7 +167,7 @@ class RunsTable(QTableWidget):
             for column, text in enumerate((summary.path.name, summary.state, epoch, best)):
                 item = QTableWidgetItem(text)
                 if column == 0:
-                    item.setToolTip(f"{summary.path}\n{summary.architecture}")
+                    item.setToolTip(write_tip(f"{summary.path}\n{summary.architecture}"))
                     ticked = str(summary.path) in drawn
                     item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
                 self.setItem(row, column, item)
