@@ -51,6 +51,7 @@ def test_layers_are_compared(open_widget: Open) -> None:
     assert QGuiApplication.clipboard().text().startswith("class\taccuracy")
 
 
+@pytest.mark.one_binding
 def test_a_model_is_scored_on_a_folder(
     open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def test_the_worst_image_is_shown_with_its_errors(
     assert len(viewer.layers) == 4, "shown again, not twice"
 
 
+@pytest.mark.one_binding
 def test_a_killed_evaluation_says_so(
     open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
 ) -> None:

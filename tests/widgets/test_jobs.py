@@ -133,6 +133,7 @@ def test_a_refusal_leaves_the_child_alive(server: Server) -> None:
     assert ends(events)[1].status == "done"
 
 
+@pytest.mark.one_binding
 def test_a_dead_child_fails_its_question_and_the_next_gets_a_new_one(server: Server) -> None:
     events = collect(server)
     server.submit(describe(server))

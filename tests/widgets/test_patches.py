@@ -137,6 +137,7 @@ def test_notes_about_the_data_come_with_the_count(open_widget: Open, tmp_path: P
     assert "1 masks hold no class but background" in widget.summary.text()
 
 
+@pytest.mark.one_binding
 def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
     source = write_discs(tmp_path / "many", images=30, size=256)
     widget = open_widget("Patches")
@@ -151,6 +152,7 @@ def test_a_killed_child_says_so_and_leaves_nothing(open_widget: Open, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["many"]
 
 
+@pytest.mark.one_binding
 def test_a_child_that_napari_ends_cleans_up(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Patches")
     widget.data.choose_folder(write_discs(tmp_path / "many", images=30, size=256))
@@ -163,6 +165,7 @@ def test_a_child_that_napari_ends_cleans_up(open_widget: Open, tmp_path: Path) -
     widget.wait(LONG)
 
 
+@pytest.mark.one_binding
 def test_a_full_disk_is_said_and_leaves_nothing(
     open_widget: Open, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_bad_input_ends_with_a_message(
     assert len(widget.viewer.layers) == 1
 
 
+@pytest.mark.one_binding
 def test_folders(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget, model = open_widget("Predict"), write_model()
     widget.model.value = model
@@ -296,6 +297,7 @@ def test_a_full_disk_is_said(
     assert list((tmp_path / "labels").iterdir()) == []
 
 
+@pytest.mark.one_binding
 def test_results_are_saved_as_zarr_that_napari_opens(
     open_widget: Open, write_model: Write, tmp_path: Path
 ) -> None:

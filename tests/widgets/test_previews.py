@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from qtpy.QtCore import QObject
 from qtpy.QtTest import QTest
@@ -50,6 +51,7 @@ def write_previews(folder: Path, classes: Sequence[str], *, count: int = 1) -> R
     return run
 
 
+@pytest.mark.one_binding
 def test_previews_of_another_run_stay_out(make_napari_viewer: Any, tmp_path: Path) -> None:
     viewer, parent = make_napari_viewer(), QObject()
     first = write_previews(tmp_path / "first", ["ground", "disc"])

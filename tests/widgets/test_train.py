@@ -333,17 +333,24 @@ def follow(widget: Any, run: RunFolder) -> None:
 
 
 @pytest.mark.one_binding
-def test_a_run_of_another_process_is_followed_and_stopped(
+def test_a_run_of_another_process_is_followed_left_and_stopped(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
-    run = RunFolder(tmp_path / "far")
-    with training_elsewhere(discs, run) as other:
+    far = RunFolder(tmp_path / "far")
+    path = str(far.path)
+    with training_elsewhere(discs, far) as other:
         widget = open_widget("Train")
-        widget.place["folder"].value = tmp_path
-        follow(widget, run)
+        widget.data.choose_folder(discs)
+        set_tiny(widget, tmp_path, epochs=1)
+        follow(widget, far)
         assert widget.is_running, "the other's training is followed"
+        wait_until(lambda: not widget._job)
+        widget.start()
+        widget.wait(LONG)
+        before = widget.plot.runs[path]["validation"].count
         other.resume()
-        wait_until(lambda: widget.plot.runs[str(run.path)]["validation"].count > 0)
+        wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2)
+        follow(widget, far)
         widget.place["name"].value = "the next one"
         widget.stop()
         widget.wait(LONG)
@@ -351,32 +358,12 @@ def test_a_run_of_another_process_is_followed_and_stopped(
     assert widget.place["name"].value == "the next one"
 
 
-@pytest.mark.one_binding
-def test_curves_go_on_of_a_run_that_is_left_for_another(
-    open_widget: Open, tmp_path: Path, discs: Path
-) -> None:
-    far = RunFolder(tmp_path / "far")
-    with training_elsewhere(discs, far) as other:
-        widget = open_widget("Train")
-        widget.data.choose_folder(discs)
-        set_tiny(widget, tmp_path, epochs=1)
-        follow(widget, far)
-        wait_until(lambda: not widget._job)
-        widget.start()
-        path = str(far.path)
-        widget.wait(LONG)
-        before = widget.plot.runs[path]["validation"].count
-        other.resume()
-        wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2)
-        request_stop(far)
-        assert other.wait(LONG) == 0
-
-
 def kill_child(widget: Any) -> None:
     process = psutil.Process(widget._job.child.process.pid)
     process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.one_binding
 def test_a_killed_training_says_so_and_resumes(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -452,11 +439,15 @@ REFUSED: dict[str, tuple[Callable[[Any, Path], None], str]] = {
 }
 
 
+@pytest.mark.one_binding
 @pytest.mark.parametrize(
     "case",
-    [*(pytest.param(case, marks=pytest.mark.one_binding) for case in list(REFUSED)[:-1]),
-     "no such device"],
-)  # fmt: skip
+    [
+        "no such device",
+        "no data set",
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("one image", "large patches")),
+    ],
+)
 def test_what_the_child_refuses_ends_with_a_message_and_no_folder(
     open_widget: Open, tmp_path: Path, discs: Path, case: str
 ) -> None:
@@ -510,6 +501,7 @@ def train_here(discs: Path, run: Path, epochs: int = 1) -> None:
     list(fit(create_config(discs, run, patches=patches, training=training)))
 
 
+@pytest.mark.one_binding
 def test_several_runs_are_drawn_over_one_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -535,6 +527,7 @@ def test_several_runs_are_drawn_over_one_another(
     wait_until(lambda: path in widget.plot.runs and widget.plot.runs[path]["dice"].count == 1)
 
 
+@pytest.mark.one_binding
 def test_a_run_that_is_left_goes_on_and_its_words_are_shown(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:

@@ -149,8 +149,9 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
 
 def _load(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Put tensors into a network; raise as `load_weights` if they do not fit."""
+    unallocated = any(tensor.is_meta for tensor in tensors.values())  # there is nothing to copy
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors, assign=unallocated)
     except RuntimeError as error:
         first = str(error).splitlines()
         found = shorten(" ".join(first[1:3]), _LONGEST_MISFIT)
