@@ -24,7 +24,6 @@ from pixelwise.runs import (
     is_training,
     iter_events,
     lock_run,
-    request_stop,
 )
 from pixelwise.training.fit import fit
 from pixelwise.widgets.layers import color_labels
