@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -24,12 +24,15 @@ if sys.platform == "darwin":
 
 
 @contextmanager
-def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, *, keep: Path | None = None, check: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """Give a temp path to write to; it takes the place of `path` when the block ends well.
 
     The temp name keeps the suffix of `path`, starts with a dot, and is removed after an error.
     An old file under `path` stays untouched until the new one is complete on the disk; then it
-    takes the name `keep`, in the same folder, if one is given.
+    takes the name `keep`, in the same folder, if one is given. `check` is called right before that;
+    what it raises leaves the old file.
 
     Raises
     ------
@@ -41,6 +44,8 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
     try:
         yield temp
         flush_file(temp)
+        if check is not None:
+            check()
         if keep is not None and path.exists():
             path.replace(keep)
         temp.replace(path)
@@ -85,11 +90,12 @@ def creating_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> Iterator[Path]:
     """Give a temp folder to fill; it takes the place of the folder `path` when the block ends well.
 
     The caller has made sure that an old folder may go. It stays until the new one is complete on
-    the disk, then moves to a temp name and is removed. After an error nothing new is left.
+    the disk and `check` has raised nothing, then moves to a temp name and is removed. After an
+    error nothing new is left.
 
     Raises
     ------
@@ -105,6 +111,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for entry in temp.rglob("*"):
             flush_folder(entry) if entry.is_dir() else flush_file(entry)
         flush_folder(temp)
+        if check is not None:
+            check()
         with suppress(FileNotFoundError):
             path.rename(old)
         temp.rename(path)

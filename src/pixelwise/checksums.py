@@ -79,14 +79,24 @@ def find_checksum(path: Path) -> str | None:
     return head[place + len(WORD) : place + len(BLANK_CHECKSUM)].decode("ascii", "replace")
 
 
+def hash_content(path: Path) -> str:
+    """Digits of the SHA-256 of a file, or of the names and contents of all files in a folder."""
+    return _hash_files(path, path) if path.is_dir() else _hash_file(path, blank=False)
+
+
 def _count(path: Path, folder: Path | None) -> str:
     """Digits of a file's checksum, or of the folder's whose checksum it holds."""
     if folder is None:
         return _hash_file(path, blank=True)
+    return _hash_files(folder, path)
+
+
+def _hash_files(folder: Path, marked: Path) -> str:
+    """SHA-256 of the names and contents of all files in a folder; `marked` holds the checksum."""
     whole = hashlib.sha256()
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = file.relative_to(folder).as_posix()
-        whole.update(f"{_hash_file(file, blank=file == path)} {name}\n".encode())
+        whole.update(f"{_hash_file(file, blank=file == marked)} {name}\n".encode())
     return whole.hexdigest()
 
 

@@ -131,7 +131,7 @@ def test_workers_predict_what_one_process_predicts(
     for out, more in (("one", ()), ("two", ("--workers", 2))):
         result = pixelwise(*command, tmp_path / out, *more)
         assert result.status == 0, result.err
-    names = ["a_labels.tif", "a_objects.csv"]
+    names = ["a_labels.tif", "a_objects.csv", "a_objects.csv.json"]
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -15,7 +15,7 @@ import torch
 from pixelwise import normalization
 from pixelwise.axes import Calibration
 from pixelwise.config import PredictConfig
-from pixelwise.errors import ConfigError, DataError, ReadError
+from pixelwise.errors import ConfigError, DataError, ReadError, WriteError
 from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import (
     open_image,
@@ -367,9 +367,11 @@ def test_an_image_that_a_result_would_replace_is_refused(create_unet: Create, im
     *_, failed = iter_predict_files(predictor, [mask, images / "b.png"][:1], images)
     assert mask.read_bytes() == before
     assert isinstance(failed, ImagePredicted)  # into b_labels_labels.tif
-    failed, _ = iter_predict_files(predictor, [mask, images / "b.png"], images)
-    assert isinstance(failed, ImageFailed)
-    assert "would be replaced" in failed.message
+    for overwrite in (False, True):
+        with pytest.raises(WriteError, match=r"b_labels.tif would be in the place of .*, which is"):
+            list(iter_predict_files(predictor, [mask, images / "b.png"], images,
+                                    overwrite=overwrite))  # fmt: skip
+    assert mask.read_bytes() == before
 
 
 def test_an_error_nobody_expects_fails_one_image(

@@ -40,6 +40,7 @@ _COMMANDS = {
     "runs": ("pixelwise.cli.train", "List the trainings in a folder"),
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
+    "verify": ("pixelwise.cli.verify", "Say what made a result, and whether it was changed since"),
     "serve": ("pixelwise.cli.serve", "Answer requests of another program, such as napari"),
 }
 

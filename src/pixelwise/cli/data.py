@@ -10,11 +10,12 @@ import click
 from rich.progress import track
 
 from pixelwise.cli.console import FAILED, err, say, write_json
-from pixelwise.cli.options import config_options, given_values
+from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
 from pixelwise.errors import ConfigError
 from pixelwise.figures import FIGURE_SUFFIXES
+from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.patches import PatchFolder, count_patches, iter_make_patches
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
@@ -28,9 +29,12 @@ _data_options = config_options(DataConfig, skip=["path", "validation_fraction", 
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw images with their masks and the class histogram: PNG, SVG or PDF",
 )
+@overwrite_option
 @_json
 @_data_options
-def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> int:
+def inspect(
+    source: Path, figure: Path | None, overwrite: bool, as_json: bool, **values: Any
+) -> int:
     """Say what is in the data set SOURCE: images, classes, and every problem found.
 
     The exit status is 1 when something is broken.
@@ -40,6 +44,10 @@ def inspect(source: Path, figure: Path | None, as_json: bool, **values: Any) -> 
             f"Figures are written as {', '.join(FIGURE_SUFFIXES)}, not as {figure.name!r}."
         )
     data = _load(source, values, strict=False)
+    if figure is not None:
+        read = {file for sample in data.samples for file in sample.files}
+        whole = [source] if figure.exists() else []  # what cannot be read is the truth as well
+        plan_outputs([figure], Sources.of_data(read, *whole), overwrite=overwrite)
     inspection = inspect_dataset(data)
     if as_json:
         write_json(inspection.to_dict())

@@ -21,6 +21,14 @@ _FLAGS = {
     ("TrainingConfig", "learning_rate"): ("--learning-rate", "--lr"),
 }
 
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace what is there, also what is no result of this program or was changed since; "
+    "never an image or a mask that is read",
+)
+"""For commands that write files which may be there."""
+
 
 def config_options(
     config: type[Config], *, skip: Collection[str] = ()

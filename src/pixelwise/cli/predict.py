@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress, track
 
 from pixelwise.cli.console import create_table, echo, err, note, out, say, show_scores, write_json
-from pixelwise.cli.options import config_options, given_values
+from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import Split, load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError, show_text
@@ -34,6 +34,7 @@ Item = TypeVar("Item")
 @click.option("--dask", metavar="ADDRESS", help="Let the workers of this dask scheduler predict")
 @click.option("--workers", type=click.IntRange(1), help="Predict in so many processes, by dask")
 @click.option("--skip-existing", is_flag=True, help="Leave out images whose result is there")
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
 def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
@@ -42,18 +43,20 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
     cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
     Stopped on the way, it goes on within an image where it ended when it is started again; with
-    --skip-existing, results that are there are not made anew.
+    --skip-existing, results that are there are not made anew. What is no result of this program, or
+    was changed since, is replaced by --overwrite only; an image never.
     """
     from pixelwise.prediction.predict import iter_predict_files
     from pixelwise.prediction.predictor import Predictor
 
-    as_json, skip_existing = values.pop("as_json"), values.pop("skip_existing")
+    as_json = values.pop("as_json")
+    existing = {name: values.pop(name) for name in ("skip_existing", "overwrite")}
     address, workers = values.pop("dask"), values.pop("workers")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     predictor = Predictor(find_model(model), config)
     note(str(predictor.tiles))
     with _choosing_filler(address, workers) as fill:
-        events = iter_predict_files(predictor, images, out, fill=fill, skip_existing=skip_existing)
+        events = iter_predict_files(predictor, images, out, fill=fill, **existing)
         failed = _show(events, as_json=as_json)
     if failed:
         lines = "\n".join(f"  {_name_source(event)}{event.message}" for event in failed)
@@ -75,6 +78,7 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to keep the predicted labels in, NAME_labels.tif for each image",
 )
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 @config_options(
     DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
@@ -84,19 +88,27 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
 )
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
-    from pixelwise.prediction.evaluate import iter_evaluate, match_model, sum_evaluation
+    from pixelwise.prediction.evaluate import (
+        iter_evaluate,
+        match_model,
+        plan_labels,
+        sum_evaluation,
+    )
     from pixelwise.prediction.predictor import Predictor
 
     as_json, per_image = values.pop("as_json"), values.pop("per_image")
+    overwrite = values.pop("overwrite")
     config = PredictConfig.create(**given_values(PredictConfig, values))
     data_values = given_values(DataConfig, values) | {"axes": config.axes}
     predictor = Predictor(find_model(model), config)
     # What the masks do not show, the model may know.
     data = load_dataset(DataConfig.create(path=source, **data_values), strict=False)
-    data = match_model(predictor.model, data).require_sound()
-    data = data if split == "all" else data.select(cast("Split", split))
+    whole = match_model(predictor.model, data).require_sound()
+    data = whole if split == "all" else whole.select(cast("Split", split))
+    plan = labels and plan_labels(predictor, data, labels, whole=whole, overwrite=overwrite)
     note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images; {data.mapping}")
-    images = dict(_track(iter_evaluate(predictor, data, labels=labels), len(data.samples)))
+    scored = iter_evaluate(predictor, data, labels=labels, plan=plan or None)
+    images = dict(_track(scored, len(data.samples)))
     result = sum_evaluation(predictor, images, notes=map(str, data.problems))
     for text in () if as_json else result.notes:
         note(f"to know: {text}")

@@ -72,6 +72,14 @@ class Sample:
         return self.mask.path
 
     @property
+    def files(self) -> frozenset[Path]:
+        """All files, or folders, of the image and the mask."""
+        readers = (self.image, self.mask, *getattr(self.mask, "masks", ()))
+        return frozenset(
+            path for reader in readers for path in (reader.path, *getattr(reader, "files", ()))
+        )
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape (N, C, Y, X) of what `read_image` gives."""
         planes, _, height, width = self.header.shape

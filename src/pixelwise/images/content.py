@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -37,6 +37,8 @@ class ImageContent:
         Size and place of the pixels, in the order of `axes`.
     sparse : bool
         Whether 0 is 'not annotated', and the classes of labels begin at 1.
+    mark : mapping or None
+        What made it, fit for JSON, with a `BLANK_CHECKSUM`: it is kept in the file, see `marks`.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class ImageContent:
     classes: Sequence[SegmentationClass] = ()
     calibration: Calibration | None = None
     sparse: bool = False
+    mark: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         parse_axes(self.axes, len(self.shape))

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import numpy.typing as npt
 
 from pixelwise.atomic import replacing
+from pixelwise.checksums import add_checksum
 from pixelwise.images.content import ImageContent, RowReader
-from pixelwise.images.sinks import describe_tiff
+from pixelwise.images.sinks import describe_tiff, is_ome_tiff
 
 Array = npt.NDArray[Any]
 
 TILE_PX: Final = 512
+_SOFTWARE: Final = "napari-pixelwise"
 _CLASSIC_BYTES: Final = 2 << 30
 """Above, BigTIFF: a classic TIFF ends at 4 GB, and how far labels shrink is not known before."""
 
 
 def write_tiff_rows(
-    path: Path, content: ImageContent, read: RowReader, *, notes: Mapping[str, Any] | None = None
+    path: Path,
+    content: ImageContent,
+    read: RowReader,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write a tiled, compressed TIFF, one row of tiles after another; BigTIFF from 2 GB on.
 
@@ -32,11 +41,13 @@ def write_tiff_rows(
         The folder must exist; a file of this name is replaced once the new one is complete. A name
         that ends in ``.ome.tif`` gets OME metadata.
     content : ImageContent
-        Its axes are stored in the order TCZYX.
+        Its axes are stored in the order TCZYX, its mark in the tag Software.
     read : RowReader
         Asked for 512 rows of one plane, and one channel, at a time.
     notes : mapping, optional
         Further values, fit for JSON, for the file's description; not in OME-TIFF.
+    check : callable, optional
+        Called right before the file gets its name; raises if it may not.
 
     Raises
     ------
@@ -50,7 +61,13 @@ def write_tiff_rows(
     known = content.calibration
     size = None if known is None else known.pixel_size_um(content.axes)
     stored = None if known is None else known.select(content.axes, content.stored_axes)
-    with replacing(path) as temp:
+    described = describe_tiff(
+        path, content.stored_axes, pixel_size_um=size, notes=notes, calibration=stored
+    )
+    mark = None if content.mark is None else json.dumps(content.mark)
+    if mark is not None and is_ome_tiff(path):  # tifffile would draw one: other bytes each time
+        described["metadata"]["UUID"] = f"urn:uuid:{uuid5(NAMESPACE_URL, mark)}"
+    with replacing(path, check=check) as temp:
         tifffile.imwrite(
             temp,
             _iter_tiles(content, read, tile),
@@ -60,10 +77,11 @@ def write_tiff_rows(
             bigtiff=int(np.prod(content.shape)) * content.dtype.itemsize > _CLASSIC_BYTES,
             photometric="minisblack",
             compression="zlib",
-            **describe_tiff(
-                path, content.stored_axes, pixel_size_um=size, notes=notes, calibration=stored
-            ),
+            software=None if mark is None else f"{_SOFTWARE} {mark}",
+            **described,
         )
+        if mark is not None:
+            add_checksum(temp)
 
 
 def _choose_side(side: int) -> int:

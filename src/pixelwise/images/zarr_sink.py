@@ -9,7 +9,7 @@ OME-Zarr demands, TCZYX; chunks are 1024 x 1024 px of one plane.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pixelwise.atomic import replacing_folder
 from pixelwise.axes import Calibration, parse_axes, planes_shape, to_planes
+from pixelwise.checksums import add_checksum
 from pixelwise.classes import SegmentationClass
 from pixelwise.errors import WriteError
 from pixelwise.images.content import ImageContent, RowReader
@@ -44,16 +45,19 @@ def choose_factors(content: ImageContent) -> tuple[int, ...]:
 
 
 def _describe(content: ImageContent, name: str) -> dict[str, Any]:
-    """OME-Zarr metadata of the group, and, for sparse labels, that they are."""
+    """OME-Zarr metadata of the group, and this program's own: its mark, and labels being sparse."""
     axes, known = content.axes, content.calibration or Calibration.create([1.0] * len(content.axes))
     stored = known.select(axes, content.stored_axes)
     factors = choose_factors(content)
     ome = create_multiscales(content.stored_axes, factors, name=name, calibration=stored)
+    own: dict[str, Any] = {} if content.mark is None else {"mark": dict(content.mark)}
     if "C" in axes:
         top = 255.0 if content.dtype == np.uint8 else 1.0
-        return {"ome": ome | describe_channels(content.classes, top=top)}
-    described = {"ome": ome | describe_labels(content.classes, sparse=content.sparse)}
-    return described | ({"pixelwise": {"sparse": True}} if content.sparse else {})
+        ome |= describe_channels(content.classes, top=top)
+    else:
+        ome |= describe_labels(content.classes, sparse=content.sparse)
+        own |= {"sparse": True} if content.sparse else {}
+    return {"ome": ome} | ({"pixelwise": own} if own else {})
 
 
 class ZarrWriter:
@@ -132,10 +136,13 @@ class _Level:
 
 
 @contextmanager
-def writing_zarr(path: str | Path, content: ImageContent) -> Iterator[ZarrWriter]:
+def writing_zarr(
+    path: str | Path, content: ImageContent, *, check: Callable[[], None] | None = None
+) -> Iterator[ZarrWriter]:
     """Give a writer; what it has written appears under `path` when the block ends well.
 
-    An OME-Zarr or Zarr of that name is replaced then; after an error nothing is left.
+    An OME-Zarr or Zarr of that name is replaced then; after an error nothing is left. `check` is
+    called right before that and raises if the name may not be taken.
 
     Raises
     ------
@@ -144,13 +151,21 @@ def writing_zarr(path: str | Path, content: ImageContent) -> Iterator[ZarrWriter
     """
     path = Path(path)
     require_replaceable(path)
-    with replacing_folder(path) as temp:
+    with replacing_folder(path, check=check) as temp:
         yield ZarrWriter(temp, content, path.stem)
+        if content.mark is not None:
+            add_checksum(temp / "zarr.json", folder=temp)
 
 
-def write_zarr_rows(path: Path, content: ImageContent, read: RowReader) -> None:
+def write_zarr_rows(
+    path: Path,
+    content: ImageContent,
+    read: RowReader,
+    *,
+    check: Callable[[], None] | None = None,
+) -> None:
     """Write rows that are asked for as they are needed; errors as in `writing_zarr`."""
-    with writing_zarr(path, content) as writer:
+    with writing_zarr(path, content, check=check) as writer:
         for plane in range(content.planes):
             for start in range(0, content.height, CHUNK_PX):
                 rows = slice(start, min(start + CHUNK_PX, content.height))

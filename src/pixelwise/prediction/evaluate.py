@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
 from pixelwise.datasets import Dataset, KnownClasses, Sample, match_classes
 from pixelwise.errors import DataError
-from pixelwise.images import write_tiff
+from pixelwise.images import ImageContent, write_tiff_rows
 from pixelwise.models.files import Model
+from pixelwise.outputs import Outputs, Sources, plan_outputs
+from pixelwise.prediction.marking import create_mark
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.scores import Scores, count_confusion, create_scores
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,11 @@ def match_model(model: Model, data: Dataset) -> Dataset:
 
 
 def iter_evaluate(
-    predictor: Predictor, data: Dataset, *, labels: Path | None = None
+    predictor: Predictor,
+    data: Dataset,
+    *,
+    labels: Path | None = None,
+    plan: Outputs | None = None,
 ) -> Iterator[tuple[str, Scored]]:
     """Evaluate image by image: name and scores of each, as they are ready.
 
@@ -101,14 +111,59 @@ def iter_evaluate(
         With the model's classes, as `match_model` gives it.
     labels : Path, optional
         Folder to keep the predicted labels in, as NAME_labels.tif, (N, Y, X).
+    plan : Outputs, optional
+        What `plan_labels` said of that folder; asked here if not given.
+
+    Raises
+    ------
+    WriteError
+        What is in the folder is not to be replaced, see `outputs`.
     """
     if not data.samples:
         raise DataError(
             f"There is no image to evaluate in {data.root}: a split that was drawn at random is "
             "not part of a data set. Use --split all, or a folder of test images."
         )
+    if labels is not None:
+        plan = plan or plan_labels(predictor, data, labels)
     for sample in data.samples:
-        yield sample.name, _evaluate_sample(predictor, sample, labels)
+        yield sample.name, _evaluate_sample(predictor, sample, labels, plan=plan)
+
+
+def plan_labels(
+    predictor: Predictor,
+    data: Dataset,
+    labels: Path,
+    *,
+    whole: Dataset | None = None,
+    overwrite: bool = False,
+) -> Outputs:
+    """Decide whether the labels of a data set may be written.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    data : Dataset
+        What is evaluated.
+    labels : Path
+        Folder for the labels.
+    whole : Dataset, optional
+        The data set that `data` is a part of.
+    overwrite : bool
+
+    Raises
+    ------
+    WriteError
+        As in `plan_outputs`.
+    """
+    read = {file for sample in (whole or data).samples for file in sample.files}
+    sources = Sources.of_data(read, *([] if predictor.file is None else [predictor.file]))
+    outputs = [_name_labels(labels, sample) for sample in data.samples]
+    return plan_outputs(outputs, sources, root=labels, overwrite=overwrite)
+
+
+def _name_labels(folder: Path, sample: Sample) -> Path:
+    return folder / f"{sample.name}_labels.tif"
 
 
 def sum_evaluation(
@@ -133,7 +188,9 @@ def _name_some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} images, e.g. {names[0]}"
 
 
-def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) -> Scored:
+def _evaluate_sample(
+    predictor: Predictor, sample: Sample, folder: Path | None, *, plan: Outputs | None
+) -> Scored:
     """Scores of one image, all its planes together; its labels are kept in `folder`."""
     names = predictor.model.card.class_names
     planes, notes = sample.read_image_and_notes()
@@ -145,10 +202,20 @@ def _evaluate_sample(predictor: Predictor, sample: Sample, folder: Path | None) 
     truth = sample.read_mask()
     if truth[truth != VOID].size and truth[truth != VOID].max() >= len(names):
         raise DataError(f"The mask of {sample.name} holds a class that the model does not have.")
-    if folder is not None:
-        path = folder / f"{sample.name}_labels.tif"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tiff(path, labels.astype(np.uint8), axes="ZYX")
+    if folder is not None and plan is not None:
+        _write_labels(predictor, sample, labels.astype(np.uint8), folder=folder, plan=plan)
     matrix = count_confusion(truth, labels, len(names))
     scores = create_scores(matrix, names, background=predictor.model.card.background)
     return Scored(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))
+
+
+def _write_labels(
+    predictor: Predictor, sample: Sample, labels: Array, *, folder: Path, plan: Outputs
+) -> None:
+    """Write labels (N, Y, X) with their mark."""
+    path = _name_labels(folder, sample)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark = create_mark(predictor, sample.image_path, axes=sample.header.axes.names)
+    content = ImageContent("ZYX", labels.shape, labels.dtype, mark=mark.model_dump(mode="json"))
+    check = partial(plan.require_unchanged, path)
+    write_tiff_rows(path, content, lambda plane, rows, _=None: labels[plane, rows], check=check)

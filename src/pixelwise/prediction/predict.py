@@ -36,10 +36,19 @@ from pixelwise.images import (
     name_image,
     open_image,
 )
+from pixelwise.marks import read_mark
 from pixelwise.models.files import Model
+from pixelwise.outputs import Outputs, plan_outputs
 from pixelwise.prediction.parts import name_part
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import Filler, iter_predict_file, name_table
+from pixelwise.prediction.stream import (
+    Filler,
+    iter_predict_file,
+    list_outputs,
+    list_sources,
+    name_table,
+    plan_file,
+)
 
 Array = npt.NDArray[Any]
 
@@ -68,6 +77,7 @@ def predict(
     *,
     axes: str | None = ...,
     out: str | Path,
+    overwrite: bool = ...,
     **settings: Any,
 ) -> Path: ...
 
@@ -78,6 +88,7 @@ def predict(
     *,
     axes: str | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     **settings: Any,
 ) -> Array | Path:
     """Predict the class of every pixel of one image.
@@ -95,6 +106,9 @@ def predict(
         File to write the result to, which may then be larger than the memory: OME-Zarr if it is
         called ``.zarr``, else tiled TIFF. Its axes are in the order TCZYX. Stopped on the way, the
         prediction of a file goes on where it ended when it is asked for again.
+    overwrite : bool
+        Whether `out` may replace a file that is no result of this program, or that was changed
+        since; never the image or the model.
     **settings
         Fields of `PredictConfig`, e.g. ``tile=512, overlap=0.5, flips=True``.
 
@@ -112,7 +126,7 @@ def predict(
     ReadError, ModelFileError
         A file is missing or damaged.
     WriteError
-        `out` cannot be written.
+        `out` cannot be written, or is there and is not to be replaced.
     """
     predictor = Predictor(model, PredictConfig.create(axes=axes, **settings))
     source = _open_source(image, axes)
@@ -122,7 +136,8 @@ def predict(
         result: Array | Path = predictor.predict_source(source).array
     else:
         result = Path(out)
-        for _ in iter_predict_file(predictor, source, result):
+        plan = plan_file(predictor, source, result, overwrite=overwrite)
+        for _ in iter_predict_file(predictor, source, result, plan=plan):
             pass
     if notes := list_notes(predictor, source):
         shown = image if isinstance(source, ImageFile) else "The image"
@@ -156,44 +171,77 @@ def iter_predict_files(
     *,
     fill: Filler | None = None,
     skip_existing: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[PredictEvent]:
     """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
     An image that cannot be predicted is reported, and the others go on. Files of the folders that
     are not read are reported first. What is called like a
     result in the output folder is no image, unless it is named. `fill` is that of
-    `iter_predict_file`; with `skip_existing`, images whose result is there are left out.
+    `iter_predict_file`; with `skip_existing`, images whose result is there are left out, and what
+    is there but has no mark is reported; with `overwrite`, it may be replaced.
 
     Raises
     ------
     ReadError
         A path is missing, or there is no image at all.
     WriteError
-        The output folder cannot be made.
+        The output folder cannot be made, or what is there is not to be replaced, see `outputs`.
+        Nothing was written then.
     """
+    out = Path(out)
+    jobs = _list_jobs(predictor, images, out)
+    done = [job for job in jobs if skip_existing and _is_done(predictor, job[1])]
+    wanted = [job for job in jobs if job not in done]
+    plan = plan_outputs(
+        [path for _, output in wanted for path in list_outputs(predictor.config, output)],
+        list_sources(predictor, [source for source, _ in jobs]),
+        root=out,
+        overwrite=overwrite,
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
+    yield from _list_left_out(images, known={*(Path(i).resolve() for i in images), out.resolve()})
+    yield from _list_strangers(out, [output for _, output in done])
+    for source, output in wanted:
+        yield from _predict_file(predictor, source, output, fill=fill, plan=plan)
+
+
+def _list_jobs(
+    predictor: Predictor, images: Sequence[str | Path], out: Path
+) -> list[tuple[Path, Path]]:
+    """Images and their outputs, without the results that lie among the images."""
     sources = _list_sources(images)
     suffix = name_suffix(predictor.config)
     extension = SUFFIXES[predictor.config.format]
-    outputs = name_outputs(sources, Path(out), suffix, extension=extension)
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
-    results = {output.resolve() for output in outputs}
+    outputs = name_outputs(sources, out, suffix, extension=extension)
     endings = tuple(f"_{suffix}{end}" for suffix in _SUFFIXES for end in SUFFIXES.values())
-    named = {Path(image).resolve() for image in images}
-    yield from _list_left_out(images, known={*named, Path(out).resolve()})
-    for source, output in zip(sources, outputs, strict=True):
-        is_result = source.parent.resolve() == Path(out).resolve() and source.name.endswith(endings)
-        if is_result and source.resolve() not in named:
-            continue
-        if skip_existing and _is_done(predictor, output):
-            continue
-        if source.resolve() in results - {output.resolve()}:
-            message = f"{source} would be replaced by a result: name another folder for those."
-            yield ImageFailed(source=str(source), message=message)
-            continue
-        yield from _predict_file(predictor, source, output, fill=fill)
+    named, place = {Path(image).resolve() for image in images}, out.resolve()
+    return [
+        (source, output)
+        for source, output in zip(sources, outputs, strict=True)
+        if not source.name.endswith(endings)
+        or source.parent.resolve() != place
+        or source.resolve() in named
+    ]
+
+
+def _list_strangers(out: Path, outputs: Sequence[Path]) -> Iterator[FilesLeftOut]:
+    """Report what is called like a result, but has no mark of one."""
+    names = tuple(output.name for output in outputs if not _has_mark(output))
+    if names:
+        reason = "there already, but without the mark of a result: left as they are"
+        yield FilesLeftOut(folder=str(out), files=names, reason=reason)
+
+
+def _has_mark(output: Path) -> bool:
+    """Whether this program, and no older version, wrote a file, if perhaps not its content."""
+    try:
+        return read_mark(output) is not None
+    except OSError:
+        return False
 
 
 def _is_done(predictor: Predictor, output: Path) -> bool:
@@ -225,13 +273,13 @@ def name_outputs(
 
 
 def _predict_file(
-    predictor: Predictor, source: Path, output: Path, *, fill: Filler | None
+    predictor: Predictor, source: Path, output: Path, *, fill: Filler | None, plan: Outputs
 ) -> Iterator[PredictEvent]:
     """Predict one file; an error becomes an event."""
     started = said = time.perf_counter()
     try:
         image = open_image(source, axes=predictor.config.axes)
-        for done in iter_predict_file(predictor, image, output, fill=fill):
+        for done in iter_predict_file(predictor, image, output, fill=fill, plan=plan):
             if time.perf_counter() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.perf_counter()
                 yield ImageProgressed(source=str(source), done=done)

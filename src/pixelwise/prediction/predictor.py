@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pixelwise.axes import NamedAxes, from_planes, label_axes
+from pixelwise.checksums import hash_content
 from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
@@ -91,6 +92,8 @@ class Predictor:
         Its normalisation is for images with the config's white.
     trained : Card
         Of the model as it was trained.
+    file : Path or None
+        File of the model, if it was read from one.
     heard : tuple of str
         What was noticed about the last image while it was read.
 
@@ -104,7 +107,9 @@ class Predictor:
 
     def __init__(self, model: Model | str | Path, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
+        self.file = None if isinstance(model, Model) else Path(model)
         loaded = model if isinstance(model, Model) else load_model(model)
+        self._read = None if self.file is None else hash_content(self.file)
         self.trained = loaded.card
         self.model = scale_to(loaded, self.config.white)
         self.heard: tuple[str, ...] = ()
@@ -289,6 +294,11 @@ class Predictor:
         for name, tensor in sorted(self.model.network.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """What names the model in a mark: SHA-256 of its file, else of its card and weights."""
+        return self._read or self.fingerprint
 
     @property
     def compute(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ import numpy.typing as npt
 
 from pixelwise.atomic import replacing
 from pixelwise.axes import Calibration
+from pixelwise.checksums import hash_content
 from pixelwise.classes import describe_classes
-from pixelwise.errors import ConfigError, WriteError
+from pixelwise.config import PredictConfig
+from pixelwise.errors import ConfigError
 from pixelwise.images import (
     ImageContent,
     ImageFile,
@@ -22,12 +25,14 @@ from pixelwise.images import (
     RowReader,
     find_file,
     is_ome_tiff,
-    require_replaceable,
     write_tiff_rows,
     write_zarr_rows,
 )
+from pixelwise.marks import Mark, name_mark, write_mark_beside
 from pixelwise.models.allocator import keeping_freed_memory
+from pixelwise.outputs import Outputs, Sources, plan_outputs
 from pixelwise.prediction import parts
+from pixelwise.prediction.marking import create_mark
 from pixelwise.prediction.objects import Areas, clean_plane, find_objects, measure_objects
 from pixelwise.prediction.parts import Part, PartPlane, opening_part
 from pixelwise.prediction.planes import reading_planes, shape_planes
@@ -47,7 +52,12 @@ class Filler(Protocol):
 
 
 def iter_predict_file(
-    predictor: Predictor, source: ImageSource, output: Path, *, fill: Filler | None = None
+    predictor: Predictor,
+    source: ImageSource,
+    output: Path,
+    *,
+    fill: Filler | None = None,
+    plan: Outputs | None = None,
 ) -> Iterator[float]:
     """Predict an image into an OME-Zarr if `output` is called ``.zarr``, else into a TIFF.
 
@@ -60,9 +70,11 @@ def iter_predict_file(
     predictor : Predictor
     source : ImageSource
     output : path
-        Its folder must exist; what is there under this name is replaced when all is done.
+        Its folder must exist; a result that is there under this name is replaced when all is done.
     fill : Filler, optional
         Who predicts the rows; this process if not given.
+    plan : Outputs, optional
+        What `plan_outputs` said of `list_outputs`; asked here if not given.
 
     Yields
     ------
@@ -74,10 +86,10 @@ def iter_predict_file(
     DataError, ReadError, BudgetError
         As in `reading_planes`.
     WriteError
-        The folder cannot be written, the disk is full, or `output` is there and is not to be
-        replaced: the image itself, or a folder that is no Zarr.
+        The folder cannot be written, the disk is full, or what is there is not to be replaced, see
+        `outputs`.
     """
-    _require_free(source, output)
+    plan = plan or plan_file(predictor, source, output)
     predictor.require_input(source)
     if predictor.row_dtype == np.float16 and is_ome_tiff(output):
         raise ConfigError("OME-TIFF has no float16: take float32 or uint8, or another format.")
@@ -85,19 +97,28 @@ def iter_predict_file(
     about = _describe_job(predictor, source)
     with opening_part(output, about, shape=room, dtype=predictor.row_dtype) as part:
         yield from (fill or fill_here)(predictor, source, part)
-        _finish(predictor, source, part, output=output)
+        _finish(predictor, source, part, output=output, plan=plan)
 
 
-def _require_free(source: ImageSource, output: Path) -> None:
-    """Raise `WriteError` if an output may not be put where it is to be."""
-    if isinstance(source, ImageFile):
-        image, wanted = source.path.resolve(), output.resolve()
-        if wanted == image or image in wanted.parents or wanted in image.parents:
-            raise WriteError(f"{output} would be in the place of the image: name another output.")
-    if output.suffix.lower() == ".zarr":
-        require_replaceable(output)
-    elif output.is_dir():
-        raise WriteError(f"{output} is a folder: name a file.")
+def plan_file(
+    predictor: Predictor, source: ImageSource, output: Path, *, overwrite: bool = False
+) -> Outputs:
+    """Decide whether an image's result may be written; errors as in `plan_outputs`."""
+    read = [source.path] if isinstance(source, ImageFile) else []
+    outputs = list_outputs(predictor.config, output)
+    return plan_outputs(outputs, list_sources(predictor, read), overwrite=overwrite)
+
+
+def list_outputs(config: PredictConfig, output: Path) -> list[Path]:
+    """Files that belong to a result: itself, the table of its objects, and the table's mark."""
+    table = name_table(output)
+    return [output, *([table, name_mark(table)] if config.table else [])]
+
+
+def list_sources(predictor: Predictor, images: Iterable[Path]) -> Sources:
+    """Files that a prediction reads: images, and the model."""
+    files = {place for image in images for place in (find_file(image), image)}
+    return Sources((*files, *([] if predictor.file is None else [predictor.file])))
 
 
 def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
@@ -176,7 +197,9 @@ class _Writer:
         self._part.mark(plane, start, values.shape[-2])
 
 
-def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Path) -> None:
+def _finish(
+    predictor: Predictor, source: ImageSource, part: Part, *, output: Path, plan: Outputs
+) -> None:
     """Make the result of a part that is complete."""
     config, card = predictor.config, predictor.model.card
     if config.cleans and card.background is not None:
@@ -192,19 +215,45 @@ def _finish(predictor: Predictor, source: ImageSource, part: Part, *, output: Pa
     known = source.calibration
     calibration = None if known is None else known.select(source.axes.names, names)
     classes = predictor.named_classes
-    content = ImageContent(names, shape, predictor.result_dtype, classes, calibration)
+    image = source.path if isinstance(source, ImageFile) else None
+    mark = create_mark(predictor, image, axes=source.axes.names)
+    content = ImageContent(
+        names,
+        shape,
+        predictor.result_dtype,
+        classes,
+        calibration,
+        mark=mark.model_dump(mode="json"),
+    )
     if config.table:
         rows = _iter_table(predictor, part, calibration, axes=names)
-        with replacing(name_table(output)) as temp, temp.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
+        _write_table(name_table(output), rows, mark=mark, plan=plan)
+    check = partial(plan.require_unchanged, output)
     read: RowReader = part.read
     if config.instances:
         read = _ObjectReader(part, card.background).read
     if output.suffix.lower() == ".zarr":
-        write_zarr_rows(output, content, read)
+        write_zarr_rows(output, content, read, check=check)
     else:
         notes = {} if config.probabilities else describe_classes(classes)
-        write_tiff_rows(output, content, read, notes=notes)
+        write_tiff_rows(output, content, read, notes=notes, check=check)
+
+
+def _write_table(
+    table: Path, rows: Iterable[Sequence[object]], *, mark: Mark, plan: Outputs
+) -> None:
+    """Write a table and its mark.
+
+    An old table goes first: beside another mark, which a killed process may leave, it would look
+    as if somebody had changed it.
+    """
+    with replacing(table) as temp:
+        with temp.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        for path in (table, name_mark(table)):
+            plan.require_unchanged(path)
+        table.unlink(missing_ok=True)
+        write_mark_beside(table, mark, content=hash_content(temp))
 
 
 def name_table(output: Path) -> Path:

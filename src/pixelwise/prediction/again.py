@@ -1,0 +1,85 @@
+"""A result computed again from its mark, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product, zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+
+from pixelwise.config import PredictConfig
+from pixelwise.images import ImageFile, open_image
+from pixelwise.marks import Mark
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.stream import iter_predict_file, name_table
+
+_ROWS: Final = 1024
+_NAME: Final = "again_labels.tif"
+
+
+def is_model(model: Path, digest: str) -> bool:
+    """Whether a mark's digest is that of a model's card and weights, which was no file then."""
+    return Predictor(model).fingerprint == digest
+
+
+def count_differences(mark: Mark, result: Path, *, model: Path, image: Path) -> int:
+    """Compute a result again, with the settings of its mark, and compare.
+
+    Parameters
+    ----------
+    mark : Mark
+    result : Path
+        Image of labels, objects or probabilities, or a table (CSV).
+    model, image : Path
+
+    Returns
+    -------
+    int
+        Pixels, or rows of the table, that differ; all of them, if the sizes do.
+
+    Raises
+    ------
+    ConfigError
+        The settings are those of a newer version.
+    PixelwiseError
+        As in `iter_predict_file`.
+    """
+    is_table = result.suffix.lower() == ".csv"
+    config = PredictConfig.create(**mark.settings, axes=mark.axes, table=is_table)
+    with TemporaryDirectory(prefix="pixelwise-verify-") as folder:
+        again = Path(folder) / _NAME
+        for _ in iter_predict_file(
+            Predictor(model, config), open_image(image, axes=mark.axes), again
+        ):
+            pass
+        if is_table:
+            return _count_lines(result, name_table(again))
+        return _count_pixels(open_image(result), open_image(again))
+
+
+def _count_lines(one: Path, other: Path) -> int:
+    """Lines of two texts that differ."""
+    with one.open("rb") as first, other.open("rb") as second:
+        return sum(a != b for a, b in zip_longest(first, second))
+
+
+def _count_pixels(one: ImageFile, other: ImageFile) -> int:
+    """Values of two images of (..., Y, X) that differ, a few rows of one plane at a time."""
+    sizes = [tuple(n for n in image.shape if n > 1) for image in (one, other)]
+    if sizes[0] != sizes[1] or one.dtype != other.dtype:
+        return int(np.prod(other.shape))
+    with one.reading() as first, other.reading() as second:
+        pairs = zip(_iter_regions(one), _iter_regions(other), strict=True)
+        return sum(np.count_nonzero(first(a).ravel() != second(b).ravel()) for a, b in pairs)
+
+
+def _iter_regions(image: ImageFile) -> Iterator[tuple[Any, ...]]:
+    """Give regions of an image, in the order of its pixels."""
+    *leading, height, _ = image.shape
+    for place in product(*map(range, leading)):
+        for top in range(0, height, _ROWS):
+            where = (slice(index, index + 1) for index in place)
+            yield (*where, slice(top, min(top + _ROWS, height)), slice(None))
