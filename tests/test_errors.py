@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pixelwise import errors
@@ -10,7 +12,9 @@ from pixelwise.errors import (
     explain_memory_error,
     is_memory_error,
     quote,
+    quote_value,
     require_name,
+    show_text,
 )
 
 ERRORS = [
@@ -73,3 +77,38 @@ def test_what_is_said_of_full_memory_keeps_its_words() -> None:
     assert said.endswith("(std::bad_alloc)")
     assert explain_memory_error(MemoryError()).endswith("(MemoryError)")
     assert len(quote(RuntimeError("word " * 1000))) < 200
+
+
+@pytest.mark.parametrize("code", [0, 7, 8, 0x0D, 0x1B, 0x7F, 0x9B, 0x202E, 0x2066, 0x2028, 0xDCFF])
+def test_what_controls_a_screen_is_escaped(code: int) -> None:
+    shown = show_text(f"a{chr(code)}[31mb")
+    assert shown == f"a\\u{code:04x}[31mb"
+    assert json.loads(show_text(json.dumps(chr(code), ensure_ascii=False))) == chr(code)
+
+
+def test_usual_text_is_shown_as_it_is() -> None:
+    assert show_text("µm, ä:\n\t[/x] 日本 🙂 $a$") == "µm, ä:\n\t[/x] 日本 🙂 $a$"
+
+
+def test_long_texts_keep_both_ends() -> None:
+    shown = show_text("a" * 50_000 + "b", most=100)
+    assert shown.startswith("aaa")
+    assert shown.endswith("ab")
+    assert "49901 characters are not shown" in shown
+    assert len(shown) < 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**6, ["x" * 10**6] * 1000, {"a": {"b": "x" * 1000}}, 10**5000, [10**5000]],
+    ids=["text", "list", "object", "number", "numbers"],
+)
+def test_values_are_cut(value: object) -> None:
+    assert len(quote_value(value)) <= 200
+
+
+def test_short_values_are_whole() -> None:
+    assert quote_value({"a": [1, "b"]}) == "{'a': [1, 'b']}"
+    with pytest.raises(UnknownNameError) as caught:
+        require_name("layout", "x" * 10**6, ["pairs"])
+    assert len(str(caught.value)) < 300

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from pixelwise.classes import VOID, create_classes
 from pixelwise.errors import WriteError
-from pixelwise.figures import Panel, draw_overview, find_outlines, overlay, to_rgb8
+from pixelwise.figures import (
+    Panel,
+    draw_comparison,
+    draw_confusion,
+    draw_overview,
+    find_outlines,
+    overlay,
+    to_rgb8,
+)
 from pixelwise.images import open_image
 
 RNG = np.random.default_rng(8)
@@ -100,3 +108,12 @@ def test_overview(tmp_path: Path, count: int) -> None:
 def test_importing_it_loads_no_matplotlib() -> None:
     code = "import sys, pixelwise.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    classes = create_classes(["$x_", r"$\frac$", "a"])
+    names = [item.name for item in classes]
+    draw_confusion(np.eye(3, dtype=np.int64), names, tmp_path / "a.svg")
+    panel = Panel("$\\frac$ \x1b", np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8))
+    draw_comparison([(panel, panel.labels)], classes, tmp_path / "b.png")
+    assert (tmp_path / "b.png").stat().st_size

@@ -167,11 +167,7 @@ _ENCODERS = ("mobilenet_v2", "resnet18", "resnet34", "resnet50", "efficientnet-b
 _DILATABLE = ("mobilenet_v2", "resnet34", "resnet50", "tu-xception41", "tu-xception65")
 
 _BASE_CHANNELS = Option(
-    "base_channels",
-    64,
-    "Channels of the first level; each level below has twice as many",
-    low=1,
-    high=1024,
+    "base_channels", 64, "Channels of the first level, twice as many at each next", low=1, high=1024
 )
 _DEPTH = Option("depth", 4, "How often the image is halved on the way down", low=1, high=5)
 

@@ -147,3 +147,27 @@ def test_regions_decode_their_chunks_only(tmp_path: Path) -> None:
         assert np.array_equal(read((slice(0, 3), slice(2, 5), slice(0, 24))), STACK[:3, 2:5])
         with pytest.raises(OSError, match=r"a\.h5 is damaged"):
             read((slice(3, 4), slice(0, 20), slice(0, 24)))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        h5py.ExternalLink("other.h5", "/d"),
+        h5py.SoftLink("/group/far"),
+        h5py.SoftLink("/loop"),
+        h5py.SoftLink("group/far"),
+    ],
+    ids=["external", "soft", "circle", "relative"],
+)
+def test_links_into_other_files_are_refused(tmp_path: Path, link: object) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["d"] = np.ones((20, 20), np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["near"] = np.ones((20, 20), np.uint8)
+        file["group/far"] = h5py.ExternalLink("other.h5", "/d")
+        file["group/near"] = h5py.SoftLink("../near")
+        file["own"] = h5py.SoftLink("/near")
+        file["loop"] = link
+    with pytest.raises(DataError, match=r"'loop' in .*leads into another file, or nowhere"):
+        open_image(tmp_path / "a.h5" / "loop")
+    assert open_image(tmp_path / "a.h5" / "own").read().all()

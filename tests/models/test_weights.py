@@ -232,8 +232,9 @@ def refuse(*_: Any, **__: Any) -> Any:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "hf_hub_download", refuse)
-    monkeypatch.setattr(weights, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(weights, "require_reachable", refuse)
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr(weights, "get_dir", lambda: "/nowhere")
 
 
 @pytest.mark.usefixtures("offline")
@@ -267,6 +268,8 @@ def test_downloads_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         asked.append((*args, named["revision"]))
         return str(tmp_path / "model.safetensors")
 
+    monkeypatch.setattr(weights, "require_reachable", lambda _: None)
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *_, **__: None)
     monkeypatch.setattr(weights, "hf_hub_download", fetch)
     network = create_model("fpn", pretrained=True)
     assert equal_but_for("", network.encoder.state_dict(), state)
@@ -281,6 +284,7 @@ def test_segnets_download_is_torchvisions_and_checked(monkeypatch: pytest.Monkey
         asked.update(named, url=url)
         return state
 
+    monkeypatch.setattr(weights, "require_reachable", lambda _: None)
     monkeypatch.setattr(weights, "load_state_dict_from_url", fetch)
     found = create_model("segnet", pretrained=True).encoder.state_dict()
     assert torch.equal(found["0.weight"], state["features.0.weight"])

@@ -73,3 +73,8 @@ def test_words(message: str, shown: str) -> None:
 def test_other_texts_stay_as_they_are() -> None:
     text = "/data/my_masks/a_mask.png: 3 x 4 -- (image / 255 * 1).astype('uint8')"
     assert for_window(text) == text
+
+
+def test_a_text_is_escaped_and_cut() -> None:
+    assert for_window("a\x1b[2J\u202eb") == "a\\u001b[2J\\u202eb"
+    assert len(for_window("x" * 10**6)) < 5000

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from io import StringIO
 from types import FrameType
 from typing import Any
 
@@ -78,8 +79,9 @@ def run(arguments: Sequence[str]) -> int:
             standalone_mode=False,
         )
     except click.ClickException as error:
-        error.message = show_text(error.message, most=LONGEST_MESSAGE)
-        error.show()
+        said = StringIO()
+        error.show(said)
+        click.echo(show_text(said.getvalue(), most=LONGEST_MESSAGE), err=True, nl=False)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         note("Interrupted.")

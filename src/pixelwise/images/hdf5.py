@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, MissingPackageError
+from pixelwise.images.budget import require_budget
 from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.multiscales import parse_dimension_names
@@ -23,6 +24,8 @@ from pixelwise.parsing import parse_json
 
 Array = npt.NDArray[Any]
 
+_MOST_STEPS: Final = 64
+"""Names on the way to a data set, those that links bring included."""
 _LEAST_SIDE: Final = 5
 """An array whose second-longest axis is shorter is a table of colours or positions, no image."""
 _COPY: Final = (
@@ -71,6 +74,8 @@ def _opening(path: Path) -> Iterator[h5py.Dataset]:
     with ExitStack() as stack:
         with explaining_damage(file):
             opened = stack.enter_context(h5py.File(file, "r", locking="best-effort"))
+            if inner:
+                _require_own_links(file, opened, inner)
             data = opened.get(inner) if inner else _find_only(file, opened)
             if not isinstance(data, h5py.Dataset):
                 found = _list_images(opened)
@@ -114,6 +119,32 @@ def _list_images(opened: h5py.File) -> list[str]:
     return names
 
 
+def _require_own_links(file: Path, opened: h5py.File, inner: str) -> None:
+    """Raise if a path inside a file leads into another file, by any link on the way.
+
+    Raises
+    ------
+    DataError
+        It does, or its links lead in a circle.
+    """
+    parts, done = inner.split("/"), ""
+    for _ in range(_MOST_STEPS):
+        if not parts:
+            return
+        done = f"{done}/{parts.pop(0)}"
+        link = opened.get(done, getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            start = "" if link.path.startswith("/") else done.rpartition("/")[0]
+            parts, done = [*f"{start}/{link.path}".split("/"), *parts], ""
+            parts = [part for part in parts if part]
+        if isinstance(link, h5py.ExternalLink):
+            break
+    raise DataError(
+        f"{inner!r} in {file} is a link that leads into another file, or nowhere. Name the data "
+        "set in the file that holds it."
+    )
+
+
 def _require_own_pixels(file: Path, data: h5py.Dataset) -> None:
     """Raise if pixels lie in other files: HDF5 gives zeros for those that it does not find."""
     if data.is_virtual or data.external:
@@ -124,6 +155,8 @@ def _require_own_pixels(file: Path, data: h5py.Dataset) -> None:
         )
     if data.shape is None:
         raise DataError(f"{data.name} in {file} is empty: it holds no pixels.")
+    if data.chunks:
+        require_budget(file, data.chunks, dtype=data.dtype, budget_bytes=None)
 
 
 def _require_filters(file: Path, data: h5py.Dataset) -> None:

@@ -179,7 +179,7 @@ def _require_codec(path: Path, codec: Any, what: str) -> None:
     """Raise unless a codec of format 2 is known; one of dtypes has numbers on both sides."""
     name = codec.get("id") if isinstance(codec, dict) else codec
     known = _COMPRESSORS if what == "compressor" else _COMPRESSORS | _FILTERS
-    _require_known(path, name, known, what)
+    _require_known(path, name, known, what=what)
     for key in _DTYPES:
         if key in codec:
             _require_numbers(path, codec[key])
@@ -209,10 +209,10 @@ def _require_codec_3(path: Path, codec: Mapping[str, Any]) -> None:
     if isinstance(name, str) and name.startswith(_BORROWED):
         _require_codec(path, {**settings, "id": name.removeprefix(_BORROWED)}, "codec")
         return
-    _require_known(path, name, _CODECS, "codec")
+    _require_known(path, name, _CODECS, what="codec")
 
 
-def _require_known(path: Path, name: Any, known: frozenset[str], what: str) -> None:
+def _require_known(path: Path, name: Any, known: frozenset[str], *, what: str) -> None:
     if not isinstance(name, str) or name not in known:
         raise DataError(
             f"{path} uses the {what} {quote_value(name)}, which is not read: it is unknown, or "

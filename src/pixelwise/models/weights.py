@@ -10,13 +10,14 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
-from torch.hub import load_state_dict_from_url
+from torch.hub import get_dir, load_state_dict_from_url
 
 from pixelwise.errors import WeightsError
+from pixelwise.models.hub import require_reachable
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.smp import TIMM_PREFIX, create_encoder
 
@@ -156,6 +157,8 @@ def find_download(source: str) -> Download:
 
 def _from_url(url: str) -> Download:
     def fetch() -> State:
+        if not (Path(get_dir()) / "checkpoints" / Path(url).name).exists():
+            require_reachable(url)
         state: State = load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
@@ -166,11 +169,16 @@ def _from_url(url: str) -> Download:
 
 def _from_hub(repository: str, revision: str) -> Download:
     name = "model.safetensors"
+    url = f"https://huggingface.co/{repository}/resolve/{revision}/{name}"
 
     def fetch() -> State:
-        return read_weights(Path(hf_hub_download(repository, name, revision=revision)))
+        kept = try_to_load_from_cache(repository, name, revision=revision)
+        if not isinstance(kept, str):
+            require_reachable(url)
+            kept = hf_hub_download(repository, name, revision=revision)
+        return read_weights(Path(kept))
 
-    return Download(f"https://huggingface.co/{repository}/resolve/{revision}/{name}", fetch)
+    return Download(url, fetch)
 
 
 def _from_timm(name: str) -> Download:
