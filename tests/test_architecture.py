@@ -71,7 +71,8 @@ POSITIONAL_BY_PROTOCOL = {"backward", "forward", "setup_context"}  # torch calls
 TESTS_OF_THE_WHOLE = {
     *("test_architecture.py", "test_distribution.py", "test_examples.py", "test_public_api.py"),
     *("test_readme.py", "test_real_data.py", "test_system_packages.py"),
-    *("test_advice.py", "test_hostile.py", "datasets/test_mask_files.py", "datasets/test_cases.py"),
+    *("test_advice.py", "test_hostile.py", "test_nothing_lost.py"),
+    *("datasets/test_mask_files.py", "datasets/test_cases.py"),
     *("datasets/test_public_folders.py", "datasets/test_round_trips.py"),
     *("training/test_annotation.py", "widgets/test_outputs.py"),
     *("training/test_kills.py", "training/test_overfit.py", "training/test_power_cut.py"),

@@ -73,7 +73,7 @@ def _count_pixels(one: ImageFile, other: ImageFile) -> int:
         return int(np.prod(other.shape))
     with one.reading() as first, other.reading() as second:
         pairs = zip(_iter_regions(one), _iter_regions(other), strict=True)
-        return sum(np.count_nonzero(first(a).ravel() != second(b).ravel()) for a, b in pairs)
+        return sum(int(np.count_nonzero(first(a).ravel() != second(b).ravel())) for a, b in pairs)
 
 
 def _iter_regions(image: ImageFile) -> Iterator[tuple[Any, ...]]:
