@@ -1,0 +1,33 @@
+"""Damaged and hostile files of every kind: a result or one message, nothing else.
+
+``PIXELWISE_FUZZ_SECONDS`` is how long all kinds take together, ``PIXELWISE_FUZZ_SEED`` where the
+attacks begin: the same seed gives the same ones. A failure prints the attack;
+``python -m tests.fuzzing KIND "Attack(...)"`` repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("pipes, links and limits are made as POSIX has them", allow_module_level=True)
+
+from tests.fuzzing.attacks import Worker, fuzz
+from tests.fuzzing.cases import KINDS
+
+SECONDS = float(os.environ.get("PIXELWISE_FUZZ_SECONDS", "22"))
+SEED = int(os.environ.get("PIXELWISE_FUZZ_SEED", "1"))
+
+
+@pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_is_opened_ends_in_a_result_or_a_message(kind: str, tmp_path: Path) -> None:
+    with Worker(KINDS[kind], tmp_path) as worker:
+        report = fuzz(kind, worker, seconds=SECONDS / len(KINDS), first_seed=SEED)
+    print(report.summary())
+    if report.found:
+        pytest.fail(report.text(), pytrace=False)
