@@ -18,6 +18,8 @@ if sys.platform == "win32":
 
 from tests.fuzzing.attacks import Worker, fuzz
 from tests.fuzzing.cases import KINDS
+from tests.fuzzing.planted import CASES, FAULTS
+from tests.fuzzing.stage import Attack, Edit
 
 SECONDS = float(os.environ.get("PIXELWISE_FUZZ_SECONDS", "22"))
 SEED = int(os.environ.get("PIXELWISE_FUZZ_SEED", "1"))
@@ -29,5 +31,16 @@ def test_whatever_is_opened_ends_in_a_result_or_a_message(kind: str, tmp_path: P
     with Worker(KINDS[kind], tmp_path) as worker:
         report = fuzz(kind, worker, seconds=SECONDS / len(KINDS), first_seed=SEED)
     print(report.summary())
+    assert report.counts.total() > 0
     if report.found:
         pytest.fail(report.text(), pytrace=False)
+
+
+def test_the_judge_sees_every_planted_fault(tmp_path: Path) -> None:
+    with Worker(CASES, tmp_path, longest=5) as worker:
+        seen = {}
+        for name in FAULTS:
+            assert worker.attack(Attack(name, ())) is None, name
+            verdict = worker.attack(Attack(name, (Edit("bytes", 1),)))
+            seen[name] = verdict and verdict.what
+    assert seen == {name: what for name, (_, what) in FAULTS.items()}

@@ -80,16 +80,12 @@ class Guard:
         self, event: str, path: Any, *, itself: bool = False, folder: Any = -1
     ) -> None:
         """Refuse a path whose target, or that `itself`, lies outside."""
-        if isinstance(path, int):
-            path = f"/proc/self/fd/{path}"
-        path = os.fsdecode(path)
+        path = Path(f"/proc/self/fd/{path}" if isinstance(path, int) else os.fsdecode(path))
         if isinstance(folder, int) and folder > 2:
-            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
-        parent, name = os.path.split(path)
-        real = os.path.join(os.path.realpath(parent), name) if itself else os.path.realpath(path)
-        if real != os.devnull and not real.startswith(
-            (*(self.allowed or ()), "/proc/self/fd", "pipe:")
-        ):
+            path = Path(f"/proc/self/fd/{folder}").readlink() / path
+        above = os.path.realpath(path.parent)  # Path.resolve stumbles over links in a circle
+        real = str(Path(above, path.name)) if itself else os.path.realpath(path)
+        if real != os.devnull and not real.startswith((*(self.allowed or ()), "pipe:")):
             self._refuse(f"{event} {real}")
 
     def _refuse(self, offence: str) -> None:
