@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,6 @@ from tests.fuzzing.stage import Attack, Edit
 from tests.fuzzing.worker import MEMORY, Verdict, serve
 
 LONGEST = 20.0  # seconds that one attack may take
-_START = 300.0
 _BATCH = 100
 
 
@@ -38,7 +37,7 @@ class Worker:
 
     def __init__(self, cases: Mapping[str, Any], root: Path, *, longest: float = LONGEST) -> None:
         self.cases, self.root, self.longest = cases, root, longest
-        self.trace = root / "trace.txt"
+        self.trace, self.printed = root / "trace.txt", root / "printed.txt"
         self._start()
 
     def _start(self) -> None:
@@ -48,9 +47,11 @@ class Worker:
         self._process = context.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         other.close()
-        if not self._pipe.poll(_START):
-            raise TimeoutError(f"the process that is attacked did not start; see {self.trace}")
-        self.edits: dict[str, list[str]] = self._pipe.recv()
+        try:
+            self.edits: dict[str, list[str]] = self._pipe.recv()
+        except EOFError:
+            text = self.printed.read_text()
+            raise RuntimeError(f"a case does not pass its doors as it is:\n{text}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +66,7 @@ class Worker:
         """Let one attack happen; gives what it has shown."""
         self._pipe.send(attack)
         if not self._pipe.poll(self.longest):
-            with suppress(ProcessLookupError):
-                self._process.kill() if self._process.pid is None else self._ask_for_trace()
+            self._ask_for_trace()
             return self._restart(f"a hang of more than {self.longest:.0f} s")
         try:
             verdict: Verdict | None = self._pipe.recv()
@@ -79,22 +79,20 @@ class Worker:
 
     def _ask_for_trace(self) -> None:
         """Let the child write where it is."""
-        import os
-
-        os.kill(self._process.pid or 0, signal.SIGUSR1)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGUSR1)
         time.sleep(0.5)
 
     def _restart(self, what: str) -> Verdict:
-        self.__exit_now()
-        lines = [line.strip() for line in self.trace.read_text().splitlines()]
-        place = next((line for line in lines if "/pixelwise/" in line), "?")
-        self._start()
-        return Verdict(what, place.partition("/pixelwise/")[2] or "?", "\n".join(lines[:12]))
-
-    def __exit_now(self) -> None:
+        """Start another process in the place of one that is no good; gives the verdict."""
         self._process.kill()
         self._process.join()
         self._pipe.close()
+        text = self.trace.read_text() or self.printed.read_text()[-2_000:]
+        lines = [line.strip() for line in text.splitlines()]
+        place = next((line for line in lines if "/pixelwise/" in line), "?")
+        self._start()
+        return Verdict(what, place.partition("/pixelwise/")[2] or "?", "\n".join(lines[:12]))
 
 
 @dataclass

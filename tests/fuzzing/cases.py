@@ -70,7 +70,7 @@ def write_run(folder: Path) -> None:
     from pixelwise.training.fit import fit
     from tests.training.conftest import create_config, write_discs
 
-    data = folder.parent / "data of the run"
+    data = folder.parent / f"data of {folder.name}"
     config = create_config(
         write_discs(data, images=3, size=32), folder / "run", patches={"size": 32}
     )
@@ -95,7 +95,7 @@ def write_patches(folder: Path) -> None:
     from pixelwise.datasets import load_dataset
     from pixelwise.patches import make_patches
 
-    data = small_disks(folder.parent / "data of the patches")
+    data = small_disks(folder.parent / f"data of {folder.name}")
     make_patches(load_dataset(data), folder / "patches", size=48)
     for path in (folder / "patches").iterdir():
         shutil.move(path, folder)

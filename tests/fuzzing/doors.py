@@ -22,7 +22,7 @@ class Fault(AssertionError):
 
 def check_text(text: str, *, limit: int | None = None) -> None:
     """See that a text can be shown on a terminal, and is not too long to be read."""
-    odd = sorted({char for char in text if unicodedata.category(char) == "Cc"} - {"\n"})
+    odd = sorted({char for char in text if unicodedata.category(char) == "Cc"} - set("\n\t"))
     if odd:
         raise Fault(f"control characters {odd} in {text[:300]!r}")
     if limit is not None and len(text) > limit:

@@ -84,11 +84,11 @@ PLACE: dict[str, tuple[tuple[str, ...], PlaceEdit]] = {
 
 
 def list_edits(files: Iterable[Path]) -> list[str]:
-    """Names of the edits that suit some of the files; those that know the structure twice."""
+    """Names of the edits that suit some of the files; those that know the structure more often."""
     names = [file.name for file in files]
     known = {**CONTENT, **PLACE}
     suiting = [n for n, (endings, _) in known.items() if any(x.endswith(endings) for x in names)]
-    return suiting + [name for name in suiting if known[name][0] != ("",)]
+    return suiting + 3 * [name for name in suiting if known[name][0] != ("",)]
 
 
 def apply(edit: Edit, stage: Stage, pattern: str) -> None:
