@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing.cases import Case
 from tests.fuzzing.stage import Attack, Edit
 from tests.fuzzing.worker import MEMORY, Verdict, serve
 
@@ -35,7 +36,7 @@ class Worker:
         Seconds until an attack counts as a hang.
     """
 
-    def __init__(self, cases: Mapping[str, Any], root: Path, *, longest: float = LONGEST) -> None:
+    def __init__(self, cases: Mapping[str, Case], root: Path, *, longest: float = LONGEST) -> None:
         self.cases, self.root, self.longest = cases, root, longest
         self.trace, self.printed = root / "trace.txt", root / "printed.txt"
         self._start()

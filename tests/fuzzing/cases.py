@@ -76,6 +76,7 @@ def write_run(folder: Path) -> None:
     )
     for _ in fit(config):
         pass
+    shutil.rmtree(folder / "run" / "previews")
     path = folder / "run" / "config.yaml"
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
 

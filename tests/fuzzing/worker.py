@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.errors import PixelwiseError
+from tests.fuzzing.cases import Case
 from tests.fuzzing.doors import LONGEST_MESSAGE, Fault, check_text
 from tests.fuzzing.edits import apply, list_edits
 from tests.fuzzing.stage import Attack, Stage
@@ -106,7 +107,7 @@ def _show(places: list[traceback.FrameSummary]) -> str:
     return f"{places[-1].filename.partition('/pixelwise/')[2]}:{places[-1].lineno}"
 
 
-def open_case(stage: Stage, case: Any, guard: Guard) -> Verdict | None:
+def open_case(stage: Stage, case: Case, guard: Guard) -> Verdict | None:
     """Let an input on the stage come to the doors of its case."""
     before = stage.look()
     folders = [stage.out, stage.temporary, *([] if case.keeps_input else [stage.input])]
@@ -151,7 +152,7 @@ def measure_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def serve(pipe: Connection, cases: Mapping[str, Any], root: Path, trace: Path) -> None:
+def serve(pipe: Connection, cases: Mapping[str, Case], root: Path, trace: Path) -> None:
     """Write the cases, say which edits suit each, then answer attacks until the pipe is closed."""
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
@@ -162,9 +163,7 @@ def serve(pipe: Connection, cases: Mapping[str, Any], root: Path, trace: Path) -
         faulthandler.register(signal.SIGUSR1, log)
         guard, stage = Guard(), Stage(root / "stage")
         stage.root.mkdir(exist_ok=True)
-        pipe.send(
-            {name: _write_case(root, name, case, stage, guard) for name, case in cases.items()}
-        )
+        pipe.send({name: _write_case(root, name, cases, stage) for name in cases})
         space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (space + _SPACE, space + _SPACE))
         calm = measure_peak()
@@ -173,30 +172,38 @@ def serve(pipe: Connection, cases: Mapping[str, Any], root: Path, trace: Path) -
                 attack: Attack = pipe.recv()
             except EOFError:
                 return
-            verdict = answer(attack, cases[attack.case], root, stage=stage, guard=guard)
+            folder, case = find_folder(root, attack.case, cases), cases[attack.case]
+            verdict = answer(attack, case, folder, stage=stage, guard=guard)
             taken = measure_peak() - calm
             if verdict is None and taken > MOST_BYTES:
                 verdict = Verdict(MEMORY, "?", f"{taken / 1e9:.1f} GB")
             pipe.send(verdict)
 
 
-def _write_case(root: Path, name: str, case: Any, stage: Stage, guard: Guard) -> list[str]:
+def find_folder(root: Path, name: str, cases: Mapping[str, Case]) -> Path:
+    """Folder of a case: that of the first one which is written alike."""
+    first = next(other for other, case in cases.items() if case.write == cases[name].write)
+    return root / "cases" / first.replace("/", "-")
+
+
+def _write_case(root: Path, name: str, cases: Mapping[str, Case], stage: Stage) -> list[str]:
     """Write a case, open it once as it is, which loads what it needs; gives the edits for it."""
-    folder = root / "cases" / name.replace("/", "-")
+    folder, case = find_folder(root, name, cases), cases[name]
     if not folder.exists():
         folder.mkdir(parents=True)
         case.write(folder)
     stage.prepare(folder)
     tempfile.tempdir = str(stage.temporary)
-    case_files = [path for path in folder.rglob(case.attacked) if path.is_file()]
     for door in case.doors:
         door(stage)
-    return list_edits(case_files)
+    return list_edits(path for path in folder.rglob(case.attacked) if path.is_file())
 
 
-def answer(attack: Attack, case: Any, root: Path, *, stage: Stage, guard: Guard) -> Verdict | None:
-    """Do an attack."""
-    stage.prepare(root / "cases" / attack.case.replace("/", "-"))
+def answer(
+    attack: Attack, case: Case, folder: Path, *, stage: Stage, guard: Guard
+) -> Verdict | None:
+    """Do an attack on a case, which lies in a folder."""
+    stage.prepare(folder)
     for edit in attack.edits:
         try:
             apply(edit, stage, case.attacked)
