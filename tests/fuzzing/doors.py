@@ -13,36 +13,44 @@ from pixelwise.errors import PixelwiseError
 from tests.fuzzing.stage import Stage
 
 Door = Callable[[Stage], None]
-LONGEST_MESSAGE = 2_000
+LONGEST_MESSAGE = 4_000  # characters of an exception; a terminal shows less
+LONGEST_OUTPUT = 6_000  # on standard error: a message, and notes of the images
 
 
 class Fault(AssertionError):
     """The program answered, but not as it should."""
 
 
-def check_text(text: str, *, limit: int | None = None) -> None:
-    """See that a text can be shown on a terminal, and is not too long to be read."""
+def check_length(text: str, limit: int) -> None:
+    """See that a text is not too long to be read."""
+    if len(text) > limit:
+        raise Fault(f"{len(text)} characters: {text[:300]!r}")
+
+
+def check_shown(text: str) -> None:
+    """See that nothing in a text controls the terminal."""
     odd = sorted({char for char in text if unicodedata.category(char) == "Cc"} - set("\n\t"))
     if odd:
         raise Fault(f"control characters {odd} in {text[:300]!r}")
-    if limit is not None and len(text) > limit:
-        raise Fault(f"{len(text)} characters: {text[:300]!r}")
 
 
 def call(arguments: list[str]) -> None:
     """Run the command in this process, and check what it prints."""
     from pixelwise.cli import run
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    printed = io.BytesIO(), io.BytesIO()
+    out, err = (
+        io.TextIOWrapper(file, encoding="utf-8", errors=errors, write_through=True)
+        for file, errors in zip(printed, ("strict", "backslashreplace"), strict=True)
+    )  # as Python makes them
     with redirect_stdout(out), redirect_stderr(err):
         status = run(arguments)
-        out.flush()
-        err.flush()
-    said = out.buffer.getvalue().decode(), err.buffer.getvalue().decode()  # type: ignore[attr-defined]
-    if "Please report" in said[1] or status not in (0, 1, 2):
-        raise Fault(f"pixelwise {' '.join(arguments)[:300]} ends with {status}: {said[1][-600:]}")
-    check_text(said[0])
-    check_text(said[1], limit=3 * LONGEST_MESSAGE)  # notes of the images come to the message
+    said, noted = (file.getvalue().decode() for file in printed)
+    if "Please report" in noted or status not in (0, 1, 2):
+        raise Fault(f"pixelwise {' '.join(arguments)[:300]} ends with {status}: {noted[-600:]}")
+    check_shown(said)
+    check_shown(noted)
+    check_length(noted, LONGEST_OUTPUT)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,9 @@ def read_images(stage: Stage) -> None:
                 image = open_image(path, palette=palette)  # type: ignore[arg-type]
                 image.read_region(tuple(slice(0, min(n, 8)) for n in image.shape))
                 notes = image.decode().notes
-                check_text(" ".join((*notes, describe_gaps(image) or "")), limit=LONGEST_MESSAGE)
+                check_length(" ".join((*notes, describe_gaps(image) or "")), LONGEST_MESSAGE)
             except PixelwiseError as error:
-                check_text(str(error), limit=LONGEST_MESSAGE)
+                check_length(str(error), LONGEST_MESSAGE)
 
 
 def read_model(stage: Stage) -> None:
@@ -91,7 +99,7 @@ def read_data(stage: Stage) -> None:
     """Open a data set, as a training does, and as an inspection does."""
     from pixelwise.datasets import inspect_dataset, load_dataset
 
-    check_text(inspect_dataset(load_dataset(stage.input, strict=False)).text())
+    inspect_dataset(load_dataset(stage.input, strict=False)).text()
     for sample in load_dataset(stage.input).samples:
         sample.read_mask()
         sample.read_finite_image()
@@ -130,7 +138,7 @@ def read_checkpoints(stage: Stage) -> None:
     from pixelwise.training.checkpoints import Checkpoints
 
     notes = Checkpoints(RunFolder(stage.input / "run").state).load().notes
-    check_text(" ".join(notes), limit=LONGEST_MESSAGE)
+    check_length(" ".join(notes), LONGEST_MESSAGE)
 
 
 def predict_images(stage: Stage) -> None:

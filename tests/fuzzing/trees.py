@@ -106,6 +106,8 @@ def _edit_place(container: Any, key: Any, *, rng: Random, stage: Stage) -> None:
         case 5 if isinstance(old, str):
             at = rng.randint(0, len(old))
             container[key] = old[:at] + str(draw_value(rng, stage))[:500] + old[at:]
+        case 6 if isinstance(old, str):
+            container[key] = draw_path(rng, stage)
         case 6 if isinstance(old, int | float):
             container[key] = old * rng.choice([-1, 0, 2, 10, 1000, 0.5])
         case _:

@@ -22,7 +22,7 @@ from typing import Any
 
 from pixelwise.errors import PixelwiseError
 from tests.fuzzing.cases import Case
-from tests.fuzzing.doors import LONGEST_MESSAGE, Fault, check_text
+from tests.fuzzing.doors import LONGEST_MESSAGE, Fault, check_length
 from tests.fuzzing.edits import apply, list_edits
 from tests.fuzzing.stage import Attack, Stage
 
@@ -119,7 +119,7 @@ def open_case(stage: Stage, case: Case, guard: Guard) -> Verdict | None:
         except PixelwiseError as error:
             try:
                 said = " ".join([str(error), *getattr(error, "__notes__", [])])
-                check_text(said, limit=LONGEST_MESSAGE)
+                check_length(said, LONGEST_MESSAGE)
             except Fault as fault:
                 verdict = verdict or describe(fault, "message", error)
         except BaseException as error:  # noqa: BLE001  SystemExit as well
@@ -147,9 +147,10 @@ def describe(error: BaseException, what: str, source: BaseException) -> Verdict:
 
 
 def measure_peak() -> int:
-    """Most memory that this process has had, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Most memory that this process has had, in bytes; what its parent had does not count."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in lines if line.startswith("VmHWM:"))
+    return int(found.split()[1]) * 1024
 
 
 def serve(pipe: Connection, cases: Mapping[str, Case], root: Path, trace: Path) -> None:
