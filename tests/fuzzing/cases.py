@@ -54,14 +54,14 @@ def small_disks(root: Path, count: int = 3) -> Path:
 # Models and runs; torch is loaded where they are written
 
 
-def write_model(folder: Path) -> None:
+def write_model(folder: Path, classes: int = 3) -> None:
     import torch
 
     from pixelwise.models.files import create_network, save_model
     from tests.prediction.conftest import create_card
 
     torch.manual_seed(0)
-    card = create_card(dtype="uint8")
+    card = create_card(classes=classes, dtype="uint8")
     save_model(folder / "model.safetensors", create_network(card).state_dict(), card)
 
 
@@ -117,7 +117,7 @@ def write_predicted(folder: Path) -> None:
 def write_evaluated(folder: Path) -> None:
     (folder / "data").mkdir()
     write_patches(folder / "data")
-    write_model(folder)
+    write_model(folder, classes=2)
 
 
 # Images
@@ -332,7 +332,10 @@ KINDS: dict[str, dict[str, Case]] = {
         },
     },
     "prediction": {
-        "images": Case(write_predicted, (doors.predict_images,), "*"),
+        "images": Case(
+            write_predicted,
+            (Command(("predict", "INPUT/model.safetensors", "INPUT/images", "--out", "OUT")),),
+        ),
         "evaluated": Case(
             write_evaluated,
             (

@@ -12,7 +12,8 @@ from pathlib import Path
 from pixelwise.errors import PixelwiseError
 from tests.fuzzing.stage import Stage
 
-Door = Callable[[Stage], None]
+Door = Callable[[Stage], int | None]
+"""Gives the exit status, where it is a command."""
 LONGEST_MESSAGE = 4_000  # characters of an exception; a terminal shows less
 LONGEST_OUTPUT = 6_000  # on standard error: a message, and notes of the images
 
@@ -34,8 +35,8 @@ def check_shown(text: str) -> None:
         raise Fault(f"control characters {odd} in {text[:300]!r}")
 
 
-def call(arguments: list[str]) -> None:
-    """Run the command in this process, and check what it prints."""
+def call(arguments: list[str]) -> int:
+    """Run the command in this process, and check what it prints; gives the exit status."""
     from pixelwise.cli import run
 
     printed = io.BytesIO(), io.BytesIO()
@@ -51,6 +52,7 @@ def call(arguments: list[str]) -> None:
     check_shown(said)
     check_shown(noted)
     check_length(noted, LONGEST_OUTPUT)
+    return status
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class Command:
 
     words: tuple[str, ...]
 
-    def __call__(self, stage: Stage) -> None:
+    def __call__(self, stage: Stage) -> int:
         """Call it."""
         folders = {"INPUT": stage.input, "OUT": stage.out}
         parts = [word.partition("/") for word in self.words]
-        call([f"{folders.get(first, first)}{slash}{rest}" for first, slash, rest in parts])
+        return call([f"{folders.get(first, first)}{slash}{rest}" for first, slash, rest in parts])
 
 
 def list_inputs(stage: Stage) -> list[Path]:
@@ -139,16 +141,3 @@ def read_checkpoints(stage: Stage) -> None:
 
     notes = Checkpoints(RunFolder(stage.input / "run").state).load().notes
     check_length(" ".join(notes), LONGEST_MESSAGE)
-
-
-def predict_images(stage: Stage) -> None:
-    """Predict a folder with the model beside it."""
-    call(
-        [
-            "predict",
-            str(stage.input / "model.safetensors"),
-            str(stage.input / "images"),
-            "--out",
-            str(stage.out),
-        ]
-    )

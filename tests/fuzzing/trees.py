@@ -30,22 +30,9 @@ def draw_path(rng: Random, stage: Stage) -> str:
     """A name that leads out of the folder, or that no file can have."""
     outside = [stage.victim / "notes.txt", stage.victim / "home/letter", stage.victim, stage.canary]
     target = rng.choice(outside)
+    odd = ["", ".", "..", "/", "//", "~", "CON", "a/b", "a\\b", "x" * 300, "a/../..", "/dev/zero"]
     up = "../" * rng.randint(1, 4)
-    odd = [
-        "",
-        ".",
-        "..",
-        "/",
-        "//",
-        "~",
-        "CON",
-        "a/b",
-        "a\\b",
-        "x" * 300,
-        "images/../..",
-        "/dev/zero",
-    ]
-    return rng.choice([str(target), f"{up}{target.relative_to(stage.root)}", *odd])
+    return rng.choice([str(target), f"{up}{target.relative_to(stage.root)}", rng.choice(odd)])
 
 
 def draw_value(rng: Random, stage: Stage) -> Any:
@@ -69,29 +56,32 @@ def draw_value(rng: Random, stage: Stage) -> Any:
             return rng.choice(["0", "-1", "1e999", "nan", "|O", "uint8", "yx", "auto", "é", "😀"])
 
 
-def _list_places(tree: Any, depth: int = 0) -> list[tuple[Any, Any]]:
-    """All (container, key) of a tree."""
-    if depth > 50:
-        return []
-    keys = tree.keys() if isinstance(tree, dict) else range(len(tree))
-    found = [(tree, key) for key in keys]
-    for key in keys:
-        if isinstance(tree[key], dict | list):
-            found += _list_places(tree[key], depth + 1)
-    return found
+def _group_places(tree: Any, groups: dict[str, list[tuple[Any, Any]]], path: str = "") -> None:
+    """Group all (container, key) of a tree: the items of a list belong together."""
+    for key in tree.keys() if isinstance(tree, dict) else range(len(tree)):
+        inner = f"{path}/{key if isinstance(tree, dict) else '*'}"
+        groups.setdefault(inner, []).append((tree, key))
+        if isinstance(tree[key], dict | list) and inner.count("/") < 50:
+            _group_places(tree[key], groups, inner)
 
 
 def edit_tree(tree: Any, rng: Random, stage: Stage) -> Any:
-    """Change one to three places of a tree of dicts and lists."""
+    """Change one to three places of a tree of dicts and lists, each kind of place as likely."""
     holder = [tree]
     for _ in range(rng.randint(1, 3)):
-        _edit_place(*rng.choice(_list_places(holder)), rng=rng, stage=stage)
+        groups: dict[str, list[tuple[Any, Any]]] = {}
+        _group_places(holder, groups)
+        container, key = rng.choice(groups[rng.choice(list(groups))])
+        _edit_place(container, key, rng=rng, stage=stage)
     return holder[0]
 
 
 def _edit_place(container: Any, key: Any, *, rng: Random, stage: Stage) -> None:
     """Change one value, or its key."""
     old = container[key]
+    if isinstance(old, str) and rng.random() < 0.3:
+        container[key] = draw_path(rng, stage)
+        return
     match rng.randrange(10):
         case 0 if isinstance(container, dict):
             del container[key]
@@ -106,8 +96,6 @@ def _edit_place(container: Any, key: Any, *, rng: Random, stage: Stage) -> None:
         case 5 if isinstance(old, str):
             at = rng.randint(0, len(old))
             container[key] = old[:at] + str(draw_value(rng, stage))[:500] + old[at:]
-        case 6 if isinstance(old, str):
-            container[key] = draw_path(rng, stage)
         case 6 if isinstance(old, int | float):
             container[key] = old * rng.choice([-1, 0, 2, 10, 1000, 0.5])
         case _:

@@ -196,7 +196,8 @@ def _write_case(root: Path, name: str, cases: Mapping[str, Case], stage: Stage) 
     stage.prepare(folder)
     tempfile.tempdir = str(stage.temporary)
     for door in case.doors:
-        door(stage)
+        if door(stage):
+            raise RuntimeError(f"{name} is not sound: {door}")
     return list_edits(path for path in folder.rglob(case.attacked) if path.is_file())
 
 
