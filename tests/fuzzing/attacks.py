@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing.cases import Case
 from tests.fuzzing.stage import Attack, Edit
-from tests.fuzzing.worker import MEMORY, Verdict, serve
+from tests.fuzzing.worker import ANSWER, MEMORY, Verdict, serve
 
 LONGEST = 20.0  # seconds that one attack may take
 _BATCH = 100
@@ -73,8 +73,8 @@ class Worker:
         except EOFError:
             self._process.join(10)
             return self._restart(f"a crash: exit status {self._process.exitcode}")
-        if verdict is not None and verdict.what == MEMORY:
-            self._restart("")
+        if verdict is not None and verdict.what.startswith((MEMORY, ANSWER)):
+            self._restart("")  # its memory, or what its console has kept, would count again
         return verdict
 
     def _ask_for_trace(self) -> None:

@@ -47,8 +47,10 @@ def call(arguments: list[str]) -> int:
     with redirect_stdout(out), redirect_stderr(err):
         status = run(arguments)
     said, noted = (file.getvalue().decode() for file in printed)
+    if "Please report" in noted:
+        run([*arguments, "--debug"])  # raises it, so that its place is known
     if "Please report" in noted or status not in (0, 1, 2):
-        raise Fault(f"pixelwise {' '.join(arguments)[:300]} ends with {status}: {noted[-600:]}")
+        raise Fault(f"pixelwise {arguments[0]} ends with {status}: {noted[-600:]}")
     check_shown(said)
     check_shown(noted)
     check_length(noted, LONGEST_OUTPUT)
@@ -60,6 +62,9 @@ class Command:
     """The command line; ``INPUT`` and ``OUT`` at the start of a word are the folders."""
 
     words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.words)
 
     def __call__(self, stage: Stage) -> int:
         """Call it."""

@@ -31,6 +31,9 @@ class Mine:
 
     fault: Callable[[Stage], object]
 
+    def __str__(self) -> str:
+        return "a mine"
+
     def __call__(self, stage: Stage) -> None:
         if (stage.input / "fuse").read_bytes() != _SAFE:
             self.fault(stage)
@@ -100,7 +103,7 @@ def answer(stage: Stage) -> None:
 FAULTS: dict[str, tuple[Callable[[Stage], None], str | None]] = {
     "bug": (raise_bug, "KeyError"),
     "long message": (raise_long, "message"),
-    "escape": (print_escape, "answer"),
+    "escape": (print_escape, "answer: a mine"),
     "write outside": (write_outside, "reached outside"),
     "write through a link": (write_through_link, "reached outside"),
     "input changed": (change_input, "reached outside"),

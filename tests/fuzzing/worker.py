@@ -27,7 +27,7 @@ from tests.fuzzing.edits import apply, list_edits
 from tests.fuzzing.stage import Attack, Stage
 
 MOST_BYTES = 1 << 30  # that one attack may take
-MEMORY = "memory"
+ANSWER, MEMORY = "answer", "memory"  # what verdicts begin with
 _SPACE = 6 << 30  # of addresses; what is taken and touched is measured
 _BUDGET = "256MB"  # of one image; half of the machine would be more than `MOST_BYTES`
 _RUNS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "socket.connect"}
@@ -123,8 +123,10 @@ def open_case(stage: Stage, case: Case, guard: Guard) -> Verdict | None:
             except Fault as fault:
                 verdict = verdict or describe(fault, "message", error)
         except BaseException as error:  # noqa: BLE001  SystemExit as well
-            what = "answer" if isinstance(error, Fault) else type(error).__name__
-            verdict = verdict or describe(error, what, error)
+            what = type(error).__name__
+            verdict = verdict or describe(
+                error, f"{ANSWER}: {door}" if what == "Fault" else what, error
+            )
         finally:
             guard.allowed = None
         if guard.offences:
