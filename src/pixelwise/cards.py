@@ -1,7 +1,8 @@
 """A model's card: what it is, what it expects and what it gives, read without torch.
 
 A model is one safetensors file. Its header is JSON: a length of eight bytes (little-endian), then
-the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``.
+the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``, and the file's
+checksum, see `checksums`, under ``checksum``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pixelwise.frozen import Config
 from pixelwise.normalization import Normalization
 
 METADATA_KEY = "pixelwise"
+CHECKSUM_KEY = "checksum"
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000
 
@@ -110,6 +112,17 @@ def read_card(path: str | Path) -> Card:
         raise ModelFileError(
             f"The card of {path} cannot be read; it may come from a newer version: {error}"
         ) from error
+
+
+def promises_checksum(path: Path) -> bool:
+    """Whether a model file says that it has a checksum; those of older versions do not.
+
+    Raises
+    ------
+    ReadError, ModelFileError
+        As in `read_card`.
+    """
+    return CHECKSUM_KEY in _read_header(path).get("__metadata__", {})
 
 
 def _read_header(path: Path) -> dict[str, Any]:
