@@ -30,7 +30,7 @@ LAYERS = [
     {"errors"},
     {"parsing"},
     {"atomic", "checksums", "classes", "host_memory"},
-    {"architectures", "axes", "events", "frozen", "scores"},
+    {"architectures", "axes", "events", "frozen", "locks", "scores"},
     {"config", "figures", "images", "marks"},
     {"normalization", "outputs"},
     {"cards", "datasets", "requests", "runs", "samples"},
@@ -75,7 +75,8 @@ TESTS_OF_THE_WHOLE = {
     *("datasets/test_mask_files.py", "datasets/test_cases.py"),
     *("datasets/test_public_folders.py", "datasets/test_round_trips.py"),
     *("training/test_annotation.py", "widgets/test_outputs.py"),
-    *("training/test_kills.py", "training/test_overfit.py", "training/test_power_cut.py"),
+    *("training/test_kept_formats.py", "training/test_kills.py", "training/test_overfit.py"),
+    *("prediction/test_kills.py", "training/test_power_cut.py"),
 }
 
 

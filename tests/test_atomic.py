@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.atomic import create_array, forget_cached, replacing, replacing_folder, write_text
+from pixelwise.atomic import (
+    create_array,
+    forget_cached,
+    remove_leftovers,
+    remove_temps,
+    replacing,
+    replacing_folder,
+    write_text,
+)
 from pixelwise.errors import DataError, WriteError
 
 
@@ -101,3 +109,27 @@ def test_a_folder_that_cannot_be_moved_leaves_the_old_one(
         (temp / "new").touch()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
     assert [entry.name for entry in path.iterdir()] == ["old"]
+
+
+def test_only_leftovers_of_ours_are_removed(tmp_path: Path) -> None:
+    """A dot, a token of eight digits and .tmp are a name of ours; links and folders are not."""
+    ours = [".last-0123abcd.tmp.pt", ".about-0123abcd.tmp.json", ".x-00000000.tmp"]
+    others = [".notes.tmp", ".a-0123.tmp.pt", "a-0123abcd.tmp.pt", ".a-0123ABCD.tmp.pt", ".tmp"]
+    for name in ours + others:
+        (tmp_path / name).write_text("text")
+    (tmp_path / ".folder-0123abcd.tmp").mkdir()
+    (tmp_path / ".link-0123abcd.tmp.pt").symlink_to(tmp_path / ".notes.tmp")
+    remove_leftovers(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*others, ".folder-0123abcd.tmp", ".link-0123abcd.tmp.pt"}
+
+
+def test_no_link_is_taken_for_what_was_being_made(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("text")
+    for name in (".a-0123abcd.tmp.zarr", ".a-0123abcd.tmp.old.zarr"):
+        (tmp_path / name).symlink_to(tmp_path / "precious")
+    remove_temps(tmp_path / "a.zarr")
+    assert (tmp_path / "precious" / "file").read_text() == "text"
+    assert not (tmp_path / "a.zarr").is_symlink()
+    assert (tmp_path / ".a-0123abcd.tmp.zarr").is_symlink()

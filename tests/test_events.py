@@ -17,6 +17,8 @@ from pixelwise.events import (
     StepsDone,
     Warned,
     parse_event,
+    tells_steps,
+    write_line,
 )
 
 EVENTS: dict[str, Event] = {
@@ -65,3 +67,8 @@ def test_not_a_number_becomes_null() -> None:
 def test_refuses_other_lines(line: str) -> None:
     with pytest.raises(ValueError):
         parse_event(line)
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_only_steps_are_taken_for_steps(event: Event) -> None:
+    assert tells_steps(write_line(event).encode()) == isinstance(event, StepsDone)

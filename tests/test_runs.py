@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -183,5 +185,85 @@ def test_a_torn_last_line_is_cut_off_before_more_is_written(run: RunFolder) -> N
 
 
 def test_a_start_that_was_killed_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
-    (tmp_path / ".config-00ff.tmp.yaml").touch()
+    (tmp_path / ".config-00ff00ff.tmp.yaml").touch()
     assert require_new_run(tmp_path).path == tmp_path
+
+
+def tell(run: RunFolder, count: int = 20) -> list[str]:
+    """Add warnings to a run's story, and give what they say."""
+    messages = [f"message {number}" for number in range(count)]
+    run.append(*[Warned(message=message) for message in messages])
+    return messages
+
+
+def test_a_flipped_bit_in_the_story_is_noticed_and_left_out(run: RunFolder) -> None:
+    messages = tell(run)
+    content, draw = run.events.read_bytes(), random.Random(2)
+    bits = draw.sample(range(len(content) * 8), 250)
+    for bit in [*bits, *range(len(content) * 8 - 160, len(content) * 8)]:
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        run.events.write_bytes(changed)
+        told = [event.message for event in iter_events(run) if isinstance(event, Warned)]
+        assert set(told) < set(messages)
+        assert len(told) >= len(messages) - 2  # two, where it is the end of a line
+        assert run.mend_events() >= 1
+        assert [e.message for e in iter_events(run) if isinstance(e, Warned)] == told
+
+
+def test_lines_of_older_versions_have_no_checksum_and_are_read(run: RunFolder) -> None:
+    run.events.write_text("".join(f"{event.to_json()}\n" for event in EVENTS.values()))
+    assert list(iter_events(run)) == list(EVENTS.values())
+    assert run.mend_events() == 0
+
+
+def test_damaged_lines_of_another_version_are_not_kept(run: RunFolder) -> None:
+    run.events.write_text('{"kind": "tea_made", "time": 1.0,"crc":"00000000"}\n')
+    assert run.mend_events() == 1
+    assert not run.events.read_text().strip()
+
+
+ENTRIES = ["events.jsonl", "checkpoints", "previews", "model.safetensors", "stop"]
+ENTRIES += ["lock", "log.txt", "tensorboard", "checkpoints/last.pt", "previews/epoch-0001.png"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_nothing_is_written_through_a_link_in_a_run(run: RunFolder, name: str) -> None:
+    tell(run)
+    place, away = run.path / name, run.path.parent / "away"
+    if place.is_dir():
+        place.rename(away)
+    else:
+        away.write_text("precious\nlines\n")
+        place.unlink(missing_ok=True)
+    before = away.read_bytes() if away.is_file() else None
+    place.symlink_to(away)
+    with pytest.raises(WriteError, match=f"{name} is a link to"), lock_run(run):
+        pytest.fail("opened")
+    assert not is_training(run)
+    if name == "stop":
+        with pytest.raises(WriteError, match="is a link to"):
+            request_stop(run)
+    assert place.is_symlink()
+    assert before is None or away.read_bytes() == before
+
+
+def test_a_run_may_be_reached_by_a_link(run: RunFolder) -> None:
+    (run.path.parent / "short").symlink_to(run.path)
+    with lock_run(RunFolder(run.path.parent / "short")):
+        assert is_training(run)
+
+
+def test_a_new_run_does_not_begin_around_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.txt").symlink_to(tmp_path / "notes")
+    with pytest.raises(RunError, match="not empty"):
+        require_new_run(tmp_path / "run")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_in_place_of_the_story_is_not_waited_for(run: RunFolder) -> None:
+    os.mkfifo(run.events)
+    assert list(iter_events(run)) == []
+    with pytest.raises(WriteError, match=r"Expected a file at .*events"), lock_run(run):
+        pytest.fail("opened")

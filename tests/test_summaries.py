@@ -7,7 +7,7 @@ import pytest
 
 from pixelwise import runs
 from pixelwise.errors import ReadError
-from pixelwise.events import EpochEnded, Event, RunEnded, parse_event
+from pixelwise.events import EpochEnded, Event, RunEnded, read_line
 from pixelwise.runs import RunFolder, create_run, lock_run
 from pixelwise.summaries import RunStory, list_runs, read_epochs, summarize_run
 from tests.test_events import EVENTS
@@ -53,13 +53,13 @@ def test_an_epoch_that_was_done_again_counts_once(run: RunFolder) -> None:
 def test_a_second_look_reads_on_from_the_first(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
+    read: list[bytes] = []
 
-    def count(line: str) -> Event:
+    def count(line: bytes) -> Event | None:
         read.append(line)
-        return parse_event(line)
+        return read_line(line)
 
-    monkeypatch.setattr(runs, "parse_event", count)
+    monkeypatch.setattr(runs, "read_line", count)
     story = RunStory(run)
     run.append(EVENTS["run_started"])
     assert story.look().state == "interrupted"

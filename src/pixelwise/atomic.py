@@ -6,6 +6,7 @@ The temp name lies in the same folder, because a rename across file systems is a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from pixelwise.errors import PixelwiseError, WriteError
 
 if sys.platform == "darwin":
     import fcntl
+
+_TEMPORARY = re.compile(r"\..*-[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
 
 
 @contextmanager
@@ -170,7 +173,7 @@ def append_lines(path: Path, lines: str) -> None:
 
 def is_temporary(path: Path) -> bool:
     """Whether a name is that of a file or folder that is being written, or was when it ended."""
-    return path.name.startswith(".") and ".tmp" in path.suffixes
+    return bool(_TEMPORARY.fullmatch(path.name))
 
 
 def remove_temps(path: Path) -> None:
@@ -183,10 +186,13 @@ def remove_temps(path: Path) -> None:
     stem = f".{escape(path.stem)}{token}"
     if not path.exists():  # the old one had gone, and the new one not yet come
         for old in path.parent.glob(f"{stem}.old{path.suffix}"):
-            old.rename(path)
+            if not is_link(old):
+                old.rename(path)
     patterns = (f".{escape(path.name)}{token}", f"{stem}{path.suffix}", f"{stem}.old{path.suffix}")
     for pattern in patterns:
         for temp in path.parent.glob(pattern):
+            if is_link(temp):  # nothing here makes one
+                continue
             if temp.is_dir():
                 shutil.rmtree(temp, ignore_errors=True)
             else:
@@ -194,10 +200,54 @@ def remove_temps(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in a folder."""
-    with suppress(OSError):
-        for path in filter(is_temporary, list(folder.iterdir())):
-            path.unlink()
+    """Remove the temporary files that a killed process left in a folder; links are not ours."""
+    for path in filter(is_temporary, list_folder(folder)):
+        if path.is_file() and not is_link(path):
+            with suppress(OSError):
+                path.unlink()
+
+
+def is_link(path: Path) -> bool:
+    """Whether a name stands for a file or folder elsewhere: a symbolic link or a junction."""
+    return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """List what is in a folder; nothing where it is not there or cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def require_own(path: Path, *, folder: bool = False) -> None:
+    """Raise if what is under a name of ours is a link, or no plain file; nothing there is fine.
+
+    Parameters
+    ----------
+    path : path
+        What is going to be written, emptied or removed. Folders above it may be links.
+    folder : bool
+        Whether it is a folder; then nothing in it may be a link either.
+
+    Raises
+    ------
+    WriteError
+        It is a link, a pipe or a device, or a file where a folder is expected.
+    """
+    if is_link(path):
+        raise WriteError(
+            f"{path} is a link to {path.readlink()}, and nothing is written through one. Nothing "
+            "was changed: put a copy in the place of the link, or remove it."
+        )
+    if path.exists() and not (path.is_dir() if folder else path.is_file()):
+        wanted = "a folder" if folder else "a file"
+        raise WriteError(
+            f"Expected {wanted} at {path}, found something else. Nothing was changed: remove it or "
+            "give it another name."
+        )
+    for entry in list_folder(path) if folder else ():
+        require_own(entry, folder=entry.is_dir())
 
 
 def require_free_folder(path: Path) -> None:

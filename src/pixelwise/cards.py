@@ -1,7 +1,8 @@
 """A model's card: what it is, what it expects and what it gives, read without torch.
 
 A model is one safetensors file. Its header is JSON: a length of eight bytes (little-endian), then
-the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``.
+the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``, and the file's
+checksum, see `checksums`, under ``checksum``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pixelwise.normalization import Normalization
 from pixelwise.parsing import open_regular, parse_json
 
 METADATA_KEY = "pixelwise"
+CHECKSUM_KEY = "checksum"
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 16 << 20
 _ITEM_BYTES = {
@@ -126,6 +128,17 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Read the shapes of a model file's tensors from its header; errors as in `read_card`."""
     header = _read_header(path)
     return {name: tuple(entry["shape"]) for name, entry in header.items() if name[:2] != "__"}
+
+
+def promises_checksum(path: Path) -> bool:
+    """Whether a model file says that it has a checksum; those of older versions do not.
+
+    Raises
+    ------
+    ReadError, ModelFileError
+        As in `read_card`.
+    """
+    return CHECKSUM_KEY in _read_header(path).get("__metadata__", {})
 
 
 def _read_header(path: Path) -> dict[str, Any]:

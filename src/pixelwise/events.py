@@ -6,8 +6,10 @@ them and a widget reads the same lines.
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -244,7 +246,7 @@ Event = (
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 
-def parse_event(line: str) -> Event:
+def parse_event(line: str | bytes) -> Event:
     """Read one line that `to_json` wrote.
 
     Raises
@@ -254,3 +256,66 @@ def parse_event(line: str) -> Event:
     """
     event: Event = _ADAPTER.validate_json(line)
     return event
+
+
+_CHECK: Final = b',"crc":"'
+_END: Final = b'"}'
+_CHECK_BYTES: Final = len(_CHECK) + 8 + len(_END)
+_STEPS: Final = b'"kind":"steps_done"'
+_KIND_BYTES: Final = 80  # the time stands before it
+_KINDS: Final = {item.model_fields["kind"].default for item in get_args(Event)}
+
+
+def write_line(event: Event) -> str:
+    """Write an event as a line of a run's story: its JSON, with a checksum as the last field."""
+    text = event.to_json()
+    return f'{text[:-1]},"crc":"{crc32(text.encode()):08x}"}}\n'
+
+
+def read_line(line: bytes) -> Event | None:
+    """Read a line of a run's story; None if it is damaged, or the event of another version.
+
+    Lines of older versions have no checksum.
+    """
+    text, is_right = _take_check(line)
+    if is_right is False:
+        return None
+    try:
+        return parse_event(text)
+    except ValueError:
+        return None
+
+
+def is_of_another_version(line: bytes) -> bool:
+    """Whether a line that `read_line` cannot read is sound, and tells what this version knows not.
+
+    One without a checksum is so if it is of a kind that is not known here.
+    """
+    text, is_right = _take_check(line)
+    if is_right is not None:
+        return is_right
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("kind") not in _KINDS
+
+
+def has_check(line: bytes) -> bool:
+    """Whether what is there of a line goes up to its checksum, or beyond."""
+    return _END in line.rpartition(_CHECK)[2] and _CHECK in line
+
+
+def tells_steps(line: bytes) -> bool:
+    """Whether a line, not read yet, is one of the many of `StepsDone`."""
+    return _STEPS in line[:_KIND_BYTES]
+
+
+def _take_check(line: bytes) -> tuple[bytes, bool | None]:
+    """Take the checksum off a line, and tell whether it is right; None if there is none."""
+    line = line.removesuffix(b"\n")
+    place = len(line) - _CHECK_BYTES
+    if place < 0 or not (line.startswith(_CHECK, place) and line.endswith(_END)):
+        return line, None
+    text = line[:place] + b"}"
+    return text, line[place + len(_CHECK) : -len(_END)] == b"%08x" % crc32(text)

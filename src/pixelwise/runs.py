@@ -3,7 +3,7 @@
 ::
 
     run/config.yaml         what was asked
-        events.jsonl        what happened, one JSON line each, append-only
+        events.jsonl        what happened, one JSON line each with a checksum, append-only
         checkpoints/        last.pt: all it takes to go on; previous.pt: the one before, from the
                             start of an epoch; epoch-0010.safetensors: kept models
         previews/           pictures of fixed validation images, after each epoch
@@ -14,31 +14,39 @@
         log.txt             what the child process printed, when a widget started the run; and the
                             traceback of an error that nobody expected
 
-Whoever trains writes; everybody else reads, follows, or asks to stop.
+Whoever trains writes; everybody else reads, follows, or asks to stop. The folder may be reached by
+a link, but nothing is written through a link in it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from pixelwise.atomic import (
     append_lines,
     flush_file,
     flush_folder,
+    is_link,
     is_temporary,
     make_folder,
+    require_own,
     write_text,
 )
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError, RunError, WriteError
-from pixelwise.events import Event, parse_event
+from pixelwise.events import (
+    Event,
+    has_check,
+    is_of_another_version,
+    read_line,
+    tells_steps,
+    write_line,
+)
+from pixelwise.locks import take_lock
 from pixelwise.parsing import open_regular
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
@@ -106,6 +114,29 @@ class RunFolder:
         """What the process printed, where a widget started it, and tracebacks."""
         return self.path / "log.txt"
 
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard logs."""
+        return self.path / "tensorboard"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the run still is where it was begun: it may be moved or deleted meanwhile."""
+        return self.config.exists()
+
+    def require_own(self) -> None:
+        """Raise if anything that a training writes here is a link or no plain file or folder.
+
+        Raises
+        ------
+        WriteError
+            As in `atomic.require_own`.
+        """
+        for file in (self.events, self.model, self.stop_request, self.lock, self.log):
+            require_own(file)
+        for folder in (self.checkpoints, self.previews, self.tensorboard):
+            require_own(folder, folder=True)
+
     def read_config(self) -> TrainConfig:
         """Read what was asked."""
         return TrainConfig.read(self.config)
@@ -118,7 +149,7 @@ class RunFolder:
         WriteError
             The file cannot be written.
         """
-        append_lines(self.events, "".join(f"{event.to_json()}\n" for event in events))
+        append_lines(self.events, "".join(map(write_line, events)))
 
     def flush_events(self) -> None:
         """Wait until the run's story is on the disk.
@@ -145,6 +176,9 @@ class RunFolder:
             damaged += event is None and self._blank(place, end - 1)
             place = end
         if self.events.exists() and self.events.stat().st_size > place:
+            with self.events.open("rb") as file:
+                file.seek(place)
+                damaged += has_check(file.read())
             os.truncate(self.events, place)
         return damaged
 
@@ -153,7 +187,7 @@ class RunFolder:
         with self.events.open("rb+") as file:
             file.seek(start)
             line = file.read(stop - start)
-            if not line.strip() or _is_json(line):
+            if not line.strip() or is_of_another_version(line):
                 return False
             file.seek(start)
             file.write(b" " * len(line))
@@ -189,7 +223,7 @@ def require_new_run(path: Path) -> RunFolder:
 
 def _may_lie_there(run: RunFolder, path: Path) -> bool:
     """Whether a new run can share its folder with this file, or with what a killed start left."""
-    return path in (run.data, run.log, run.lock) or is_temporary(path)
+    return not is_link(path) and (path in (run.data, run.log, run.lock) or is_temporary(path))
 
 
 def create_run(config: TrainConfig) -> RunFolder:
@@ -243,15 +277,16 @@ def lock_run(run: RunFolder) -> Iterator[None]:
     ------
     RunError
         Another process trains there.
+    WriteError
+        The disk has no locks, or something in the folder is a link, see `RunFolder.require_own`.
     """
-    lock = FileLock(run.lock)
-    try:
-        lock.acquire(timeout=_LOCK_SECONDS)
-    except Timeout:
+    run.require_own()
+    lock = take_lock(run.lock, seconds=_LOCK_SECONDS)
+    if lock is None:
         raise RunError(
             f"Another process is training in {run.path}: wait until it ends, or stop it by "
             f"'pixelwise stop {run.path}'."
-        ) from None
+        )
     try:
         yield
     finally:
@@ -263,16 +298,23 @@ def is_training(run: RunFolder) -> bool:
     if not run.lock.exists():
         return False
     try:
-        with FileLock(run.lock, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a read-only folder: nobody trains there
+        lock = take_lock(run.lock)
+    except WriteError:  # a read-only folder, or one that is no run's: nobody trains there
         return False
+    if lock is not None:
+        lock.release()
+    return lock is None
 
 
 def request_stop(run: RunFolder) -> None:
-    """Ask a training to end its step, save and stop; does nothing if it is not running."""
+    """Ask a training to end its step, save and stop; does nothing if it is not running.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written, or there is a link of this name.
+    """
+    require_own(run.stop_request)
     try:
         run.stop_request.touch()
     except OSError as error:
@@ -284,13 +326,18 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
     return (event for _, event in iter_lines(run) if event is not None)
 
 
-def iter_lines(run: RunFolder, start: int = 0) -> Iterator[tuple[int, Event | None]]:
+def iter_lines(
+    run: RunFolder, start: int = 0, *, with_steps: bool = True
+) -> Iterator[tuple[int, Event | None]]:
     """Read the lines of a run's story from byte `start` on; one not complete yet is left out.
+
+    Without the steps, `StepsDone` is not read, which most lines are.
 
     Yields
     ------
     int, Event or None
-        Where the line ends, and its event; None for one that is damaged, as by a power cut.
+        Where the line ends, and its event; None for one that is damaged, as by a power cut, or
+        not read.
     """
     with suppress(FileNotFoundError), open_regular(run.events) as file:
         file.seek(start)
@@ -298,21 +345,4 @@ def iter_lines(run: RunFolder, start: int = 0) -> Iterator[tuple[int, Event | No
             if not line.endswith(b"\n"):
                 return
             start += len(line)
-            yield start, _parse_line(line)
-
-
-def _is_json(line: bytes) -> bool:
-    """Whether a line was written whole."""
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse_line(line: bytes) -> Event | None:
-    """Read one line; None if it is no event."""
-    try:
-        return parse_event(line.decode())
-    except ValueError:
-        return None
+            yield start, read_line(line) if with_steps or not tells_steps(line) else None

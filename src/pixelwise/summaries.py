@@ -9,12 +9,13 @@ from typing import Any
 
 from pixelwise.errors import PixelwiseError, ReadError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted
-from pixelwise.runs import RunFolder, is_training, iter_events, iter_lines
+from pixelwise.runs import RunFolder, is_training, iter_lines
 
 
 def read_epochs(run: RunFolder) -> list[EpochEnded]:
     """Read what the epochs gave; of one that was done again after a fault, the last time counts."""
-    return keep_last(event for event in iter_events(run) if isinstance(event, EpochEnded))
+    events = (event for _, event in iter_lines(run, with_steps=False))
+    return keep_last(event for event in events if isinstance(event, EpochEnded))
 
 
 def keep_last(epochs: Iterable[EpochEnded]) -> list[EpochEnded]:
@@ -85,7 +86,7 @@ class RunStory:
 
     def look(self) -> RunSummary:
         """Read the lines that are new; damaged ones say nothing."""
-        for end, event in iter_lines(self.run, self._place):
+        for end, event in iter_lines(self.run, self._place, with_steps=False):
             self._place = end
             self._add(event)
         lost = self._state == "training" and not is_training(self.run)

@@ -13,7 +13,14 @@ from safetensors.torch import load_file
 from pixelwise.cards import read_card
 from pixelwise.config import TrainConfig
 from pixelwise.datasets import Sample, load_dataset
-from pixelwise.errors import ConfigError, DataError, ModelFileError, ReadError, RunError
+from pixelwise.errors import (
+    ConfigError,
+    DataError,
+    ModelFileError,
+    ReadError,
+    RunError,
+    WriteError,
+)
 from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
@@ -544,10 +551,62 @@ def test_a_run_killed_before_its_last_event_gets_one(discs: Path, tmp_path: Path
     run = RunFolder(tmp_path / "run")
     lines = run.events.read_text().splitlines(keepends=True)
     run.events.write_text("".join(lines[:-1]) + lines[-1][:20])
-    (run.checkpoints / ".last-0011.tmp.pt").touch()
+    (run.checkpoints / ".last-0011aabb.tmp.pt").touch()
     ended = finish(resume(run.path))
     assert (ended.reason, ended.epochs_done) == ("finished", 2)
     assert isinstance(list(iter_events(run))[-1], RunEnded)
     assert not list(run.path.rglob(".*"))
     with pytest.raises(RunError, match="all its 2 epochs"):
         list(resume(run.path))
+
+
+def stop_after(config: TrainConfig, epochs: int) -> None:
+    events = fit(config)
+    for event in events:
+        if isinstance(event, EpochEnded) and event.epoch == epochs:
+            break
+    events.close()
+
+
+def test_a_setting_that_is_edited_between_stop_and_resume_is_said_once(
+    discs: Path, tmp_path: Path
+) -> None:
+    config = create_config(discs, tmp_path / "run", training={"epochs": 4})
+    stop_after(config, 1)
+    path = RunFolder(config.run).config
+    text = path.read_text()
+    assert "learning_rate: 0.01" in text
+    path.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.002"))
+
+    def resume_once() -> list[str]:
+        events = resume(config.run)
+        said = []
+        for event in events:
+            if isinstance(event, EpochEnded):
+                break
+            said += [event.message] if isinstance(event, Warned) else []
+        events.close()
+        return said
+
+    (said,) = resume_once()
+    assert "changed since it was stopped: training.learning_rate was 0.01, is 0.002." in said
+    assert resume_once() == []
+
+
+def test_a_run_that_is_moved_has_not_changed(discs: Path, tmp_path: Path) -> None:
+    config = create_config(discs, tmp_path / "run")
+    stop_after(config, 1)
+    config.run.rename(tmp_path / "moved")
+    assert not [event for event in resume(tmp_path / "moved") if isinstance(event, Warned)]
+
+
+def test_a_story_that_is_a_link_is_not_mended(discs: Path, tmp_path: Path) -> None:
+    config = create_config(discs, tmp_path / "run")
+    stop_after(config, 1)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("line one\nline two\n")
+    RunFolder(config.run).events.unlink()
+    RunFolder(config.run).events.symlink_to(notes)
+    with pytest.raises(WriteError, match="is a link to"):
+        list(resume(config.run))
+    assert notes.read_text() == "line one\nline two\n"

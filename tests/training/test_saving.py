@@ -152,6 +152,36 @@ def fill(path: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("comes_back", [True, False], ids=["put back", "gone for good"])
+def test_a_run_folder_that_is_moved_meanwhile_is_said_once_and_at_once(
+    discs: Path, tmp_path: Path, comes_back: bool
+) -> None:
+    sections = {**SECTIONS, "training": {**SECTIONS["training"], "keep_every": 1}}
+    list(fit(create_config(discs, tmp_path / "straight", **sections)))
+    run, events, moved = tmp_path / "run", list[Event](), 0
+    try:
+        for event in fit(create_config(discs, run, **sections)):
+            events.append(event)
+            if isinstance(event, EpochEnded) and event.epoch == 1:
+                run.rename(tmp_path / "elsewhere")
+                moved = len(events)
+            if isinstance(event, EpochEnded) and event.epoch == 2 and comes_back:
+                (tmp_path / "elsewhere").rename(run)
+    except WriteError:
+        assert not comes_back
+    said = {n: e.message for n, e in enumerate(events) if isinstance(e, Warned)}
+    gone = [n for n, text in said.items() if "is not there any more: it was moved" in text]
+    assert gone == [moved + 1]
+    if comes_back:
+        assert list(iter_events(RunFolder(run))) == events
+        assert_same_run(run, tmp_path / "straight")
+    else:
+        assert [*said] == gone
+        assert not run.exists()
+        list(resume(tmp_path / "elsewhere"))
+        assert_same_result(tmp_path / "elsewhere", tmp_path / "straight")
+
+
 @needs_proc
 def test_a_stop_on_a_full_disk_does_not_say_that_the_training_goes_on(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,13 +17,23 @@ from safetensors.torch import load_file, save
 from torch.overrides import TorchFunctionMode
 
 from pixelwise.atomic import replacing
-from pixelwise.cards import METADATA_KEY, Card, read_card, read_shapes
+from pixelwise.cards import (
+    CHECKSUM_KEY,
+    METADATA_KEY,
+    Card,
+    promises_checksum,
+    read_card,
+    read_shapes,
+)
+from pixelwise.checksums import BLANK_CHECKSUM, Checksum, add_checksum, check_checksum
 from pixelwise.errors import ModelFileError, PixelwiseError, quote
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
 
 _MADE_BY_SIZE: Final = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 _LONGEST_MISFIT: Final = 300  # characters
+_LENGTH_BYTES: Final = 8
+_ALIGNMENT: Final = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Model:
 
 
 def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card) -> None:
-    """Write a model file; it is complete under its name or not there.
+    """Write a model file with a checksum; it is complete under its name or not there.
 
     Parameters
     ----------
@@ -58,9 +70,23 @@ def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card
     """
     stamped = card.model_copy(update={"versions": _versions()})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    content = save(tensors, metadata={METADATA_KEY: stamped.model_dump_json()})
+    notes = {METADATA_KEY: stamped.model_dump_json(), CHECKSUM_KEY: BLANK_CHECKSUM}
+    content = save(tensors, metadata=notes)
     with replacing(Path(path)) as temporary:  # save_file has temporary files of its own, ".tmp…"
-        temporary.write_bytes(content)
+        _write(temporary, content)
+        add_checksum(temporary)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a safetensors file with the notes in its header in one order; its library has none."""
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
+        file.write(memoryview(content)[start:])
 
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
@@ -81,10 +107,12 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
         The file is damaged or foreign, or its weights do not fit the network its card names.
     """
     path = Path(path)
+    with suppress(OSError):  # which is said below
+        _require_whole(path)  # first: a damaged card may be of any network
     card = read_card(path)
     _require_fitting(path, card)
     network = create_network(card)
-    load_weights(network, path)
+    _fill(network, path)
     return Model(network.to(device).eval(), card)
 
 
@@ -136,8 +164,24 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     Raises
     ------
     ModelFileError
-        A weight is missing, left over, or of another shape.
+        The file is damaged, or a weight is missing, left over, or of another shape.
     """
+    _require_whole(path)
+    _fill(network, path)
+
+
+def _require_whole(path: Path) -> None:
+    """Refuse a file that is not what was written; those of older versions cannot tell."""
+    found = check_checksum(path)
+    if found is Checksum.WRONG or (found is Checksum.MISSING and promises_checksum(path)):
+        raise ModelFileError(
+            f"The model file {path} is damaged: its content is not what was written. Copy it "
+            "again, or use another checkpoint of the run."
+        )
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    """Read a file's weights into a network."""
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

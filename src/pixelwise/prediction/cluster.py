@@ -23,7 +23,7 @@ from pixelwise.images import ImageFile, ImageSource, open_image
 from pixelwise.models.files import save_model
 from pixelwise.prediction import parts
 from pixelwise.prediction.bands import Intensities
-from pixelwise.prediction.parts import Part, read_about
+from pixelwise.prediction.parts import MODEL, Part, read_about
 from pixelwise.prediction.planes import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.stream import Filler, fill_here
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _BLOCKS_PER_TASK: Final = 4
-_MODEL: Final = "model.safetensors"
 _SECONDS_TO_CONNECT: Final = 30
 _ONE_AT_A_TIME: Final = threading.Lock()
 
@@ -113,7 +112,7 @@ def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Ta
     assert part.folder is not None  # noqa: S101  the caller's case
     folder = part.folder.absolute()
     model = predictor.model
-    save_model(folder / _MODEL, model.network.state_dict(), model.card)
+    save_model(folder / MODEL, model.network.state_dict(), model.card)
     planes, _, height, _ = shape = shape_planes(source, model.card)
     whole = predictor.resizes(shape[1:])
     step = height if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
@@ -172,8 +171,7 @@ def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
     try:
         start()
         for future in started:
-            plane, rows = future.result()
-            part.mark(plane, rows.start, len(rows))
+            part.mark(*future.result())
             start()
             yield part.share
     except KilledWorker as error:
@@ -190,8 +188,8 @@ def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
         client.cancel(list(started.futures))
 
 
-def _predict_task(task: _Task) -> tuple[int, range]:
-    """Predict rows and write them into the part: what a worker does."""
+def _predict_task(task: _Task) -> tuple[int, int, list[int]]:
+    """Predict rows and write them into the part: what a worker does; gives what to `mark`."""
     import torch
     from distributed import get_worker
 
@@ -205,9 +203,10 @@ def _predict_task(task: _Task) -> tuple[int, range]:
             values = predictor.predict_rows(
                 planes[task.plane], task.rows, intensities=task.intensities
             )
+        checks: list[int] = []
         if read_about(task.folder) == task.about:  # else nobody waits for these rows any more
-            Part.open(task.folder).write(task.plane, task.rows.start, values)
-    return task.plane, task.rows
+            checks = Part.open(task.folder).write(task.plane, task.rows.start, values)
+    return task.plane, task.rows.start, checks
 
 
 def choose_gpu(settings: PredictConfig, name: object, *, count: int) -> PredictConfig:
@@ -225,5 +224,5 @@ def _load_predictor(task: _Task, settings: PredictConfig) -> Predictor:
     key = task.fingerprint, settings
     if key not in _LOADED:
         _LOADED.clear()
-        _LOADED[key] = Predictor(task.folder / _MODEL, settings)
+        _LOADED[key] = Predictor(task.folder / MODEL, settings)
     return _LOADED[key]

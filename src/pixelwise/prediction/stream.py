@@ -193,8 +193,7 @@ class _Writer:
             self._waiting.pop(0).result()
 
     def _write(self, plane: int, start: int, values: Array) -> None:
-        self._part.write(plane, start, values)
-        self._part.mark(plane, start, values.shape[-2])
+        self._part.mark(plane, start, self._part.write(plane, start, values))
 
 
 def _finish(

@@ -66,6 +66,9 @@ class Progress:
         How many parts a batch is computed in, for want of memory.
     skipped, skipped_in_a_row : int
         Steps of the epoch, and the last steps, without a finite loss and gradient.
+    settings : dict
+        The config that the training went on with, without the place of the run; empty in
+        checkpoints of older versions.
     roll_backs : int
         How often the training went back to the start of an epoch; each halves the rate.
     """
@@ -82,6 +85,7 @@ class Progress:
     data: dict[str, str] = field(default_factory=dict)
     normalization: dict[str, Any] = field(default_factory=dict)
     arithmetic: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     parts: int = 1
     validation_parts: int = 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
@@ -68,7 +70,7 @@ def _fit(config: TrainConfig) -> Iterator[Event]:
             return ()
 
         with _holding(ranks, begin), keeping_freed_memory():
-            yield from _record(create_training(stepper, run), resumed=False)
+            yield from _record(create_training(stepper, run, config), resumed=False)
 
 
 def resume(path: str | Path, *, since: float | None = None) -> Generator[Event, None, None]:
@@ -162,13 +164,14 @@ def _forget_old_stop(run: RunFolder, since: float) -> None:
             run.stop_request.unlink()
 
 
-def create_training(stepper: Stepper, run: RunFolder) -> Training:
-    """Make a training that is at its beginning."""
+def create_training(stepper: Stepper, run: RunFolder, config: TrainConfig) -> Training:
+    """Make a training that is at its beginning; `config` is what was asked."""
     setup = stepper.setup
     progress = Progress(
         data=setup.fingerprint,
         normalization=setup.card.normalization.model_dump(),
         arithmetic=describe_arithmetic(setup.compute, processes=stepper.ranks.size),
+        settings=_list_settings(config),
         batch_size=stepper.batch_size,
     )
     saver = Saver(run, Checkpoints(run.state), writes=stepper.ranks.is_first)
@@ -180,7 +183,7 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     checkpoints = Checkpoints(run.state)
     if not ranks.share(lambda: checkpoints.exist):
         ranks.share(lambda: _require_no_model(run))
-        training = create_training(Stepper(prepare(config), ranks), run)
+        training = create_training(Stepper(prepare(config), ranks), run, config)
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
     state = ranks.share(checkpoints.load)
@@ -191,7 +194,8 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     progress = stepper.restore(state)
     saver = Saver(run, checkpoints, writes=ranks.is_first)
     training = Training(stepper, run, progress, saver=saver)
-    training.notes += state.notes + _compare_arithmetic(progress, stepper)
+    training.notes += state.notes + _compare_settings(progress, config)
+    training.notes += _compare_arithmetic(progress, stepper)
     ranks.share(lambda: _require_unfinished(training))
     return training
 
@@ -216,6 +220,38 @@ def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None
             f"with: pixels, size, class names or part of the split differ in {shown}. Put them "
             f"back, or start a new run with --start-from {run.model}."
         )
+
+
+def _list_settings(config: TrainConfig) -> dict[str, Any]:
+    """Fields of a config, but for the place of the run, with their sections: a plain mapping."""
+    fields: dict[str, Any] = {}
+    for name, value in config.make_absolute().model_dump(mode="json", exclude={"run"}).items():
+        inner = value if isinstance(value, dict) else {"": value}
+        fields |= {f"{name}.{field}".rstrip("."): item for field, item in inner.items()}
+    return fields
+
+
+def _compare_settings(progress: Progress, config: TrainConfig) -> Notes:
+    """Take note of the config; gives what somebody has changed in it since the last checkpoint."""
+    now = _list_settings(config)
+    before, progress.settings = progress.settings, now
+    if not before:  # the checkpoint of an older version
+        return ()
+    changed = [
+        f"{name} was {_show(before[name])}, is {_show(now[name])}"
+        for name in before
+        if name in now and before[name] != now[name]
+    ]
+    note = (
+        f"The config of the run was changed since it was stopped: {'; '.join(changed)}. The "
+        "training goes on with what stands there now."
+    )
+    return (note,) if changed else ()
+
+
+def _show(value: object) -> str:
+    """Write a setting as YAML does."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _compare_arithmetic(progress: Progress, stepper: Stepper) -> Notes:
@@ -256,7 +292,7 @@ def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
                 pass
             return
         if training.stepper.config.tensorboard:
-            events = iter_logged(events, run.path / "tensorboard")
+            events = iter_logged(events, run.tensorboard)
         with closing(events):  # nothing is being written any more when the run folder is let go
             for event in events:
                 try:

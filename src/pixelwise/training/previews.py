@@ -60,6 +60,8 @@ class PreviewSet:
             self._write_fixed()
             yield PreviewsWritten(epoch=epoch, picture=str(self._write_epoch(epoch)))
         except WriteError as error:
+            if not self._run.is_there:  # which the story says
+                return
             yield Warned(message=f"{error} The training goes on without this preview.")
 
     def _write_fixed(self) -> None:

@@ -98,7 +98,7 @@ class Saver:
             saved = file.write()
         except WriteError as error:
             self.waiting[file.path] = file.detach()
-            yield Warned(message=f"{error} {then}")
+            yield from self._warn(f"{error} {then}")
             return
         self.waiting.pop(file.path, None)
         yield saved
@@ -124,7 +124,7 @@ class Saver:
             self._write_state(stepper, progress, meanwhile=meanwhile)
         except WriteError as error:
             self.is_behind = True
-            yield Warned(message=f"{error} {then}")
+            yield from self._warn(f"{error} {then}")
 
     def settle(self, then: str = LATER) -> Iterator[Event]:
         """Wait for the state that is being written; say if it could not be, and what is next."""
@@ -135,7 +135,12 @@ class Saver:
             writing.result()
         except WriteError as error:
             self.is_behind = True
-            yield Warned(message=f"{error} {then}".rstrip())
+            yield from self._warn(f"{error} {then}".rstrip())
+
+    def _warn(self, message: str) -> Iterator[Event]:
+        """Say what could not be written; not for each file where the whole run is gone."""
+        if self.run.is_there:
+            yield Warned(message=message)
 
     def close(self) -> None:
         """Wait until nothing is being written any more."""
@@ -207,13 +212,22 @@ class Story:
         except WriteError as error:
             yield event
             if is_first:
-                warning = Warned(
-                    message=f"{error} What happens is kept in memory and written when it can be."
-                )
+                warning = Warned(message=self._explain(error))
                 self._waiting.append(warning)
                 yield warning
             return
         yield event
+
+    def _explain(self, error: WriteError) -> str:
+        """Say why nothing can be written, and what becomes of it."""
+        if self._run.is_there:
+            return f"{error} What happens is kept in memory and written when it can be."
+        return (
+            f"The run folder {self._run.path} is not there any more: it was moved or deleted, or "
+            "its disk went away. The training goes on and keeps all in memory: put the folder back "
+            "and it is written there; else it is lost at the end. Where the folder was moved to, "
+            "'pixelwise resume' can go on from its last checkpoint."
+        )
 
     def close(self) -> None:
         """Write what waits.
@@ -224,5 +238,7 @@ class Story:
             It still cannot be written.
         """
         if self._waiting:
+            if not self._run.is_there:  # a new file in another run's place is of no use
+                raise WriteError(f"Cannot write {self._run.events}: the run folder is gone.")
             self._run.append(*self._waiting)
             self._waiting.clear()

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from pixelwise.atomic import require_own
+
 _CLEAN_UP_SECONDS = 2.0
 _END_SECONDS = 5.0
 _NICE = 10
@@ -54,6 +56,8 @@ class Child:
         has_input: bool = False,
         detached: bool = False,
     ) -> None:
+        if log is not None:
+            require_own(log)
         self.folder = Path(tempfile.mkdtemp(prefix=f"pixelwise-{purpose}-"))
         self.printed, self.log = self.folder / "output.txt", log or self.folder / "log.txt"
         self._detached = detached
