@@ -58,7 +58,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write(b"\x01")
     for name in ("out/1_labels.tif", "out/2_objects.csv", "out/0_objects.csv.json",
                  "out/figure.png", "out/notes.svg", "out/log.txt", "flat/notes.txt",
-                 "flat/figure.png", "flat/a_objects.csv", "precious/keep.txt", "precious/2_labels.tif"):  # fmt: skip
+                 "flat/figure.png", "flat/a_objects.csv", "precious/keep.txt",
+                 "precious/2_labels.tif"):  # fmt: skip
         (root / name).write_text(f"two years of work, {name}")
     write_zarr(root / "out" / "0_labels.zarr", disks(9).astype("u1"), axes="YX")
     (root / "out" / "1_labels.zarr").mkdir()

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,6 @@ from pixelwise.events import (
     write_line,
 )
 from pixelwise.locks import take_lock
-from pixelwise.parsing import open_regular
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
 
@@ -339,7 +338,9 @@ def iter_lines(
         Where the line ends, and its event; None for one that is damaged, as by a power cut, or
         not read.
     """
-    with suppress(FileNotFoundError), open_regular(run.events) as file:
+    if not run.events.is_file():  # a pipe would be waited for
+        return
+    with run.events.open("rb") as file:
         file.seek(start)
         for line in file:
             if not line.endswith(b"\n"):
