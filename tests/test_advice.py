@@ -73,6 +73,7 @@ TRIED = (
     "is compressed with loss, its image is not",
     "or the same suffix after it, and say that",
     "If they lie elsewhere, name both folders",
+    "replace what is there by --overwrite",
 )
 # Advice that other tests follow, or that needs a machine of its own.
 NOT_TRIED = {
@@ -602,3 +603,17 @@ def test_masks_that_lie_elsewhere(tmp_path: Path, call: Call) -> None:
     assert (status, ways) == (1, [["--images", "FOLDER", "--masks", "FOLDER"]])
     named = ["--images", "images", "--masks", tmp_path / "far"]
     assert call("inspect", tmp_path / "data", *named)[0] == 0
+
+
+def test_a_file_of_somebody_else_where_a_result_is_to_be(tmp_path: Path, call: Call) -> None:
+    model = create_model()
+    save_model(tmp_path / "m.safetensors", model.network.state_dict(), model.card)
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE)
+    (tmp_path / "a_labels.tif").write_text("two years")
+    command = ("predict", tmp_path / "m.safetensors", tmp_path / "a.tif", "--out")
+    status, message = call(*command, tmp_path)
+    assert status == 1
+    assert "Name another place" in message
+    assert read_advice(message) == [["--overwrite"]]
+    assert call(*command, tmp_path / "other")[0] == 0
+    assert call(*command, tmp_path, "--overwrite")[0] == 0

@@ -29,8 +29,8 @@ SMALL = ("--options", "base_channels=2,depth=2", "--size", 32, "--epochs", 1, "-
          "--precision", "fp32")  # fmt: skip
 RESULTS = ("_labels.tif", "_instances.tif", "_probabilities.tif", "_objects.csv",
            "_objects.csv.json", "figure.png")  # fmt: skip
-OUTPUTS = ("new", "new/below/it", "out", "flat", "flat/sub", "data", "data/images", "data/masks",
-           "linked", "out/away", "precious/keep.txt", "run", "out/0_labels.tif")  # fmt: skip
+OUTPUTS = ("new", "new", "new", "new/below/it", "out", "flat", "flat/sub", "data", "data/images",
+           "data/masks", "linked", "out/away", "precious/keep.txt", "run", "out/0_labels.tif")  # fmt: skip
 FIGURES = ("new.png", "out/figure.png", "data/images/0.png", "data/masks/1.png",
            "flat/a_labels.png", "flat/figure.png", "figure link.png", "out/notes.svg")  # fmt: skip
 PLACES = ("data", "flat", "out", "run", "run/model.safetensors", "flat/a_labels.tif", "precious",
@@ -98,7 +98,9 @@ def take_snapshot(root: Path) -> Snapshot:
 
 def draw_command(draw: random.Random, root: Path, *, first: bool) -> list[object]:
     """Draw a command with its options."""
-    kind = draw.choice(["predict"] * 4 + ["evaluate"] * 3 + ["inspect"] * 2 + ["patches", "look"])
+    kind = draw.choice(
+        ["predict"] * 4 + ["evaluate"] * 3 + ["inspect"] * 2 + ["patches"] * 2 + ["look"]
+    )
     source, out = root / draw.choice(["data", "flat"]), root / draw.choice(OUTPUTS)
     out = root / "new" if first else out
     overwrite = draw.choice([[], [], ["--overwrite"]])
@@ -162,8 +164,7 @@ def test_whatever_is_called_nothing_is_lost(
         shutil.rmtree(root)
     names = ("predict", "evaluate", "inspect")
     assert all(done[f"{name} {end}"] for name in names for end in ("done", "refused")), done
-    assert done["patches done"]
-    assert done["train done"]
+    assert done["patches done"] and done["train done"], done  # noqa: PT018
     assert done["planned"] > 5, done
 
 

@@ -315,6 +315,10 @@ def test_results_are_saved_as_zarr_that_napari_opens(
     with pytest.raises(WriteError, match=r"cells prediction\.zarr is in .* already"):
         widget.save(tmp_path)
     assert widget.save(tmp_path, replace=True) == [path]
+    (shown,) = viewer.open(str(path / "0"), plugin="napari", layer_type="image")
+    with pytest.raises(WriteError, match="in the place of"):
+        widget.save(tmp_path, replace=True)
+    viewer.layers.remove(shown)
     (opened,) = viewer.open(str(path), plugin="napari-pixelwise")
     assert opened._type_string == "labels"
     np.testing.assert_array_equal(np.asarray(opened.data), found.data)

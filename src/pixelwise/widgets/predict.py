@@ -23,6 +23,7 @@ from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import SUFFIXES
+from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
 from pixelwise.widgets.layers import find_layers, read_axes
@@ -193,12 +194,16 @@ class PredictWidget(Panel):
         Raises
         ------
         WriteError
-            The folder cannot be written, or a file is there already and not to be replaced.
+            The folder cannot be written, or a file is there already and not to be replaced, as the
+            images of open layers never are.
         """
         targets = self._name_files(folder)
         there = [path.name for path in targets if path.exists()]
         if there and not replace:
             raise WriteError(f"{', '.join(there)} is in {folder} already. Nothing was changed.")
+        shown = [layer.source.path for layer in find_layers(self.viewer, "image")]
+        images = tuple(Path(path) for path in shown if path)
+        plan_outputs(targets, Sources(images), overwrite=True)
         for layer, path in zip(self.results, targets, strict=True):
             data, attributes, _ = layer.as_layer_data_tuple()
             write_labels(str(path), data, attributes)
