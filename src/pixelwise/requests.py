@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pixelwise.config import ModelConfig, PredictConfig
-from pixelwise.frozen import Config, Size
+from pixelwise.errors import ConfigError
+from pixelwise.frozen import Config, Size, describe_invalid
 
 
 class PredictRequest(Config):
@@ -66,8 +67,11 @@ def parse_request(line: str) -> Request:
 
     Raises
     ------
-    ValueError
-        The line is not a request (pydantic's error says why).
+    ConfigError
+        The line is not a request.
     """
-    request: Request = _ADAPTER.validate_json(line)
+    try:
+        request: Request = _ADAPTER.validate_json(line)
+    except ValidationError as error:
+        raise ConfigError(f"No request: {describe_invalid(error, 'the line')}") from error
     return request
