@@ -161,7 +161,8 @@ def serve(pipe: Connection, cases: Mapping[str, Case], root: Path, trace: Path) 
     warnings.simplefilter("ignore")
     os.environ.update(PIXELWISE_MEMORY_BUDGET=_BUDGET, OMP_NUM_THREADS="1")
     with trace.open("w") as log, trace.with_name("printed.txt").open("w") as printed:
-        os.dup2(printed.fileno(), 2)  # libraries log what they find odd
+        for number in (1, 2):  # libraries log what they find odd
+            os.dup2(printed.fileno(), number)
         faulthandler.enable(log)
         faulthandler.register(signal.SIGUSR1, log)
         guard, stage = Guard(), Stage(root / "stage")
