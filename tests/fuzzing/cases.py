@@ -269,7 +269,7 @@ _IMAGE = (doors.read_images,)
 _DATA = (
     doors.read_data,
     Command(("inspect", "INPUT")),
-    Command(("patches", "INPUT", "--out", "OUT/cut", "--size", "16")),
+    Command(("patches", "INPUT", "--out", "OUT/cut", "--size", "6")),
 )
 _RUN = (
     doors.read_runs, Command(("runs", "INPUT")), Command(("info", "INPUT/run")), doors.resume_run,

@@ -102,8 +102,8 @@ def answer(stage: Stage) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Stage], None], str | None]] = {
     "bug": (raise_bug, "KeyError"),
-    "long message": (raise_long, "message"),
-    "escape": (print_escape, "answer: a mine"),
+    "long message": (raise_long, "long message"),
+    "escape": (print_escape, "answer of a mine"),
     "write outside": (write_outside, "reached outside"),
     "write through a link": (write_through_link, "reached outside"),
     "input changed": (change_input, "reached outside"),

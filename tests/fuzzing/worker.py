@@ -22,7 +22,7 @@ from typing import Any
 
 from pixelwise.errors import PixelwiseError
 from tests.fuzzing.cases import Case
-from tests.fuzzing.doors import LONGEST_MESSAGE, Fault, check_length
+from tests.fuzzing.doors import LONGEST_MESSAGE, Door, Fault
 from tests.fuzzing.edits import apply, list_edits
 from tests.fuzzing.stage import Attack, Stage
 
@@ -116,17 +116,8 @@ def open_case(stage: Stage, case: Case, guard: Guard) -> Verdict | None:
         guard.allowed = tuple(f"{folder.resolve()}{end}" for folder in folders for end in ("/", ""))
         try:
             door(stage)
-        except PixelwiseError as error:
-            try:
-                said = " ".join([str(error), *getattr(error, "__notes__", [])])
-                check_length(said, LONGEST_MESSAGE)
-            except Fault as fault:
-                verdict = verdict or describe(fault, "message", error)
         except BaseException as error:  # noqa: BLE001  SystemExit as well
-            what = type(error).__name__
-            verdict = verdict or describe(
-                error, f"{ANSWER}: {door}" if what == "Fault" else what, error
-            )
+            verdict = verdict or judge(error, door)
         finally:
             guard.allowed = None
         if guard.offences:
@@ -141,11 +132,20 @@ def open_case(stage: Stage, case: Case, guard: Guard) -> Verdict | None:
     return verdict
 
 
-def describe(error: BaseException, what: str, source: BaseException) -> Verdict:
-    """Say what an error is and where in the package it comes from."""
-    frames = traceback.extract_tb(source.__traceback__)
-    ours = [frame for frame in frames if is_ours(frame.filename)]
-    return Verdict(what, _show(ours), str(error)[:600])
+def judge(error: BaseException, door: Door) -> Verdict | None:
+    """Say what is wrong with what a door has raised; None if it is one message."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if is_ours(frame.filename)
+    ]
+    if isinstance(error, Fault):
+        name = getattr(door, "__name__", door)
+        return Verdict(f"{ANSWER} of {name}", "?", str(error)[:600])
+    if not isinstance(error, PixelwiseError):
+        return Verdict(type(error).__name__, _show(frames), str(error)[:600])
+    said = " ".join([str(error), *getattr(error, "__notes__", [])])
+    if len(said) <= LONGEST_MESSAGE:
+        return None
+    return Verdict("long message", _show(frames), f"{len(said)} characters: {said[:300]}")
 
 
 def measure_peak() -> int:
@@ -161,7 +161,8 @@ def serve(pipe: Connection, cases: Mapping[str, Case], root: Path, trace: Path) 
     warnings.simplefilter("ignore")
     os.environ.update(PIXELWISE_MEMORY_BUDGET=_BUDGET, OMP_NUM_THREADS="1")
     with trace.open("w") as log, trace.with_name("printed.txt").open("w") as printed:
-        os.dup2(printed.fileno(), 2)  # libraries log what they find odd
+        for number in (1, 2):  # libraries log what they find odd
+            os.dup2(printed.fileno(), number)
         faulthandler.enable(log)
         faulthandler.register(signal.SIGUSR1, log)
         guard, stage = Guard(), Stage(root / "stage")
