@@ -29,8 +29,9 @@ SMALL = ("--options", "base_channels=2,depth=2", "--size", 32, "--epochs", 1, "-
          "--precision", "fp32")  # fmt: skip
 RESULTS = ("_labels.tif", "_instances.tif", "_probabilities.tif", "_objects.csv",
            "_objects.csv.json", "figure.png")  # fmt: skip
-OUTPUTS = ("new", "new", "new", "new/below/it", "out", "flat", "flat/sub", "data", "data/images",
-           "data/masks", "linked", "out/away", "precious/keep.txt", "run", "out/0_labels.tif")  # fmt: skip
+OUTPUTS = ("new", "new", "new", "new/below/it", "out", "flat", "flat/sub", "data",
+           "data/images", "data/masks", "linked", "out/away", "precious/keep.txt", "run",
+           "out/0_labels.tif")  # fmt: skip
 FIGURES = ("new.png", "out/figure.png", "data/images/0.png", "data/masks/1.png",
            "flat/a_labels.png", "flat/figure.png", "figure link.png", "out/notes.svg")  # fmt: skip
 PLACES = ("data", "flat", "out", "run", "run/model.safetensors", "flat/a_labels.tif", "precious",
