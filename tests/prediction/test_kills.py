@@ -34,7 +34,7 @@ def test_predictions_killed_at_random_moments_give_the_same_bytes(tmp_path: Path
     """In a process of its own, which may fork."""
     script = BENCHMARKS / "prediction_kills.py"
     subprocess.run(
-        [sys.executable, script, "--times", "3", "--seed", "2", "--alone"],
+        [sys.executable, script, "--times", "2", "--seed", "2", "--alone"],
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
     )
