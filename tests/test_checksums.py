@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from pixelwise.checksums import (
     add_checksum,
     check_checksum,
     find_checksum,
+    hash_content,
 )
+from pixelwise.errors import ReadError
 
 
 def write(path: Path, *, before: bytes = b"about ", after: bytes = b" pixels" * 999) -> Path:
@@ -46,6 +49,14 @@ def test_another_length_shows(tmp_path: Path, change: object) -> None:
     assert check_checksum(path) is Checksum.RIGHT
     path.write_bytes(change(path.read_bytes()))  # type: ignore[operator]
     assert check_checksum(path) is Checksum.WRONG
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    for ask in (check_checksum, find_checksum, hash_content):
+        with pytest.raises(ReadError, match="is a pipe"):
+            ask(tmp_path / "a")
 
 
 def test_no_checksum(tmp_path: Path) -> None:

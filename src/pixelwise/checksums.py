@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pixelwise.parsing import open_regular
+
 WORD: Final = "pixelwise-sha256:"
 """Stands before the digits of a checksum."""
 BLANK_CHECKSUM: Final = WORD + "0" * 64
@@ -71,7 +73,7 @@ def check_checksum(path: Path, *, folder: Path | None = None) -> Checksum:
 
 def find_checksum(path: Path) -> str | None:
     """Read the digits of the checksum in a file; None if there is none."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
     place = head.find(WORD.encode())
     if place < 0:
@@ -110,7 +112,7 @@ def _hash_file(path: Path, *, blank: bool) -> str:
 
 def _iter_blocks(path: Path) -> Iterator[bytes]:
     """Bytes of a file: first those in which its checksum is."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         yield file.read(_HEAD_BYTES)
         while block := file.read(_BLOCK_BYTES):
             yield block

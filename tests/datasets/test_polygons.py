@@ -28,15 +28,16 @@ def test_a_square(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(SQUARE)
     polygons = read_polygons(tmp_path / "a.xml")
     assert [polygon.tolist() for polygon in polygons] == [[[2, 1], [2, 3], [4, 3], [4, 1]]]
-    mask = draw_polygons(polygons, (6, 6))
+    mask = np.zeros((6, 6), np.uint8)
+    draw_polygons(polygons, mask)
     expected = np.zeros((6, 6), np.uint8)
     expected[2:5, 1:4] = 1
     assert np.array_equal(mask, expected)
 
 
 def test_polygons_beyond_the_image_are_cut() -> None:
-    mask = draw_polygons([np.array([[-5.0, -5], [-5, 99], [99, 99], [99, -5]])], (4, 7))
-    assert mask.shape == (4, 7)
+    mask = np.zeros((4, 7), np.uint8)
+    draw_polygons([np.array([[-5.0, -5], [-5, 99], [99, 99], [99, -5]])], mask)
     assert mask.all()
 
 
@@ -64,7 +65,8 @@ def test_monuseg_polygons_match_its_binary_masks(data_dir: Path) -> None:
     folder = data_dir / "monuseg2018" / "MoNuSegTrainingData"
     scores = {}
     for xml in sorted((folder / "Annotations").glob("*.xml")):
-        drawn = draw_polygons(read_polygons(xml), (1000, 1000))
+        drawn = np.zeros((1000, 1000), np.uint8)
+        draw_polygons(read_polygons(xml), drawn)
         binary = open_image(folder / "Binary_masks" / f"{xml.stem}.png").read()
         scores[xml.stem] = 2 * (drawn & binary).sum() / (drawn.sum() + binary.sum())
     assert len(scores) == 13

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelwise.checksums import BLANK_CHECKSUM, WORD
 from tests.fuzzing.stage import Stage
 from tests.fuzzing.trees import (
     draw_value,
@@ -90,6 +91,16 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
             tree["__metadata__"]["pixelwise"] = text.decode(errors="replace")
             header = json.dumps(tree).encode()
     return len(header).to_bytes(8, "little") + header + rest
+
+
+def sign_model(data: bytes) -> bytes:
+    """Write the checksum of a model file again, so that what was changed counts as written."""
+    place = data[: 4 << 20].find(WORD.encode())
+    if place < 0:
+        return data
+    start, end = data[: place + len(WORD)], data[place + len(BLANK_CHECKSUM) :]
+    digits = sha256(data[:place] + BLANK_CHECKSUM.encode() + end).hexdigest()
+    return start + digits.encode() + end
 
 
 # torch's checkpoints, with the hash at their end
@@ -179,7 +190,7 @@ def edit_zip(data: bytes, rng: Random, stage: Stage) -> bytes:
             out = io.BytesIO(data)
             with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as file:
                 name = str(draw_value(rng, stage))[:1000].replace("\ud800", "?")
-                file.writestr(name, plant(rng, stage))
+                file.writestr(name.replace("\0", "") or "_", plant(rng, stage))
             return out.getvalue()
         case 1:
             out = io.BytesIO()

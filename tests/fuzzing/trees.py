@@ -7,6 +7,7 @@ import math
 import re
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import yaml
 
@@ -127,6 +128,16 @@ def edit_json_lines(data: bytes, rng: Random, stage: Stage) -> bytes:
     at = rng.randrange(len(lines))
     lines[at : at + 1] = [edit_json(lines[at], rng, stage)] * rng.choice([1, 1, 2, 1000])
     return b"\n".join(lines) + b"\n"
+
+
+def sign_lines(data: bytes) -> bytes:
+    """Write the checksums of a run's story again, at the ends of its lines."""
+    return b"\n".join(map(_sign_line, data.split(b"\n")))
+
+
+def _sign_line(line: bytes) -> bytes:
+    text, count = re.subn(rb',\s*"crc":\s*"[^"]*"}$', b"", line)
+    return b'%s,"crc":"%08x"}' % (text, crc32(text + b"}")) if count else line
 
 
 def _draw_raw_yaml(rng: Random, stage: Stage) -> str:

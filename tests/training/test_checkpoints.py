@@ -128,6 +128,15 @@ def test_a_damaged_checkpoint_is_recognised_and_the_previous_used(
         read(checkpoints.last)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(checkpoints: Checkpoints) -> None:
+    checkpoints.last.unlink()
+    os.mkfifo(checkpoints.last)
+    state = read(checkpoints.last)
+    assert state.progress == PROGRESS
+    assert "is a pipe" in state.notes[0]
+
+
 def test_a_damaged_checkpoint_never_becomes_the_previous_one(checkpoints: Checkpoints) -> None:
     damage(checkpoints.last, "flipped")
     again = Checkpoints(checkpoints.last)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes
+from pixelwise.images.budget import require_budget
 from pixelwise.images.orientation import UPRIGHT
 
 Array = npt.NDArray[Any]
@@ -67,6 +69,19 @@ class MaskFacts:
     white: int | None = None
     alpha: bool = False
     notes: tuple[str, ...] = ()
+
+
+def create_mask(path: Path, image: PlanesHeader, value: int) -> npt.NDArray[np.uint8]:
+    """Make the mask (N, Y, X) that an annotation is drawn onto, all of one value.
+
+    Raises
+    ------
+    BudgetError
+        It would take more memory than one image may, as a damaged header of an image can ask for.
+    """
+    shape = (image.shape[0], *image.shape[2:])
+    require_budget(path, shape, dtype=np.dtype(np.uint8), budget_bytes=None)
+    return np.full(shape, value, np.uint8)
 
 
 class ImageReader(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes, label_axes, parse_axes, planes_shape, to_planes
-from pixelwise.datasets.headers import ImageReader, MaskFacts, MaskReader, PlanesHeader
+from pixelwise.datasets.headers import ImageReader, MaskFacts, MaskReader, PlanesHeader, create_mask
 from pixelwise.datasets.sizes import (
     describe_turned_image,
     require_same_directions,
@@ -232,7 +232,7 @@ class MergedMask:
 
     def read(self, image: PlanesHeader) -> Array:
         """Union of all objects, (1, 1, Y, X) of {0, 1}: what is not black, or not transparent."""
-        merged = np.zeros(image.shape[2:], np.uint8)
+        merged = create_mask(self.path, image, 0)[0]
         for file in self.files:
             source = _open_object(file, image)
             planes = to_planes(source.read(), source.axes.names)[0]
@@ -275,7 +275,9 @@ class PolygonMask:
         """Fill the polygons: (1, 1, Y, X) of {0, 1}."""
         from pixelwise.datasets.polygons import draw_polygons, read_polygons
 
-        return draw_polygons(read_polygons(self.path), image.shape[2:])[None, None]
+        mask = create_mask(self.path, image, 0)[0]
+        draw_polygons(read_polygons(self.path), mask)
+        return mask[None, None]
 
 
 @dataclass(frozen=True)

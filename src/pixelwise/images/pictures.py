@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,15 +33,13 @@ from pixelwise.images.colors import (
     pack_colormap,
     split_alpha,
 )
+from pixelwise.images.damage import DAMAGE
 from pixelwise.images.orientation import TAG, UPRIGHT, parse_orientation
 from pixelwise.images.source import Header, Palette
 
 Array = npt.NDArray[Any]
 
-_DAMAGE: Final = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    RuntimeError, MemoryError, Image.DecompressionBombError,
-)  # fmt: skip
+_DAMAGE: Final = (*DAMAGE, Image.DecompressionBombError)
 _PNG: Final = b"\x89PNG"
 _START_BYTES: Final = 30
 """Up to the bit depth and colour type of a PNG, and to the bits of a BMP."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,11 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pixelwise.errors import PixelwiseError, ReadError
+from pixelwise.images.damage import DAMAGE
 
-_DAMAGE: Final = (
-    OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
-    ZeroDivisionError, NotImplementedError, RuntimeError, struct.error,
-)  # fmt: skip
 _DAMAGE_WORDS: Final = (
     *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
     *("zeroed", "missing", "not match", "incompletely", "out of range"),
@@ -29,7 +25,7 @@ def explaining_damage(path: Path) -> Iterator[None]:
         yield
     except PixelwiseError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ReadError(
             f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
             "Save it again or leave it out."

@@ -6,8 +6,6 @@ how Zarr stores chunks of one value.
 
 from __future__ import annotations
 
-import lzma
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from zarr.storage import LocalStore
 
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.images.damage import DAMAGE
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
 from pixelwise.images.source import Header, Palette, Region, RegionReader
 from pixelwise.images.zarr_metadata import Node, list_members, read_node
@@ -31,10 +30,6 @@ from pixelwise.parsing import require_inner_path, require_regular
 
 Array = npt.NDArray[Any]
 
-_DAMAGE: Final = (
-    OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, RuntimeError,
-    NotImplementedError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
 _MOST_NAMES: Final = 5
 _MOST_CHUNKS: Final = 500_000
 
@@ -193,7 +188,7 @@ def _reading(what: str) -> Iterator[None]:
         yield
     except PixelwiseError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ReadError(
             f"Cannot read {what}: {error or type(error).__name__}. "
             "The Zarr is damaged or compressed in an unknown way; copy or save it again."

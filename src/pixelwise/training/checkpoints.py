@@ -21,7 +21,9 @@ import torch
 from torch import nn
 
 from pixelwise.atomic import flush_file, forget_cached, replacing
-from pixelwise.errors import ModelFileError, ReadError, WriteError
+from pixelwise.errors import ModelFileError, PixelwiseError, ReadError, WriteError
+from pixelwise.images.damage import DAMAGE
+from pixelwise.parsing import open_regular
 
 _FORMAT = 3
 _MARK = b"pixelwise-sha256:"
@@ -274,7 +276,7 @@ def _write(path: Path, content: Content) -> None:
 
 def _is_whole(path: Path) -> bool:
     """Whether a file ends in the hash of the rest."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, io.SEEK_END)
         if size < _TRAILER:
             return False
@@ -302,11 +304,11 @@ def _read(path: Path, network: nn.Module | None) -> State:
         if not zipfile.is_zipfile(path):  # torch would take it for a file of its old, unsafe format
             raise ModelFileError(f"The checkpoint {path} is damaged or foreign.")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except PixelwiseError:
+        raise
     except OSError as error:
         raise ReadError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+    except (*DAMAGE, pickle.UnpicklingError) as error:
         raise ModelFileError(
             f"The checkpoint {path} is damaged or foreign ({type(error).__name__})."
         ) from error

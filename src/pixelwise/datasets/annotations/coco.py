@@ -23,7 +23,7 @@ from pixelwise.datasets.annotations.checks import (
 )
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
 from pixelwise.datasets.annotations.runs import Runs, find_pixels, parse_runs, require_runs
-from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.headers import PlanesHeader, create_mask
 from pixelwise.errors import DataError, ReadError
 
 Identity = int | str
@@ -261,7 +261,7 @@ class CocoMask:
         self.require_match(image)
         height, width = image.shape[2:]
         coco, values = read_coco(self.path), dict(self.values)
-        columns = np.full(width * height, self.background, np.uint8)
+        columns = create_mask(self.path, image, self.background).ravel()
         for item, runs in _sort(_trace(coco.path, self._find().objects, (height, width))):
             ignored = item.crowd or item.outline is None
             name = coco.categories[item.category].name

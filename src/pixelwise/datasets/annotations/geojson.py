@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pixelwise.datasets.annotations.checks import require_one_plane, require_pixels_meant
 from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
-from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.headers import PlanesHeader, create_mask
 from pixelwise.errors import DataError
 
 UNCLASSIFIED: Final = "unclassified"
@@ -178,7 +178,7 @@ class GeoJsonMask:
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (1, 1, Y, X), 255 where void."""
         values = dict(self.values)
-        drawn = np.full((1, *image.shape[2:]), self.background, np.uint8)
+        drawn = create_mask(self.path, image, self.background)
         pieces = []
         for region in self._read_checked(image):
             if region.label not in values:

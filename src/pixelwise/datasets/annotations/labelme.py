@@ -20,7 +20,7 @@ from pixelwise.datasets.annotations.checks import (
     require_stated_size,
 )
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
-from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.headers import PlanesHeader, create_mask
 from pixelwise.errors import DataError
 
 Mask = npt.NDArray[np.bool_]
@@ -156,7 +156,7 @@ class LabelMeMask:
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (1, 1, Y, X), 255 where void."""
         annotation, values = self._read_checked(image), dict(self.values)
-        drawn = np.full(image.shape[2:], self.background, np.uint8)
+        drawn = create_mask(self.path, image, self.background)[0]
         for shape in annotation.shapes:
             _require_nearby(shape, image, self.path)
             inside = _draw(shape, (image.shape[2], image.shape[3]), self.path)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pixelwise.datasets.annotations.checks import require_pixels_meant
 from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import LARGEST_COORDINATE, Points
-from pixelwise.datasets.readers import PlanesHeader
+from pixelwise.datasets.headers import PlanesHeader, create_mask
 from pixelwise.errors import DataError, ReadError
 from pixelwise.parsing import read_bytes, require_regular
 
@@ -255,7 +255,7 @@ class RoiMask:
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (N, 1, Y, X), 255 where void."""
         values = dict(self.values)
-        drawn = np.full((image.shape[0], *image.shape[2:]), self.background, np.uint8)
+        drawn = create_mask(self.path, image, self.background)
         pieces = []
         for plane, roi in self._place(image):
             label = name_label(roi, self.label_by)
