@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import zarr  # noqa: F401  so that no child has to load it
 
 from pixelwise.cards import Card
 from pixelwise.classes import create_classes
@@ -207,6 +208,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_inputs(folder)
+        open_image(folder / "image.tif")  # loads the reader
         jobs = measure_jobs(folder, alone=given.alone)
         return int(drill(folder, jobs, times=given.times, seed=given.seed) < given.times)
 
