@@ -68,7 +68,7 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
     try:
         tree = json.loads(header)
         card = json.loads(tree["__metadata__"]["pixelwise"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # an earlier edit was here
         return edit_bytes(data, rng, stage)
     match rng.randrange(6):
         case 0:
@@ -426,7 +426,7 @@ def edit_zarr(path: Path, rng: Random, stage: Stage) -> None:
     try:
         tree = json.loads(path.read_bytes())
         is_array = "chunks" in tree or "codecs" in tree
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         is_array = False
     if not is_array:
         path.write_bytes(edit_json(path.read_bytes(), rng, stage))

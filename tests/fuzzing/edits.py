@@ -13,6 +13,7 @@ from tests.fuzzing.stage import Edit, Stage, remove
 ContentEdit = Callable[[bytes, Random, Stage], bytes]
 PlaceEdit = Callable[[Path, Random, Stage], None]
 
+_LARGEST = 1 << 30  # bytes; an earlier edit may have left more, and they are not copied
 _JSON = (".json", ".geojson", ".zarray", ".zgroup", ".zattrs")
 _TEXT = (".txt", ".csv", ".pgm", ".ppm", ".pbm", ".jsonl", ".yaml")
 CONTENT: dict[str, tuple[tuple[str, ...], ContentEdit]] = {
@@ -80,7 +81,6 @@ SEALS: dict[str, Callable[[bytes], bytes]] = {
 }
 """What makes the checksum in a file right again, by its ending; done to every other attack."""
 
-
 PLACE: dict[str, tuple[tuple[str, ...], PlaceEdit]] = {
     "something else": (("",), put_something_else),
     "rename": (("",), rename),
@@ -107,9 +107,11 @@ def apply(edit: Edit, stage: Stage, pattern: str) -> None:
     if not suiting:
         return
     path = rng.choice(suiting)
+    if path.stat().st_size > _LARGEST:
+        return
     if edit.name in PLACE:
         PLACE[edit.name][1](path, rng, stage)
-    elif path.stat().st_size < 1 << 30:
+    else:
         content = CONTENT[edit.name][1](path.read_bytes(), rng, stage)
         seal = SEALS.get(path.suffix)
         path.write_bytes(seal(content) if seal and rng.random() < 0.5 else content)

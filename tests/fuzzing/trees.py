@@ -57,21 +57,29 @@ def draw_value(rng: Random, stage: Stage) -> Any:
             return rng.choice(["0", "-1", "1e999", "nan", "|O", "uint8", "yx", "auto", "é", "😀"])
 
 
-def _group_places(tree: Any, groups: dict[str, list[tuple[Any, Any]]], path: str = "") -> None:
-    """Group all (container, key) of a tree: the items of a list belong together."""
+Groups = dict[str, list[tuple[Any, Any]]]
+
+
+def _group_places(tree: Any, groups: Groups, seen: set[int], *, path: str = "") -> None:
+    """Group all (container, key) of a tree: the items of a list belong together.
+
+    What stands at several places, as in YAML with aliases, is looked into once.
+    """
+    seen.add(id(tree))
     for key in tree.keys() if isinstance(tree, dict) else range(len(tree)):
         inner = f"{path}/{key if isinstance(tree, dict) else '*'}"
         groups.setdefault(inner, []).append((tree, key))
-        if isinstance(tree[key], dict | list) and inner.count("/") < 50:
-            _group_places(tree[key], groups, inner)
+        is_new = isinstance(tree[key], dict | list) and id(tree[key]) not in seen
+        if is_new and inner.count("/") < 50:
+            _group_places(tree[key], groups, seen, path=inner)
 
 
 def edit_tree(tree: Any, rng: Random, stage: Stage) -> Any:
     """Change one to three places of a tree of dicts and lists, each kind of place as likely."""
     holder = [tree]
     for _ in range(rng.choice([1, 1, 1, 1, 2, 3])):
-        groups: dict[str, list[tuple[Any, Any]]] = {}
-        _group_places(holder, groups)
+        groups: Groups = {}
+        _group_places(holder, groups, set())
         container, key = rng.choice(groups[rng.choice(list(groups))])
         _edit_place(container, key, rng=rng, stage=stage)
     return holder[0]
@@ -116,7 +124,7 @@ def edit_json(data: bytes, rng: Random, stage: Stage) -> bytes:
     """Change the tree of a JSON text."""
     try:
         tree = json.loads(data)
-    except ValueError:  # an earlier edit was here
+    except (ValueError, RecursionError):  # an earlier edit was here
         return edit_bytes(data, rng, stage)
     text = json.dumps(edit_tree(tree, rng, stage), ensure_ascii=rng.random() < 0.8)
     return text.replace(f'"{_RAW}"', _draw_raw_json(rng)).encode(errors="surrogatepass")

@@ -74,8 +74,9 @@ class Guard:
             links = event in ("os.remove", "os.rename", "os.rmdir", "os.symlink", "os.mkdir")
             paths = arguments[:2] if event == "os.rename" else arguments[:1]
             paths = arguments[1:2] if event in ("os.symlink", "os.link") else paths
+            folder = -1 if event == "os.truncate" else arguments[-1]  # that ends in a length
             for path in paths:
-                self._require_inside(event, path, itself=links, folder=arguments[-1])
+                self._require_inside(event, path, itself=links, folder=folder)
 
     def _require_inside(
         self, event: str, path: Any, *, itself: bool = False, folder: Any = -1

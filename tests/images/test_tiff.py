@@ -202,6 +202,15 @@ def test_damaged_strips(tmp_path: Path, compression: str) -> None:
         open_image(path).read()
 
 
+def test_pages_of_a_dtype_that_does_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels((2, 3, 8, 9)), metadata={"axes": "ZCYX"}, ome=True)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["BitsPerSample"].overwrite(2**15)
+    with pytest.raises(ReadError, match=r"a\.tif is damaged"):  # tifffile: AssertionError
+        open_image(path).read()
+
+
 def test_too_many_dimensions_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 2, 2, 2, 4, 4), np.uint8))
     with pytest.raises(DataError, match="6 dimensions"):

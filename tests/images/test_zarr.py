@@ -218,6 +218,18 @@ def test_damaged_metadata(tmp_path: Path, changes: dict[str, Any]) -> None:
         open_image(write_image(tmp_path / "a.zarr", STACK, **changes))
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("value", [-1, 10**30, "x", [], 1e400], ids=repr)
+def test_a_fill_value_that_is_none_of_the_dtype(
+    tmp_path: Path, zarr_format: Any, value: object
+) -> None:
+    write_array(tmp_path / "a.zarr", STACK, zarr_format=zarr_format)
+    path = tmp_path / "a.zarr" / ("zarr.json" if zarr_format == 3 else ".zarray")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fill_value": value}))
+    with pytest.raises(ReadError, match=r"a\.zarr"):  # zarr: OverflowError and others
+        open_image(tmp_path / "a.zarr").read()
+
+
 def test_metadata_that_are_no_json_or_missing(tmp_path: Path) -> None:
     write_array(tmp_path / "a.zarr", STACK)
     (tmp_path / "a.zarr" / "zarr.json").write_text("{")

@@ -137,6 +137,12 @@ def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(checkpoints: Chec
     assert "is a pipe" in state.notes[0]
 
 
+def test_a_large_file_of_another_kind_is_not_read_through(checkpoints: Checkpoints) -> None:
+    with checkpoints.last.open("r+b") as file:
+        file.truncate(1 << 40)  # reading it would take minutes
+    assert "damaged or foreign" in read(checkpoints.last).notes[0]
+
+
 def test_a_damaged_checkpoint_never_becomes_the_previous_one(checkpoints: Checkpoints) -> None:
     damage(checkpoints.last, "flipped")
     again = Checkpoints(checkpoints.last)

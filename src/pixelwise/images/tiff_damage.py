@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pixelwise.errors import PixelwiseError, ReadError
+from pixelwise.errors import PixelwiseError, ReadError, quote
 from pixelwise.images.damage import DAMAGE
 
 _DAMAGE_WORDS: Final = (
@@ -27,7 +27,7 @@ def explaining_damage(path: Path) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise ReadError(
-            f"{path} is damaged, cut off, or compressed in an unknown way: {error}. "
+            f"{path} is damaged, cut off, or compressed in an unknown way {quote(error)}. "
             "Save it again or leave it out."
         ) from error
 

@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
-from pixelwise.errors import DataError, PixelwiseError, ReadError
+from pixelwise.errors import DataError, PixelwiseError, ReadError, quote
 from pixelwise.images.damage import DAMAGE
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
 from pixelwise.images.source import Header, Palette, Region, RegionReader
@@ -147,9 +147,10 @@ def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
         bad = next(_iter_damaged(array, region), None)
         if bad is None:
             raise
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise ReadError(
-            f"The chunk {bad} is damaged, cut off, or compressed in an unknown way: "
-            f"{error.__cause__}. Save the image again or leave it out."
+            f"The chunk {bad} is damaged, cut off, or compressed in an unknown way "
+            f"{quote(cause)}. Save the image again or leave it out."
         ) from error
     pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -190,7 +191,7 @@ def _reading(what: str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise ReadError(
-            f"Cannot read {what}: {error or type(error).__name__}. "
+            f"Cannot read {what} {quote(error)}. "
             "The Zarr is damaged or compressed in an unknown way; copy or save it again."
         ) from error
 

@@ -282,6 +282,8 @@ def _is_whole(path: Path) -> bool:
             return False
         file.seek(-_TRAILER, io.SEEK_END)
         trailer = file.read()
+        if not trailer.startswith(_MARK):  # a file of another kind can have any size
+            return False
         file.seek(0)
         digest = sha256()
         for block in _iter_blocks(file, size - _TRAILER):
