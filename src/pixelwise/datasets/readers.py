@@ -232,7 +232,7 @@ class MergedMask:
 
     def read(self, image: PlanesHeader) -> Array:
         """Union of all objects, (1, 1, Y, X) of {0, 1}: what is not black, or not transparent."""
-        merged = create_mask(self.path, image, 0)[0]
+        merged: Array = create_mask(self.path, image, 0)[0]
         for file in self.files:
             source = _open_object(file, image)
             planes = to_planes(source.read(), source.axes.names)[0]
@@ -275,7 +275,7 @@ class PolygonMask:
         """Fill the polygons: (1, 1, Y, X) of {0, 1}."""
         from pixelwise.datasets.polygons import draw_polygons, read_polygons
 
-        mask = create_mask(self.path, image, 0)[0]
+        mask: Array = create_mask(self.path, image, 0)[0]
         draw_polygons(read_polygons(self.path), mask)
         return mask[None, None]
 

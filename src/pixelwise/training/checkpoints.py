@@ -291,7 +291,7 @@ def _is_whole(path: Path) -> bool:
     return trailer == _MARK + digest.digest()
 
 
-def _iter_blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
+def _iter_blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
     """Read the first `size` bytes of a file, a mebibyte at a time."""
     while size and (block := file.read(min(size, 1 << 20))):
         size -= len(block)
