@@ -16,10 +16,12 @@ import zarr
 from pixelwise.cards import METADATA_KEY, Card
 from pixelwise.classes import create_classes
 from pixelwise.cli import run
+from pixelwise.cli.console import show_scores
 from pixelwise.config import DataConfig, TrainConfig
 from pixelwise.errors import DataError, ModelFileError, ReadError
 from pixelwise.images import open_image
 from pixelwise.normalization import create_percentile
+from pixelwise.scores import create_scores
 from tests.test_parsing import BOMB, needs_pipes
 
 CARD = Card(
@@ -227,6 +229,12 @@ def test_names_with_markup_are_shown_as_they_are(
     assert run(["info", str(model)]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in CLASSES[:2])
+
+
+def test_names_with_markup_do_not_break_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    show_scores(create_scores(np.eye(4, dtype=np.int64), CLASSES), "scores of [/x]")
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*CLASSES, "scores of [/x]"))
 
 
 def test_nothing_reaches_the_terminal_that_controls_it(

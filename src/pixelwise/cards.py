@@ -138,7 +138,8 @@ def promises_checksum(path: Path) -> bool:
     ReadError, ModelFileError
         As in `read_card`.
     """
-    return CHECKSUM_KEY in _read_header(path).get("__metadata__", {})
+    metadata = _read_header(path).get("__metadata__", {})
+    return isinstance(metadata, dict) and CHECKSUM_KEY in metadata
 
 
 def _read_header(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from pixelwise.atomic import is_link
 from pixelwise.checksums import Checksum
 from pixelwise.errors import WriteError
 from pixelwise.images import find_file, require_replaceable
@@ -152,7 +153,7 @@ def _forbid(output: Path, sources: Sources, root: Path | None) -> str | None:
     if root is not None and root.resolve() not in _place(output).parents:
         return f"lies outside of {root}"
     for path in _iter_inner(output, root):
-        if path.is_symlink():
+        if is_link(path):
             return "is a link" if path == output else f"is behind the link {path}"
     if (reason := sources.explain_conflict(output)) is not None:
         return reason

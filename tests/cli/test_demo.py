@@ -18,3 +18,11 @@ def test_demo_leaves_all_it_names(pixelwise: Callable, tmp_path: Path) -> None:
     again = pixelwise("demo", "--out", out)
     assert again.status == 2
     assert "delete it" in again.err
+
+
+def test_demo_keeps_what_is_in_its_folder(pixelwise: Callable, tmp_path: Path) -> None:
+    for name in ("scores.json", "loss.png"):
+        (tmp_path / name).write_text("somebody else's")
+    assert pixelwise("demo", "--out", tmp_path, "--epochs", 1).status == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.png", "scores.json"]
+    assert (tmp_path / "scores.json").read_text() == "somebody else's"

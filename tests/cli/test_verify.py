@@ -121,7 +121,16 @@ def test_again_needs_model_and_image(pixelwise: Callable, image: Path) -> None:
     assert "--model MODEL --image IMAGE" in result.err
 
 
-def test_a_model_file(pixelwise: Callable, model: Path) -> None:
+@pytest.mark.parametrize("place", ["pixelwise-sha256:", None])
+def test_a_model_file(pixelwise: Callable, model: Path, place: str | None) -> None:
     result = pixelwise("verify", model, "--json")
     assert result.status == 0, result.err
-    assert json.loads(result.out)["sha256"] == hash_content(model)
+    found = json.loads(result.out)
+    assert found["sha256"] == hash_content(model)
+    assert found["state"] == "right"
+    content = bytearray(model.read_bytes())
+    content[content.index(place.encode()) if place else -2] ^= 1
+    model.write_bytes(content)
+    result = pixelwise("verify", model)
+    assert result.status == 1
+    assert "CHANGED since it was written" in result.out

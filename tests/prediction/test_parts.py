@@ -69,7 +69,7 @@ def test_what_is_sound_is_taken_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["rows", "done", "about.json"])
 def test_a_flipped_bit_is_computed_again(tmp_path: Path, name: str) -> None:
     output, draw = tmp_path / "a.tif", random.Random(3)
-    for _ in range(12):
+    for _ in range(5):
         folder = leave(output)
         files = [f for f in sorted(folder.rglob("*")) if f.is_file() and f.stat().st_size]
         files = [file for file in files if file.relative_to(folder).parts[0] == name]

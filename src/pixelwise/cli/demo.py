@@ -10,7 +10,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.atomic import write_text
+from pixelwise.atomic import require_free_folder, write_text
 from pixelwise.cli.console import note, say, show_scores, write_json
 from pixelwise.cli.progress import show_events
 from pixelwise.config import TrainConfig
@@ -82,6 +82,7 @@ def _choose_run(out: Path) -> RunFolder:
         raise ConfigError(
             f"{out} holds a demo already: delete it, or give another folder by --out."
         )
+    require_free_folder(out)
     return require_new_run(out / "run")
 
 

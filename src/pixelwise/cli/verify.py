@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pixelwise.cards import read_card
+from pixelwise.cards import promises_checksum, read_card
 from pixelwise.checksums import Checksum, check_checksum, hash_content
 from pixelwise.cli.console import FAILED, say, write_json
 from pixelwise.cli.predict import find_model
@@ -39,8 +39,7 @@ def verify(
     """
     if again and (model is None or image is None):
         raise ConfigError("To compute it again, name both: --model MODEL --image IMAGE.")
-    if not file.exists():
-        raise ReadError(f"There is no file or folder {file}.")
+    _require(file)
     if file.suffix.lower() == ".safetensors" or (file / "config.yaml").is_file():
         found, good = _describe_model(find_model(file))
     else:
@@ -53,12 +52,13 @@ def _describe_model(file: Path) -> tuple[dict[str, Any], bool]:
     """Say whether a model file is as it was written."""
     card, state = read_card(file), check_checksum(file)
     found = {
-        "state": state.value,
         "kind": "model",
         "sha256": hash_content(file),
         "pixelwise": card.versions.get("napari-pixelwise"),
     }
-    return found, state is not Checksum.WRONG
+    if state is Checksum.MISSING and promises_checksum(file):
+        state = Checksum.WRONG
+    return found | {"state": state.value}, state is not Checksum.WRONG
 
 
 def _describe_result(
@@ -99,7 +99,8 @@ def _is_model(model: Path, mark: Mark) -> bool:
 
 
 def _require(path: Path) -> Path:
-    if not path.exists():
+    """Give a path if there is something to read, and no pipe or device."""
+    if not (path.is_file() or path.is_dir()):
         raise ReadError(f"There is no file or folder {path}.")
     return path
 

@@ -108,7 +108,8 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
     """
     path = Path(path)
     with suppress(OSError):  # which is said below
-        _require_whole(path)  # first: a damaged card may be of any network
+        if path.is_file():  # a pipe would be waited for
+            _require_whole(path)  # first: a damaged card may be of any network
     card = read_card(path)
     _require_fitting(path, card)
     network = create_network(card)

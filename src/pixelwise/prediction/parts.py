@@ -315,15 +315,15 @@ def _prepare(
     """Keep what a folder holds of the same prediction, or start anew."""
     import zarr
 
-    if about is not None and read_about(folder) == _tell(folder, about, shape, dtype):
+    if about is not None and read_about(folder) == _tell(folder, about, shape=shape, dtype=dtype):
         return
     _clear(folder)
     zarr.create_array(folder / _ROWS, **_describe(shape, dtype))
-    write_text(folder / _ABOUT, _tell(folder, about, shape, dtype))
+    write_text(folder / _ABOUT, _tell(folder, about, shape=shape, dtype=dtype))
 
 
 def _tell(
-    folder: Path, about: Mapping[str, Any] | None, shape: tuple[int, ...], dtype: np.dtype[Any]
+    folder: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> str:
     """Say what a part holds rows of, and how its array is laid out."""
     layout = folder / _ROWS / "zarr.json"

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 import torch
 from torch import nn
@@ -255,7 +255,7 @@ class Checkpoints:
 class _HashingFile:
     """A file to write to that keeps the SHA-256 of what passes."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file, self.hash = file, sha256()
 
     def write(self, data: bytes) -> int:

@@ -156,7 +156,7 @@ class LabelMeMask:
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
         """Class indices (1, 1, Y, X), 255 where void."""
         annotation, values = self._read_checked(image), dict(self.values)
-        drawn: npt.NDArray[np.uint8] = create_mask(self.path, image, self.background)[0]
+        drawn: npt.NDArray[Any] = create_mask(self.path, image, self.background)[0]
         for shape in annotation.shapes:
             _require_nearby(shape, image, self.path)
             inside = _draw(shape, (image.shape[2], image.shape[3]), self.path)
