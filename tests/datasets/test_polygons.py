@@ -45,9 +45,9 @@ def test_polygons_beyond_the_image_are_cut() -> None:
     ("content", "message"),
     [
         (None, "Cannot read the annotation.*No such file"),
-        ("", "is no annotation with Region/Vertices/Vertex"),
-        ("<Annotations><Region>", "is no annotation"),
-        (SQUARE.replace('X="1"', 'x="1"'), "is no annotation"),
+        ("", "is no XML"),
+        ("<Annotations><Region>", "is no XML"),
+        (SQUARE.replace('X="1"', 'x="1"'), "is no annotation with Region/Vertices/Vertex"),
         (SQUARE.replace('X="1"', 'X="one"'), "is no annotation"),
         (BOMB, "defines XML entities.*refused"),
         (BOMB.replace('"lol"', 'SYSTEM "file:///etc/passwd"'), "defines XML entities.*refused"),

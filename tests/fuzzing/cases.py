@@ -120,6 +120,18 @@ def write_evaluated(folder: Path) -> None:
     write_model(folder, classes=2)
 
 
+def write_results(folder: Path) -> None:
+    """Results that carry their marks: a TIFF, a table, an OME-Zarr."""
+    source = folder.parent / f"source of {folder.name}"
+    source.mkdir()
+    write_predicted(source)
+    for index, kind in enumerate((["--table"], ["--format", "zarr"])):
+        out = folder.parent / f"{index} of {folder.name}"
+        named = [f"{source}/model.safetensors", f"{source}/images/a.png", "--out", str(out)]
+        doors.call(["predict", *named, *kind])
+        shutil.copytree(out, folder, dirs_exist_ok=True)
+
+
 # Images
 
 
@@ -283,6 +295,7 @@ KINDS: dict[str, dict[str, Case]] = {
                 doors.read_model,
                 Command(("info", "INPUT/model.safetensors")),
                 Command(("info", "INPUT/model.safetensors", "--json")),
+                Command(("verify", "INPUT/model.safetensors")),
             ),
         ),
     },
@@ -345,6 +358,7 @@ KINDS: dict[str, dict[str, Case]] = {
             ),
             "patches.json",
         ),
+        "results": Case(write_results, (doors.verify_results,)),
     },
 }
 """All that is attacked. A kind has a process of its own."""

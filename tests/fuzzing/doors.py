@@ -102,6 +102,12 @@ def read_model(stage: Stage) -> None:
     load_model(stage.input / "model.safetensors")
 
 
+def verify_results(stage: Stage) -> None:
+    """Ask of each result whether it is as it was written."""
+    for path in list_inputs(stage):
+        call(["verify", str(path)])
+
+
 def read_data(stage: Stage) -> None:
     """Open a data set, as a training does, and as an inspection does."""
     from pixelwise.datasets import inspect_dataset, load_dataset
