@@ -12,7 +12,7 @@ class StrangeError(Exception):
     """What some package raises."""
 
 
-@pytest.mark.parametrize("error", [OSError("short"), KeyError("x"), EOFError()])
+@pytest.mark.parametrize("error", [OSError("short"), KeyError("x"), EOFError(), StopIteration()])
 def test_what_packages_raise_is_explained(error: Exception) -> None:
     with (
         pytest.raises(ReadError, match=r"a\.nd2 is damaged.*Save it again"),

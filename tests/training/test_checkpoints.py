@@ -208,6 +208,26 @@ def test_code_in_a_checkpoint_is_not_run(
     assert not Path("evil").exists()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"parts": 0}, {"epoch": "three"}, {"step": -1}, {"roll_backs": 10**400}, {"unknown": 1}],
+    ids=str,
+)
+def test_progress_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    network, optimizer = create()
+    content = collect(network, {"optimizer": optimizer}, progress=PROGRESS)
+    content["progress"] |= changes
+    checkpoints = Checkpoints(tmp_path / "last.pt")
+    checkpoints.save(content)
+    with pytest.raises(ModelFileError, match=r"does not fit this run.*" + next(iter(changes))):
+        checkpoints.load()
+
+
+def test_a_normalization_of_another_version_is_refused(checkpoints: Checkpoints) -> None:
+    with pytest.raises(ModelFileError, match=r"last\.pt does not fit this run.*Normalization"):
+        checkpoints.load().read_normalization()
+
+
 def test_another_network_is_refused(checkpoints: Checkpoints) -> None:
     with pytest.raises(ModelFileError, match="does not fit"):
         checkpoints.load(create(width=4)[0])

@@ -16,7 +16,7 @@ from pixelwise.errors import PixelwiseError, ReadError, quote
 DAMAGE: Final = (
     OSError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, AssertionError,
     RuntimeError, NotImplementedError, ArithmeticError, SyntaxError, NameError, UnicodeError,
-    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, MemoryError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, MemoryError, StopIteration,
 )  # fmt: skip
 """What packages raise at files that are damaged; memory runs out at sizes that are no sizes."""
 

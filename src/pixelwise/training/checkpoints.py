@@ -15,20 +15,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Annotated, Any, ClassVar, Final, Protocol, cast
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import nn
 
 from pixelwise.atomic import flush_file, forget_cached, replacing
-from pixelwise.errors import ModelFileError, PixelwiseError, ReadError, WriteError
+from pixelwise.errors import ModelFileError, PixelwiseError, ReadError, WriteError, quote
 from pixelwise.images.damage import DAMAGE
+from pixelwise.normalization import Normalization
 from pixelwise.parsing import open_regular
 
 _FORMAT = 3
 _MARK = b"pixelwise-sha256:"
 _TRAILER = len(_MARK) + sha256().digest_size
 
+_Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+_AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 31)]
 Content = dict[str, Any]
 """What a checkpoint holds, see `collect`."""
 
@@ -75,30 +79,35 @@ class Progress:
         How often the training went back to the start of an epoch; each halves the rate.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: _Count = 0
+    step: _Count = 0
     loss_sum: float = 0.0
     best_score: float | None = None
-    best_epoch: int | None = None
-    waited: int = 0
+    best_epoch: _Count | None = None
+    waited: _Count = 0
     plateau_best: float | None = None
-    plateau_waited: int = 0
+    plateau_waited: _Count = 0
     plateau_factor: float = 1.0
     data: dict[str, str] = field(default_factory=dict)
     normalization: dict[str, Any] = field(default_factory=dict)
     arithmetic: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    batch_size: int | None = None
-    parts: int = 1
-    validation_parts: int = 1
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    roll_backs: int = 0
+    batch_size: _AtLeastOne | None = None
+    parts: _AtLeastOne = 1
+    validation_parts: _AtLeastOne = 1
+    skipped: _Count = 0
+    skipped_in_a_row: _Count = 0
+    roll_backs: _Count = 0
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     @property
     def damping(self) -> float:
         """What the roll-backs have left of every learning rate."""
         return 0.5**self.roll_backs
+
+
+_PROGRESS: Final = TypeAdapter(Progress)
 
 
 class Stateful(Protocol):
@@ -146,9 +155,22 @@ class State:
             for name, other in others.items():
                 if self.parts[name]:  # bf16 and fp32 have nothing that fp16 could go on from
                     other.load_state_dict(self.parts[name])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise _explain_misfit(self.path, str(error).splitlines()[0]) from error
+        except DAMAGE as error:
+            raise _explain_misfit(self.path, quote(error)) from error
         return self.progress
+
+    def read_normalization(self) -> Normalization:
+        """Give the normalization that the training began with.
+
+        Raises
+        ------
+        ModelFileError
+            The checkpoint holds none that this version knows.
+        """
+        try:
+            return Normalization(**self.progress.normalization)
+        except (TypeError, ValueError) as error:
+            raise _explain_misfit(self.path, quote(error)) from error
 
 
 def collect(network: nn.Module, others: Mapping[str, Stateful], *, progress: Progress) -> Content:
@@ -317,10 +339,10 @@ def _read(path: Path, network: nn.Module | None) -> State:
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ModelFileError(f"The checkpoint {path} is not of this version's format {_FORMAT}.")
     try:
-        found = State(path, state["parts"], Progress(**state["progress"]))
+        found = State(path, state["parts"], _PROGRESS.validate_python(state["progress"]))
         shapes = {name: tensor.shape for name, tensor in found.parts["network"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _explain_misfit(path, str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _explain_misfit(path, quote(error)) from error
     if network and shapes != {name: tensor.shape for name, tensor in network.state_dict().items()}:
         raise _explain_misfit(path, "it is of another network")
     return found

@@ -15,7 +15,6 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, RunFailed
 from pixelwise.models.allocator import keeping_freed_memory
-from pixelwise.normalization import Normalization
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
 from pixelwise.training.checkpoints import Checkpoints, Progress
@@ -187,7 +186,7 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
     state = ranks.share(checkpoints.load)
-    setup = prepare(config, kept=Normalization(**state.progress.normalization))
+    setup = prepare(config, kept=state.read_normalization())
     _require_same_data(state.progress, setup, run)
     is_auto = setup.config.training.batch_size == "auto"
     stepper = Stepper(setup, ranks, batch_size=state.progress.batch_size if is_auto else None)
