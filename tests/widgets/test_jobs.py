@@ -13,8 +13,9 @@ import pytest
 from qtpy.QtCore import QObject
 
 from pixelwise.config import ModelConfig
-from pixelwise.events import NetworkDescribed, RequestEnded
+from pixelwise.events import NetworkDescribed, RequestEnded, Warned
 from pixelwise.requests import DescribeRequest
+from pixelwise.runs import RunFolder
 from pixelwise.widgets import children
 from pixelwise.widgets.children import explain
 from pixelwise.widgets.jobs import (
@@ -162,10 +163,18 @@ def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
     follower = LineFollower(path)
     assert follower.read() == []
     path.write_text("one\ntw")
-    assert follower.read() == ["one\n"]
+    assert follower.read() == [b"one\n"]
     with path.open("a") as file:
         file.write("o\nthree\n")
-    assert follower.read() == ["two\n", "three\n"]
+    assert follower.read() == [b"two\n", b"three\n"]
+
+
+def test_the_story_of_a_run_and_the_answers_of_a_child_are_read(tmp_path: Path) -> None:
+    run, warned = RunFolder(tmp_path), Warned(time=1.0, message="little data")
+    run.append(warned)
+    with run.events.open("a") as file:
+        file.write(warned.to_json() + "\n" + "no event\n")
+    assert LineFollower(run.events).read_events() == [warned, warned]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
 from pixelwise.errors import ConfigError
-from pixelwise.events import Event, RequestEnded, parse_event
+from pixelwise.events import Event, RequestEnded, read_line
 from pixelwise.requests import Request
 from pixelwise.widgets.children import Child
 
@@ -53,7 +53,7 @@ class LineFollower:
         self.path = path
         self._place = 0
 
-    def read(self, limit: int = _LINES_PER_POLL) -> list[str]:
+    def read(self, limit: int = _LINES_PER_POLL) -> list[bytes]:
         """Give up to `limit` new lines; a line without its end is left for the next look."""
         try:
             with self.path.open("rb") as file:
@@ -63,15 +63,11 @@ class LineFollower:
             return []
         whole = lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
         self._place += sum(map(len, whole))
-        return [line.decode("utf-8", "replace") for line in whole]
+        return whole
 
     def read_events(self) -> list[Event]:
         """Give the new lines that are events."""
-        events = []
-        for line in self.read():
-            with contextlib.suppress(ValueError):
-                events.append(parse_event(line))
-        return events
+        return [event for line in self.read() if (event := read_line(line)) is not None]
 
 
 class Job(QObject):
