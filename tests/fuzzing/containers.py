@@ -171,7 +171,7 @@ def _replace_members(data: bytes, pattern: str, change: Any) -> bytes:
                 new.writestr(
                     item, change(content) if re.search(pattern, item.filename) else content
                 )
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, zlib.error):
         return data[: len(data) // 2]
     return out.getvalue()
 
@@ -180,7 +180,7 @@ def edit_zip(data: bytes, rng: Random, stage: Stage) -> bytes:
     """Change a member of an archive, its name, or add members."""
     try:
         names = zipfile.ZipFile(io.BytesIO(data)).namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         return edit_bytes(data, rng, stage)
     if not names:
         return edit_bytes(data, rng, stage)

@@ -31,7 +31,7 @@ from pixelwise.parsing import require_inner_path, require_regular
 Array = npt.NDArray[Any]
 
 _MOST_NAMES: Final = 5
-_MOST_CHUNKS: Final = 500_000
+_MOST_CHUNKS: Final = 100_000
 
 
 @dataclass(frozen=True)
