@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import WriteError
-from pixelwise.outputs import Sources, plan_outputs
+from pixelwise.outputs import Sources, plan_outputs, require_outside_images
 from tests.test_marks import write
 
 NEVER = {
@@ -15,6 +15,7 @@ NEVER = {
     "through a folder that is a link": lambda d: d / "linked" / "in.tif",
     "hard link": lambda d: d / "hard.tif",
     "in a zarr": lambda d: d / "in.zarr" / "a.tif",
+    "in another's zarr": lambda d: d / "folder.zarr" / "0" / "a.tif",
     "around an input": lambda d: d / "folder.zarr",
     "link to a file": lambda d: d / "link.tif",
     "link to nothing": lambda d: d / "nowhere.tif",
@@ -117,3 +118,22 @@ def test_what_came_while_the_job_ran_is_kept(tmp_path: Path) -> None:
     path.write_text("somebody else's")
     with pytest.raises(WriteError, match="came to lie there"):
         plan.require_unchanged(path)
+
+
+def test_a_new_folder_lies_outside_of_images(place: Path) -> None:
+    for name in ("run", "0/run"):
+        with pytest.raises(WriteError, match="inside the image"):
+            require_outside_images(place / "folder.zarr" / name)
+    require_outside_images(place / "other" / "run")
+
+
+def test_a_change_inside_a_zarr_is_seen_before_it_is_replaced(tmp_path: Path) -> None:
+    output = tmp_path / "a.zarr"
+    (output / "c").mkdir(parents=True)
+    (output / "zarr.json").write_text("{}")
+    (output / "c" / "0").write_text("pixels")
+    plan = plan_outputs([output], overwrite=True)
+    plan.require_unchanged(output)
+    os.utime(output / "c" / "0", ns=(10**18 * 3, 10**18 * 3))
+    with pytest.raises(WriteError, match="was changed"):
+        plan.require_unchanged(output)

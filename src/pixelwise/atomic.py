@@ -251,7 +251,9 @@ def require_own(path: Path, *, folder: bool = False) -> None:
 
 
 def require_free_folder(path: Path) -> None:
-    """Raise `WriteError` if `path` is a file or a folder that holds anything."""
+    """Raise `WriteError` if `path` is a link, a file, or a folder that holds anything."""
+    if path.is_symlink():
+        raise WriteError(f"{path} is a link: name the folder that it leads to, or a new one.")
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():

@@ -53,7 +53,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     @classmethod
-    def create(cls, **values: Any) -> Self:
+    def create(cls, /, **values: Any) -> Self:
         """Make a config; a wrong value raises `ConfigError` with the field's name and limits."""
         try:
             return cls(**values)

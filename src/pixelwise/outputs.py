@@ -17,7 +17,7 @@ from typing import Final
 from pixelwise.atomic import is_link
 from pixelwise.checksums import Checksum
 from pixelwise.errors import WriteError
-from pixelwise.images import find_file, require_replaceable
+from pixelwise.images import find_file, is_zarr, require_replaceable
 from pixelwise.marks import check_mark
 
 Stamp = tuple[int, ...] | None
@@ -54,7 +54,9 @@ class Sources:
     @cached_property
     def _places(self) -> dict[Path, Path]:
         """Real place of each file, and the name that leads there."""
-        return {place: file for file in self.files for place in (_place(file), file.resolve())}
+        parents = _Parents()
+        found = {parents.place(file): file for file in self.files}
+        return found | {file.resolve(): file for file in self.files if file.is_symlink()}
 
     @cached_property
     def _above(self) -> dict[Path, Path]:
@@ -71,9 +73,13 @@ class Sources:
                 found[stat.st_dev, stat.st_ino] = file
         return found
 
-    def explain_conflict(self, output: Path) -> str | None:
-        """Say which source an output would damage; None: none."""
-        place = _place(output)
+    @cached_property
+    def _folders(self) -> dict[Path, Path]:
+        """Real place of each data folder, and the name that leads there."""
+        return {folder.resolve(): folder for folder in self.folders}
+
+    def explain_conflict(self, output: Path, place: Path) -> str | None:
+        """Say which source an output, whose real place is `place`, would damage; None: none."""
         found = next((self._places[p] for p in (place, *place.parents) if p in self._places), None)
         found = found or self._above.get(place)
         if found is None and output.is_file():
@@ -81,10 +87,9 @@ class Sources:
             found = self._identities.get((stat.st_dev, stat.st_ino))
         return None if found is None else f"would be in the place of {found}, which is read"
 
-    def holds(self, output: Path) -> Path | None:
-        """Give the data folder that an output lies in directly."""
-        parent = _place(output).parent
-        return next((folder for folder in self.folders if folder.resolve() == parent), None)
+    def holds(self, place: Path) -> Path | None:
+        """Give the data folder that what is at a real place lies in directly."""
+        return self._folders.get(place.parent)
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,10 @@ def plan_outputs(
     stamps: dict[Path, Stamp] = {}
     refused: list[str] = []
     replaceable = 0
+    parents = _Parents()
     for output in outputs:
         stamps[output] = _stamp(output)
-        if (reason := _forbid(output, sources, root)) is not None:
+        if (reason := _forbid(output, sources, root, parents=parents)) is not None:
             refused.append(f"{output} {reason}")
         elif not overwrite and (reason := _explain_stranger(output)) is not None:
             replaceable += 1
@@ -148,15 +154,54 @@ def plan_outputs(
     return Outputs(stamps)
 
 
-def _forbid(output: Path, sources: Sources, root: Path | None) -> str | None:
+class _Parents:
+    """What is to know of the folders of many outputs, asked for once each."""
+
+    def __init__(self) -> None:
+        self._real: dict[Path, Path] = {}
+        self._images: dict[Path, Path | None] = {}
+
+    def resolve(self, folder: Path) -> Path:
+        """Give the real place of a folder."""
+        if folder not in self._real:
+            self._real[folder] = folder.resolve()
+        return self._real[folder]
+
+    def place(self, path: Path) -> Path:
+        """Give the place of a path itself, also if it is a link."""
+        path = path.absolute()
+        return self.resolve(path.parent) / path.name
+
+    def find_image(self, folder: Path) -> Path | None:
+        """Give the Zarr that a folder, by its real place, is or lies in."""
+        if folder not in self._images:
+            self._images[folder] = find_zarr(folder)
+        return self._images[folder]
+
+
+def find_zarr(folder: Path) -> Path | None:
+    """Give the OME-Zarr or Zarr that a folder is, or lies in; None: it is in none."""
+    return next((path for path in (folder, *folder.parents) if is_zarr(path)), None)
+
+
+def require_outside_images(path: Path) -> None:
+    """Raise `WriteError` if a new folder would be inside an image, which is a folder: a Zarr."""
+    if (image := find_zarr(path.absolute().parent.resolve())) is not None:
+        raise WriteError(f"{path} would be inside the image {image}: name another place.")
+
+
+def _forbid(output: Path, sources: Sources, root: Path | None, *, parents: _Parents) -> str | None:
     """Say why an output is not written, whatever was asked for; None: it may be."""
-    if root is not None and root.resolve() not in _place(output).parents:
+    place = parents.place(output)
+    if root is not None and parents.resolve(root) not in place.parents:
         return f"lies outside of {root}"
     for path in _iter_inner(output, root):
         if is_link(path):
             return "is a link" if path == output else f"is behind the link {path}"
-    if (reason := sources.explain_conflict(output)) is not None:
+    if (reason := sources.explain_conflict(output, place)) is not None:
         return reason
+    if (image := parents.find_image(place.parent)) is not None:
+        return f"would be inside the image {image}"
     if output.suffix.lower() == ".zarr":
         try:
             require_replaceable(output)
@@ -166,7 +211,7 @@ def _forbid(output: Path, sources: Sources, root: Path | None) -> str | None:
         return "is a folder"
     elif output.exists() and not output.is_file():
         return "is no regular file"
-    folder = sources.holds(output)
+    folder = sources.holds(place)
     if folder is not None and _explain_stranger(output) is not None:
         return f"is there already, in the data folder {folder}"
     return None
@@ -200,14 +245,11 @@ def _describe(refused: list[str], *, all_replaceable: bool) -> str:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Give what changes when another file or folder comes to lie at a path."""
+    """Give what changes when another file or folder comes to lie at a path, or a file in it."""
     try:
         found = path.lstat()
+        inner = [file.lstat() for file in path.rglob("*")] if path.is_dir() else []
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _place(path: Path) -> Path:
-    """Place of a path itself, also if it is a link."""
-    return path.absolute().parent.resolve() / path.name
+    latest = max((file.st_mtime_ns for file in inner), default=0)
+    return found.st_ino, found.st_size, found.st_mtime_ns, len(inner), latest

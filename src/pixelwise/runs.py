@@ -47,6 +47,7 @@ from pixelwise.events import (
     write_line,
 )
 from pixelwise.locks import take_lock
+from pixelwise.outputs import require_outside_images
 
 _LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
 
@@ -201,9 +202,10 @@ def require_new_run(path: Path) -> RunFolder:
     RunError
         The folder already holds a run or other files.
     WriteError
-        It cannot be made where it should be.
+        It cannot be made where it should be, or would be inside an image.
     """
     run = RunFolder(path)
+    require_outside_images(run.path)
     if run.config.exists():
         raise RunError(
             f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "

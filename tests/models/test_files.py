@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,15 @@ def test_models_of_older_versions_have_none_and_load(path: Path, model: Model) -
     assert check_checksum(path) is Checksum.MISSING
     found = load_model(path).network.state_dict()
     assert all(torch.equal(found[name], t) for name, t in model.network.state_dict().items())
+
+
+def test_loading_a_model_does_not_load_a_compiler(path: Path) -> None:
+    """It takes seconds, for every command that predicts."""
+    code = (
+        "import sys; from pixelwise.models.files import load_model; load_model(sys.argv[1]); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["False"]

@@ -21,6 +21,7 @@ from pixelwise.config import PatchConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.datasets.layouts.patches import INDEX_NAME, PatchAxes, PatchIndex, PatchSource
 from pixelwise.errors import ConfigError, DataError
+from pixelwise.outputs import require_outside_images
 from pixelwise.parsing import require_file_name
 from pixelwise.patches.windows import Window, iter_windows, require_all_fit
 
@@ -140,6 +141,7 @@ def iter_make_patches(
         _require_usable(sample)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}.")
+    require_outside_images(Path(out))
     pool = ThreadPoolExecutor(workers or (os.cpu_count() or 1) + 2)
     done: list[tuple[PatchSource, SourcePatches]] = []
     with creating_folder(Path(out)) as folder:

@@ -48,7 +48,7 @@ def count_differences(mark: Mark, result: Path, *, model: Path, image: Path) -> 
         As in `iter_predict_file`.
     """
     is_table = result.suffix.lower() == ".csv"
-    config = PredictConfig.create(**mark.settings, axes=mark.axes, table=is_table)
+    config = PredictConfig.create(**(mark.settings | {"axes": mark.axes, "table": is_table}))
     with TemporaryDirectory(prefix="pixelwise-verify-") as folder:
         again = Path(folder) / _NAME
         for _ in iter_predict_file(

@@ -191,20 +191,22 @@ def iter_predict_files(
     """
     out = Path(out)
     jobs = _list_jobs(predictor, images, out)
-    done = [job for job in jobs if skip_existing and _is_done(predictor, job[1])]
-    wanted = [job for job in jobs if job not in done]
+    done = {output for _, output in jobs if skip_existing and _is_done(predictor, output)}
+    wanted = [job for job in jobs if job[1] not in done]
     plan = plan_outputs(
         [path for _, output in wanted for path in list_outputs(predictor.config, output)],
         list_sources(predictor, [source for source, _ in jobs]),
         root=out,
         overwrite=overwrite,
     )
+    if out.exists() and not out.is_dir():
+        raise WriteError(f"{out} is a file; expected a folder for the results.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"Cannot make the folder {out}: {error.strerror}.") from error
     yield from _list_left_out(images, known={*(Path(i).resolve() for i in images), out.resolve()})
-    yield from _list_strangers(out, [output for _, output in done])
+    yield from _list_strangers(out, [output for _, output in jobs if output in done])
     for source, output in wanted:
         yield from _predict_file(predictor, source, output, fill=fill, plan=plan)
 
