@@ -68,7 +68,11 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
     try:
         tree = json.loads(header)
         card = json.loads(tree["__metadata__"]["pixelwise"])
+        names = [key for key in tree if key != "__metadata__"]
+        is_card = isinstance(card, dict) and isinstance(card.get("options"), dict)
     except (ValueError, KeyError, TypeError, RecursionError):  # an earlier edit was here
+        return edit_bytes(data, rng, stage)
+    if not is_card or not names:
         return edit_bytes(data, rng, stage)
     match rng.randrange(6):
         case 0:
@@ -84,7 +88,7 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
             tree["__metadata__"]["pixelwise"] = json.dumps(card)
             header = json.dumps(tree).encode()
         case 3:
-            del tree[rng.choice([key for key in tree if key != "__metadata__"])]
+            del tree[rng.choice(names)]
             header = json.dumps(tree).encode()
         case _:
             text = edit_json(json.dumps(card).encode(), rng, stage)
