@@ -16,6 +16,7 @@ from pixelwise.events import (
     RunStarted,
     StepsDone,
     Warned,
+    is_of_another_version,
     parse_event,
     tells_steps,
     write_line,
@@ -72,3 +73,18 @@ def test_refuses_other_lines(line: str) -> None:
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_only_steps_are_taken_for_steps(event: Event) -> None:
     assert tells_steps(write_line(event).encode()) == isinstance(event, StepsDone)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"kind":"from_the_future","a":1}', True),
+        (b'{"kind":"steps_done"}', False),
+        (b'{"kind":["steps_done"]}', False),
+        (b'{"kind":{}}', False),
+        (b'["steps_done"]', False),
+        (b'{"kind":"from_the', False),
+    ],
+)
+def test_what_another_version_wrote_has_a_kind(line: bytes, expected: bool) -> None:
+    assert is_of_another_version(line) is expected

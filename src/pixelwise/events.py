@@ -298,7 +298,8 @@ def is_of_another_version(line: bytes) -> bool:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.get("kind") not in _KINDS
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return isinstance(kind, str) and kind not in _KINDS
 
 
 def has_check(line: bytes) -> bool:

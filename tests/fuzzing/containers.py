@@ -68,7 +68,11 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
     try:
         tree = json.loads(header)
         card = json.loads(tree["__metadata__"]["pixelwise"])
+        names = [key for key in tree if key != "__metadata__"]
+        is_card = isinstance(card, dict) and isinstance(card.get("options"), dict)
     except (ValueError, KeyError, TypeError, RecursionError):  # an earlier edit was here
+        return edit_bytes(data, rng, stage)
+    if not is_card or not names:
         return edit_bytes(data, rng, stage)
     match rng.randrange(6):
         case 0:
@@ -84,7 +88,7 @@ def edit_safetensors(data: bytes, rng: Random, stage: Stage) -> bytes:
             tree["__metadata__"]["pixelwise"] = json.dumps(card)
             header = json.dumps(tree).encode()
         case 3:
-            del tree[rng.choice([key for key in tree if key != "__metadata__"])]
+            del tree[rng.choice(names)]
             header = json.dumps(tree).encode()
         case _:
             text = edit_json(json.dumps(card).encode(), rng, stage)
@@ -171,7 +175,7 @@ def _replace_members(data: bytes, pattern: str, change: Any) -> bytes:
                 new.writestr(
                     item, change(content) if re.search(pattern, item.filename) else content
                 )
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, zlib.error):
         return data[: len(data) // 2]
     return out.getvalue()
 
@@ -180,7 +184,7 @@ def edit_zip(data: bytes, rng: Random, stage: Stage) -> bytes:
     """Change a member of an archive, its name, or add members."""
     try:
         names = zipfile.ZipFile(io.BytesIO(data)).namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         return edit_bytes(data, rng, stage)
     if not names:
         return edit_bytes(data, rng, stage)

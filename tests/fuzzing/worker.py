@@ -150,10 +150,15 @@ def judge(error: BaseException, door: Door) -> Verdict | None:
 
 
 def measure_peak() -> int:
-    """Most memory that this process has had, in bytes; what its parent had does not count."""
+    """Most memory that this process has had since `forget_peak`, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     found = next(line for line in lines if line.startswith("VmHWM:"))
     return int(found.split()[1]) * 1024
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew: what the edits have taken is not the package's."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def serve(pipe: Connection, cases: Mapping[str, Case], root: Path, trace: Path) -> None:
@@ -213,8 +218,9 @@ def answer(
     for edit in attack.edits:
         try:
             apply(edit, stage, case.attacked)
-        except OSError:  # what an earlier edit left does not take this one
+        except (OSError, MemoryError):  # what an earlier edit left does not take this one
             continue
         except Exception as error:  # noqa: BLE001
             return Verdict("the test itself", edit.name, repr(error)[:300])
+    forget_peak()
     return open_case(stage, case, guard)

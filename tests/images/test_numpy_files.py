@@ -123,7 +123,8 @@ def test_an_archive_that_promises_too_much_meets_the_budget(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "shape", ["(-3, -4)", "(-100, 5)", "'ab'", "(5.0, 6)", "(5,", "__import__('os').abort()"]
+    "shape",
+    ["(-3, -4)", "(-100, 5)", "(True, 100)", "'ab'", "(5.0, 6)", "(5,", "__import__('os').abort()"],
 )
 def test_odd_headers_are_refused(tmp_path: Path, shape: str) -> None:
     write_header(tmp_path / "a.npy", shape)

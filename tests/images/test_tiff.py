@@ -211,6 +211,20 @@ def test_pages_of_a_dtype_that_does_not_exist(tmp_path: Path) -> None:
         open_image(path).read()
 
 
+@pytest.mark.parametrize("pages", [2, 150])
+def test_a_chain_of_pages_that_never_ends(tmp_path: Path, pages: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels((pages, 8, 9)), metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        second, last = tiff.pages[1].offset, tiff.pages[-1]
+        place = last.offset + 2 + 12 * len(last.tags)
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = second.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match=r"a\.tif is damaged.*circular"):
+        open_image(path)
+
+
 def test_too_many_dimensions_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 2, 2, 2, 4, 4), np.uint8))
     with pytest.raises(DataError, match="6 dimensions"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from zarr.storage import LocalStore
 
 from pixelwise.errors import AxesError, BudgetError, DataError, ReadError
 from pixelwise.images import iter_image_files, open_image
+from pixelwise.images.budget import VARIABLE
 
 RNG = np.random.default_rng(5)
 STACK = RNG.integers(0, 60_000, (3, 40, 50)).astype(np.uint16)
@@ -161,6 +163,18 @@ def test_a_damaged_chunk_is_named(tmp_path: Path, options: dict[str, Any], damag
     assert np.array_equal(
         source.read_region((slice(0, 3), slice(0, 16), slice(0, 16))), STACK[:, :16, :16]
     )
+
+
+def test_a_chunk_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_array(tmp_path / "a.zarr", STACK)
+    chunk = next(path for path in sorted((tmp_path / "a.zarr" / "c").rglob("*")) if path.is_file())
+    with chunk.open("r+b") as file:
+        file.truncate(1 << 40)
+    monkeypatch.setenv(VARIABLE, "1GB")
+    with pytest.raises(BudgetError, match=re.escape(str(chunk))):
+        open_image(tmp_path / "a.zarr").read()
 
 
 def test_a_damaged_chunk_of_an_image_is_named(tmp_path: Path) -> None:

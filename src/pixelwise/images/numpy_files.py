@@ -79,7 +79,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
     """Give a function that reads parts of the mapped file."""
-    with _opening(path) as (_, layout):
+    with _opening(path) as (_, layout), explaining_damage(path):
         order: Any = "F" if layout.is_fortran else "C"
         stored = np.memmap(path, layout.dtype, "r", layout.offset, layout.shape, order)
 
@@ -140,7 +140,7 @@ def _read_layout(path: Path, file: IO[bytes], *, stored: int) -> _Layout:
         The header is damaged, or promises more than the file holds.
     """
     shape, is_fortran, dtype = _parse_header(file)
-    if min(shape, default=0) < 0:
+    if not all(type(n) is int and n >= 0 for n in shape):  # True counts as 1 elsewhere
         raise ReadError(f"{path} is damaged: its header promises shape {shape}. Save it again.")
     layout = _Layout(shape, is_fortran, dtype, file.tell(), stored)
     if dtype.hasobject:

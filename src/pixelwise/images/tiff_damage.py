@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -71,6 +72,23 @@ def require_sound(heard: Iterable[str]) -> None:
     for message in heard:
         if any(word in message for word in _DAMAGE_WORDS):
             raise ValueError(message)
+
+
+def require_end_of_pages(tiff: Any) -> None:
+    """Raise `ValueError` if the chain of pages runs into itself: tifffile would follow it for ever.
+
+    Where it leads out of the file, tifffile ends it and complains.
+    """
+    form, file = tiff.tiff, tiff.filehandle
+    offset, seen = tiff.pages.first.offset, set[int]()
+    while 0 < offset < file.size:
+        if offset in seen:
+            raise ValueError(f"circular: the page at byte {offset} comes again after {len(seen)}")
+        seen.add(offset)
+        file.seek(offset)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(offset + form.tagnosize + count * form.tagsize)
+        (offset,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
 
 
 def require_whole(path: Path, series: Any) -> None:

@@ -17,7 +17,12 @@ import tifffile
 
 from pixelwise.axes import AXES, NamedAxes, guess_axes
 from pixelwise.images.ome_files import OwnPlanes, read_own_planes
-from pixelwise.images.tiff_damage import LISTENER, explaining_damage, require_sound
+from pixelwise.images.tiff_damage import (
+    LISTENER,
+    explaining_damage,
+    require_end_of_pages,
+    require_sound,
+)
 
 _KINDS: Final = {"ome": "OME metadata", "imagej": "ImageJ metadata"}
 _MOST_NAMES: Final = 5
@@ -60,6 +65,7 @@ def opening_series(path: Path) -> Iterator[Chosen]:
         The file is damaged, or holds no image.
     """
     with LISTENER.listening() as heard, tifffile.TiffFile(path, _multifile=False) as tiff:
+        require_end_of_pages(tiff)
         stay_in_file(tiff)
         chosen = _choose(path, tiff)
         require_sound(heard)

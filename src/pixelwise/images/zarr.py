@@ -17,11 +17,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.core.buffer import Buffer
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from pixelwise.axes import Calibration, NamedAxes, guess_axes
 from pixelwise.errors import DataError, PixelwiseError, ReadError, quote
+from pixelwise.images.budget import require_budget
 from pixelwise.images.damage import DAMAGE
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
 from pixelwise.images.source import Header, Palette, Region, RegionReader
@@ -31,7 +33,7 @@ from pixelwise.parsing import require_inner_path, require_regular
 Array = npt.NDArray[Any]
 
 _MOST_NAMES: Final = 5
-_MOST_CHUNKS: Final = 500_000
+_MOST_CHUNKS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,22 @@ def _open_image(path: Path) -> _Image:
 
 
 class _Folder(LocalStore):
-    """A folder of chunks that are files: one that is a pipe would never end."""
+    """A folder of chunks that are files: one that is a pipe, or too large, would never end."""
 
-    async def get(self, key: str, *args: Any, **named: Any) -> Buffer | None:
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
         """Read a file, or None if it is not there."""
+        path = self.root / key
         with suppress(FileNotFoundError, NotADirectoryError):
-            require_regular(self.root / key)
-        return await super().get(key, *args, **named)
+            require_regular(path)
+            if byte_range is None:
+                size = path.stat().st_size
+                require_budget(path, (size,), dtype=np.dtype(np.uint8), budget_bytes=None)
+        return await super().get(key, prototype, byte_range)
 
 
 def _open_array(node: Node) -> zarr.Array[Any]:

@@ -14,7 +14,7 @@ from pixelwise.axes import planes_shape, to_planes
 from pixelwise.datasets.annotations.checks import require_stated_size
 from pixelwise.datasets.annotations.legend import BACKGROUND, Label
 from pixelwise.datasets.readers import PlanesHeader
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 from pixelwise.images import open_image
 from pixelwise.parsing import read_text
 
@@ -99,7 +99,9 @@ def _parse_label(path: Path, line: str, default: int) -> Label:
         or not all(p.isdecimal() and int(p) < 256 for p in parts)
         or not name.strip()
     ):
-        raise DataError(f"{path}: expected name:red,green,blue:: with 0 to 255, found {line!r}.")
+        raise DataError(
+            f"{path}: expected name:red,green,blue:: with 0 to 255, found {quote_value(line)}."
+        )
     return Label(name.strip(), "#" + bytes(map(int, parts)).hex())
 
 

@@ -162,17 +162,21 @@ def _find_patches(
 
 def _read_stack_header(path: Path) -> tuple[int, tuple[int, ...], np.dtype[np.generic]]:
     """First byte of the pixels, shape (N, ...) and dtype of a stack."""
-    import tifffile
+    from pixelwise.images.tiff_series import opening_series
 
     try:
         require_regular(path)
-        stack = tifffile.memmap(path, mode="r")
+        with opening_series(path) as chosen:
+            series = chosen.series
+            if series.dataoffset is None:
+                raise ValueError("its pixels do not lie in one piece")
+            dtype = series.dtype.newbyteorder(series.parent.byteorder)
     except DAMAGE as error:
         raise ReadError(
             f"{path} is missing, damaged, or was saved again with compression {quote(error)}. "
             "Make the patches again."
         ) from error
-    return int(stack.offset), stack.shape, stack.dtype
+    return int(series.dataoffset), series.shape, dtype
 
 
 LAYOUT: Final = Layout("patches", f"{INDEX_NAME}, written by 'pixelwise patches'", recognise, read)
