@@ -165,7 +165,13 @@ def test_a_header_that_promises_more_than_the_file_holds(model: Path) -> None:
     header = json.loads(content[8 : 8 + length])
     entry = next(item for name, item in header.items() if name[:2] != "__")
     endless = {"shape": [10**9] * 1_000_000}  # to multiply these takes minutes
-    for change in (endless, {"shape": [10**6, 10**6]}, {"dtype": "X"}, {"data_offsets": [0]}, {"shape": 1}):
+    for change in (
+        endless,
+        {"shape": [10**6, 10**6]},
+        {"dtype": "X"},
+        {"data_offsets": [0]},
+        {"shape": 1},
+    ):
         write_header(model, {**header, "a": {**entry, **change}}, content[8 + length :])
         with pytest.raises(ModelFileError, match="is not a model file"):
             load_model(model)
