@@ -14,6 +14,7 @@ from pixelwise.atomic import replacing
 from pixelwise.classes import VOID, SegmentationClass
 from pixelwise.errors import show_text
 from pixelwise.events import EpochEnded
+from pixelwise.marks import mark_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -292,7 +293,7 @@ def draw_losses(epochs: Sequence[EpochEnded], path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all; a name with ``$`` in it is no formula."""
+    """Write a figure whole or not at all, with its mark; a name with ``$`` in it is no formula."""
     from matplotlib import rc_context
     from matplotlib.text import Text
 
@@ -301,6 +302,7 @@ def save_figure(figure: Figure, path: Path) -> None:
             text.set_parse_math(False)
             text.set_text(show_text(text.get_text()))
         figure.savefig(temp)
+        mark_figure(temp, path.suffix)
 
 
 def _create_figure(width_in: float, height_in: float) -> Figure:

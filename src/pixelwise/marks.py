@@ -3,7 +3,7 @@
 A TIFF has it in the tag Software, an OME-Zarr in its group's attributes, a table (CSV) in a file
 beside it, ``NAME_objects.csv.json``. It tells the results of this program from everybody else's
 files, and those that were changed afterwards from those that were not. There is no time and no path
-in it: the same model, image and settings give the same bytes.
+in it: the same model, image and settings give the same bytes. A figure has a checksum only.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _HEAD_BYTES: Final = 4 << 20
 """A mark begins in this part of a file, as its checksum does."""
 _MOST_BYTES: Final = 1 << 16
 """Longer ones are not read."""
+_COMMENTS: Final = {".pdf": "\n% {}\n", ".png": "\n{}\n", ".svg": "\n<!-- {} -->\n"}
+"""What may stand after the end of a figure, which the programs that show it leave out."""
 
 
 class Mark(Config):
@@ -99,6 +101,8 @@ def check_mark(path: Path) -> Checksum:
     OSError
         The file cannot be read.
     """
+    if path.suffix.lower() in _COMMENTS:
+        return check_checksum(path)
     mark = read_mark(path)
     if mark is None:
         return Checksum.MISSING
@@ -106,6 +110,14 @@ def check_mark(path: Path) -> Checksum:
     if path.suffix.lower() == ".csv" and (not path.is_file() or hash_content(path) != mark.content):
         return Checksum.WRONG
     return found
+
+
+def mark_figure(path: Path, suffix: str) -> None:
+    """Put a checksum after the end of a figure that was drawn as PNG, SVG or PDF."""
+    with path.open("ab") as file:
+        file.write(_COMMENTS[suffix.lower()].format(BLANK_CHECKSUM).encode())
+    if path.stat().st_size <= _HEAD_BYTES:  # else it is too large to be found
+        add_checksum(path)
 
 
 def write_mark_beside(table: Path, mark: Mark, *, content: str) -> None:

@@ -118,6 +118,7 @@ def plan_outputs(
     sources: Sources = Sources(),
     *,
     root: Path | None = None,
+    apart: bool = False,
     overwrite: bool = False,
 ) -> Outputs:
     """Decide what may be written, before anything is.
@@ -130,6 +131,8 @@ def plan_outputs(
         What the job reads.
     root : Path, optional
         Folder that was named for the outputs: it may be a link, what lies in it may not.
+    apart : bool
+        Whether no output may lie in a data folder, where it would be taken for an image or a mask.
     overwrite : bool
         Whether what this program did not write, or somebody changed, may be replaced.
 
@@ -144,7 +147,10 @@ def plan_outputs(
     parents = _Parents()
     for output in outputs:
         stamps[output] = _stamp(output)
-        if (reason := _forbid(output, sources, root, parents=parents)) is not None:
+        reason = _forbid(output, sources, root, parents=parents)
+        if reason is None and apart and (folder := sources.holds(parents.place(output))):
+            reason = f"would be taken for an image or a mask of the data in {folder}"
+        if reason is not None:
             refused.append(f"{output} {reason}")
         elif not overwrite and (reason := _explain_stranger(output)) is not None:
             replaceable += 1
@@ -211,6 +217,10 @@ def _forbid(output: Path, sources: Sources, root: Path | None, *, parents: _Pare
         return "is a folder"
     elif output.exists() and not output.is_file():
         return "is no regular file"
+    elif (
+        output.suffix.lower() == ".png" and _explain_stranger(output) == _REASONS[Checksum.MISSING]
+    ):
+        return "is there already, and may be an image or a mask of other data"
     folder = sources.holds(place)
     if folder is not None and _explain_stranger(output) is not None:
         return f"is there already, in the data folder {folder}"

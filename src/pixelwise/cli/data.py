@@ -47,7 +47,8 @@ def inspect(
     if figure is not None:
         read = {file for sample in data.samples for file in sample.files}
         whole = [source] if figure.exists() else []  # what cannot be read is the truth as well
-        plan_outputs([figure], Sources.of_data(read, *whole), overwrite=overwrite)
+        sources = Sources.of_data(read, *whole)
+        plan_outputs([figure], sources, apart=True, overwrite=overwrite)
     inspection = inspect_dataset(data)
     if as_json:
         write_json(inspection.to_dict())

@@ -159,7 +159,7 @@ def plan_labels(
     read = {file for sample in (whole or data).samples for file in sample.files}
     sources = Sources.of_data(read, *([] if predictor.file is None else [predictor.file]))
     outputs = [_name_labels(labels, sample) for sample in data.samples]
-    return plan_outputs(outputs, sources, root=labels, overwrite=overwrite)
+    return plan_outputs(outputs, sources, root=labels, apart=True, overwrite=overwrite)
 
 
 def _name_labels(folder: Path, sample: Sample) -> Path:
