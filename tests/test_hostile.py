@@ -249,6 +249,19 @@ def test_names_with_markup_do_not_break_tables(capsys: pytest.CaptureFixture[str
     assert all(name in shown for name in (*CLASSES, "scores of [/x]"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("kind", ["image", "folder"])
+def test_a_name_of_two_lines_does_not_forge_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    path = tmp_path / "masks\nError: all is lost.png"
+    path.mkdir() if kind == "folder" else path.write_bytes(b"")
+    assert run(["inspect", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "has a line break" in message
+    assert "\nError: all" not in message
+
+
 def test_nothing_reaches_the_terminal_that_controls_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -294,6 +294,25 @@ def _describe_size(count: int) -> str:
     return f"{count / 1024:.4g} KiB"
 
 
+def list_folder(folder: Path) -> list[Path]:
+    """List what lies in a folder, sorted by name.
+
+    Raises
+    ------
+    ReadError
+        It cannot be listed, or a name breaks lines, which could forge a message.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
+    if broken := [entry.name for entry in entries if "\n" in entry.name or "\r" in entry.name]:
+        raise ReadError(
+            f"A name in {folder} has a line break: {quote_value(broken[0])}. Rename the file."
+        )
+    return entries
+
+
 def require_file_name(name: str) -> str:
     """Return the name of one file: no separator, drive, ``..`` or control character in it.
 

@@ -9,6 +9,7 @@ from typing import Final
 from pixelwise.errors import ReadError
 from pixelwise.images.foreign_formats import find_foreign
 from pixelwise.images.formats import FORMATS, IMAGE_SUFFIXES, is_zarr, read_mark
+from pixelwise.parsing import list_folder
 
 _NO_IMAGES: Final = frozenset(
     (
@@ -61,11 +62,7 @@ def explain_left_out(path: Path) -> str:
 
 def _list_folder(folder: Path) -> list[Path]:
     """Entries of a folder, sorted by name, without hidden ones."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ReadError(f"Cannot list the folder {folder}: {error.strerror or error}.") from error
-    return [entry for entry in entries if not entry.name.startswith(".")]
+    return [entry for entry in list_folder(folder) if not entry.name.startswith(".")]
 
 
 def _is_image(path: Path) -> bool:

@@ -21,6 +21,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import SPLIT_NAMES, Split
 from pixelwise.errors import ReadError
 from pixelwise.images import is_zarr, iter_image_files
+from pixelwise.parsing import list_folder
 
 _DEPTH: Final = 3
 _TRIED: Final = 500
@@ -44,12 +45,7 @@ def iter_files(folders: Iterable[Path], *suffixes: str) -> Iterator[Path]:
         A folder cannot be listed.
     """
     for folder in folders:
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError as error:
-            reason = error.strerror or error
-            raise ReadError(f"Cannot list the folder {folder}: {reason}.") from error
-        for file in entries:
+        for file in list_folder(folder):
             named = file.name.lower().endswith(suffixes) and not file.name.startswith(".")
             if named and file.is_file():
                 yield file

@@ -11,7 +11,7 @@ from pixelwise.datasets.mapping import ClassScheme
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import ImageReader, MaskReader
 from pixelwise.datasets.sample import Split
-from pixelwise.errors import ReadError
+from pixelwise.parsing import list_folder
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,7 @@ def iter_folders(path: Path) -> Iterator[Path]:
     """
     if not path.is_dir():
         return
-    try:
-        entries = sorted(path.iterdir())
-    except OSError as error:
-        raise ReadError(f"Cannot list the folder {path}: {error.strerror or error}.") from error
-    for entry in entries:
+    for entry in list_folder(path):
         if entry.is_dir() and not entry.name.startswith((".", "__MACOSX")):
             yield entry
 
