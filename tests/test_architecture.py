@@ -33,7 +33,7 @@ LAYERS = [
     {"architectures", "axes", "events", "frozen", "locks", "scores"},
     {"config", "images", "marks"},
     {"figures", "normalization", "outputs"},
-    {"cards", "datasets", "requests", "runs", "samples"},
+    {"cards", "datasets", "jobs", "runs", "samples"},
     {"patches", "summaries"},
     {"models"},
     {"training"},

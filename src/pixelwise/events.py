@@ -174,13 +174,13 @@ class NetworkDescribed(_Event):
     summary: dict[str, Any]
 
 
-class RequestEnded(_Event):
+class JobEnded(_Event):
     """A request to ``pixelwise serve`` has its answer; the message says what went wrong.
 
     `notes` are those of `PredictionStarted`, and what the pixels have shown since.
     """
 
-    kind: Literal["request_ended"] = "request_ended"
+    kind: Literal["job_ended"] = "job_ended"
     number: int
     status: Literal["done", "cancelled", "failed"]
     message: str = ""
@@ -240,7 +240,7 @@ Event = (
     | ImageProgressed
     | ImageFailed
     | NetworkDescribed
-    | RequestEnded
+    | JobEnded
 )
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -15,16 +15,16 @@ from PIL import Image
 
 from pixelwise.config import ModelConfig, PredictConfig
 from pixelwise.events import (
+    JobEnded,
     NetworkDescribed,
     PredictionStarted,
-    RequestEnded,
     RowsPredicted,
     parse_event,
 )
 from pixelwise.images import write_zarr
+from pixelwise.jobs import DescribeJob, PredictLayerJob
 from pixelwise.models.files import create_network, save_model
 from pixelwise.prediction.predict import predict
-from pixelwise.requests import DescribeRequest, PredictRequest
 from tests.conftest import LONG
 from tests.prediction.conftest import create_card
 from tests.prediction.test_inputs import create_model as create_fixed_model
@@ -48,7 +48,7 @@ class Server:
         self.process.stdin.write(request.model_dump_json() + "\n")
         self.process.stdin.flush()
         events: list[Any] = []
-        while not events or not isinstance(events[-1], RequestEnded):
+        while not events or not isinstance(events[-1], JobEnded):
             events.append(parse_event(self.process.stdout.readline()))
         return events
 
@@ -73,14 +73,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request(
     weights: Path, folder: Path, array: np.ndarray, letters: str, /, **fields: Any
-) -> PredictRequest:
+) -> PredictLayerJob:
     np.save(folder / "image.npy", array)
     values = {
         "number": 7, "model": weights, "source": folder / "image.npy", "axes": letters,
         "output": folder / "out.npy", "cancel": folder / "cancel",
         "settings": PredictConfig.create(device="cpu"),
     }  # fmt: skip
-    return PredictRequest.create(**values | fields)
+    return PredictLayerJob.create(**values | fields)
 
 
 def test_labels_fill_a_file_row_by_row(server: Server, model: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_labels_fill_a_file_row_by_row(server: Server, model: Path, tmp_path: Pa
         assert spans[-1][1] == 150
         assert all(a[1] == b[0] for a, b in pairwise(spans))
     assert rows[-1].done == 1
-    assert last == RequestEnded(number=7, status="done", time=last.time)
+    assert last == JobEnded(number=7, status="done", time=last.time)
     expected = predict(model, image, axes="ZYX", device="cpu")
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
 
@@ -155,7 +155,7 @@ def test_what_cannot_work_is_answered(
 
 
 def test_networks_are_described(server: Server) -> None:
-    asked = DescribeRequest.create(number=1, model=ModelConfig.create(name="segnet"), size=64)
+    asked = DescribeJob.create(number=1, model=ModelConfig.create(name="segnet"), size=64)
     described, ended = server.ask(asked)
     assert isinstance(described, NetworkDescribed)
     assert described.summary["parameters"] == 29_443_203 - 65  # one class less than the table's

@@ -12,17 +12,16 @@ import psutil
 import pytest
 from qtpy.QtCore import QObject
 
-from pixelwise.config import ModelConfig
-from pixelwise.events import NetworkDescribed, RequestEnded, Warned
-from pixelwise.requests import DescribeRequest
+from pixelwise.config import DataConfig, ModelConfig
+from pixelwise.events import JobEnded, NetworkDescribed, Warned, parse_event
+from pixelwise.jobs import DescribeJob, EvaluateJob
 from pixelwise.runs import RunFolder
 from pixelwise.widgets import children
 from pixelwise.widgets.children import explain
 from pixelwise.widgets.jobs import (
-    Job,
+    JobProcess,
     LineFollower,
     Server,
-    to_options,
 )
 from tests.widgets.conftest import LONG, lower_priority, wait_until
 
@@ -36,11 +35,17 @@ def parent() -> Any:
     owner.deleteLater()
 
 
+NETWORK = ModelConfig.create(name="unet", options={"base_channels": 4})
+NOTHING = EvaluateJob(model=Path("nothing"), data=DataConfig(path=Path("none")))
+
+
 def test_a_job_gives_what_it_prints(parent: QObject) -> None:
-    job = Job(["architectures", "--json"], parent)
+    job = JobProcess(DescribeJob(model=NETWORK), parent)
     assert job.end is None
     assert job.wait(LONG).ok
-    assert '"name": "segnet"' in job.output
+    described, end = map(parse_event, job.output.splitlines())
+    assert isinstance(described, NetworkDescribed)
+    assert isinstance(end, JobEnded)
     assert not job.child.folder.exists()
 
 
@@ -49,7 +54,7 @@ def test_the_window_comes_before_its_children(
     parent: QObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children, "_lower_priority", lower_priority)
-    job = Job(["serve"], parent, text="x")
+    job = JobProcess(NOTHING, parent)
     assert psutil.Process(job.child.process.pid).nice() == psutil.Process().nice() + 10
     job.child.process.kill()
     job.wait()
@@ -57,7 +62,7 @@ def test_the_window_comes_before_its_children(
 
 def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    end = Job(["inspect", tmp_path / "nothing"], parent, log=log).wait(LONG)
+    end = JobProcess(NOTHING, parent, log=log).wait(LONG)
     assert not end.ok
     assert "nothing" in end.message
     assert not end.message.startswith("Error")
@@ -65,24 +70,24 @@ def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Pat
 
 
 def test_a_killed_child_is_reported(parent: QObject) -> None:
-    job = Job(["serve"], parent, text="")
+    job = JobProcess(NOTHING, parent)
     job.child.process.send_signal(signal.SIGKILL)
     assert "killed" in job.wait(LONG).message
 
 
 def test_the_parent_s_end_ends_the_child(qtbot: Any) -> None:
     owner = QObject()
-    job = Job(["demo", "--out", "/nonexistent/x"], owner)
+    job = JobProcess(DescribeJob(model=NETWORK), owner)
     process, folder = job.child.process, job.child.folder
     owner.deleteLater()
     wait_until(lambda: process.poll() is not None)
     wait_until(lambda: not folder.exists())
 
 
-def describe(server: Server, name: str = "unet", **fields: Any) -> DescribeRequest:
+def describe(server: Server, name: str = "unet", **fields: Any) -> DescribeJob:
     options = {"base_channels": 4} if name == "unet" else {}
     model = ModelConfig.create(name=name, options=options)
-    return DescribeRequest.create(number=server.next_number(), model=model, **fields)
+    return DescribeJob.create(number=server.next_number(), model=model, **fields)
 
 
 def collect(server: Server) -> list[Any]:
@@ -98,8 +103,8 @@ def server() -> Any:
     one.end()
 
 
-def ends(events: list[Any]) -> list[RequestEnded]:
-    return [event for event in events if isinstance(event, RequestEnded)]
+def ends(events: list[Any]) -> list[JobEnded]:
+    return [event for event in events if isinstance(event, JobEnded)]
 
 
 @pytest.mark.one_binding
@@ -188,10 +193,3 @@ def test_the_story_of_a_run_and_the_answers_of_a_child_are_read(tmp_path: Path) 
 )
 def test_reasons(status: int, log: str, expected: str) -> None:
     assert re.search(expected, explain(status, log), re.DOTALL)
-
-
-def test_configs_become_options() -> None:
-    values = {"size": [64, 32], "sparse": True, "flips": False, "classes": {"0": "a", "1": "b"}}
-    assert to_options(values | {"axes": None, "edge": "drop"}) == [
-        "--size", "64,32", "--sparse", "--no-flips", "--classes", "0=a,1=b", "--edge", "drop",
-    ]  # fmt: skip

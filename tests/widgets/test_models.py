@@ -8,7 +8,7 @@ import pytest
 
 from pixelwise.architectures import list_architectures
 from pixelwise.config import ModelConfig
-from pixelwise.requests import DescribeRequest
+from pixelwise.jobs import DescribeJob
 from pixelwise.widgets.diagram import SKETCHES
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.models import ModelPicker, create_layer_table
@@ -33,7 +33,7 @@ def test_a_network_is_described(open_widget: Open) -> None:
     wait_until(lambda: widget.cost.summary.get("parameters", 0) > first["parameters"])
     described, server = widget.cost.summary, get_server()
     other = ModelConfig.create(name="unet", options={"base_channels": 2})
-    server.submit(DescribeRequest.create(number=server.next_number(), model=other))
+    server.submit(DescribeJob.create(number=server.next_number(), model=other))
     wait_until(lambda: not server.is_busy)
     assert widget.cost.summary is described, "the answer was another's"
     table = create_layer_table(widget.cost.summary, widget)

@@ -42,7 +42,8 @@ _COMMANDS = {
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
     "verify": ("pixelwise.cli.verify", "Say what made a result, and whether it was changed since"),
-    "serve": ("pixelwise.cli.serve", "Answer requests of another program, such as napari"),
+    "run": ("pixelwise.cli.job", "Do a job that another program wrote as JSON"),
+    "serve": ("pixelwise.cli.serve", "Do small jobs for another program, such as napari"),
 }
 
 

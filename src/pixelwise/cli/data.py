@@ -15,6 +15,7 @@ from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
 from pixelwise.errors import ConfigError
 from pixelwise.figures import FIGURE_SUFFIXES
+from pixelwise.jobs import PatchesJob
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.patches import PatchFolder, count_patches, iter_make_patches
 
@@ -43,7 +44,9 @@ def inspect(
         raise ConfigError(
             f"Figures are written as {', '.join(FIGURE_SUFFIXES)}, not as {figure.name!r}."
         )
-    data = _load(source, values, strict=False)
+    data = load_dataset(
+        DataConfig.create(path=source, **given_values(DataConfig, values)), strict=False
+    )
     if figure is not None:
         read = {file for sample in data.samples for file in sample.files}
         whole = [source] if figure.exists() else []  # what cannot be read is the truth as well
@@ -78,10 +81,17 @@ def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **valu
     windows = PatchConfig.create(**given_values(PatchConfig, values))
     if out is None and not dry_run:
         raise ConfigError("Where should the patches go? Give a new folder: --out patches.")
-    data = _load(source, values, strict=not dry_run)
-    if out is None or dry_run:
-        return _show_plan(data, windows, as_json=as_json)
-    events = iter_make_patches(data, out, **windows.model_dump())
+    data = DataConfig.create(path=source, **given_values(DataConfig, values))
+    job = PatchesJob.create(data=data, windows=windows, out=None if dry_run else out)
+    return do_patches(job, as_json=as_json)
+
+
+def do_patches(job: PatchesJob, *, as_json: bool) -> int:
+    """Cut patches, or count them, and print what there is; gives the exit status."""
+    data = load_dataset(job.data, strict=job.out is not None)
+    if job.out is None:
+        return _show_plan(data, job.windows, as_json=as_json)
+    events = iter_make_patches(data, job.out, **job.windows.model_dump())
     shown = track(
         events, "cutting", len(data.samples) + 1, console=err, transient=True,
         disable=not err.is_terminal,
@@ -108,12 +118,6 @@ def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
     for problem in inspection.problems:
         say(f"to know: {problem}")
     return 0
-
-
-def _load(source: Path, values: dict[str, Any], *, strict: bool) -> Dataset:
-    """Load the data set that a command's options name."""
-    config = DataConfig.create(path=source, **given_values(DataConfig, values))
-    return load_dataset(config, strict=strict)
 
 
 def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.markup import escape
@@ -14,9 +14,10 @@ from rich.progress import Progress, track
 from pixelwise.cli.console import create_table, echo, err, note, out, say, show_scores, write_json
 from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PredictConfig
-from pixelwise.datasets import Split, load_dataset
+from pixelwise.datasets import load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError, show_text
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.jobs import EvaluateJob, PredictJob
 from pixelwise.runs import open_run
 
 if TYPE_CHECKING:
@@ -46,17 +47,34 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     --skip-existing, results that are there are not made anew. What is no result of this program, or
     was changed since, is replaced by --overwrite only; an image never.
     """
+    settings = PredictConfig.create(**given_values(PredictConfig, values))
+    asked = {name: values[name] for name in ("skip_existing", "overwrite", "dask", "workers")}
+    job = PredictJob.create(model=model, images=images, out=out, settings=settings, **asked)
+    do_predict(job, as_json=values["as_json"])
+
+
+def do_predict(job: PredictJob, *, as_json: bool) -> None:
+    """Predict image files, and show the events.
+
+    Raises
+    ------
+    PixelwiseError
+        Nothing could be predicted, or not every image.
+    """
     from pixelwise.prediction.predict import iter_predict_files
     from pixelwise.prediction.predictor import Predictor
 
-    as_json = values.pop("as_json")
-    existing = {name: values.pop(name) for name in ("skip_existing", "overwrite")}
-    address, workers = values.pop("dask"), values.pop("workers")
-    config = PredictConfig.create(**given_values(PredictConfig, values))
-    predictor = Predictor(find_model(model), config)
+    predictor = Predictor(find_model(job.model), job.settings)
     note(str(predictor.tiles))
-    with _choosing_filler(address, workers) as fill:
-        events = iter_predict_files(predictor, images, out, fill=fill, **existing)
+    with _choosing_filler(job.dask, job.workers) as fill:
+        events = iter_predict_files(
+            predictor,
+            job.images,
+            job.out,
+            fill=fill,
+            skip_existing=job.skip_existing,
+            overwrite=job.overwrite,
+        )
         failed = _show(events, as_json=as_json)
     if failed:
         lines = "\n".join(f"  {_name_source(event)}{event.message}" for event in failed)
@@ -88,6 +106,21 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
 )
 def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
+    settings = PredictConfig.create(**given_values(PredictConfig, values))
+    data = given_values(DataConfig, values) | {"path": source, "axes": settings.axes}
+    job = EvaluateJob.create(
+        model=model,
+        data=DataConfig.create(**data),
+        split=split,
+        settings=settings,
+        labels=labels,
+        overwrite=values["overwrite"],
+    )
+    do_evaluate(job, as_json=values["as_json"], per_image=values["per_image"])
+
+
+def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> None:
+    """Score a model, and print the scores."""
     from pixelwise.prediction.evaluate import (
         iter_evaluate,
         match_model,
@@ -96,17 +129,13 @@ def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **va
     )
     from pixelwise.prediction.predictor import Predictor
 
-    as_json, per_image = values.pop("as_json"), values.pop("per_image")
-    overwrite = values.pop("overwrite")
-    config = PredictConfig.create(**given_values(PredictConfig, values))
-    data_values = given_values(DataConfig, values) | {"axes": config.axes}
-    predictor = Predictor(find_model(model), config)
+    predictor, labels = Predictor(find_model(job.model), job.settings), job.labels
     # What the masks do not show, the model may know.
-    data = load_dataset(DataConfig.create(path=source, **data_values), strict=False)
-    whole = match_model(predictor.model, data).require_sound()
-    data = whole if split == "all" else whole.select(cast("Split", split))
-    plan = labels and plan_labels(predictor, data, labels, whole=whole, overwrite=overwrite)
-    note(f"{source}: {data.layout} ({data.reason}), {len(data.samples)} images; {data.mapping}")
+    whole = match_model(predictor.model, load_dataset(job.data, strict=False)).require_sound()
+    data = whole if job.split == "all" else whole.select(job.split)
+    plan = labels and plan_labels(predictor, data, labels, whole=whole, overwrite=job.overwrite)
+    found = f"{data.layout} ({data.reason}), {len(data.samples)} images"
+    note(f"{job.data.path}: {found}; {data.mapping}")
     scored = iter_evaluate(predictor, data, labels=labels, plan=plan or None)
     images = dict(_track(scored, len(data.samples)))
     result = sum_evaluation(predictor, images, notes=map(str, data.problems))

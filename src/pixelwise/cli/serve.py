@@ -1,4 +1,4 @@
-"""The command serve: a warm child that answers one request after another."""
+"""The command serve: a warm child that does one small job after another."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import numpy.typing as npt
 from pixelwise.atomic import create_array
 from pixelwise.axes import NamedAxes, parse_axes
 from pixelwise.cli.console import echo
-from pixelwise.errors import PixelwiseError, explain_memory_error, is_memory_error
+from pixelwise.errors import ConfigError, PixelwiseError, explain_memory_error, is_memory_error
 from pixelwise.events import (
     Event,
+    JobEnded,
     NetworkDescribed,
     PredictionStarted,
-    RequestEnded,
     RowsPredicted,
 )
 from pixelwise.images import ImageArray, ImageSource, open_image
-from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
+from pixelwise.jobs import DescribeJob, Job, PredictLayerJob, ServedJob, parse_job
 
 if TYPE_CHECKING:
     from pixelwise.prediction.planes import Planes
@@ -38,17 +38,16 @@ _SECONDS_BETWEEN_EVENTS = 0.2
 
 @click.command()
 @click.option(
-    "--idle-minutes", type=float, default=10.0, help="End after so long without a request [10]"
+    "--idle-minutes", type=float, default=10.0, help="End after so long without a job [10]"
 )
 def serve(idle_minutes: float) -> None:
-    """Answer requests on standard input, one JSON line each, with events; for the widgets.
+    """Do small jobs from standard input, one JSON line each, with events; for the widgets.
 
     Ends with its input, so never later than the program that asks.
     """
-    server = _Server()
+    server = Server()
     for line in _iter_lines(idle_minutes * 60):
-        request = parse_request(line)
-        for event in server.answer(request):
+        for event in server.answer(parse_job(line)):
             echo(event.to_json())
 
 
@@ -66,49 +65,53 @@ def _iter_lines(idle_seconds: float) -> Iterator[str]:
         yield line.decode()
 
 
-class _Server:
-    """Keeps the last model loaded between requests."""
+class Server:
+    """Does the small jobs, and keeps the last model loaded between them."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._predictor: Predictor | None = None
 
-    def answer(self, request: Request) -> Iterator[Event]:
-        """Events of one request; an error becomes the last of them."""
+    def answer(self, job: Job) -> Iterator[Event]:
+        """Events of one job; an error becomes the last of them."""
+        number = job.number if isinstance(job, ServedJob) else 0
         try:
-            if isinstance(request, DescribeRequest):
-                yield _describe(request)
-                yield RequestEnded(number=request.number, status="done")
-                return
-            yield from self._predict(request)
+            match job:
+                case DescribeJob():
+                    yield _describe(job)
+                    yield JobEnded(number=number, status="done")
+                case PredictLayerJob():
+                    yield from self._predict(job)
+                case _:
+                    raise ConfigError(f"The job {job.job} is one for 'pixelwise run'.")
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
             full = is_memory_error(error) and not isinstance(error, PixelwiseError)
             message = explain_memory_error(error) if full else str(error) or type(error).__name__
-            yield RequestEnded(number=request.number, status="failed", message=message)
+            yield JobEnded(number=number, status="failed", message=message)
 
-    def _predict(self, request: PredictRequest) -> Iterator[Event]:
-        """Predict into the request's file, and report rows as they are final."""
+    def _predict(self, job: PredictLayerJob) -> Iterator[Event]:
+        """Predict into the job's file, and report rows as they are final."""
         from pixelwise.prediction.planes import reading_planes
 
-        predictor = self._load(request)
-        image = _open_source(request)
+        predictor = self._load(job)
+        image = _open_source(job)
         predictor.require_input(image)
         with reading_planes(image, predictor.model.card) as planes:
-            yield from self._fill(request, predictor, image=image, planes=planes)
+            yield from self._fill(job, predictor, image=image, planes=planes)
 
     def _fill(
-        self, request: PredictRequest, predictor: Predictor, *, image: ImageSource, planes: Planes
+        self, job: PredictLayerJob, predictor: Predictor, *, image: ImageSource, planes: Planes
     ) -> Iterator[Event]:
-        """Predict planes into the request's file."""
+        """Predict planes into the job's file."""
         from pixelwise.prediction.predict import list_notes
 
         names, shape = predictor.result_axes(image.axes.names, image.shape)
         room = predictor.result_shape(planes.shape)
-        found = create_array(request.output, dtype=predictor.result_dtype, shape=room)
+        found = create_array(job.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
         predictor.hear(planes)
         yield PredictionStarted(
-            output=str(request.output),
+            output=str(job.output),
             axes=names,
             shape=shape,
             device=str(compute.device),
@@ -120,45 +123,45 @@ class _Server:
             if part.stop > part.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.monotonic()
                 yield RowsPredicted(**asdict(part))
-            if request.cancel.exists() or not request.output.exists():  # nobody waits any more
-                yield RequestEnded(number=request.number, status="cancelled")
+            if job.cancel.exists() or not job.output.exists():  # nobody waits any more
+                yield JobEnded(number=job.number, status="cancelled")
                 return
         notes = list_notes(predictor, image)
-        yield RequestEnded(number=request.number, status="done", notes=notes)
+        yield JobEnded(number=job.number, status="done", notes=notes)
 
-    def _load(self, request: PredictRequest) -> Predictor:
-        """Predictor of the request, kept from the last one if model and settings are the same."""
+    def _load(self, job: PredictLayerJob) -> Predictor:
+        """Predictor of the job, kept from the last one if model and settings are the same."""
         from pixelwise.prediction.predictor import Predictor
 
-        stamp = request.model.stat().st_mtime_ns if request.model.exists() else 0
-        key = (request.model, stamp, request.settings)
+        stamp = job.model.stat().st_mtime_ns if job.model.exists() else 0
+        key = (job.model, stamp, job.settings)
         if self._predictor is None or key != self._key:
             self._key, self._predictor = None, None  # gives its memory back first
-            self._predictor = Predictor(request.model, request.settings)
+            self._predictor = Predictor(job.model, job.settings)
             self._key = key
         return self._predictor
 
 
-def _open_source(request: PredictRequest) -> ImageSource:
-    """Open the request's image: a file, or the NumPy file of a layer."""
-    if request.source.suffix != ".npy":
-        return open_image(request.source, axes=request.axes)
-    array = np.load(request.source, mmap_mode="r")
-    return ImageArray(array, NamedAxes(parse_axes(request.axes or "", array.ndim), "as given"))
+def _open_source(job: PredictLayerJob) -> ImageSource:
+    """Open the job's image: a file, or the NumPy file of a layer."""
+    if job.source.suffix != ".npy":
+        return open_image(job.source, axes=job.axes)
+    array = np.load(job.source, mmap_mode="r")
+    return ImageArray(array, NamedAxes(parse_axes(job.axes or "", array.ndim), "as given"))
 
 
-def _describe(request: DescribeRequest) -> NetworkDescribed:
+def _describe(job: DescribeJob) -> NetworkDescribed:
     """Build the network and look at it."""
     from pixelwise.models.registry import create_model
     from pixelwise.models.summary import summarize
 
-    model = request.model
+    model = job.model
     network = create_model(
         model.name,
-        request.in_channels,
-        classes=request.classes,
+        job.in_channels,
+        classes=job.classes,
         encoder=model.encoder,
         **model.options,
     )
-    summary = summarize(network, request.size, batch_size=request.batch_size)
+    summary = summarize(network, job.size, batch_size=job.batch_size)
     return NetworkDescribed(summary=asdict(summary))

@@ -27,6 +27,7 @@ from pixelwise.config import (
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
 from pixelwise.frozen import parse_mapping
+from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
@@ -62,22 +63,15 @@ def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values
     if dry_run:
         click.echo(config.to_yaml(), nl=False)
         return
-    from pixelwise.training.fit import fit
-
-    with stop_on_signals(RunFolder(config.run), fit(config)) as events:
-        show_events(events, as_json=as_json)
+    do_train(TrainJob(config=config), as_json=as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_json
 def resume(run: Path, as_json: bool) -> None:
-    """Go on with the training in the folder RUN, exactly where it was."""
-    from pixelwise.training.fit import resume as resume_training
-
-    asked = psutil.Process().create_time()  # who started it may want it stopped before it is ready
-    with stop_on_signals(open_run(run), resume_training(run, since=asked)) as events:
-        show_events(events, as_json=as_json)
+    """Continue the training in the folder RUN, exactly where it stopped."""
+    do_resume(ResumeJob.create(run=run), as_json=as_json)
 
 
 @click.command()
@@ -106,6 +100,23 @@ def runs(folder: Path, as_json: bool) -> None:
         best = "-" if run.best_score is None else f"{run.monitor} {run.best_score:.4f}"
         table.add_row(str(run.path), run.state, run.architecture, f"{run.epoch}/{run.epochs}", best)
     out.print(table)
+
+
+def do_train(job: TrainJob, *, as_json: bool) -> None:
+    """Train, and show the events."""
+    from pixelwise.training.fit import fit
+
+    with stop_on_signals(RunFolder(job.config.run), fit(job.config)) as events:
+        show_events(events, as_json=as_json)
+
+
+def do_resume(job: ResumeJob, *, as_json: bool) -> None:
+    """Continue a training, and show the events."""
+    from pixelwise.training.fit import resume as resume_training
+
+    asked = psutil.Process().create_time()  # who started it may want it stopped before it is ready
+    with stop_on_signals(open_run(job.run), resume_training(job.run, since=asked)) as events:
+        show_events(events, as_json=as_json)
 
 
 def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) -> TrainConfig:

@@ -29,10 +29,11 @@ from pixelwise.atomic import write_text
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
+from pixelwise.jobs import EvaluateJob
 from pixelwise.scores import SCORE_NAMES, Scores, create_scores
 from pixelwise.widgets.error_maps import add_errors, compare_labels
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options
+from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.layers import SPARSE, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import (
     Fold,
@@ -89,7 +90,7 @@ class EvaluateWidget(Panel):
         self.settings.fill({"device": read_setting("general", "device", "auto")})
         self.images = ScoredImages(self)
         self.scores: Scores | None = None
-        self._job: Job | None = None
+        self._job: JobProcess | None = None
         self._busy = False
         self._build()
         for event in ("inserted", "removed", "renamed"):
@@ -224,17 +225,15 @@ class EvaluateWidget(Panel):
             raise ConfigError("Choose a folder with images and masks.")
         if not Path(self.model.value).is_file():
             raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
-        config = DataConfig.create(**values)
-        data = config.model_dump(mode="json", exclude_defaults=True)
-        data |= self.settings.create().model_dump(mode="json", exclude_defaults=True)
-        path = data.pop("path")
-        labels = self.images.begin(config, Path(self.model.value))
-        arguments = ["evaluate", str(self.model.value), path, "--json", "--labels", str(labels)]
-        self._job = Job([*arguments, *to_options(data)], self)
+        data, model = DataConfig.create(**values), Path(self.model.value)
+        settings = self.settings.create().model_copy(update={"axes": data.axes})
+        labels = self.images.begin(data, model)
+        job = EvaluateJob(model=model, data=data, settings=settings, labels=labels)
+        self._job = JobProcess(job, self)
         self._set_busy(True)
         self._job.ended.connect(self._show_child)
 
-    def _show_child(self, end: JobEnd) -> None:
+    def _show_child(self, end: ProcessEnd) -> None:
         output = "" if self._job is None else self._job.output
         self._job = None
         self._set_busy(False)

@@ -1,4 +1,4 @@
-"""The one client of child processes: starts `python -m pixelwise …`, follows, stops, cleans up.
+"""The one client of child processes: starts `python -m pixelwise run -`, follows, stops, cleans up.
 
 A child writes its events into a file and a timer reads what is new. Nothing here waits for a child,
 and a child that dies takes nothing with it but its own work.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
-from pixelwise.errors import ConfigError
-from pixelwise.events import Event, RequestEnded, read_line
-from pixelwise.requests import Request
+from pixelwise.events import Event, JobEnded, read_line
+from pixelwise.jobs import Job, ServedJob
 from pixelwise.widgets.children import Child
 
 _POLL_MS = 50
@@ -25,7 +24,7 @@ _LINES_PER_POLL = 2000
 
 
 @dataclass(frozen=True)
-class JobEnd:
+class ProcessEnd:
     """How a child process ended.
 
     Attributes
@@ -70,26 +69,24 @@ class LineFollower:
         return [event for line in self.read() if (event := read_line(line)) is not None]
 
 
-class Job(QObject):
+class JobProcess(QObject):
     """One child process.
 
     Parameters
     ----------
-    arguments : sequence of str
-        What follows ``python -m pixelwise``.
+    job : Job
+        What it does.
     parent : QObject
-        Its end ends the child, unless the job is `detached`.
+        Its end ends the child, unless that is `detached`.
     log : Path, optional
         File for what the child says on standard error; a temporary one if not given.
     detached : bool
         The child goes on when napari is closed.
-    text : str
-        What the child reads on its standard input.
 
     Attributes
     ----------
     reported, ended : Signal
-        Each event of the child; a `JobEnd`, once.
+        Each event of the child; a `ProcessEnd`, once.
     output : str
         All that the child printed, once it has ended.
     """
@@ -99,21 +96,19 @@ class Job(QObject):
 
     def __init__(
         self,
-        arguments: Sequence[str | Path],
+        job: Job,
         parent: QObject,
         *,
         log: Path | None = None,
         detached: bool = False,
-        text: str = "",
     ) -> None:
         super().__init__(parent)
         self.output = ""
-        self.end: JobEnd | None = None
+        self.end: ProcessEnd | None = None
         self._stopped = False
-        self.child = Child(arguments, "job", log=log, has_input=bool(text), detached=detached)
-        if text:
-            self.child.write(text)
-            self.child.close_input()
+        self.child = Child(["run", "-"], "job", log=log, has_input=True, detached=detached)
+        self.child.write(job.model_dump_json())
+        self.child.close_input()
         self._follower = LineFollower(self.child.printed)
         parent.destroyed.connect(self.child.leave)
         self._timer = QTimer(self)
@@ -126,7 +121,7 @@ class Job(QObject):
             self._stopped = True
             self.child.process.terminate()
 
-    def wait(self, seconds: float = 600.0) -> JobEnd:
+    def wait(self, seconds: float = 600.0) -> ProcessEnd:
         """Let Qt work until the child has ended.
 
         Raises
@@ -151,20 +146,20 @@ class Job(QObject):
             self.output = self.child.printed.read_text(encoding="utf-8")
         message = "" if status == 0 else self.child.explain()
         stopped = self._stopped and status != 0
-        self.end = JobEnd(status == 0, message, stopped=stopped, log=self.child.read_log())
+        self.end = ProcessEnd(status == 0, message, stopped=stopped, log=self.child.read_log())
         self.child.forget()
         self.ended.emit(self.end)
 
 
 class Server(QObject):
-    """A warm child that answers requests one after another; started when first asked.
+    """A warm child that does one small job after another; started when first asked.
 
     Attributes
     ----------
     reported : Signal
-        Each event of the answers; the last of an answer is `RequestEnded`.
+        Each event of the answers; the last of an answer is `JobEnded`.
     log : str
-        What the child had said on standard error when a request failed last.
+        What the child had said on standard error when a job failed last.
     """
 
     reported = Signal(object)
@@ -173,28 +168,28 @@ class Server(QObject):
         super().__init__(parent)
         self.child: Child | None = None
         self.log = ""
-        self._pending: list[Request] = []
+        self._pending: list[ServedJob] = []
         self._count = 0
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request has no answer yet."""
+        """Whether a job is not done yet."""
         return bool(self._pending)
 
     def next_number(self) -> int:
-        """Give a number for a request."""
+        """Give a number for a job."""
         self._count += 1
         return self._count
 
-    def submit(self, request: Request) -> None:
-        """Ask; the answer comes as events, `RequestEnded` with the request's number last."""
+    def submit(self, job: ServedJob) -> None:
+        """Ask; the answer comes as events, `JobEnded` with the job's number last."""
         if self.child is None or self.child.status is not None:
             self._start()
-        self._pending.append(request)
+        self._pending.append(job)
         if len(self._pending) == 1:
-            self._send(request)
+            self._send(job)
 
     def end(self) -> None:
         """End the child, if there is one, and remove its files."""
@@ -211,12 +206,12 @@ class Server(QObject):
         self._follower = LineFollower(self.child.printed)
         self._timer.start(_POLL_MS)
 
-    def _send(self, request: Request) -> None:
+    def _send(self, job: ServedJob) -> None:
         assert self.child is not None  # noqa: S101  `submit` starts it
-        self.child.write(request.model_dump_json() + "\n")  # one that is gone is found by a look
+        self.child.write(job.model_dump_json() + "\n")  # one that is gone is found by a look
 
     def _look(self) -> None:
-        """Report new events; a child that died fails its requests, and the next has a new one.
+        """Report new events; a child that died fails its jobs, and the next has a new one.
 
         One that ended by itself, idle, just as it was asked, is asked again.
         """
@@ -232,15 +227,15 @@ class Server(QObject):
         self.log = self.child.read_log()
         self.end()
         if status == 0:
-            for request in pending:
-                self.submit(request)
+            for job in pending:
+                self.submit(job)
             return
-        for request in pending:
-            failed = RequestEnded(number=request.number, status="failed", message=message)
+        for job in pending:
+            failed = JobEnded(number=job.number, status="failed", message=message)
             self.reported.emit(failed)
 
     def _report(self, event: Event) -> None:
-        if isinstance(event, RequestEnded):
+        if isinstance(event, JobEnded):
             if event.status == "failed" and self.child is not None:
                 self.log = self.child.read_log()
             self._pending = [r for r in self._pending if r.number != event.number]
@@ -266,30 +261,6 @@ def end_server() -> None:
     """End the warm child, if there is one."""
     if _server is not None:
         _server.end()
-
-
-def to_options(values: dict[str, object]) -> list[str]:
-    """Write a config's fields as command-line options.
-
-    Raises
-    ------
-    ConfigError
-        A name in a mapping, such as that of a class, has a comma or an equals sign.
-    """
-    options: list[str] = []
-    for name, value in values.items():
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            options.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, dict):
-            if wrong := [n for n in map(str, value.values()) if "," in n or "=" in n]:
-                raise ConfigError(f"Rename {wrong[0]!r}: a name must not have a comma or a =.")
-            options += [flag, ",".join(f"{key}={item}" for key, item in value.items())]
-        elif isinstance(value, list):
-            options += [flag, ",".join(str(item) for item in value)]
-        elif value is not None:
-            options += [flag, str(value)]
-    return options
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:

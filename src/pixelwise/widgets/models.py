@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 
 from pixelwise.architectures import find_architecture, list_architectures
 from pixelwise.config import ModelConfig
-from pixelwise.events import Event, NetworkDescribed, RequestEnded
-from pixelwise.requests import DescribeRequest
+from pixelwise.events import Event, JobEnded, NetworkDescribed
+from pixelwise.jobs import DescribeJob
 from pixelwise.widgets.diagram import DiagramView
 from pixelwise.widgets.forms import Form, OptionForm, lay_out
 from pixelwise.widgets.jobs import get_server, wait_until
@@ -156,7 +156,7 @@ class NetworkCost(QWidget):
         """Ask the warm child; `summary` is filled when it answers."""
         with self._panel.complaining():
             server = get_server()
-            request = DescribeRequest.create(
+            request = DescribeJob.create(
                 number=server.next_number(), model=self._picker.create(), **self.sizes
             )
             self._number, self.summary = request.number, {}
@@ -169,7 +169,7 @@ class NetworkCost(QWidget):
         wait_until(lambda: self._number < 0, seconds)
 
     def describe_soon(self, **sizes: Any) -> None:
-        """Describe again, if it was asked for before, with these sizes of `DescribeRequest`."""
+        """Describe again, if it was asked for before, with these sizes of `DescribeJob`."""
         self.sizes = sizes
         self._forget()
 
@@ -184,7 +184,7 @@ class NetworkCost(QWidget):
             return
         if isinstance(event, NetworkDescribed):
             self._pending = event.summary
-        elif isinstance(event, RequestEnded) and event.number == self._number:
+        elif isinstance(event, JobEnded) and event.number == self._number:
             self._number = -1
             self.button.setEnabled(True)
             self.layers_button.setEnabled(event.status == "done")

@@ -18,10 +18,11 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar
 from pixelwise.atomic import remove_temps
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.errors import ConfigError, PixelwiseError
+from pixelwise.jobs import PatchesJob
 from pixelwise.patches import iter_windows
 from pixelwise.widgets.data import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, to_options
+from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.layers import image_shape, read_axes
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
 
@@ -56,7 +57,7 @@ class PatchesWidget(Panel):
             name="out", mode="d", label="Write to", tooltip="New folder for the patches"
         )
         self.result: Path | None = None
-        self._job: Job | None = None
+        self._job: JobProcess | None = None
         self._temps: set[Path] = set()  # folders of saved layers
         self._writes = False
         self._target: Path | None = None
@@ -186,20 +187,16 @@ class PatchesWidget(Panel):
             self._fail(error)
 
     def _start_child(self, data: DataConfig) -> None:
-        values = data.model_dump(mode="json", exclude_defaults=True)
-        values.pop("path")
-        arguments = ["patches", str(data.path), "--json", *to_options(values)]
-        arguments += to_options(self.windows.create().model_dump(mode="json", exclude_none=True))
         self._target = self._require_out() if self._writes else None
-        arguments += ["--dry-run"] if self._target is None else ["--out", str(self._target)]
-        self._job = Job(arguments, self)
+        job = PatchesJob(data=data, windows=self.windows.create(), out=self._target)
+        self._job = JobProcess(job, self)
         self._job.ended.connect(self._show)
 
     def _fail(self, error: Exception) -> None:
         self.complain(str(error))
         self._clean()
 
-    def _show(self, end: JobEnd) -> None:
+    def _show(self, end: ProcessEnd) -> None:
         """Show what was counted or written."""
         output = "" if self._job is None else self._job.output
         self._clean()

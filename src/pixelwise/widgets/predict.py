@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtCore import Qt
@@ -23,9 +23,10 @@ from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import SUFFIXES
+from pixelwise.jobs import PredictJob
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.widgets.forms import Form, lay_out
-from pixelwise.widgets.jobs import Job, JobEnd, get_server, to_options
+from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
 from pixelwise.widgets.layers import find_layers, read_axes
 from pixelwise.widgets.panel import (
     Fold,
@@ -82,7 +83,7 @@ class PredictWidget(Panel):
         )
         self.out = FileEdit(name="out", mode="d", label="Labels", tooltip="Folder for the labels")
         self._predictions = LayerPredictions(napari_viewer, self)
-        self._job: Job | None = None
+        self._job: JobProcess | None = None
         self._failed: list[str] = []
         self._notes: list[str] = []
         self._found = self.model.value  # not chosen by anybody
@@ -288,12 +289,11 @@ class PredictWidget(Panel):
             raise ConfigError("Choose a folder with images.")
         if out == Path():
             raise ConfigError("Choose a folder for the labels.")
-        values: dict[str, Any] = settings.model_dump(mode="json", exclude_none=True)
         if text := self.axes.value.strip():
-            values["axes"] = text
-        arguments = ["predict", str(self.model.value), str(source), "--out", str(out), "--json"]
+            settings = PredictConfig.create(**settings.model_dump() | {"axes": text})
+        job = PredictJob(model=self.model.value, images=(source,), out=out, settings=settings)
         self._failed, self._notes = [], []
-        self._job = Job([*arguments, *to_options(values)], self)
+        self._job = JobProcess(job, self)
         self._job.reported.connect(self._hear_folder)
         self._job.ended.connect(self._end_folder)
         self.progress.setRange(0, 0)
@@ -313,7 +313,7 @@ class PredictWidget(Panel):
         elif isinstance(event, ImageFailed):
             self._failed.append(f"{event.source}: {event.message}")
 
-    def _end_folder(self, end: JobEnd) -> None:
+    def _end_folder(self, end: ProcessEnd) -> None:
         self._job = None
         self.progress.setRange(0, _SHARES)
         self._show_state()

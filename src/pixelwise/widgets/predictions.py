@@ -17,8 +17,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from pixelwise.axes import from_planes
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
-from pixelwise.events import Event, PredictionStarted, RequestEnded, RowsPredicted
-from pixelwise.requests import PredictRequest
+from pixelwise.events import Event, JobEnded, PredictionStarted, RowsPredicted
+from pixelwise.jobs import PredictLayerJob
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.layers import AXES_KEY, add_result, find_file, layer_array, save_array
 from pixelwise.widgets.threads import run_in_thread
@@ -38,7 +38,7 @@ class _Task:
     axes: str
     card: Card
     folder: Path
-    request: PredictRequest
+    request: PredictLayerJob
     planes: Any = None
     started: PredictionStarted | None = None
     result: Layer | None = None
@@ -104,7 +104,7 @@ class LayerPredictions(QObject):
         for layer, axes in layers:
             folder = Path(tempfile.mkdtemp(prefix="pixelwise-predict-"))
             file = find_file(layer)
-            request = PredictRequest.create(
+            request = PredictLayerJob.create(
                 number=get_server().next_number(),
                 model=model,
                 source=file or folder / "image.npy",
@@ -140,7 +140,7 @@ class LayerPredictions(QObject):
 
     def _fail(self, task: _Task, error: Exception) -> None:
         number = task.request.number
-        self._end(task, RequestEnded(number=number, status="failed", message=str(error)))
+        self._end(task, JobEnded(number=number, status="failed", message=str(error)))
 
     def _hear(self, event: Event) -> None:
         """Take what the warm child says about one of these layers."""
@@ -153,7 +153,7 @@ class LayerPredictions(QObject):
                 self.progress.emit(event.done)
                 if not self._redraw.isActive():
                     self._redraw.start()
-            case RequestEnded():
+            case JobEnded():
                 for task in [task for task in self._tasks if task.request.number == event.number]:
                     self._end(task, event)
             case _:
@@ -186,7 +186,7 @@ class LayerPredictions(QObject):
                 with contextlib.suppress(OSError):
                     task.request.cancel.touch()
 
-    def _end(self, task: _Task, event: RequestEnded) -> None:
+    def _end(self, task: _Task, event: JobEnded) -> None:
         """Keep the result in memory, or take away what is not finished."""
         layer = task.result if task.result in self._viewer.layers else None
         self.notes += [f"{task.layer.name}: {note}" for note in event.notes]

@@ -14,11 +14,12 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from pixelwise.config import DataConfig
 from pixelwise.errors import ConfigError, RunError
 from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, RunStarted, Warned
+from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
 from pixelwise.widgets.closing import CloseGuard
 from pixelwise.widgets.collector import Collector
 from pixelwise.widgets.forms import lay_out
-from pixelwise.widgets.jobs import Job, JobEnd
+from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -75,7 +76,7 @@ class TrainWidget(Panel):
         self._previews = PreviewLayers(napari_viewer, self)
         self._collector = Collector(napari_viewer)
         self.destroyed.connect(self._collector.take_back)
-        self._job: Job | None = None
+        self._job: JobProcess | None = None
         self._watch: RunWatch | None = None
         self._saving = self._cancelled = False
         self._began_here: Path | None = None  # its folder was made here, and may be removed
@@ -183,7 +184,7 @@ class TrainWidget(Panel):
                 raise RunError("Select a run in the list first.")
             open_run(run.path)
             self._follow(run)
-            self._run_child(["resume", str(run.path)], run)
+            self._run_child(ResumeJob(run=run.path), run)
 
     def follow_selected(self) -> None:
         """Show the selected run: its curves, and its progress if it trains."""
@@ -226,14 +227,14 @@ class TrainWidget(Panel):
             self._began_here = run.path
             write_setting("general", "runs_folder", str(run.path.parent))  # where to look next time
             self._follow(run)
-            self._run_child(["train", "-"], run, text=config.to_yaml())
+            self._run_child(TrainJob(config=config), run)
             self.say("")
         if self._job is None:  # refused: a setting was changed while layers were saved
             _discard(run)
         self._show_state()
 
-    def _run_child(self, arguments: list[str], run: RunFolder, text: str = "") -> None:
-        self._job = Job(arguments, self, log=run.log, detached=True, text=text)
+    def _run_child(self, job: TrainJob | ResumeJob, run: RunFolder) -> None:
+        self._job = JobProcess(job, self, log=run.log, detached=True)
         self._job.ended.connect(self._end_job)
         self._show_state()
 
@@ -286,7 +287,7 @@ class TrainWidget(Panel):
         if any(isinstance(event, PreviewsWritten) for event in events):
             self._previews.show(self.run)
 
-    def _end_job(self, end: JobEnd) -> None:
+    def _end_job(self, end: ProcessEnd) -> None:
         """Take note that the child is gone; a run that never began leaves no folder."""
         self._collector.take_back()
         self._job = None

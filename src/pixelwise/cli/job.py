@@ -1,0 +1,72 @@
+"""The command run: does one job that another program wrote, such as napari."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pixelwise.cli.console import FAILED, WRONG_USE, echo
+from pixelwise.cli.data import do_patches
+from pixelwise.cli.predict import do_evaluate, do_predict
+from pixelwise.cli.serve import Server
+from pixelwise.cli.train import do_resume, do_train
+from pixelwise.errors import ConfigError
+from pixelwise.events import Event, JobEnded
+from pixelwise.jobs import EvaluateJob, Job, PatchesJob, PredictJob, ResumeJob, TrainJob, parse_job
+from pixelwise.parsing import CONFIG_BYTES, read_text
+
+
+class _WrongJob(click.ClickException):
+    """What was given is no job."""
+
+    exit_code = WRONG_USE
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def run(file: Path) -> int:
+    """Do the job in FILE, one JSON object, or in - (standard input), and print what comes as JSON.
+
+    The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, patches,
+    predict_layer and describe; pixelwise.jobs says which fields each has.
+    """
+    try:
+        job = parse_job(_read_job(file))
+    except ConfigError as error:
+        raise _WrongJob(str(error)) from error
+    return do_job(job)
+
+
+def do_job(job: Job) -> int:
+    """Do a job as its command does, and print JSON; gives the exit status."""
+    match job:
+        case TrainJob():
+            do_train(job, as_json=True)
+        case ResumeJob():
+            do_resume(job, as_json=True)
+        case PredictJob():
+            do_predict(job, as_json=True)
+        case EvaluateJob():
+            do_evaluate(job, as_json=True)
+        case PatchesJob():
+            return do_patches(job, as_json=True)
+        case _:
+            *_, end = map(_print, Server().answer(job))
+            return FAILED if isinstance(end, JobEnded) and end.status == "failed" else 0
+    return 0
+
+
+def _print(event: Event) -> Event:
+    echo(event.to_json())
+    return event
+
+
+def _read_job(file: Path) -> str:
+    if str(file) != "-":
+        return read_text(file, what="job", most=CONFIG_BYTES)
+    try:
+        return sys.stdin.read(CONFIG_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read the job -: {error}") from error

@@ -1,0 +1,168 @@
+"""Jobs: what the engine can be asked to do, one JSON object each.
+
+The command line and the widgets build the same objects. ``pixelwise run`` does one job; the warm
+child, ``pixelwise serve``, does the small ones, one line of its standard input each. Answers are
+events. Arrays travel as NumPy files, never through the pipe.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pixelwise.config import DataConfig, ModelConfig, PatchConfig, PredictConfig, TrainConfig
+from pixelwise.errors import ConfigError, ReadError
+from pixelwise.frozen import Config, Size, describe_invalid
+from pixelwise.parsing import parse_json
+
+
+class TrainJob(Config):
+    """Train a network from the start."""
+
+    job: Literal["train"] = "train"
+    config: TrainConfig
+
+
+class ResumeJob(Config):
+    """Continue the training run in a folder."""
+
+    job: Literal["resume"] = "resume"
+    run: Path
+
+
+class PredictJob(Config):
+    """Predict image files.
+
+    Attributes
+    ----------
+    model : Path
+        Model file or run folder.
+    images : tuple of Path
+        Files and folders.
+    out : Path
+        Folder for the results.
+    settings : PredictConfig
+    skip_existing, overwrite : bool
+        What to do with files that are there already, see the command.
+    dask : str or None
+        Address of a scheduler whose workers predict.
+    workers : int or None
+        Number of processes to predict in.
+    """
+
+    job: Literal["predict"] = "predict"
+    model: Path
+    images: tuple[Path, ...] = Field(min_length=1)
+    out: Path
+    settings: PredictConfig = PredictConfig()
+    skip_existing: bool = False
+    overwrite: bool = False
+    dask: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+
+
+class EvaluateJob(Config):
+    """Score a model on a data set.
+
+    Attributes
+    ----------
+    model : Path
+        Model file or run folder.
+    data : DataConfig
+    split : str
+        Which of the data set's own splits to score.
+    settings : PredictConfig
+    labels : Path or None
+        Folder to keep the predicted labels in.
+    overwrite : bool
+    """
+
+    job: Literal["evaluate"] = "evaluate"
+    model: Path
+    data: DataConfig
+    split: Literal["all", "train", "validation", "test"] = "all"
+    settings: PredictConfig = PredictConfig()
+    labels: Path | None = None
+    overwrite: bool = False
+
+
+class PatchesJob(Config):
+    """Cut a data set into patches; without `out`, count them and write nothing."""
+
+    job: Literal["patches"] = "patches"
+    data: DataConfig
+    windows: PatchConfig = PatchConfig()
+    out: Path | None = None
+
+
+class ServedJob(Config):
+    """A small job for the warm child.
+
+    Attributes
+    ----------
+    number : int
+        Comes back in the last event of the answer, `JobEnded`.
+    """
+
+    number: int = 0
+
+
+class PredictLayerJob(ServedJob):
+    """Predict one image into a NumPy file.
+
+    Attributes
+    ----------
+    model : Path
+        Model file; it stays loaded for the next job.
+    source : Path
+        NumPy file, which needs `axes`, or an image file.
+    axes : str or None
+        Axes of the source; from the file's metadata if not given.
+    output : Path
+        NumPy file to write the planes of the result to.
+    cancel : Path
+        The prediction ends as soon as this file exists.
+    settings : PredictConfig
+    """
+
+    job: Literal["predict_layer"] = "predict_layer"
+    model: Path
+    source: Path
+    axes: str | None = None
+    output: Path
+    cancel: Path
+    settings: PredictConfig = PredictConfig()
+
+
+class DescribeJob(ServedJob):
+    """Describe a network: parameters, memory, receptive field, layers."""
+
+    job: Literal["describe"] = "describe"
+    model: ModelConfig
+    in_channels: int = Field(default=3, ge=1)
+    classes: int = Field(default=2, ge=2)
+    size: Size = (256, 256)
+    batch_size: int = Field(default=8, ge=1)
+
+
+Job = TrainJob | ResumeJob | PredictJob | EvaluateJob | PatchesJob | PredictLayerJob | DescribeJob
+_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[Job, Field(discriminator="job")])
+
+
+def parse_job(text: str) -> Job:
+    """Read one job from JSON.
+
+    Raises
+    ------
+    ConfigError
+        The text is no JSON, or not a job that is known.
+    """
+    try:
+        job: Job = _ADAPTER.validate_python(parse_json(text, "The job"))
+    except ReadError as error:
+        raise ConfigError(str(error)) from error
+    except ValidationError as error:
+        raise ConfigError(f"Not a job: {describe_invalid(error, 'the JSON object')}") from error
+    return job
