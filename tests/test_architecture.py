@@ -15,7 +15,9 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -370,3 +372,44 @@ def test_tests_mirror_the_tree() -> None:
         and not any(path.is_file() for path in mirrored_paths(test))
     ]
     complain(faults, "`tests/a/test_b.py` tests `src/pixelwise/a/b.py`; these test nothing there:")
+
+
+# The page about it
+
+
+@pytest.fixture(scope="module")
+def drawing() -> ModuleType:
+    """Load the script that draws the rooms."""
+    found = spec_from_file_location("draw_rooms", REPOSITORY / "docs" / "draw_rooms.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_no_files_import_one_another_in_a_circle(drawing: ModuleType) -> None:
+    assert drawing.find_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
+    circles = [" <-> ".join(group) for group in drawing.find_circles(drawing.read_graph())]
+    complain(circles, "Put what both need into a file of its own:")
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_source(drawing: ModuleType) -> None:
+    text = drawing.PAGE.read_text(encoding="utf-8")
+    assert drawing.fill_page(text, drawing.read_graph()) == text, "Type: python docs/draw_rooms.py"
+
+
+def test_each_word_of_the_glossary_finds_its_code(drawing: ModuleType) -> None:
+    rows = drawing.PAGE.read_text(encoding="utf-8").partition("## Glossary")[2].splitlines()[4:]
+    lost = []
+    for word, _, place in (row.strip("| ").split(" | ") for row in rows):
+        path = PACKAGE / place.split("`")[1]
+        files = (
+            [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else path.rglob("*.py")
+        )
+        text = " ".join(
+            " ".join(file.read_text(encoding="utf-8").split()) for file in files
+        ).lower()
+        lost += [f"{one} ({place})" for one in word.split(", ") if one not in text]
+    assert len(rows) > 15
+    complain(lost, "These words are not where the glossary says:")

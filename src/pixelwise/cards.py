@@ -1,4 +1,4 @@
-"""A model's card: what it is, what it expects and what it gives, read without torch.
+"""The model card: what it is, what it expects and what it gives, read without torch.
 
 A model is one safetensors file. Its header is JSON: a length of eight bytes (little-endian), then
 the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``, and the file's

@@ -11,7 +11,7 @@ from pixelwise.errors import ConfigError, quote_value
 from pixelwise.parsing import PlainName, require_plain_name
 
 VOID: Final = 255
-"""Value of an ignored pixel in a class mask: no loss and no score counts it."""
+"""The ignore index: value of a pixel in a class mask that no loss and no score counts."""
 
 MAX_CLASSES: Final = 255
 """Class masks are uint8, and 255 is void."""

@@ -23,7 +23,7 @@ from pixelwise.datasets.readers import FileMask, JoinedMask, MaskFacts, PlanesHe
 from pixelwise.datasets.sample import Sample
 from pixelwise.datasets.surveys import UnclearMasksError
 from pixelwise.errors import ConfigError, DataError, PixelwiseError, ReadError
-from pixelwise.images.source import Palette
+from pixelwise.images.reader import Palette
 
 
 def load_dataset(

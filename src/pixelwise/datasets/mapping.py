@@ -1,4 +1,4 @@
-"""From the values of a mask file to classes, through one lookup table."""
+"""The class mapping: from the values of a mask file to classes, through one lookup table."""
 
 from __future__ import annotations
 

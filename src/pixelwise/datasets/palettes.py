@@ -24,7 +24,7 @@ from pixelwise.datasets.readers import FileMask, MaskFacts, PlanesHeader
 from pixelwise.datasets.transparency import Visibility, describe_conflict, survey_visibility
 from pixelwise.errors import PixelwiseError
 from pixelwise.images.colors import Colormap, is_grey_colormap, is_ramp
-from pixelwise.images.source import Palette
+from pixelwise.images.reader import Palette
 
 Array = npt.NDArray[Any]
 

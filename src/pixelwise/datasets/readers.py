@@ -28,7 +28,7 @@ from pixelwise.datasets.transparency import (
 )
 from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images import ImageFile, open_image
-from pixelwise.images.source import Palette
+from pixelwise.images.reader import Palette
 
 Array = npt.NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""One image with its mask: what training, evaluation and patches read."""
+"""One image with its mask, the ground truth: what training, evaluation and patches read."""
 
 from __future__ import annotations
 

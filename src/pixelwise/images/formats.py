@@ -1,7 +1,7 @@
 """Which image formats there are: the names and first bytes of each, and the module that reads it.
 
-A new format is one module with `read_header` and `decode` (and `reading_regions`, where parts can
-be read without the rest), and one entry in `FORMATS`.
+A new format is one module, see `reader.Reader`, and one entry in `FORMATS`. Another package adds
+one by an entry point of the group ``pixelwise.formats`` that leads to its `ImageFormat`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Final
+from typing import Final, cast
 
 from pixelwise.errors import DataError, MissingPackageError, ReadError
 from pixelwise.images.containers import split_inner
 from pixelwise.images.foreign_formats import find_foreign, refuse
+from pixelwise.images.reader import Reader
 from pixelwise.parsing import open_regular
 
 ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
@@ -166,6 +167,7 @@ FORMATS: Final = (
         lambda mark: mark[208:212] == b"MAP ",
         package="mrcfile",
     ),
+    *(point.load() for point in entry_points(group="pixelwise.formats")),
 )
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 
@@ -178,7 +180,7 @@ READABLE: Final = (
 """The formats, for messages."""
 
 
-def load_reader(path: Path) -> ModuleType:
+def load_reader(path: Path) -> Reader:
     """Import the module that reads an image.
 
     Raises
@@ -190,7 +192,7 @@ def load_reader(path: Path) -> ModuleType:
     """
     item = find_format(path)
     try:
-        return import_module(item.module)
+        return cast("Reader", import_module(item.module))
     except ImportError as error:
         if not item.package:
             raise

@@ -19,7 +19,7 @@ from pixelwise.images.budget import require_budget
 from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.multiscales import parse_dimension_names
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 from pixelwise.parsing import parse_json
 
 Array = npt.NDArray[Any]

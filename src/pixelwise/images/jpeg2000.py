@@ -18,7 +18,7 @@ from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError
 from pixelwise.images.colors import TRANSPARENT, describe_depth, split_alpha
 from pixelwise.images.damage import explaining_damage
-from pixelwise.images.source import Header, Palette
+from pixelwise.images.reader import Header, Palette
 
 Array = npt.NDArray[Any]
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pixelwise.axes import NamedAxes
 from pixelwise.errors import DataError, ReadError
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 

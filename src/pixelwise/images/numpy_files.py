@@ -20,7 +20,7 @@ from pixelwise.axes import guess_axes
 from pixelwise.errors import DataError, ReadError
 from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 

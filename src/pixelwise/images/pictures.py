@@ -35,7 +35,7 @@ from pixelwise.images.colors import (
 )
 from pixelwise.images.damage import DAMAGE
 from pixelwise.images.orientation import TAG, UPRIGHT, parse_orientation
-from pixelwise.images.source import Header, Palette
+from pixelwise.images.reader import Header, Palette
 
 Array = npt.NDArray[Any]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,60 +14,12 @@ import numpy.typing as npt
 from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes, parse_axes
 from pixelwise.errors import AxesError, DataError, ReadError
 from pixelwise.images.budget import require_budget
-from pixelwise.images.colors import Colormap
-from pixelwise.images.formats import is_zarr, load_reader
-from pixelwise.images.orientation import UPRIGHT, describe_orientation
+from pixelwise.images.formats import load_reader
+from pixelwise.images.orientation import describe_orientation
+from pixelwise.images.reader import Header, Palette, Reader, Region, RegionOpener, RegionReader
 from pixelwise.images.views import View, create_view
 
 Array = npt.NDArray[Any]
-Palette = Literal["color", "index", "alpha"]
-"""What is taken from a file: its colours as a person sees them (images), values and palette indices
-as they are stored (masks), or its alpha channel (masks that have nothing else)."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of its pixels before they are decoded.
-
-    Attributes
-    ----------
-    shape, dtype : tuple of int, dtype
-        As stored, after colours were taken from a palette and alpha was dropped.
-    axes : NamedAxes
-        With a doubt, if the file does not name them and a guess may be wrong.
-    calibration : Calibration or None
-        Size and place of the pixels, where the file tells.
-    regions : bool
-        Whether parts of the image can be read faster than the whole.
-    notes : tuple of str
-        What was understood or left out, for a person to know.
-    orientation : int
-        EXIF orientation, 1 to 8: `open_image` turns the stored pixels.
-    colormap : tuple of int
-        Palette 0xRRGGBBAA; empty if there is none.
-    white : int or None
-        Value of white, where it is not the greatest of the dtype: grey of few bits.
-    alpha : bool
-        Whether there is an alpha channel, or a transparent entry in the palette.
-    directions : str
-        Where the stored X, Y and Z point, e.g. LAS: left, anterior, superior; empty if the file
-        does not tell. Masks must point where their images do.
-    ambiguous : str
-        Why it is not clear which part of the file is meant; masks are refused then.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    axes: NamedAxes
-    calibration: Calibration | None = None
-    regions: bool = True
-    notes: tuple[str, ...] = ()
-    orientation: int = UPRIGHT
-    colormap: Colormap = ()
-    white: int | None = None
-    alpha: bool = False
-    directions: str = ""
-    ambiguous: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,13 +29,6 @@ class DecodedImage:
     pixels: Array
     axes: NamedAxes
     notes: tuple[str, ...] = ()
-
-
-Region = tuple[slice, ...]
-"""One slice per axis, of step 1."""
-Decoder = Callable[[Path, Palette], tuple[Array, tuple[str, ...]]]
-RegionReader = Callable[[Region], Array]
-RegionOpener = Callable[[Path, Palette], AbstractContextManager[RegionReader]]
 
 
 class ImageSource(Protocol):
@@ -158,8 +103,8 @@ class ImageFile:
         Memory that the pixels may take; half of the available memory if None.
     palette : {"color", "index", "alpha"}
         What is taken from the file.
-    decoder : callable
-        Decodes the format of this file.
+    reader : Reader
+        Reads the format of this file.
     header : Header
         What the file says of the pixels as they are stored.
     view : View
@@ -178,7 +123,7 @@ class ImageFile:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     axes: NamedAxes
-    decoder: Decoder
+    reader: Reader
     header: Header
     view: View
     palette: Palette = "color"
@@ -203,7 +148,7 @@ class ImageFile:
     def decode(self) -> DecodedImage:
         """Decode all pixels, with axes and notes; errors as in `read`."""
         require_budget(self.path, self.shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
-        pixels, notes = self.decoder(self.path, self.palette)
+        pixels, notes = self.reader.decode(self.path, self.palette)
         self.heard[:] = notes
         if pixels.shape != self.view.stored:
             raise ReadError(
@@ -280,17 +225,17 @@ def open_image(
         Nobody names the axes, and a guess may be wrong.
     """
     path = Path(path)
-    module = load_reader(path)
-    header: Header = module.read_header(path, palette)
+    reader = load_reader(path)
+    header = reader.read_header(path, palette)
     _require_pixels(path, header)
     view = _create_view(header, axes)
-    regions = getattr(module, "reading_regions", None) if header.regions else None
+    regions = getattr(reader, "reading_regions", None) if header.regions else None
     return ImageFile(
         path=path,
         shape=view.shape,
         dtype=header.dtype,
         axes=_name_axes(path, header, view=view, axes=axes, fallback=fallback_axes),
-        decoder=module.decode,
+        reader=reader,
         header=header,
         view=view,
         palette=palette,
@@ -314,17 +259,9 @@ def read_image(
 
 
 def describe_gaps(source: ImageFile) -> str | None:
-    """Say how many chunks of a Zarr have no file, if some have one; None if there is no gap.
-
-    Zarr leaves out chunks of nothing but the fill value, so that a lost chunk looks like a blank
-    one: the image is readable, and whoever reads it should know.
-    """
-    if not is_zarr(source.path):
-        return None
-    from pixelwise.images.zarr import count_missing_chunks
-
-    missing, total = count_missing_chunks(source.path)
-    return f"{missing} of {total} chunks have no file and were read as blank" if missing else None
+    """Say what is missing in a file that can be read all the same; None if nothing is."""
+    describe = getattr(source.reader, "describe_gaps", None)
+    return None if describe is None else describe(source.path)
 
 
 def _require_pixels(path: Path, header: Header) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pixelwise.images.orientation import TAG, UPRIGHT, parse_orientation
 from pixelwise.images.pixel_size import read_calibration
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 from pixelwise.images.tiff_colors import Colors, read_colors
 from pixelwise.images.tiff_damage import explaining_damage, require_whole
 from pixelwise.images.tiff_series import Chosen, name_axes, opening_series

@@ -21,7 +21,7 @@ from pixelwise.images.colors import (
     is_grey_colormap,
     pack_colormap,
 )
-from pixelwise.images.source import Palette, Region
+from pixelwise.images.reader import Palette, Region
 
 Array = npt.NDArray[Any]
 

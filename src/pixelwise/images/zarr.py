@@ -26,7 +26,7 @@ from pixelwise.errors import DataError, PixelwiseError, ReadError, quote
 from pixelwise.images.budget import require_budget
 from pixelwise.images.damage import DAMAGE
 from pixelwise.images.multiscales import parse_dimension_names, parse_multiscale
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 from pixelwise.images.zarr_metadata import Node, list_members, read_node
 from pixelwise.parsing import require_inner_path, require_regular
 
@@ -70,14 +70,16 @@ def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # 
     yield lambda region: _read(path, array, region)
 
 
-def count_missing_chunks(path: Path) -> tuple[int, int]:
-    """How many chunks of an image have no file, and how many there are.
+def describe_gaps(path: Path) -> str | None:
+    """Say how many chunks have no file, if some have one; None if there is no gap.
 
-    Missing ones hold the fill value: they are blank by the writer's choice, or were lost.
+    Zarr leaves out chunks of nothing but the fill value, so that a lost chunk looks like a blank
+    one: the image is readable, and whoever reads it should know.
     """
     array = _open_image(path).array
     with _reading(f"the metadata of {path}"):
-        return max(0, array.nchunks - array.nchunks_initialized), array.nchunks
+        missing, total = max(0, array.nchunks - array.nchunks_initialized), array.nchunks
+    return f"{missing} of {total} chunks have no file and were read as blank" if missing else None
 
 
 def _open_image(path: Path) -> _Image:

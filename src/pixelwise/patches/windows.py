@@ -1,4 +1,4 @@
-"""Where patches lie on an image: pure geometry."""
+"""Where patches lie on an image, by size and step (the stride): pure geometry."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from pixelwise.errors import DataError
 from pixelwise.images.containers import Choice, choose_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.pixel_size import calibrate
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 from pixelwise.parsing import parse_xml
 
 Array = npt.NDArray[Any]

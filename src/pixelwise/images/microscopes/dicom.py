@@ -24,7 +24,7 @@ from pixelwise.errors import DataError, ReadError, quote
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.frames import Frames
 from pixelwise.images.pixel_size import calibrate
-from pixelwise.images.source import Header, Palette, RegionReader
+from pixelwise.images.reader import Header, Palette, RegionReader
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.pixel_size import calibrate
-from pixelwise.images.source import Header, Palette, Region, RegionReader
+from pixelwise.images.reader import Header, Palette, Region, RegionReader
 
 Array = npt.NDArray[Any]
 
