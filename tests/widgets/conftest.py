@@ -35,7 +35,7 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("temporary"))
     yield
     end_server()
-    left = [path.name for path in Path(tempfile.gettempdir()).iterdir()]
+    left = [path.name for path in Path(tempfile.gettempdir()).glob("pixelwise*")]
     tempfile.tempdir = before
     assert left == [], "the warm child left files behind"
 
