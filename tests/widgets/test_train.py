@@ -17,6 +17,7 @@ import pytest
 from pixelwise.config import ModelConfig, TrainConfig
 from pixelwise.errors import ConfigError
 from pixelwise.events import RunEnded
+from pixelwise.jobs import TrainJob
 from pixelwise.prediction.predict import predict as engine_predict
 from pixelwise.runs import (
     RunFolder,
@@ -25,7 +26,7 @@ from pixelwise.runs import (
     iter_events,
     lock_run,
 )
-from pixelwise.training.fit import fit
+from pixelwise.widgets import children
 from pixelwise.widgets.layers import color_labels
 from pixelwise.widgets.previews import NAMES
 from tests.test_events import EVENTS
@@ -45,6 +46,18 @@ __all__ = ["discs"]
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
 MANY = 20_000  # epochs that no test waits for
+STAND_IN = str(Path(__file__).with_name("stand_in.py"))
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `stand_in` be what the window starts in place of a training."""
+    start = subprocess.Popen
+
+    def start_it(command: list[str], **options: Any) -> Any:
+        return start([command[0], STAND_IN], **options)
+
+    monkeypatch.setattr(children.subprocess, "Popen", start_it)
 
 
 def wait_for_epoch(widget: Any, number: int = 1) -> None:
@@ -193,6 +206,7 @@ def test_every_setting_reaches_the_config(open_widget: Open, tmp_path: Path, dis
     assert made[0].model_dump() == expected
 
 
+@pytest.mark.usefixtures("stand_in")
 @pytest.mark.one_binding
 def test_the_next_napari_finds_a_running_training(
     make_napari_viewer: Any, tmp_path: Path, discs: Path
@@ -222,6 +236,7 @@ def test_the_next_napari_finds_a_running_training(
     assert not is_training(run)
 
 
+@pytest.mark.usefixtures("stand_in")
 @pytest.mark.one_binding
 @pytest.mark.parametrize(("answer", "floating"), [("stop", False), ("cancel", True)])
 def test_closing_asks(
@@ -257,6 +272,7 @@ def test_closing_asks(
     assert end.reason == "stopped"
 
 
+@pytest.mark.usefixtures("stand_in")
 def test_closing_asks_once_though_the_dock_was_closed_and_opened_again(
     make_napari_viewer: Any, tmp_path: Path, discs: Path
 ) -> None:
@@ -306,15 +322,13 @@ def test_a_run_s_name_is_one_folder(
 
 @contextmanager
 def training_elsewhere(discs: Path, run: RunFolder) -> Iterator[psutil.Popen]:
-    """A training that this napari knows nothing of, resting after its first model."""
-    words = ["train", discs, "--out", run.path, "--size", 32, "--epochs", MANY]
-    command = ["-m", "pixelwise", *words, "--options", "base_channels=4,depth=2"]
-    other = psutil.Popen(
-        [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    """A training that this napari knows nothing of, with a stand-in."""
+    config = create_config(discs, run.path, training={"epochs": MANY})
+    other = psutil.Popen([sys.executable, STAND_IN], stdin=subprocess.PIPE)
+    other.stdin.write(TrainJob(config=config).model_dump_json().encode())
+    other.stdin.close()
     try:
         wait_until(run.model.exists)
-        other.suspend()  # else it takes the processor from those that the test waits for
         yield other
     finally:
         if other.poll() is None:
@@ -347,7 +361,6 @@ def test_a_run_of_another_process_is_followed_left_and_stopped(
         widget.start()
         widget.wait(LONG)
         before = widget.plot.runs[path]["validation"].count
-        other.resume()
         wait_until(lambda: widget.plot.runs[path]["validation"].count > before + 2)
         follow(widget, far)
         widget.place["name"].value = "the next one"
@@ -494,18 +507,13 @@ def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path
     assert "Stopped" in widget.status.text.text()
 
 
-def train_here(discs: Path, run: Path, epochs: int = 1) -> None:
-    """Train in this process, as a child would."""
-    patches, training = {"size": 32}, {"epochs": epochs, "previews": 0}
-    list(fit(create_config(discs, run, patches=patches, training=training)))
-
-
 @pytest.mark.one_binding
 def test_several_runs_are_drawn_over_one_another(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
     for name in ("first", "second"):
-        train_here(discs, tmp_path / name)
+        run = create_run(create_config(discs, tmp_path / name))
+        run.append(EVENTS["run_started"], EVENTS["epoch_ended"], EVENTS["run_ended"])
     widget = open_widget("Train")
     widget.place["folder"].value = tmp_path
     for name in ("first", "second"):
