@@ -34,9 +34,9 @@ from pixelwise.config import PredictConfig
 from pixelwise.images import open_image, write_tiff
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
-from pixelwise.prediction.cluster import connecting, create_filler
-from pixelwise.prediction.parts import name_part
+from pixelwise.prediction.cluster import connecting, create_dask_executor
 from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.result_spool import name_spool
 from pixelwise.prediction.stream import iter_predict_file
 
 _SHAPE = (3000, 72)  # 12 blocks of rows, whose probabilities are too large to be kept in memory
@@ -89,7 +89,7 @@ def predict(folder: Path, output: Path, workers: int) -> None:
         list(iter_predict_file(predictor, image, output))
         return
     with connecting(workers=workers) as client:
-        list(iter_predict_file(predictor, image, output, fill=create_filler(client)))
+        list(iter_predict_file(predictor, image, output, execute=create_dask_executor(client)))
 
 
 def start(task: Callable[[], None]) -> int:
@@ -155,7 +155,7 @@ def disturb(folder: Path, out: Path, job: Job, draw: random.Random) -> list[str]
         os.kill(child, signal.SIGKILL)  # and not its workers
         os.waitpid(child, 0)
         children.append(child)
-        done = name_part(out / job.name) / "done"
+        done = name_spool(out / job.name) / "done"
         blocks = done.read_bytes().count(b" .") if done.exists() else 0
         kills.append(f"{moment:.2f} s ({blocks} blocks)")
     run_to_end(folder, out, job)

@@ -22,7 +22,7 @@ from pixelwise.runs import open_run
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
     from pixelwise.prediction.predict import PredictEvent
-    from pixelwise.prediction.stream import Filler
+    from pixelwise.prediction.stream import RowExecutor
 
 Item = TypeVar("Item")
 
@@ -55,8 +55,8 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     config = PredictConfig.create(**given_values(PredictConfig, values))
     predictor = Predictor(find_model(model), config)
     note(str(predictor.tiles))
-    with _choosing_filler(address, workers) as fill:
-        events = iter_predict_files(predictor, images, out, fill=fill, **existing)
+    with _choosing_executor(address, workers) as execute:
+        events = iter_predict_files(predictor, images, out, execute=execute, **existing)
         failed = _show(events, as_json=as_json)
     if failed:
         lines = "\n".join(f"  {_name_source(event)}{event.message}" for event in failed)
@@ -121,19 +121,19 @@ def _name_source(event: ImageFailed) -> str:
 
 
 @contextmanager
-def _choosing_filler(address: str | None, workers: int | None) -> Iterator[Filler | None]:
+def _choosing_executor(address: str | None, workers: int | None) -> Iterator[RowExecutor | None]:
     """Give who predicts rows: a cluster, or nobody but this process."""
     if address is None and workers is None:
         yield None
         return
     if address is not None and workers is not None:
         raise ConfigError("--dask and --workers name two clusters: leave out one of them.")
-    from pixelwise.prediction.cluster import connecting, create_filler
+    from pixelwise.prediction.cluster import connecting, create_dask_executor
 
     with connecting(address, workers) as client:
         if not client.nthreads():
             note("The scheduler has no workers yet; waiting for the first.")
-        yield create_filler(client)
+        yield create_dask_executor(client)
 
 
 def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]:

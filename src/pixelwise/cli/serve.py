@@ -28,7 +28,7 @@ from pixelwise.images import ImageArray, ImageSource, open_image
 from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
 
 if TYPE_CHECKING:
-    from pixelwise.prediction.planes import Planes
+    from pixelwise.prediction.plane_reader import PlaneReader
     from pixelwise.prediction.predictor import Predictor
 
 Array = npt.NDArray[Any]
@@ -88,7 +88,7 @@ class _Server:
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:
         """Predict into the request's file, and report rows as they are final."""
-        from pixelwise.prediction.planes import reading_planes
+        from pixelwise.prediction.plane_reader import reading_planes
 
         predictor = self._load(request)
         image = _open_source(request)
@@ -97,7 +97,12 @@ class _Server:
             yield from self._fill(request, predictor, image=image, planes=planes)
 
     def _fill(
-        self, request: PredictRequest, predictor: Predictor, *, image: ImageSource, planes: Planes
+        self,
+        request: PredictRequest,
+        predictor: Predictor,
+        *,
+        image: ImageSource,
+        planes: PlaneReader,
     ) -> Iterator[Event]:
         """Predict planes into the request's file."""
         from pixelwise.prediction.predict import list_notes

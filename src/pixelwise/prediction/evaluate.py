@@ -18,16 +18,16 @@ from pixelwise.errors import DataError
 from pixelwise.images import ImageContent, write_tiff_rows
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, Sources, plan_outputs
-from pixelwise.prediction.marking import create_mark
 from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.provenance import create_mark
 from pixelwise.scores import Scores, count_confusion, create_scores
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of one image, and what is to know about it."""
+class ImageScores:
+    """Scores of one image, and notes on how it was read."""
 
     scores: Scores
     notes: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Evaluation:
     images : dict of str to Scores
         Of each image.
     notes : tuple of str
-        What is to know about the data set and its images.
+        Notes on the data set and its images.
     """
 
     total: Scores
@@ -101,8 +101,8 @@ def iter_evaluate(
     *,
     labels: Path | None = None,
     plan: Outputs | None = None,
-) -> Iterator[tuple[str, Scored]]:
-    """Evaluate image by image: name and scores of each, as they are ready.
+) -> Iterator[tuple[str, ImageScores]]:
+    """Evaluate image by image, and yield the name and scores of each.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _name_labels(folder: Path, sample: Sample) -> Path:
 
 
 def sum_evaluation(
-    predictor: Predictor, images: dict[str, Scored], *, notes: Iterable[str] = ()
+    predictor: Predictor, images: dict[str, ImageScores], *, notes: Iterable[str] = ()
 ) -> Evaluation:
     """Sum the confusion matrices of all images; notes on the data set come before theirs."""
     card = predictor.model.card
@@ -190,7 +190,7 @@ def _name_some(names: Sequence[str]) -> str:
 
 def _evaluate_sample(
     predictor: Predictor, sample: Sample, folder: Path | None, *, plan: Outputs | None
-) -> Scored:
+) -> ImageScores:
     """Scores of one image, all its planes together; its labels are kept in `folder`."""
     names = predictor.model.card.class_names
     planes, notes = sample.read_image_and_notes()
@@ -206,7 +206,7 @@ def _evaluate_sample(
         _write_labels(predictor, sample, labels.astype(np.uint8), folder=folder, plan=plan)
     matrix = count_confusion(truth, labels, len(names))
     scores = create_scores(matrix, names, background=predictor.model.card.background)
-    return Scored(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))
+    return ImageScores(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))
 
 
 def _write_labels(

@@ -39,10 +39,10 @@ from pixelwise.images import (
 from pixelwise.marks import read_mark
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, plan_outputs
-from pixelwise.prediction.parts import name_part
 from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.result_spool import name_spool
 from pixelwise.prediction.stream import (
-    Filler,
+    RowExecutor,
     iter_predict_file,
     list_outputs,
     list_sources,
@@ -169,7 +169,7 @@ def iter_predict_files(
     images: Sequence[str | Path],
     out: str | Path,
     *,
-    fill: Filler | None = None,
+    execute: RowExecutor | None = None,
     skip_existing: bool = False,
     overwrite: bool = False,
 ) -> Iterator[PredictEvent]:
@@ -177,7 +177,7 @@ def iter_predict_files(
 
     An image that cannot be predicted is reported, and the others go on. Files of the folders that
     are not read are reported first. What is called like a
-    result in the output folder is no image, unless it is named. `fill` is that of
+    result in the output folder is no image, unless it is named. `execute` is that of
     `iter_predict_file`; with `skip_existing`, images whose result is there are left out, and what
     is there but has no mark is reported; with `overwrite`, it may be replaced.
 
@@ -208,7 +208,7 @@ def iter_predict_files(
     yield from _list_left_out(images, known={*(Path(i).resolve() for i in images), out.resolve()})
     yield from _list_strangers(out, [output for _, output in jobs if output in done])
     for source, output in wanted:
-        yield from _predict_file(predictor, source, output, fill=fill, plan=plan)
+        yield from _predict_file(predictor, source, output, execute=execute, plan=plan)
 
 
 def _list_jobs(
@@ -249,7 +249,7 @@ def _has_mark(output: Path) -> bool:
 def _is_done(predictor: Predictor, output: Path) -> bool:
     """Whether a result is there, with its table if one is wanted."""
     has_table = not predictor.config.table or name_table(output).exists()
-    return output.exists() and has_table and not name_part(output).exists()
+    return output.exists() and has_table and not name_spool(output).exists()
 
 
 def name_suffix(config: PredictConfig) -> str:
@@ -275,13 +275,13 @@ def name_outputs(
 
 
 def _predict_file(
-    predictor: Predictor, source: Path, output: Path, *, fill: Filler | None, plan: Outputs
+    predictor: Predictor, source: Path, output: Path, *, execute: RowExecutor | None, plan: Outputs
 ) -> Iterator[PredictEvent]:
     """Predict one file; an error becomes an event."""
     started = said = time.perf_counter()
     try:
         image = open_image(source, axes=predictor.config.axes)
-        for done in iter_predict_file(predictor, image, output, fill=fill, plan=plan):
+        for done in iter_predict_file(predictor, image, output, execute=execute, plan=plan):
             if time.perf_counter() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.perf_counter()
                 yield ImageProgressed(source=str(source), done=done)

@@ -25,10 +25,10 @@ from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
-from pixelwise.prediction.bands import Intensities, TilePredictor
-from pixelwise.prediction.inputs import require_intensities, scale_to
+from pixelwise.prediction.intensity_range import require_intensities, scale_to
 from pixelwise.prediction.objects import LabelArray, clean_plane, find_objects
-from pixelwise.prediction.planes import Planes, reading_planes, shape_planes
+from pixelwise.prediction.plane_reader import PlaneReader, reading_planes, shape_planes
+from pixelwise.prediction.sliding_window import Intensities, TilePredictor
 
 Array = npt.NDArray[Any]
 
@@ -152,16 +152,16 @@ class Predictor:
         shape_planes(source, self.model.card)
         require_intensities(source, self.trained, white=self.config.white)
 
-    def hear(self, planes: Planes) -> None:
+    def hear(self, planes: PlaneReader) -> None:
         """Keep what was noticed while planes were read."""
         self.heard = planes.notes
 
-    def iter_predict_into(self, planes: Planes, found: Array) -> Iterator[Rows]:
+    def iter_predict_into(self, planes: PlaneReader, found: Array) -> Iterator[Rows]:
         """Predict planes (N, C, Y, X) into `found`, rows as they are final.
 
         Parameters
         ----------
-        planes : Planes
+        planes : PlaneReader
         found : ndarray
             Of `result_shape` and `result_dtype`; a memory map will do.
         """
@@ -209,11 +209,11 @@ class Predictor:
             found = self._predict_resized(plane[:, :], resize, intensities=intensities)
             yield RowValues(rows.start, found[..., rows.start : rows.stop, :], 1.0)
             return
-        for band in self.tiles.iter_bands(plane, rows, intensities=intensities):
+        for band in self.tiles.iter_strips(plane, rows, intensities=intensities):
             if not band.probabilities.shape[1]:
                 yield RowValues(band.y, np.empty((0, plane.shape[2]), self.row_dtype), band.done)
                 continue
-            with self.tiles.leaving_cores():
+            with self.tiles.using_one_core():
                 values = self._encode(band.probabilities).cpu().numpy()
             yield RowValues(band.y, values, band.done)
 
@@ -239,7 +239,7 @@ class Predictor:
     ) -> Array:
         """Predict a plane (C, Y, X) at the model's size, and bring the result back."""
         small = resize_planes(plane[None], resize)[0]
-        bands = self.tiles.iter_bands(small, intensities=intensities)
+        bands = self.tiles.iter_strips(small, intensities=intensities)
         found = torch.cat([band.probabilities for band in bands], dim=1)
         size = (plane.shape[1], plane.shape[2])
         if not self.config.probabilities:

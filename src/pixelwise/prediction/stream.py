@@ -1,4 +1,4 @@
-"""One image into one file: rows into a part, the part into the result."""
+"""One image into one file: rows into a spool, the spool into the result."""
 
 from __future__ import annotations
 
@@ -31,23 +31,25 @@ from pixelwise.images import (
 from pixelwise.marks import Mark, name_mark, write_mark_beside
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.outputs import Outputs, Sources, plan_outputs
-from pixelwise.prediction import parts
-from pixelwise.prediction.marking import create_mark
+from pixelwise.prediction import result_spool
 from pixelwise.prediction.objects import Areas, clean_plane, find_objects, measure_objects
-from pixelwise.prediction.parts import Part, PartPlane, opening_part
-from pixelwise.prediction.planes import reading_planes, shape_planes
+from pixelwise.prediction.plane_reader import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.provenance import create_mark
+from pixelwise.prediction.result_spool import ResultSpool, SpoolPlane, opening_spool
 
 Array = npt.NDArray[Any]
 
 _MOST_WAITING = 2
 
 
-class Filler(Protocol):
-    """Predicts the rows that a part lacks, and yields the share of blocks that are there."""
+class RowExecutor(Protocol):
+    """Predicts the rows that a spool lacks, and yields the share of blocks that are there."""
 
-    def __call__(self, predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
-        """Fill the part."""
+    def __call__(
+        self, predictor: Predictor, source: ImageSource, spool: ResultSpool
+    ) -> Iterator[float]:
+        """Fill the spool."""
         ...
 
 
@@ -56,7 +58,7 @@ def iter_predict_file(
     source: ImageSource,
     output: Path,
     *,
-    fill: Filler | None = None,
+    execute: RowExecutor | None = None,
     plan: Outputs | None = None,
 ) -> Iterator[float]:
     """Predict an image into an OME-Zarr if `output` is called ``.zarr``, else into a TIFF.
@@ -71,7 +73,7 @@ def iter_predict_file(
     source : ImageSource
     output : path
         Its folder must exist; a result that is there under this name is replaced when all is done.
-    fill : Filler, optional
+    execute : RowExecutor, optional
         Who predicts the rows; this process if not given.
     plan : Outputs, optional
         What `plan_outputs` said of `list_outputs`; asked here if not given.
@@ -95,9 +97,9 @@ def iter_predict_file(
         raise ConfigError("OME-TIFF has no float16: take float32 or uint8, or another format.")
     room = predictor.result_shape(shape_planes(source, predictor.model.card))
     about = _describe_job(predictor, source)
-    with opening_part(output, about, shape=room, dtype=predictor.row_dtype) as part:
-        yield from (fill or fill_here)(predictor, source, part)
-        _finish(predictor, source, part, output=output, plan=plan)
+    with opening_spool(output, about, shape=room, dtype=predictor.row_dtype) as spool:
+        yield from (execute or predict_here)(predictor, source, spool)
+        _finish(predictor, source, spool, output=output, plan=plan)
 
 
 def plan_file(
@@ -121,20 +123,20 @@ def list_sources(predictor: Predictor, images: Iterable[Path]) -> Sources:
     return Sources((*files, *([] if predictor.file is None else [predictor.file])))
 
 
-def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
-    """Predict the rows that a part lacks in this process: a `Filler`."""
+def predict_here(predictor: Predictor, source: ImageSource, spool: ResultSpool) -> Iterator[float]:
+    """Predict the rows that a spool lacks in this process: a `RowExecutor`."""
     with (
         reading_planes(source, predictor.model.card) as planes,
         keeping_freed_memory(),
-        _Writer(part) as writer,
+        _Writer(spool) as writer,
     ):
         for number, plane in enumerate(planes):
-            runs = list(part.missing(number))
+            runs = list(spool.missing(number))
             if not runs:
                 continue
             intensities = None if predictor.resizes(plane.shape) else predictor.measure(plane)
             for rows in runs:
-                share = part.share
+                share = spool.fraction
                 size = len(rows) / (planes.shape[0] * planes.shape[2])
                 for found in predictor.iter_rows(plane, rows, intensities=intensities):
                     writer.add(number, found.y, found.values)
@@ -146,8 +148,8 @@ def fill_here(predictor: Predictor, source: ImageSource, part: Part) -> Iterator
 class _Writer:
     """Gathers rows to whole blocks, and writes them in a thread while the next are predicted."""
 
-    def __init__(self, part: Part) -> None:
-        self._part = part
+    def __init__(self, spool: ResultSpool) -> None:
+        self._spool = spool
         self._thread = ThreadPoolExecutor(1, "pixelwise writer")
         self._waiting: list[Future[None]] = []
         self._rows: list[Array] = []
@@ -167,8 +169,8 @@ class _Writer:
             self._place = plane, y
         self._rows.append(values)
         rows = y + values.shape[-2] - self._place[1]
-        if rows >= parts.BLOCK_ROWS:
-            self._send(rows // parts.BLOCK_ROWS * parts.BLOCK_ROWS)
+        if rows >= result_spool.BLOCK_ROWS:
+            self._send(rows // result_spool.BLOCK_ROWS * result_spool.BLOCK_ROWS)
 
     def finish(self) -> None:
         """Write the rows of a run's last block, and wait until all are on the disk."""
@@ -193,19 +195,19 @@ class _Writer:
             self._waiting.pop(0).result()
 
     def _write(self, plane: int, start: int, values: Array) -> None:
-        self._part.mark(plane, start, self._part.write(plane, start, values))
+        self._spool.mark(plane, start, self._spool.write(plane, start, values))
 
 
 def _finish(
-    predictor: Predictor, source: ImageSource, part: Part, *, output: Path, plan: Outputs
+    predictor: Predictor, source: ImageSource, spool: ResultSpool, *, output: Path, plan: Outputs
 ) -> None:
-    """Make the result of a part that is complete."""
+    """Make the result of a spool that is complete."""
     config, card = predictor.config, predictor.model.card
     if config.cleans and card.background is not None:
-        part = part.create_copy()
-        for plane in range(part.shape[0]):
+        spool = spool.create_copy()
+        for plane in range(spool.shape[0]):
             clean_plane(
-                PartPlane(part, plane),
+                SpoolPlane(spool, plane),
                 card.background,
                 smallest_object=config.smallest_object,
                 largest_hole=config.largest_hole,
@@ -225,12 +227,12 @@ def _finish(
         mark=mark.model_dump(mode="json"),
     )
     if config.table:
-        rows = _iter_table(predictor, part, calibration, axes=names)
+        rows = _iter_table(predictor, spool, calibration, axes=names)
         _write_table(name_table(output), rows, mark=mark, plan=plan)
     check = partial(plan.require_unchanged, output)
-    read: RowReader = part.read
+    read: RowReader = spool.read
     if config.instances:
-        read = _ObjectReader(part, card.background).read
+        read = _ObjectReader(spool, card.background).read
     if output.suffix.lower() == ".zarr":
         write_zarr_rows(output, content, read, check=check)
     else:
@@ -263,17 +265,17 @@ def name_table(output: Path) -> Path:
 
 
 class _ObjectReader:
-    """Gives the numbers of objects in place of the labels in a part."""
+    """Gives the numbers of objects in place of the labels in a spool."""
 
-    def __init__(self, part: Part, background: int | None) -> None:
-        self._part = part
+    def __init__(self, spool: ResultSpool, background: int | None) -> None:
+        self._spool = spool
         self._background = background
         self._plane = -1
         self._objects: Areas | None = None
 
     def read(self, plane: int, rows: slice, channel: int | None = None) -> Array:  # noqa: ARG002
         """Rows of a plane: a `RowReader`; planes are best asked for one after another."""
-        labels = PartPlane(self._part, plane)
+        labels = SpoolPlane(self._spool, plane)
         if self._objects is None or plane != self._plane:
             self._plane, self._objects = plane, find_objects(labels, self._background)
         blocks = [b for b in labels.blocks if b.start < rows.stop and b.stop > rows.start]
@@ -283,15 +285,15 @@ class _ObjectReader:
 
 
 def _iter_table(
-    predictor: Predictor, part: Part, calibration: Calibration | None, *, axes: str
+    predictor: Predictor, spool: ResultSpool, calibration: Calibration | None, *, axes: str
 ) -> Iterator[Sequence[object]]:
     """Rows of the table of all objects."""
     card = predictor.model.card
     size = None if calibration is None else calibration.pixel_size_um(axes)
     columns = ["plane", "object", "class", "area_px", "area_um2", "centroid_y", "centroid_x"]
     yield [*columns, "top", "left", "bottom", "right"]
-    for plane in range(part.shape[0]):
-        labels = PartPlane(part, plane)
+    for plane in range(spool.shape[0]):
+        labels = SpoolPlane(spool, plane)
         for item in measure_objects(labels, find_objects(labels, card.background)):
             area = "" if size is None else f"{item.area_px * size[0] * size[1]:.6g}"
             name = card.class_names[item.value]

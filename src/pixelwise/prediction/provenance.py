@@ -1,4 +1,4 @@
-"""The mark of a prediction: which model, image and settings made it."""
+"""Provenance of a prediction, kept in its mark: which model, image and settings made it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pixelwise.marks import Mark
 from pixelwise.prediction.predictor import Predictor
 
 _WITHOUT_EFFECT: Final = {"axes", "batch_size", "device", "format", "precision", "table"}
-"""Settings that leave the values of a result as they are, or that a mark tells in another way."""
+"""Settings that do not change the values of a result, or that a mark records elsewhere."""
 
 
 def create_mark(predictor: Predictor, image: Path | None, *, axes: str) -> Mark:
-    """Make the mark of a result, without its checksum.
+    """Create the mark of a result, without its checksum.
 
     Parameters
     ----------
