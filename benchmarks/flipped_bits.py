@@ -133,7 +133,7 @@ class Rows:
         with opening_spool(self._output, about, shape=_SHAPE, dtype=self._values.dtype) as spool:
             missing = [rows for rows in list_blocks(_SHAPE[1]) if (0, rows.start) not in spool.done]
             for rows in missing:
-                spool.mark(0, rows.start, spool.write(0, rows.start, self._values[0, rows]))
+                spool.record(0, rows.start, spool.write(0, rows.start, self._values[0, rows]))
             if stop:
                 raise KeyboardInterrupt
             return len(missing), spool.read(0, slice(0, _SHAPE[1]))

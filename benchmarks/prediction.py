@@ -207,10 +207,12 @@ class Way:
         return getattr(self, f"_prepare_{way}")(pixels)
 
     def _prepare_ours(self, image: np.ndarray, *, files: bool) -> Job:
+        from pixelwise.axes import NamedAxes
         from pixelwise.config import PredictConfig
-        from pixelwise.images import open_image, write_tiff
+        from pixelwise.images import ImageArray, open_image, write_tiff
+        from pixelwise.prediction.pipeline import iter_predict, predict_array
         from pixelwise.prediction.predictor import Predictor
-        from pixelwise.prediction.stream import iter_predict_file
+        from pixelwise.prediction.sinks import plan_file
 
         config = PredictConfig.create(overlap=OVERLAP, device=str(self.device))
         predictor = Predictor(self.model, config)
@@ -223,10 +225,12 @@ class Way:
         def run() -> float:
             started = time.perf_counter()
             if files:
-                for _ in iter_predict_file(predictor, open_image(path), self.folder / "labels.tif"):
+                source = open_image(path)
+                sink = plan_file(predictor, source, self.folder / "labels.tif")
+                for _ in iter_predict(predictor, source, sink):
                     pass
             else:
-                predictor.predict_planes(planes)
+                predict_array(predictor, ImageArray(planes, NamedAxes("ZCYX", "planes")))
             return time.perf_counter() - started
 
         return run

@@ -35,9 +35,10 @@ from pixelwise.images import open_image, write_tiff
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
 from pixelwise.prediction.cluster import connecting, create_dask_executor
+from pixelwise.prediction.pipeline import iter_predict
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.result_spool import name_spool
-from pixelwise.prediction.stream import iter_predict_file
+from pixelwise.prediction.sinks import plan_file
 
 _SHAPE = (3000, 72)  # 12 blocks of rows, whose probabilities are too large to be kept in memory
 _MOST_KILLS = 3  # of one prediction
@@ -85,11 +86,12 @@ def predict(folder: Path, output: Path, workers: int) -> None:
     )
     predictor = Predictor(folder / "model.safetensors", config)
     image = open_image(folder / "image.tif")
+    sink = plan_file(predictor, image, output)
     if not workers:
-        list(iter_predict_file(predictor, image, output))
+        list(iter_predict(predictor, image, sink))
         return
     with connecting(workers=workers) as client:
-        list(iter_predict_file(predictor, image, output, execute=create_dask_executor(client)))
+        list(iter_predict(predictor, image, sink, execute=create_dask_executor(client)))
 
 
 def start(task: Callable[[], None]) -> int:

@@ -21,7 +21,7 @@ from pixelwise.prediction import cluster as module
 from pixelwise.prediction.cluster import choose_gpu, connecting, create_dask_executor
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
+from tests.prediction.conftest import iter_predict_file
 from tests.prediction.test_intensity_range import IMAGE, create_model
 
 
@@ -49,7 +49,8 @@ def test_workers_give_the_bytes_of_one_process(
     config = PredictConfig.create(tile=128, probabilities=name == "b.zarr")
     source, out = open_image(path), tmp_path / name
     execute = create_dask_executor(client)
-    shares = list(iter_predict_file(Predictor(model, config), source, out, execute=execute))
+    rows = iter_predict_file(Predictor(model, config), source, out, execute=execute)
+    shares = [each.done for each in rows]
     assert len(shares) == 3  # 4 blocks of 256 rows, 4, 1
     assert shares[-1] == 1
     once = tmp_path / f"once_{name}"
@@ -72,8 +73,8 @@ def test_a_worker_that_is_killed_loses_nothing(
     )
     next(steps)
     os.kill(next(iter(pids.values())), signal.SIGKILL)
-    shares = list(steps)
-    assert shares[-1] == 1
+    *_, last = steps
+    assert last.done == 1
     assert set(client.run(os.getpid).values()) != set(pids.values())
     found = read_image(tmp_path / "b.tif")[0]
     np.testing.assert_array_equal(found, predict(model, path, tile=128))

@@ -16,7 +16,7 @@ from pixelwise import normalization
 from pixelwise.axes import Calibration
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, ReadError, WriteError
-from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed, RowsPredicted
 from pixelwise.images import (
     open_image,
     read_image,
@@ -30,8 +30,7 @@ from pixelwise.prediction import plane_reader, result_spool
 from pixelwise.prediction import predict as predict_module
 from pixelwise.prediction.predict import iter_predict_files, name_outputs, predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
-from tests.prediction.conftest import create_stack
+from tests.prediction.conftest import create_stack, iter_predict_file
 
 Create = Callable[..., Model]
 
@@ -384,9 +383,9 @@ def test_an_error_nobody_expects_fails_one_image(
         predicted.append(1)
         if len(predicted) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        yield 1.0
+        yield RowsPredicted(plane=0, start=0, stop=1, done=1.0)
 
-    monkeypatch.setattr(predict_module, "iter_predict_file", fail_once)
+    monkeypatch.setattr(predict_module, "iter_predict", fail_once)
     paths = [images / "b.png", images / "b.png"]
     out = images.parent / "out"
     first, second = (list(iter_predict_files(predictor, [path], out))[-1] for path in paths)

@@ -45,7 +45,7 @@ def complete(spool: ResultSpool) -> list[tuple[int, int]]:
     """Write what a spool lacks, and give the blocks."""
     missing = [block for block in BLOCKS if block not in spool.done]
     for plane, start in missing:
-        spool.mark(plane, start, spool.write(plane, start, VALUES[plane, :, start : start + 32]))
+        spool.record(plane, start, spool.write(plane, start, VALUES[plane, :, start : start + 32]))
     return missing
 
 
@@ -91,7 +91,7 @@ def test_a_block_that_is_gone_is_computed_again(tmp_path: Path) -> None:
 def test_blocks_of_zeros_alone_have_no_files_and_are_sound(tmp_path: Path) -> None:
     zeros = np.zeros((3, 32, 40), np.uint8)
     with pytest.raises(KeyboardInterrupt), opening(tmp_path / "a.tif") as spool:
-        spool.mark(0, 32, spool.write(0, 32, zeros))
+        spool.record(0, 32, spool.write(0, 32, zeros))
         raise KeyboardInterrupt
     assert not [*name_spool(tmp_path / "a.tif").glob("rows/c/0/*/1/*")]
     with opening(tmp_path / "a.tif") as spool:

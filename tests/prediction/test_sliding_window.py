@@ -20,9 +20,9 @@ def predict(model: Model, image: np.ndarray, **settings: Any) -> np.ndarray:
     config = PredictConfig.create(device="cpu", **settings)
     tiles = TilePredictor(model, config, choose_compute("cpu"))
     strips = list(tiles.iter_strips(image))
-    starts = np.cumsum([0, *(strip.probabilities.shape[1] for strip in strips)])
+    starts = np.cumsum([0, *(strip.values.shape[1] for strip in strips)])
     assert [strip.y for strip in strips] == starts[:-1].tolist()
-    return torch.cat([strip.probabilities for strip in strips], dim=1).numpy()
+    return torch.cat([strip.values for strip in strips], dim=1).numpy()
 
 
 def whole(model: Model, image: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from pixelwise.runs import open_run
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
+    from pixelwise.prediction.pipeline import RowExecutor
     from pixelwise.prediction.predict import PredictEvent
-    from pixelwise.prediction.stream import RowExecutor
 
 Item = TypeVar("Item")
 

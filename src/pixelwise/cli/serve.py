@@ -7,31 +7,20 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from pixelwise.atomic import create_array
-from pixelwise.axes import NamedAxes, parse_axes
 from pixelwise.cli.console import echo
-from pixelwise.errors import PixelwiseError, explain_memory_error, is_memory_error
-from pixelwise.events import (
-    Event,
-    NetworkDescribed,
-    PredictionStarted,
-    RequestEnded,
-    RowsPredicted,
-)
-from pixelwise.images import ImageArray, ImageSource, open_image
+from pixelwise.errors import PixelwiseError, describe_failure
+from pixelwise.events import Event, NetworkDescribed, PredictionStarted, RequestEnded
 from pixelwise.requests import DescribeRequest, PredictRequest, Request, parse_request
 
 if TYPE_CHECKING:
-    from pixelwise.prediction.plane_reader import PlaneReader
     from pixelwise.prediction.predictor import Predictor
-
-Array = npt.NDArray[Any]
 
 _SECONDS_BETWEEN_EVENTS = 0.2
 
@@ -82,36 +71,23 @@ class _Server:
                 return
             yield from self._predict(request)
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
-            full = is_memory_error(error) and not isinstance(error, PixelwiseError)
-            message = explain_memory_error(error) if full else str(error) or type(error).__name__
+            message = describe_failure(error)
             yield RequestEnded(number=request.number, status="failed", message=message)
 
     def _predict(self, request: PredictRequest) -> Iterator[Event]:
         """Predict into the request's file, and report rows as they are final."""
-        from pixelwise.prediction.plane_reader import reading_planes
+        from pixelwise.prediction.pipeline import iter_predict
+        from pixelwise.prediction.predict import list_notes, open_source
+        from pixelwise.prediction.sinks import ArraySink
 
         predictor = self._load(request)
-        image = _open_source(request)
-        predictor.require_input(image)
-        with reading_planes(image, predictor.model.card) as planes:
-            yield from self._fill(request, predictor, image=image, planes=planes)
-
-    def _fill(
-        self,
-        request: PredictRequest,
-        predictor: Predictor,
-        *,
-        image: ImageSource,
-        planes: PlaneReader,
-    ) -> Iterator[Event]:
-        """Predict planes into the request's file."""
-        from pixelwise.prediction.predict import list_notes
-
+        is_layer = request.source.suffix == ".npy"
+        layer = np.load(request.source, mmap_mode="r") if is_layer else request.source
+        image = open_source(layer, request.axes)
+        events = iter_predict(predictor, image, ArraySink(partial(create_array, request.output)))
+        next(events)  # the image is open
         names, shape = predictor.result_axes(image.axes.names, image.shape)
-        room = predictor.result_shape(planes.shape)
-        found = create_array(request.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
-        predictor.hear(planes)
         yield PredictionStarted(
             output=str(request.output),
             axes=names,
@@ -121,10 +97,10 @@ class _Server:
             notes=list_notes(predictor, image),
         )
         said = time.monotonic()
-        for part in predictor.iter_predict_into(planes, found):
-            if part.stop > part.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
+        for rows in events:
+            if rows.stop > rows.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.monotonic()
-                yield RowsPredicted(**asdict(part))
+                yield rows
             if request.cancel.exists() or not request.output.exists():  # nobody waits any more
                 yield RequestEnded(number=request.number, status="cancelled")
                 return
@@ -142,14 +118,6 @@ class _Server:
             self._predictor = Predictor(request.model, request.settings)
             self._key = key
         return self._predictor
-
-
-def _open_source(request: PredictRequest) -> ImageSource:
-    """Open the request's image: a file, or the NumPy file of a layer."""
-    if request.source.suffix != ".npy":
-        return open_image(request.source, axes=request.axes)
-    array = np.load(request.source, mmap_mode="r")
-    return ImageArray(array, NamedAxes(parse_axes(request.axes or "", array.ndim), "as given"))
 
 
 def _describe(request: DescribeRequest) -> NetworkDescribed:

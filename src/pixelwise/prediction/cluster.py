@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.events import RowsPredicted
 from pixelwise.images import ImageFile, ImageSource, open_image
 from pixelwise.models.files import save_model
 from pixelwise.prediction import result_spool
+from pixelwise.prediction.pipeline import RowExecutor, predict_here
 from pixelwise.prediction.plane_reader import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.result_spool import MODEL, ResultSpool, read_about
 from pixelwise.prediction.sliding_window import Intensities
-from pixelwise.prediction.stream import RowExecutor, predict_here
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -68,13 +69,11 @@ def connecting(address: str | None = None, workers: int | None = None) -> Iterat
         ) from error
     if address is None:
         count = workers or 1
-        threads = max((os.cpu_count() or 1) // count, 1)
-        options = {
-            "n_workers": count,
-            "threads_per_worker": threads,
-            "dashboard_address": "127.0.0.1:0",
-        }
-        with LocalCluster(**options) as cluster, Client(cluster) as client:
+        threads, dashboard = max((os.cpu_count() or 1) // count, 1), "127.0.0.1:0"
+        cluster = LocalCluster(
+            n_workers=count, threads_per_worker=threads, dashboard_address=dashboard
+        )
+        with cluster, Client(cluster) as client:
             yield client
         return
     try:
@@ -95,7 +94,9 @@ def create_dask_executor(client: Client) -> RowExecutor:
     GPU gives one to each task. Small results are predicted by this process.
     """
 
-    def execute(predictor: Predictor, source: ImageSource, spool: ResultSpool) -> Iterator[float]:
+    def execute(
+        predictor: Predictor, source: ImageSource, spool: ResultSpool
+    ) -> Iterator[RowsPredicted]:
         if spool.folder is None:  # small
             yield from predict_here(predictor, source, spool)
             return
@@ -150,8 +151,8 @@ def _measure(
         return {plane: predictor.measure(planes[plane]) for plane in wanted}
 
 
-def _run(client: Client, tasks: list[_Task], spool: ResultSpool) -> Iterator[float]:
-    """Let the workers run the tasks; record what is done, and yield the fraction.
+def _run(client: Client, tasks: list[_Task], spool: ResultSpool) -> Iterator[RowsPredicted]:
+    """Let the workers run the tasks; record and yield the rows that are done.
 
     There are never more tasks in progress than workers, because each uses all of its threads.
     """
@@ -171,9 +172,11 @@ def _run(client: Client, tasks: list[_Task], spool: ResultSpool) -> Iterator[flo
     try:
         start()
         for future in started:
-            spool.mark(*future.result())
+            plane, first, checks = future.result()
+            spool.record(plane, first, checks)
             start()
-            yield spool.fraction
+            stop = min(first + len(checks) * result_spool.BLOCK_ROWS, spool.shape[-2])
+            yield RowsPredicted(plane=plane, start=first, stop=stop, done=spool.fraction)
     except KilledWorker as error:
         raise PixelwiseError(
             f"Several workers died while predicting the same rows: {error}. They may lack "
@@ -189,7 +192,7 @@ def _run(client: Client, tasks: list[_Task], spool: ResultSpool) -> Iterator[flo
 
 
 def _predict_task(task: _Task) -> tuple[int, int, list[int]]:
-    """Predict rows and write them into the spool, in a worker; return the arguments of `mark`."""
+    """Predict rows and write them into the spool, in a worker; return the arguments of `record`."""
     import torch
     from distributed import get_worker
 

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.axes import NamedAxes
 from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
 from pixelwise.datasets import Dataset, KnownClasses, Sample, match_classes
 from pixelwise.errors import DataError
-from pixelwise.images import ImageContent, write_tiff_rows
+from pixelwise.images import ImageArray, ImageContent, write_tiff_rows
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, Sources, plan_outputs
+from pixelwise.prediction.pipeline import predict_array
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.provenance import create_mark
 from pixelwise.scores import Scores, count_confusion, create_scores
@@ -195,7 +197,8 @@ def _evaluate_sample(
     names = predictor.model.card.class_names
     planes, notes = sample.read_image_and_notes()
     try:
-        result = predictor.predict_planes(planes)
+        source = ImageArray(planes, NamedAxes("ZCYX", "planes"))
+        result = predict_array(predictor, source)
     except DataError as error:
         raise type(error)(f"{sample.image_path}: {error}") from error
     labels = result.argmax(axis=1) if predictor.config.probabilities else result

@@ -124,9 +124,6 @@ class LazyPlane:
         self._number = number
         self.shape = planes.shape[1:]
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: tuple[slice, slice]) -> Array:
         channels, rows = key
         return self._planes.read_rows(self._number, range(self.shape[1])[rows])[channels]

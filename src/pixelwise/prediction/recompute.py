@@ -13,8 +13,10 @@ import numpy as np
 from pixelwise.config import PredictConfig
 from pixelwise.images import ImageFile, open_image
 from pixelwise.marks import Mark
+from pixelwise.prediction.pipeline import iter_predict
+from pixelwise.prediction.post_processing import name_table
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file, name_table
+from pixelwise.prediction.sinks import plan_file
 
 _ROWS: Final = 1024
 _NAME: Final = "recomputed_labels.tif"
@@ -45,15 +47,14 @@ def count_differences(mark: Mark, result: Path, *, model: Path, image: Path) -> 
     ConfigError
         The settings were written by a newer version.
     PixelwiseError
-        As in `iter_predict_file`.
+        As in `iter_predict`.
     """
     is_table = result.suffix.lower() == ".csv"
     config = PredictConfig.create(**(mark.settings | {"axes": mark.axes, "table": is_table}))
     with TemporaryDirectory(prefix="pixelwise-verify-") as folder:
         recomputed = Path(folder) / _NAME
-        for _ in iter_predict_file(
-            Predictor(model, config), open_image(image, axes=mark.axes), recomputed
-        ):
+        predictor, source = Predictor(model, config), open_image(image, axes=mark.axes)
+        for _ in iter_predict(predictor, source, plan_file(predictor, source, recomputed)):
             pass
         if is_table:
             return _count_lines(result, name_table(recomputed))

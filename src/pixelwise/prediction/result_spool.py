@@ -85,20 +85,17 @@ class ResultSpool:
 
     def missing(self, plane: int) -> Iterator[range]:
         """List the runs of rows of one plane that are missing, in whole blocks."""
-        start: int | None = None
-        for block in list_blocks(self.shape[-2]):
-            is_done = (plane, block.start) in self.done
-            if start is None and not is_done:
-                start = block.start
-            elif start is not None and is_done:
-                yield range(start, block.start)
-                start = None
-        if start is not None:
-            yield range(start, self.shape[-2])
+        blocks = list_blocks(self.shape[-2])
+        for is_done, group in itertools.groupby(blocks, lambda b: (plane, b.start) in self.done):
+            if not is_done:
+                run = list(group)
+                yield range(run[0].start, run[-1].stop)
 
     def forget_damaged(self) -> None:
         """Drop the blocks whose files differ from what was written; they are computed again."""
-        self.done = {at: check for at, check in self.done.items() if check == self._count(at)}
+        self.done = {
+            at: check for at, check in self.done.items() if check == self._compute_checksum(at)
+        }
 
     def read(self, plane: int, rows: slice, channel: int | None = None) -> Array:
         """Read rows of a plane; a `RowReader`.
@@ -135,9 +132,9 @@ class ResultSpool:
         for file in itertools.chain(*map(self._list_files, blocks)):
             if file.exists():  # there is none for zeros only
                 flush_file(file)
-        return [self._count(block) for block in blocks]
+        return [self._compute_checksum(block) for block in blocks]
 
-    def mark(self, plane: int, start: int, checks: Sequence[int]) -> None:
+    def record(self, plane: int, start: int, checks: Sequence[int]) -> None:
         """Record that the blocks from `start` were written, by this process or another."""
         blocks = {(plane, start + n * BLOCK_ROWS): check for n, check in enumerate(checks)}
         if self.folder is not None:
@@ -155,7 +152,7 @@ class ResultSpool:
                 place = "c", str(plane), *between, str(start // BLOCK_ROWS), str(column)
                 yield self.folder.joinpath(_ROWS, *place)
 
-    def _count(self, block: tuple[int, int]) -> int:
+    def _compute_checksum(self, block: tuple[int, int]) -> int:
         """Checksum of a block's files and position."""
         check = crc32(repr(block).encode())
         for number, file in enumerate(self._list_files(block)):
@@ -165,28 +162,24 @@ class ResultSpool:
 
     def _is_sound(self, block: tuple[int, int]) -> bool:
         """Whether a block's files are as they were written; each block is checked once."""
-        if block not in self._sound and self.done.get(block) == self._count(block):
+        if block not in self._sound and self.done.get(block) == self._compute_checksum(block):
             self._sound.add(block)
         return block in self._sound
 
-    def create_copy(self) -> ResultSpool:
-        """Copy the rows to a second spool, which may be changed; this one stays as it is."""
+    def create_scratch(self) -> ResultSpool:
+        """Create an empty spool for changed rows beside this one; in memory it is this one."""
+        if self.folder is None:
+            return self
         import zarr
 
-        if self.folder is None:
-            return ResultSpool(self._array.copy())
         folder = self.folder / _COPY
         shutil.rmtree(folder, ignore_errors=True)
         array = zarr.create_array(folder, **_describe_array(self.shape, self._array.dtype))
-        copy = ResultSpool(array)
-        for plane in range(self.shape[0]):
-            for rows in list_blocks(self.shape[-2]):
-                copy.write(plane, rows.start, self.read(plane, rows))
-        return copy
+        return ResultSpool(array)
 
 
 class SpoolPlane:
-    """A plane of labels in a spool: a `LabelPlane`."""
+    """A plane of labels (Y, X) in a spool, which is read and written in blocks of rows."""
 
     def __init__(self, spool: ResultSpool, plane: int) -> None:
         self._spool = spool

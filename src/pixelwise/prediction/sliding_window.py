@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,27 +30,29 @@ from pixelwise.prediction.tile_threads import TileThreads, using_one_core
 Array = npt.NDArray[Any]
 Intensities = tuple[Vector, Vector]
 """Offset and scale (C,) of an image's normalisation."""
+Values = TypeVar("Values")
 
 _GPU_BATCH_SIZE: Final = 32
 
 
 @dataclass(frozen=True)
-class RowStrip:
-    """Finished rows of an image.
+class RowStrip(Generic[Values]):
+    """Finished rows of a plane.
 
     Attributes
     ----------
     y : int
         First row.
-    probabilities : float32 Tensor, (classes, rows, X)
-        On the network's device; they add up to 1 over the classes. There are no rows if the last
-        batch of tiles did not finish any.
+    values : Tensor or ndarray, (classes, rows, X) or (rows, X)
+        Of a `TilePredictor`: float32 probabilities, on its device, that add up to 1 over the
+        classes. Of a `Predictor`: probabilities or labels. There are no rows if the last batch of
+        tiles finished none.
     done : float
         Fraction of the requested tiles, 0 to 1.
     """
 
     y: int
-    probabilities: Tensor
+    values: Values
     done: float
 
 
@@ -109,7 +111,7 @@ class TilePredictor:
 
     def iter_strips(
         self, image: Plane, rows: range | None = None, *, intensities: Intensities | None = None
-    ) -> Iterator[RowStrip]:
+    ) -> Iterator[RowStrip[Tensor]]:
         """Predict one plane, or some of its rows, with the same bits as in the whole plane.
 
         Parameters
@@ -132,8 +134,9 @@ class TilePredictor:
         down, across = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
         numbers = down.tiles_of(rows)
         device = self.compute.device
-        pixels = _InputRows(image, (down, across), device)
-        pixels.normalise_by(intensities or self.card.normalization.parameters(image))
+        intensities = intensities or self.card.normalization.parameters(image)
+        offset, scale = (torch.from_numpy(v)[:, None, None].to(device) for v in intensities)
+        pixels = _InputRows(image, (down, across), (offset, scale))
         heights, widths = (
             [torch.from_numpy(values).to(device) for values in axis.weights]
             for axis in (down, across)
@@ -231,26 +234,22 @@ class TilePredictor:
 class _InputRows:
     """Pixels under one row of tiles, on the device, in their stored dtype."""
 
-    def __init__(self, image: Plane, grid: tuple[TileAxis, TileAxis], device: torch.device) -> None:
-        self.device = device
+    def __init__(
+        self, image: Plane, grid: tuple[TileAxis, TileAxis], intensities: tuple[Tensor, Tensor]
+    ) -> None:
         self._image = image
         self._down, self._across = grid
         self._rows, self._columns = self._down.sources, self._across.sources
         self._pixels = torch.empty(0)
         self._stop = 0
-
-    def normalise_by(self, intensities: Intensities) -> None:
-        """Set the offset and scale by which tiles are normalised."""
-        self._offset, self._scale = (
-            torch.from_numpy(values)[:, None, None].to(self.device) for values in intensities
-        )
+        self._offset, self._scale = intensities
 
     def move(self, number: int) -> None:
         """Move down to the row of tiles with this number; only new rows of pixels are read."""
         top = self._down.origins[number]
         stop = top + self._down.tile
         start = max(self._stop, top)
-        new = _upload(self._read(self._rows[start:stop]), self.device)
+        new = _upload(self._read(self._rows[start:stop]), self._offset.device)
         if not self._stop:
             self._pixels = new
         else:

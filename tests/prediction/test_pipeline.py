@@ -18,17 +18,20 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pixelwise.axes import NamedAxes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import BudgetError, DataError, PixelwiseError, ReadError, WriteError
-from pixelwise.images import open_image, read_image, tiff, write_zarr
+from pixelwise.events import RowsPredicted
+from pixelwise.images import ImageArray, open_image, read_image, tiff, write_zarr
 from pixelwise.models.files import Model, save_model
-from pixelwise.prediction import result_spool, stream
+from pixelwise.prediction import result_spool, sinks
+from pixelwise.prediction.pipeline import iter_predict, predict_array, predict_here
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.result_spool import ResultSpool
-from pixelwise.prediction.stream import iter_predict_file, predict_here
+from pixelwise.prediction.sinks import ArraySink
 from pixelwise.samples import samples_path
-from tests.prediction.conftest import create_stack
+from tests.prediction.conftest import create_stack, iter_predict_file
 
 RNG = np.random.default_rng(3)
 
@@ -132,15 +135,30 @@ def test_a_mirrored_border_gives_edges_the_context_of_the_image() -> None:
     assert np.abs(zero - expected)[:, 0].max() > 1e-3
 
 
+def test_an_array_has_its_rows_when_they_are_reported_and_objects_plane_by_plane() -> None:
+    source, model = ImageArray(noise(2, 130, 80), NamedAxes("ZYX", "given")), create_stack(3)
+    labels = predict_array(Predictor(model, PredictConfig.create(tile=48)), source)
+    config = PredictConfig.create(tile=48, instances=True)
+    objects = predict_array(Predictor(model, config), source)
+    sink, complete = ArraySink(np.zeros), []
+    for rows in iter_predict(Predictor(model, config), source, sink):
+        is_complete = (rows.start, rows.stop) == (0, 130)
+        complete += [(rows.plane, rows.done)] if is_complete else []
+        expected = (objects if is_complete else labels)[rows.plane, rows.start : rows.stop]
+        np.testing.assert_array_equal(sink.array[rows.plane, rows.start : rows.stop], expected)
+    assert complete == [(0, 0.5), (1, 1.0)]
+    assert objects.max() > labels.max()
+
+
 class Interrupted(Exception):
     """Stands for whatever ends a process in the middle."""
 
 
-def interrupt(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[float]:
-    for done in predict_here(predictor, source, spool):
-        if done > 0.6:
+def interrupt(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
+    for rows in predict_here(predictor, source, spool):
+        if rows.done > 0.6:
             raise Interrupted
-        yield done
+        yield rows
 
 
 @pytest.mark.parametrize("name", ["b.tif", "b.zarr"])
@@ -171,7 +189,7 @@ def test_what_was_interrupted_goes_on_and_ends_with_the_same_bytes(
         return iter_rows(self, plane, rows, **more)
 
     monkeypatch.setattr(Predictor, "iter_rows", count)
-    shares = list(iter_predict_file(Predictor(model, config), source, out))
+    shares = [r.done for r in iter_predict_file(Predictor(model, config), source, out)]
     assert sum(predicted) == 3 * 200 - sum(min(32, 200 - y) for _, y in done)
     assert shares == sorted(shares)
     np.testing.assert_array_equal(read_image(out)[0], read_image(expected)[0])
@@ -207,7 +225,7 @@ def test_batches_and_files_of_another_kind_do_not_matter_for_going_on(tmp_path: 
     with pytest.raises(Interrupted):
         list(iter_predict_file(predictor, open_image(path), out, execute=interrupt))
 
-    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[float]:
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
         calls.append(len(spool.done))
         return predict_here(predictor, source, spool)
 
@@ -221,10 +239,10 @@ def test_a_torn_line_of_what_is_done_does_not_count(tmp_path: Path) -> None:
     with result_spool.opening_spool(
         tmp_path / "a", {"a": 1}, shape=(2, 100, 9), dtype=np.dtype(np.uint8)
     ) as spool:
-        spool.mark(0, 0, spool.write(0, 0, np.ones((64, 9), np.uint8)))
+        spool.record(0, 0, spool.write(0, 0, np.ones((64, 9), np.uint8)))
         with (spool.folder / "done").open("a") as file:
             file.write("\n1 3")  # 32, cut off
-        spool.mark(1, 64, [7])
+        spool.record(1, 64, [7])
         assert [*ResultSpool.open(spool.folder).done] == [(0, 0), (0, 32), (1, 64)]
         assert [*spool.missing(0)] == [range(64, 100)]
         assert [*spool.missing(1)] == [range(64), range(96, 100)]
@@ -300,7 +318,7 @@ def test_nothing_is_written_before_the_disk_has_room_and_rows_are_kept(
     assert not out.exists()
     calls = []
 
-    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[float]:
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
         calls.append(len(spool.done))
         return predict_here(predictor, source, spool)
 
@@ -354,7 +372,7 @@ def test_rows_are_kept_unless_the_image_is_bad(
     path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
     predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
 
-    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[float]:
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
         yield next(predict_here(predictor, source, spool))
         raise error
 
@@ -489,7 +507,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_all_rows(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "write_tiff_rows", fail)
+        patch.setattr(sinks, "write_tiff_rows", fail)
         with pytest.raises(WriteError, match="No space left"):
             list(iter_predict_file(predictor, open_image(path), out))
     assert not out.exists()
@@ -505,22 +523,3 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     for folder in (tmp_path / "missing", tmp_path / "file"):
         with pytest.raises(WriteError, match="Cannot write"):
             predict(create_stack(1), path, out=folder / "b.tif")
-
-
-def test_objects_are_listed_in_a_table(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.tif", noise(2, 150, 80))
-    options = {"axes": "ZYX", "tile": 48, "table": True, "smallest_object": 3}
-    predict(create_stack(3), path, out=tmp_path / "b_labels.tif", **options)
-    lines = (tmp_path / "b_objects.csv").read_text().splitlines()
-    assert lines[0].startswith("plane,object,class,area_px,area_um2,centroid_y,centroid_x,top,left")
-    numbers = predict(create_stack(3), path, instances=True, axes="ZYX", tile=48, smallest_object=3)
-    assert len(lines) - 1 == numbers[0].max() + numbers[1].max()
-    labels = predict(create_stack(3), path, axes="ZYX", tile=48, smallest_object=3)
-    for line in (lines[1], lines[-1]):
-        plane, number, name, area = line.split(",")[:4]
-        where = numbers[int(plane)] == int(number)
-        assert where.sum() == int(area)
-        assert set(labels[int(plane)][where]) == {int(name.removeprefix("class "))}
-    assert stream.name_table(tmp_path / "b.ome.tif").name == "b_objects.csv"
-    twice = tmp_path / "cell_instances_labels.tif"
-    assert stream.name_table(twice).name == "cell_instances_objects.csv"
