@@ -25,7 +25,7 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import ModelFileError
 from pixelwise.images import write_picture
 from pixelwise.models.files import load_model
-from pixelwise.prediction.parts import BLOCK_ROWS, list_blocks, name_part, opening_part
+from pixelwise.prediction.result_spool import BLOCK_ROWS, list_blocks, name_spool, opening_spool
 from pixelwise.runs import RunFolder
 from pixelwise.training.checkpoints import Checkpoints
 from pixelwise.training.fit import fit
@@ -120,7 +120,7 @@ class Rows:
         """Write all rows as a prediction does that is then stopped; gives the files."""
         with suppress(KeyboardInterrupt):
             self._fill(stop=True)
-        files = name_part(self._output).rglob("*")
+        files = name_spool(self._output).rglob("*")
         return [path for path in files if path.is_file() and path.stat().st_size]
 
     def are_mended(self, path: Path) -> bool:  # noqa: ARG002
@@ -130,13 +130,13 @@ class Rows:
 
     def _fill(self, *, stop: bool) -> tuple[int, np.ndarray]:
         about = {"image": "noise"}
-        with opening_part(self._output, about, shape=_SHAPE, dtype=self._values.dtype) as part:
-            missing = [rows for rows in list_blocks(_SHAPE[1]) if (0, rows.start) not in part.done]
+        with opening_spool(self._output, about, shape=_SHAPE, dtype=self._values.dtype) as spool:
+            missing = [rows for rows in list_blocks(_SHAPE[1]) if (0, rows.start) not in spool.done]
             for rows in missing:
-                part.mark(0, rows.start, part.write(0, rows.start, self._values[0, rows]))
+                spool.record(0, rows.start, spool.write(0, rows.start, self._values[0, rows]))
             if stop:
                 raise KeyboardInterrupt
-            return len(missing), part.read(0, slice(0, _SHAPE[1]))
+            return len(missing), spool.read(0, slice(0, _SHAPE[1]))
 
 
 def create_kinds(folder: Path) -> list[Kind]:

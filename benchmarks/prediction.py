@@ -207,10 +207,12 @@ class Way:
         return getattr(self, f"_prepare_{way}")(pixels)
 
     def _prepare_ours(self, image: np.ndarray, *, files: bool) -> Job:
+        from pixelwise.axes import NamedAxes
         from pixelwise.config import PredictConfig
-        from pixelwise.images import open_image, write_tiff
+        from pixelwise.images import ImageArray, open_image, write_tiff
+        from pixelwise.prediction.pipeline import iter_predict, predict_array
         from pixelwise.prediction.predictor import Predictor
-        from pixelwise.prediction.stream import iter_predict_file
+        from pixelwise.prediction.sinks import plan_file
 
         config = PredictConfig.create(overlap=OVERLAP, device=str(self.device))
         predictor = Predictor(self.model, config)
@@ -223,10 +225,12 @@ class Way:
         def run() -> float:
             started = time.perf_counter()
             if files:
-                for _ in iter_predict_file(predictor, open_image(path), self.folder / "labels.tif"):
+                source = open_image(path)
+                sink = plan_file(predictor, source, self.folder / "labels.tif")
+                for _ in iter_predict(predictor, source, sink):
                     pass
             else:
-                predictor.predict_planes(planes)
+                predict_array(predictor, ImageArray(planes, NamedAxes("ZCYX", "planes")))
             return time.perf_counter() - started
 
         return run
@@ -236,13 +240,13 @@ class Way:
         """Run the faster of two ways to do nothing but forward passes."""
         from pixelwise.models.allocator import keeping_freed_memory
         from pixelwise.prediction.geometry import plan_axis
-        from pixelwise.prediction.lanes import Lanes
+        from pixelwise.prediction.tile_threads import TileThreads
 
         axis = plan_axis(self.size, tile=TILE, overlap=OVERLAP, stride=32, window="hann")
         count = len(axis.origins) ** 2
         tiles = torch.randn(self.batch_size, 3, TILE, TILE, device=self.device)
         tiles = tiles.contiguous(memory_format=torch.channels_last)
-        lanes = Lanes() if self.device.type == "cpu" else None
+        threads = TileThreads() if self.device.type == "cpu" else None
 
         def run_batches(count: int) -> None:
             for first in range(0, count, self.batch_size):
@@ -250,9 +254,9 @@ class Way:
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
 
-        def run_lanes(count: int) -> None:
+        def run_threads(count: int) -> None:
             cut = ((n, tiles[n % len(tiles)][None]) for n in range(count))
-            for _ in lanes.iter_predicted(self._forward, cut):
+            for _ in threads.iter_predicted(self._forward, cut):
                 pass
 
         def time_one(run: Callable[[int], None], count: int) -> float:
@@ -261,7 +265,7 @@ class Way:
                 run(count)
             return time.perf_counter() - started
 
-        ways = [run_batches] if lanes is None else [run_batches, run_lanes]
+        ways = [run_batches] if threads is None else [run_batches, run_threads]
         probe = 6 * self.batch_size
         best = min(ways, key=lambda way: (time_one(way, probe), time_one(way, probe))[1])
         print(f"limit: {best.__name__}", file=sys.stderr)

@@ -34,10 +34,11 @@ from pixelwise.config import PredictConfig
 from pixelwise.images import open_image, write_tiff
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
-from pixelwise.prediction.cluster import connecting, create_filler
-from pixelwise.prediction.parts import name_part
+from pixelwise.prediction.cluster import connecting, create_dask_executor
+from pixelwise.prediction.pipeline import iter_predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
+from pixelwise.prediction.result_spool import name_spool
+from pixelwise.prediction.sinks import plan_file
 
 _SHAPE = (3000, 72)  # 12 blocks of rows, whose probabilities are too large to be kept in memory
 _MOST_KILLS = 3  # of one prediction
@@ -85,11 +86,12 @@ def predict(folder: Path, output: Path, workers: int) -> None:
     )
     predictor = Predictor(folder / "model.safetensors", config)
     image = open_image(folder / "image.tif")
+    sink = plan_file(predictor, image, output)
     if not workers:
-        list(iter_predict_file(predictor, image, output))
+        list(iter_predict(predictor, image, sink))
         return
     with connecting(workers=workers) as client:
-        list(iter_predict_file(predictor, image, output, fill=create_filler(client)))
+        list(iter_predict(predictor, image, sink, execute=create_dask_executor(client)))
 
 
 def start(task: Callable[[], None]) -> int:
@@ -155,7 +157,7 @@ def disturb(folder: Path, out: Path, job: Job, draw: random.Random) -> list[str]
         os.kill(child, signal.SIGKILL)  # and not its workers
         os.waitpid(child, 0)
         children.append(child)
-        done = name_part(out / job.name) / "done"
+        done = name_spool(out / job.name) / "done"
         blocks = done.read_bytes().count(b" .") if done.exists() else 0
         kills.append(f"{moment:.2f} s ({blocks} blocks)")
     run_to_end(folder, out, job)

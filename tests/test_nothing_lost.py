@@ -292,12 +292,12 @@ def test_a_file_that_came_during_the_prediction_is_kept(
 def test_a_table_whose_mark_was_written_before_a_kill_is_made_anew(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pixelwise.prediction import stream
+    from pixelwise.prediction import post_processing
 
     class Killed(BaseException):
         """Stands for SIGKILL."""
 
-    write: Callable[..., None] = stream.write_mark_beside
+    write: Callable[..., None] = post_processing.write_mark_beside
     command = ("predict", root / "run", root / "data" / "images", "--out", root / "ours", "--table")
     expected = (root / "ours" / "0_objects.csv").read_bytes()
     for before in (False, True):
@@ -308,7 +308,7 @@ def test_a_table_whose_mark_was_written_before_a_kill_is_made_anew(
             raise Killed
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(stream, "write_mark_beside", end)
+            patch.setattr(post_processing, "write_mark_beside", end)
             call(*command, "--smallest-object", 20)
         assert call(*command) == 0
         assert (root / "ours" / "0_objects.csv").read_bytes() == expected

@@ -329,6 +329,16 @@ def planes_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]
     return sizes.get("T", 1) * sizes.get("Z", 1), sizes.get("C", 1), sizes["Y"], sizes["X"]
 
 
+def plane_region(
+    axes: str, shape: tuple[int, ...], plane: int, *, rows: slice
+) -> tuple[slice, ...]:
+    """Region of an array of `shape` that holds some rows of one plane, in the order of its axes."""
+    sizes = dict(zip(axes, shape, strict=True))
+    place = dict(zip("TZ", divmod(plane, sizes.get("Z", 1)), strict=True))
+    chosen = {letter: slice(index, index + 1) for letter, index in place.items()} | {"Y": rows}
+    return tuple(chosen.get(letter, slice(0, sizes[letter])) for letter in axes)
+
+
 def from_planes(planes: Array, axes: str, shape: tuple[int, ...]) -> Array:
     """Undo `to_planes`: give planes the axes order and shape they came from.
 

@@ -121,6 +121,13 @@ def explain_memory_error(error: Exception) -> str:
     return f"{MEMORY_ADVICE} {quote(error)}"
 
 
+def describe_failure(error: Exception) -> str:
+    """Give the message of an error of any kind; if memory ran out, say what to do."""
+    if is_memory_error(error) and not isinstance(error, PixelwiseError):
+        return explain_memory_error(error)
+    return str(error) or type(error).__name__
+
+
 def quote(error: Exception) -> str:
     """Give the beginning of an error's own words, in brackets."""
     return f"({shorten(str(error) or type(error).__name__, _LONGEST_QUOTE)})"

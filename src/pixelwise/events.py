@@ -158,7 +158,7 @@ class PredictionStarted(_Event):
 
 
 class RowsPredicted(_Event):
-    """Rows `start` to `stop` of one plane are final; `done` is the share of all rows."""
+    """Rows `start` to `stop` of one plane are final; `done` is the fraction of all rows, 0 to 1."""
 
     kind: Literal["rows_predicted"] = "rows_predicted"
     plane: int

@@ -27,7 +27,7 @@ from pixelwise.models.files import create_network, save_model
 from pixelwise.prediction.predict import predict
 from tests.conftest import LONG
 from tests.prediction.conftest import create_card
-from tests.prediction.test_inputs import create_model as create_fixed_model
+from tests.prediction.test_intensity_range import create_model as create_fixed_model
 
 
 class Server:

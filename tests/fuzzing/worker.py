@@ -10,6 +10,7 @@ import faulthandler
 import os
 import resource
 import signal
+import struct
 import sys
 import tempfile
 import traceback
@@ -218,7 +219,11 @@ def answer(
     for edit in attack.edits:
         try:
             apply(edit, stage, case.attacked)
-        except (OSError, MemoryError):  # what an earlier edit left does not take this one
+        except (
+            OSError,
+            MemoryError,
+            struct.error,
+        ):  # what an earlier edit left does not take this one
             continue
         except Exception as error:  # noqa: BLE001
             return Verdict("the test itself", edit.name, repr(error)[:300])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,14 @@ import torch
 
 from pixelwise.cards import Card
 from pixelwise.classes import create_classes
+from pixelwise.events import RowsPredicted
+from pixelwise.images import ImageSource
 from pixelwise.models.files import Model, create_network
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.normalization import create_percentile, create_range
+from pixelwise.prediction.pipeline import iter_predict
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.sinks import plan_file
 
 
 class Stack(SegmentationNetwork):
@@ -49,6 +56,13 @@ def create_card(channels: int = 1, classes: int = 3, *, dtype: str = "float32") 
 def create_stack(layers: int = 3, channels: int = 1, classes: int = 3) -> Model:
     torch.manual_seed(layers)
     return Model(Stack(channels, classes, layers).eval(), create_card(channels, classes))
+
+
+def iter_predict_file(
+    predictor: Predictor, source: ImageSource, output: Path, **options: Any
+) -> Iterator[RowsPredicted]:
+    """Predict into a file that may be written."""
+    return iter_predict(predictor, source, plan_file(predictor, source, output), **options)
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageArray, open_image, read_image
 from pixelwise.models.files import Model
 from pixelwise.prediction import cluster as module
-from pixelwise.prediction.cluster import choose_gpu, connecting, create_filler
+from pixelwise.prediction.cluster import choose_gpu, connecting, create_dask_executor
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
-from tests.prediction.test_inputs import IMAGE, create_model
+from tests.prediction.conftest import iter_predict_file
+from tests.prediction.test_intensity_range import IMAGE, create_model
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,9 @@ def test_workers_give_the_bytes_of_one_process(
     path, model = write_image(tmp_path / "a.tif"), create_unet()  # normalised by percentiles
     config = PredictConfig.create(tile=128, probabilities=name == "b.zarr")
     source, out = open_image(path), tmp_path / name
-    fill = create_filler(client)
-    shares = list(iter_predict_file(Predictor(model, config), source, out, fill=fill))
+    execute = create_dask_executor(client)
+    rows = iter_predict_file(Predictor(model, config), source, out, execute=execute)
+    shares = [each.done for each in rows]
     assert len(shares) == 3  # 4 blocks of 256 rows, 4, 1
     assert shares[-1] == 1
     once = tmp_path / f"once_{name}"
@@ -68,12 +69,12 @@ def test_a_worker_that_is_killed_loses_nothing(
     predictor = Predictor(model, PredictConfig.create(tile=128))
     pids = client.run(os.getpid)
     steps = iter_predict_file(
-        predictor, open_image(path), tmp_path / "b.tif", fill=create_filler(client)
+        predictor, open_image(path), tmp_path / "b.tif", execute=create_dask_executor(client)
     )
     next(steps)
     os.kill(next(iter(pids.values())), signal.SIGKILL)
-    shares = list(steps)
-    assert shares[-1] == 1
+    *_, last = steps
+    assert last.done == 1
     assert set(client.run(os.getpid).values()) != set(pids.values())
     found = read_image(tmp_path / "b.tif")[0]
     np.testing.assert_array_equal(found, predict(model, path, tile=128))
@@ -86,7 +87,11 @@ def test_two_models_in_the_same_place_are_two(
     for width in (4, 6):
         model = create_unet(base_channels=width)
         predictor = Predictor(model, PredictConfig.create(tile=256))
-        list(iter_predict_file(predictor, open_image(path), out, fill=create_filler(client)))
+        list(
+            iter_predict_file(
+                predictor, open_image(path), out, execute=create_dask_executor(client)
+            )
+        )
         np.testing.assert_array_equal(read_image(out)[0], predict(model, path, tile=256))
 
 
@@ -123,7 +128,7 @@ def test_an_error_in_a_worker_is_that_of_this_process(
     with pytest.raises(Exception, match="damaged"):
         list(
             iter_predict_file(
-                predictor, source, tmp_path / "out" / "b.tif", fill=create_filler(client)
+                predictor, source, tmp_path / "out" / "b.tif", execute=create_dask_executor(client)
             )
         )
     assert not list((tmp_path / "out").iterdir())
@@ -134,7 +139,7 @@ def test_an_array_has_no_file_for_the_workers(
 ) -> None:
     source = ImageArray(np.zeros((2000, 2000), np.uint8), NamedAxes("YX", "given"))
     steps = iter_predict_file(
-        Predictor(create_unet()), source, tmp_path / "b.tif", fill=create_filler(client)
+        Predictor(create_unet()), source, tmp_path / "b.tif", execute=create_dask_executor(client)
     )
     with pytest.raises(DataError, match="give a file"):
         list(steps)
@@ -152,14 +157,20 @@ def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_scale_images_once_and_refuse_what_is_stored_otherwise(
     tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pixelwise.prediction.parts.SMALL_BYTES", 0)  # else no worker is asked
+    monkeypatch.setattr(
+        "pixelwise.prediction.result_spool.SMALL_BYTES", 0
+    )  # else no worker is asked
     image = np.tile(IMAGE.astype("u2") * 16, (3, 2))
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(128, 128), photometric="minisblack")
-    source, fill = open_image(tmp_path / "a.tif"), create_filler(client)
+    source, execute = open_image(tmp_path / "a.tif"), create_dask_executor(client)
     with pytest.raises(DataError, match="--white 4095"):
-        next(iter_predict_file(Predictor(create_model()), source, tmp_path / "b.tif", fill=fill))
+        next(
+            iter_predict_file(
+                Predictor(create_model()), source, tmp_path / "b.tif", execute=execute
+            )
+        )
     predictor = Predictor(create_model(), PredictConfig.create(white=4095))
-    for _ in iter_predict_file(predictor, source, tmp_path / "b.tif", fill=fill):
+    for _ in iter_predict_file(predictor, source, tmp_path / "b.tif", execute=execute):
         pass
     expected = predict(create_model(), image, axes="YX", white=4095)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), expected)

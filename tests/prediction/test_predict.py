@@ -16,7 +16,7 @@ from pixelwise import normalization
 from pixelwise.axes import Calibration
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, ReadError, WriteError
-from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed
+from pixelwise.events import ImageFailed, ImagePredicted, ImageProgressed, RowsPredicted
 from pixelwise.images import (
     open_image,
     read_image,
@@ -26,12 +26,11 @@ from pixelwise.images import (
     zarr_sink,
 )
 from pixelwise.models.files import Model, save_model
-from pixelwise.prediction import parts, planes
+from pixelwise.prediction import plane_reader, result_spool
 from pixelwise.prediction import predict as predict_module
 from pixelwise.prediction.predict import iter_predict_files, name_outputs, predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file
-from tests.prediction.conftest import create_stack
+from tests.prediction.conftest import create_stack, iter_predict_file
 
 Create = Callable[..., Model]
 
@@ -220,9 +219,9 @@ def test_a_zarr_predicted_in_bands_equals_the_array(
     channels: int,
     settings: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(planes, "READ_ROWS", 24)
-    monkeypatch.setattr(parts, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(parts, "SMALL_BYTES", 0)
+    monkeypatch.setattr(plane_reader, "READ_ROWS", 24)
+    monkeypatch.setattr(result_spool, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(result_spool, "SMALL_BYTES", 0)
     monkeypatch.setattr(zarr_sink, "CHUNK_PX", 48)
     model, image = create_unet(channels), picture(*shape)
     expected = predict(model, image, axes=axes, **settings)
@@ -278,7 +277,7 @@ def test_labels_in_a_zarr_know_their_classes_and_objects_have_none(
 def test_a_prediction_that_fails_half_way_leaves_nothing(
     create_unet: Create, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planes, "READ_ROWS", 24)
+    monkeypatch.setattr(plane_reader, "READ_ROWS", 24)
     write_zarr(tmp_path / "a.zarr", picture(2, 90, 50), axes="ZYX")
     chunk = tmp_path / "a.zarr" / "0" / "c" / "1" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:50])
@@ -293,10 +292,10 @@ def test_memory_of_a_stream_does_not_grow_with_the_height(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the image nor its labels are ever whole in memory."""
-    monkeypatch.setattr(planes, "READ_ROWS", 64)
+    monkeypatch.setattr(plane_reader, "READ_ROWS", 64)
     monkeypatch.setattr(normalization, "_SAMPLED_ROWS", 64)
     monkeypatch.setattr(zarr_sink, "CHUNK_PX", 64)
-    monkeypatch.setattr(parts, "SMALL_BYTES", 0)
+    monkeypatch.setattr(result_spool, "SMALL_BYTES", 0)
     model = create_stack(2)
     peaks = []
     for height in (512, 512, 4096):  # the first pays for what is loaded once
@@ -384,9 +383,9 @@ def test_an_error_nobody_expects_fails_one_image(
         predicted.append(1)
         if len(predicted) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        yield 1.0
+        yield RowsPredicted(plane=0, start=0, stop=1, done=1.0)
 
-    monkeypatch.setattr(predict_module, "iter_predict_file", fail_once)
+    monkeypatch.setattr(predict_module, "iter_predict", fail_once)
     paths = [images / "b.png", images / "b.png"]
     out = images.parent / "out"
     first, second = (list(iter_predict_files(predictor, [path], out))[-1] for path in paths)

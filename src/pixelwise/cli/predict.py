@@ -22,8 +22,8 @@ from pixelwise.runs import open_run
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
+    from pixelwise.prediction.pipeline import RowExecutor
     from pixelwise.prediction.predict import PredictEvent
-    from pixelwise.prediction.stream import Filler
 
 Item = TypeVar("Item")
 
@@ -66,12 +66,12 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 
     predictor = Predictor(find_model(job.model), job.settings)
     note(str(predictor.tiles))
-    with _choosing_filler(job.dask, job.workers) as fill:
+    with _choosing_executor(job.dask, job.workers) as execute:
         events = iter_predict_files(
             predictor,
             job.images,
             job.out,
-            fill=fill,
+            execute=execute,
             skip_existing=job.skip_existing,
             overwrite=job.overwrite,
         )
@@ -150,19 +150,19 @@ def _name_source(event: ImageFailed) -> str:
 
 
 @contextmanager
-def _choosing_filler(address: str | None, workers: int | None) -> Iterator[Filler | None]:
+def _choosing_executor(address: str | None, workers: int | None) -> Iterator[RowExecutor | None]:
     """Give who predicts rows: a cluster, or nobody but this process."""
     if address is None and workers is None:
         yield None
         return
     if address is not None and workers is not None:
         raise ConfigError("--dask and --workers name two clusters: leave out one of them.")
-    from pixelwise.prediction.cluster import connecting, create_filler
+    from pixelwise.prediction.cluster import connecting, create_dask_executor
 
     with connecting(address, workers) as client:
         if not client.nthreads():
             note("The scheduler has no workers yet; waiting for the first.")
-        yield create_filler(client)
+        yield create_dask_executor(client)
 
 
 def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]:

@@ -7,31 +7,20 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from pixelwise.atomic import create_array
-from pixelwise.axes import NamedAxes, parse_axes
 from pixelwise.cli.console import echo
-from pixelwise.errors import ConfigError, PixelwiseError, explain_memory_error, is_memory_error
-from pixelwise.events import (
-    Event,
-    JobEnded,
-    NetworkDescribed,
-    PredictionStarted,
-    RowsPredicted,
-)
-from pixelwise.images import ImageArray, ImageSource, open_image
+from pixelwise.errors import ConfigError, PixelwiseError, describe_failure
+from pixelwise.events import Event, JobEnded, NetworkDescribed, PredictionStarted
 from pixelwise.jobs import DescribeJob, Job, PredictLayerJob, ServedJob, parse_job
 
 if TYPE_CHECKING:
-    from pixelwise.prediction.planes import Planes
     from pixelwise.prediction.predictor import Predictor
-
-Array = npt.NDArray[Any]
 
 _SECONDS_BETWEEN_EVENTS = 0.2
 
@@ -85,31 +74,23 @@ class Server:
                 case _:
                     raise ConfigError(f"The job {job.job} is one for 'pixelwise run'.")
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
-            full = is_memory_error(error) and not isinstance(error, PixelwiseError)
-            message = explain_memory_error(error) if full else str(error) or type(error).__name__
+            message = describe_failure(error)
             yield JobEnded(number=number, status="failed", message=message)
 
     def _predict(self, job: PredictLayerJob) -> Iterator[Event]:
         """Predict into the job's file, and report rows as they are final."""
-        from pixelwise.prediction.planes import reading_planes
+        from pixelwise.prediction.pipeline import iter_predict
+        from pixelwise.prediction.predict import list_notes, open_source
+        from pixelwise.prediction.sinks import ArraySink
 
         predictor = self._load(job)
-        image = _open_source(job)
-        predictor.require_input(image)
-        with reading_planes(image, predictor.model.card) as planes:
-            yield from self._fill(job, predictor, image=image, planes=planes)
-
-    def _fill(
-        self, job: PredictLayerJob, predictor: Predictor, *, image: ImageSource, planes: Planes
-    ) -> Iterator[Event]:
-        """Predict planes into the job's file."""
-        from pixelwise.prediction.predict import list_notes
-
+        is_layer = job.source.suffix == ".npy"
+        layer = np.load(job.source, mmap_mode="r") if is_layer else job.source
+        image = open_source(layer, job.axes)
+        events = iter_predict(predictor, image, ArraySink(partial(create_array, job.output)))
+        next(events)  # the image is open
         names, shape = predictor.result_axes(image.axes.names, image.shape)
-        room = predictor.result_shape(planes.shape)
-        found = create_array(job.output, dtype=predictor.result_dtype, shape=room)
         compute = predictor.tiles.compute
-        predictor.hear(planes)
         yield PredictionStarted(
             output=str(job.output),
             axes=names,
@@ -119,10 +100,10 @@ class Server:
             notes=list_notes(predictor, image),
         )
         said = time.monotonic()
-        for part in predictor.iter_predict_into(planes, found):
-            if part.stop > part.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
+        for rows in events:
+            if rows.stop > rows.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.monotonic()
-                yield RowsPredicted(**asdict(part))
+                yield rows
             if job.cancel.exists() or not job.output.exists():  # nobody waits any more
                 yield JobEnded(number=job.number, status="cancelled")
                 return
@@ -140,14 +121,6 @@ class Server:
             self._predictor = Predictor(job.model, job.settings)
             self._key = key
         return self._predictor
-
-
-def _open_source(job: PredictLayerJob) -> ImageSource:
-    """Open the job's image: a file, or the NumPy file of a layer."""
-    if job.source.suffix != ".npy":
-        return open_image(job.source, axes=job.axes)
-    array = np.load(job.source, mmap_mode="r")
-    return ImageArray(array, NamedAxes(parse_axes(job.axes or "", array.ndim), "as given"))
 
 
 def _describe(job: DescribeJob) -> NetworkDescribed:

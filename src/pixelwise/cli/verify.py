@@ -82,7 +82,7 @@ def _describe_result(
         found["image_is_the_same"] = hash_content(_require(find_file(image))) == mark.image
         checks.append(found["image_is_the_same"])
     if again and model is not None and image is not None:
-        from pixelwise.prediction.again import count_differences
+        from pixelwise.prediction.recompute import count_differences
 
         found["different"] = count_differences(mark, file, model=find_model(model), image=image)
         checks.append(found["different"] == 0)
@@ -93,7 +93,7 @@ def _is_model(model: Path, mark: Mark) -> bool:
     """Whether a model file made a result."""
     if hash_content(_require(model)) == mark.model:
         return True
-    from pixelwise.prediction.again import is_model
+    from pixelwise.prediction.recompute import is_model
 
     return is_model(model, mark.model)
 

@@ -10,13 +10,13 @@ from pixelwise.images.formats import (
     is_zarr,
 )
 from pixelwise.images.listing import explain_left_out, iter_image_files, list_left_out
+from pixelwise.images.reader import RegionReader
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
     ImageArray,
     ImageFile,
     ImageSource,
-    RegionReader,
     describe_gaps,
     open_image,
     read_image,

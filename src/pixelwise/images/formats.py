@@ -167,7 +167,7 @@ FORMATS: Final = (
         lambda mark: mark[208:212] == b"MAP ",
         package="mrcfile",
     ),
-    *(point.load() for point in entry_points(group="pixelwise.formats")),
+    *(cast("ImageFormat", item.load()) for item in entry_points(group="pixelwise.formats")),
 )
 """All formats of single files; a Zarr is a folder, see `is_zarr`."""
 

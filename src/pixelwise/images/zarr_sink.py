@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.atomic import replacing_folder
-from pixelwise.axes import Calibration, parse_axes, planes_shape, to_planes
+from pixelwise.axes import Calibration, parse_axes, to_planes
 from pixelwise.checksums import add_checksum
 from pixelwise.classes import SegmentationClass
 from pixelwise.errors import WriteError
@@ -228,6 +228,4 @@ def write_zarr(
     content = ImageContent(names, array.shape, array.dtype, classes, calibration, sparse)
     planes = to_planes(array, names)
     planes = planes if "C" in names else planes[:, 0]
-    with writing_zarr(path, content) as writer:
-        for number in range(planes_shape(names, array.shape)[0]):
-            writer.write_rows(number, 0, planes[number])
+    write_zarr_rows(Path(path), content, lambda plane, rows, _=None: planes[plane, ..., rows, :])

@@ -1,1 +1,1 @@
-"""Prediction: tiles, bands and blending; labels of arrays, files and folders; evaluation."""
+"""Prediction: source → plane reader → sliding window → post-processing → sink; evaluation."""

@@ -1,8 +1,8 @@
-"""Prediction by the workers of a dask cluster.
+"""Distributed prediction by the workers of a dask cluster.
 
-A task is some blocks of rows of one plane: it reads them with their surroundings, predicts them on
-the image's one grid of tiles, and writes them, so that every chunk of the part has one writer. The
-labels are those of one process.
+A task is a few blocks of rows of one plane. Its worker reads them with their surroundings, predicts
+them on the image's one grid of tiles, and writes them, so that every chunk of the spool has one
+writer. The labels are the same as those of a single process.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.events import RowsPredicted
 from pixelwise.images import ImageFile, ImageSource, open_image
 from pixelwise.models.files import save_model
-from pixelwise.prediction import parts
-from pixelwise.prediction.bands import Intensities
-from pixelwise.prediction.parts import MODEL, Part, read_about
-from pixelwise.prediction.planes import reading_planes, shape_planes
+from pixelwise.prediction import result_spool
+from pixelwise.prediction.pipeline import RowExecutor, predict_here
+from pixelwise.prediction.plane_reader import reading_planes, shape_planes
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import Filler, fill_here
+from pixelwise.prediction.result_spool import MODEL, ResultSpool, read_about
+from pixelwise.prediction.sliding_window import Intensities
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -68,13 +69,11 @@ def connecting(address: str | None = None, workers: int | None = None) -> Iterat
         ) from error
     if address is None:
         count = workers or 1
-        threads = max((os.cpu_count() or 1) // count, 1)
-        options = {
-            "n_workers": count,
-            "threads_per_worker": threads,
-            "dashboard_address": "127.0.0.1:0",
-        }
-        with LocalCluster(**options) as cluster, Client(cluster) as client:
+        threads, dashboard = max((os.cpu_count() or 1) // count, 1), "127.0.0.1:0"
+        cluster = LocalCluster(
+            n_workers=count, threads_per_worker=threads, dashboard_address=dashboard
+        )
+        with cluster, Client(cluster) as client:
             yield client
         return
     try:
@@ -88,38 +87,40 @@ def connecting(address: str | None = None, workers: int | None = None) -> Iterat
         yield client
 
 
-def create_filler(client: Client) -> Filler:
-    """Make a `Filler` whose rows are predicted by the workers of a cluster.
+def create_dask_executor(client: Client) -> RowExecutor:
+    """Create a `RowExecutor` that lets the workers of a cluster predict the rows.
 
-    All of them must see the image and the output under the same paths. A worker that has the
-    resource GPU gives one to each task. Small results are predicted by this process.
+    All workers must see the image and the output under the same paths. A worker with the resource
+    GPU gives one to each task. Small results are predicted by this process.
     """
 
-    def fill(predictor: Predictor, source: ImageSource, part: Part) -> Iterator[float]:
-        if part.folder is None:  # small
-            yield from fill_here(predictor, source, part)
+    def execute(
+        predictor: Predictor, source: ImageSource, spool: ResultSpool
+    ) -> Iterator[RowsPredicted]:
+        if spool.folder is None:  # small
+            yield from predict_here(predictor, source, spool)
             return
         if not isinstance(source, ImageFile):
             raise DataError("Workers read the image themselves: give a file, not an array.")
-        tasks = _list_tasks(predictor, source, part)
-        yield from _run(client, tasks, part)
+        tasks = _list_tasks(predictor, source, spool)
+        yield from _run(client, tasks, spool)
 
-    return fill
+    return execute
 
 
-def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Task]:
-    """Cut what a part lacks into tasks, and put the model where the workers find it."""
-    assert part.folder is not None  # noqa: S101  the caller's case
-    folder = part.folder.absolute()
+def _list_tasks(predictor: Predictor, source: ImageFile, spool: ResultSpool) -> list[_Task]:
+    """Divide the missing rows of a spool into tasks, and save the model for the workers."""
+    assert spool.folder is not None  # noqa: S101  the caller checked
+    folder = spool.folder.absolute()
     model = predictor.model
     save_model(folder / MODEL, model.network.state_dict(), model.card)
     planes, _, height, _ = shape = shape_planes(source, model.card)
     whole = predictor.resizes(shape[1:])
-    step = height if whole else _BLOCKS_PER_TASK * parts.BLOCK_ROWS
-    runs = {plane: list(part.missing(plane)) for plane in range(planes)}
-    # In the number format of this process, so that the labels are those that it would give.
+    step = height if whole else _BLOCKS_PER_TASK * result_spool.BLOCK_ROWS
+    runs = {plane: list(spool.missing(plane)) for plane in range(planes)}
+    # With this process' precision, so that the labels are the same as its own.
     precision = predictor.tiles.compute.precision
-    # The model that is put there is scaled already.
+    # The saved model is already scaled to the white of the images.
     settings = predictor.config.model_copy(update={"precision": precision, "white": None})
     known = {} if whole else _measure(predictor, source, [plane for plane in runs if runs[plane]])
     return [
@@ -143,17 +144,17 @@ def _list_tasks(predictor: Predictor, source: ImageFile, part: Part) -> list[_Ta
 def _measure(
     predictor: Predictor, source: ImageSource, wanted: list[int]
 ) -> dict[int, Intensities]:
-    """Offset and scale of planes, if they take a reading of them all, which is done once."""
+    """Offset and scale of planes, measured once, if that means to read the whole planes."""
     if predictor.model.card.normalization.kind == "fixed":
         return {}
     with reading_planes(source, predictor.model.card) as planes:
         return {plane: predictor.measure(planes[plane]) for plane in wanted}
 
 
-def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
-    """Let the workers do the tasks; note what is done, and yield its share.
+def _run(client: Client, tasks: list[_Task], spool: ResultSpool) -> Iterator[RowsPredicted]:
+    """Let the workers run the tasks; record and yield the rows that are done.
 
-    There are no more tasks under way than workers: each uses all threads of its own.
+    There are never more tasks in progress than workers, because each uses all of its threads.
     """
     from distributed import KilledWorker, as_completed
 
@@ -171,25 +172,27 @@ def _run(client: Client, tasks: list[_Task], part: Part) -> Iterator[float]:
     try:
         start()
         for future in started:
-            part.mark(*future.result())
+            plane, first, checks = future.result()
+            spool.record(plane, first, checks)
             start()
-            yield part.share
+            stop = min(first + len(checks) * result_spool.BLOCK_ROWS, spool.shape[-2])
+            yield RowsPredicted(plane=plane, start=first, stop=stop, done=spool.fraction)
     except KilledWorker as error:
         raise PixelwiseError(
-            f"Several workers died while they predicted the same rows: {error}. They may lack "
-            "memory: use fewer workers, or a smaller tile. What is done is kept."
+            f"Several workers died while predicting the same rows: {error}. They may lack "
+            "memory: use fewer workers, or a smaller tile. The finished rows are kept."
         ) from error
     except CancelledError as error:
         raise PixelwiseError(
-            f"The dask scheduler does not answer any more: {error}. What is done is kept; start "
-            "the prediction again when it is there."
+            f"The dask scheduler does not answer any more: {error}. The finished rows are kept; "
+            "start the prediction again when the scheduler is back."
         ) from error
     finally:
         client.cancel(list(started.futures))
 
 
 def _predict_task(task: _Task) -> tuple[int, int, list[int]]:
-    """Predict rows and write them into the part: what a worker does; gives what to `mark`."""
+    """Predict rows and write them into the spool, in a worker; return the arguments of `record`."""
     import torch
     from distributed import get_worker
 
@@ -204,13 +207,13 @@ def _predict_task(task: _Task) -> tuple[int, int, list[int]]:
                 planes[task.plane], task.rows, intensities=task.intensities
             )
         checks: list[int] = []
-        if read_about(task.folder) == task.about:  # else nobody waits for these rows any more
-            checks = Part.open(task.folder).write(task.plane, task.rows.start, values)
+        if read_about(task.folder) == task.about:  # else nobody needs these rows any more
+            checks = ResultSpool.open(task.folder).write(task.plane, task.rows.start, values)
     return task.plane, task.rows.start, checks
 
 
 def choose_gpu(settings: PredictConfig, name: object, *, count: int) -> PredictConfig:
-    """Give each of several workers on this machine, called 0, 1, …, a GPU of its own."""
+    """Give each of several workers on this machine, named 0, 1, …, a GPU of its own."""
     if settings.device != "auto" or count < 2 or not isinstance(name, int):
         return settings
     return settings.model_copy(update={"device": f"cuda:{name % count}"})
@@ -220,7 +223,7 @@ _LOADED: dict[tuple[str, PredictConfig], Predictor] = {}
 
 
 def _load_predictor(task: _Task, settings: PredictConfig) -> Predictor:
-    """Load a model once per worker, for all images that it predicts with the same settings."""
+    """Load a model once per worker, for all images with the same settings."""
     key = task.fingerprint, settings
     if key not in _LOADED:
         _LOADED.clear()

@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.axes import NamedAxes
 from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
 from pixelwise.datasets import Dataset, KnownClasses, Sample, match_classes
 from pixelwise.errors import DataError
-from pixelwise.images import ImageContent, write_tiff_rows
+from pixelwise.images import ImageArray, ImageContent, write_tiff_rows
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, Sources, plan_outputs
-from pixelwise.prediction.marking import create_mark
+from pixelwise.prediction.pipeline import predict_array
 from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.provenance import create_mark
 from pixelwise.scores import Scores, count_confusion, create_scores
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of one image, and what is to know about it."""
+class ImageScores:
+    """Scores of one image, and notes on how it was read."""
 
     scores: Scores
     notes: tuple[str, ...] = ()
@@ -44,7 +46,7 @@ class Evaluation:
     images : dict of str to Scores
         Of each image.
     notes : tuple of str
-        What is to know about the data set and its images.
+        Notes on the data set and its images.
     """
 
     total: Scores
@@ -101,8 +103,8 @@ def iter_evaluate(
     *,
     labels: Path | None = None,
     plan: Outputs | None = None,
-) -> Iterator[tuple[str, Scored]]:
-    """Evaluate image by image: name and scores of each, as they are ready.
+) -> Iterator[tuple[str, ImageScores]]:
+    """Evaluate image by image, and yield the name and scores of each.
 
     Parameters
     ----------
@@ -167,7 +169,7 @@ def _name_labels(folder: Path, sample: Sample) -> Path:
 
 
 def sum_evaluation(
-    predictor: Predictor, images: dict[str, Scored], *, notes: Iterable[str] = ()
+    predictor: Predictor, images: dict[str, ImageScores], *, notes: Iterable[str] = ()
 ) -> Evaluation:
     """Sum the confusion matrices of all images; notes on the data set come before theirs."""
     card = predictor.model.card
@@ -190,12 +192,13 @@ def _name_some(names: Sequence[str]) -> str:
 
 def _evaluate_sample(
     predictor: Predictor, sample: Sample, folder: Path | None, *, plan: Outputs | None
-) -> Scored:
+) -> ImageScores:
     """Scores of one image, all its planes together; its labels are kept in `folder`."""
     names = predictor.model.card.class_names
     planes, notes = sample.read_image_and_notes()
     try:
-        result = predictor.predict_planes(planes)
+        source = ImageArray(planes, NamedAxes("ZCYX", "planes"))
+        result = predict_array(predictor, source)
     except DataError as error:
         raise type(error)(f"{sample.image_path}: {error}") from error
     labels = result.argmax(axis=1) if predictor.config.probabilities else result
@@ -206,7 +209,7 @@ def _evaluate_sample(
         _write_labels(predictor, sample, labels.astype(np.uint8), folder=folder, plan=plan)
     matrix = count_confusion(truth, labels, len(names))
     scores = create_scores(matrix, names, background=predictor.model.card.background)
-    return Scored(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))
+    return ImageScores(scores, tuple(dict.fromkeys((*notes, *predictor.heard))))
 
 
 def _write_labels(

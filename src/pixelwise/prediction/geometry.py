@@ -1,9 +1,9 @@
-"""Where tiles lie and how they are blended: pure geometry, no torch and no files.
+"""Geometry of the sliding window: where tiles lie and how they are blended; no torch, no files.
 
-Tiles sit on one grid per image, whatever part of it is computed and in whichever order. Every
-origin is a multiple of the network's stride, so that a network sees each pixel at the same phase
-in a tile as in the whole image. The window is the outer product of two vectors, and so is the sum
-of all windows: no map of counts is needed. Lengths are in pixels.
+There is one grid of tiles per image, whichever rows are computed and in whichever order. Every
+origin is a multiple of the network's stride, so that the network sees each pixel at the same phase
+in a tile as in the whole image. The blending window is the outer product of two vectors, and so is
+the sum of all windows: no map of counts is needed. Lengths are in pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pixelwise.config import WindowName
 Vector = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-# Width of the Gaussian window as a share of the tile, as in MONAI and nnU-Net.
+# Width of the Gaussian window as a fraction of the tile, as in MONAI and nnU-Net.
 _GAUSSIAN_SIGMA = 0.125
 _GAUSSIAN_FLOOR = 1e-3
 
@@ -32,8 +32,8 @@ class TileAxis:
     length : int
         Pixels of the image.
     padded : int
-        Pixels of the grid: `length` and a margin on both sides, filled up to a multiple of the
-        stride and to one tile.
+        Pixels of the grid: `length` and a margin on both sides, padded to a multiple of the stride
+        and to at least one tile.
     tile : int
         Pixels of a tile, a multiple of the stride.
     margin : int
@@ -55,8 +55,8 @@ class TileAxis:
     @property
     def sources(self) -> Indices:
         """Pixel of the image for each pixel of the grid: mirrored beyond the ends."""
-        fill = self.padded - self.length - self.margin
-        return np.pad(np.arange(self.length), (self.margin, fill), mode="reflect")
+        after = self.padded - self.length - self.margin
+        return np.pad(np.arange(self.length), (self.margin, after), mode="reflect")
 
     def tiles_of(self, pixels: range) -> range:
         """Numbers of the tiles that touch some pixels of the image."""
@@ -88,15 +88,15 @@ def plan_axis(
     tile : int
         Pixels of a tile; rounded up to a multiple of the stride.
     overlap : float
-        Share of a tile, 0 to 0.9, that it shares at least with the next; in pixels it is rounded up
+        Least fraction of a tile, 0 to 0.9, that overlaps the next one; in pixels it is rounded up
         so that the step is a multiple of the stride. The last tile is moved back to the end of the
         grid.
     stride : int
         Pixels of the image per pixel of the network's deepest map.
     window : "hann", "gaussian" or "flat"
     context : bool
-        Lay the grid over a margin of half the overlap on both sides as well, so that pixels at the
-        ends see mirrored ones and not the zeros with which networks pad.
+        Extend the grid by a margin of half the overlap on both sides, so that pixels at the ends
+        see mirrored pixels and not the zeros with which networks pad.
     """
     tile = _round_up(tile, stride)
     step = max(int(round(tile * (1 - overlap), 6)) // stride * stride, stride)
@@ -119,11 +119,11 @@ def blend_window(
 ) -> Vector:
     """Weights (tile,) of a tile's pixels along one axis, 0 to 1.
 
-    "hann" is 1 but in the overlap, where it falls as a raised cosine, and is 0 in the outer quarter
-    of the overlap: what the network computes there lacks context. So tiled prediction equals
-    that of the whole image for receptive fields of up to half the overlap. "gaussian" is that of
-    MONAI and nnU-Net. "flat" gives every pixel the same weight. The `first` and `last` tile of an
-    axis do not fall towards the border of the image.
+    "hann" is 1 outside of the overlap, falls as a raised cosine in it, and is 0 in its outer
+    quarter, the halo: what the network computes there lacks context. So tiled prediction equals
+    that of the whole image for receptive fields of up to half the overlap. "gaussian" is the window
+    of MONAI and nnU-Net. "flat" gives every pixel the same weight. The weights of the `first` and
+    `last` tile of an axis do not fall towards the border of the image.
     """
     if window == "flat":
         return np.ones(tile, np.float32)
@@ -131,10 +131,10 @@ def blend_window(
         distance = np.arange(tile) - (tile - 1) / 2
         values = np.exp(-0.5 * (distance / (_GAUSSIAN_SIGMA * tile)) ** 2)
         return np.asarray(np.maximum(values, _GAUSSIAN_FLOOR), np.float32)
-    margin = overlap_px // 4
-    ramp_length = overlap_px - 2 * margin
+    halo = overlap_px // 4
+    ramp_length = overlap_px - 2 * halo
     ramp = np.sin(np.pi / 2 * (np.arange(ramp_length) + 0.5) / max(ramp_length, 1)) ** 2
-    rise = np.concatenate([np.zeros(margin), ramp])
+    rise = np.concatenate([np.zeros(halo), ramp])
     values = np.ones(tile)
     if not first:
         values[: len(rise)] *= rise

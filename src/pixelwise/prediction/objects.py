@@ -1,6 +1,6 @@
-"""What is made of class labels: small things taken out, objects numbered and measured.
+"""Connected areas in class labels: remove small ones, fill holes, number and measure objects.
 
-A plane of labels is read and written in blocks of rows, so that it may lie on a disk: areas are
+A plane of labels is read and written in blocks of rows, so that it may be on a disk. Areas are
 found block by block and joined where blocks meet. Memory grows with the number of areas.
 """
 
@@ -8,60 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pixelwise.prediction.result_spool import SpoolPlane
+
 Array = npt.NDArray[Any]
 Integers = npt.NDArray[np.int64]
 Mapping = Callable[[Array], Array]
-
-
-class LabelPlane(Protocol):
-    """A plane of labels (Y, X) that is read and written by rows."""
-
-    @property
-    def blocks(self) -> list[slice]:
-        """Rows to work on at a time, from the first to the last."""
-        ...
-
-    def read(self, rows: slice) -> Array:
-        """Labels (rows, X)."""
-        ...
-
-    def write(self, rows: slice, labels: Array) -> None:
-        """Put labels (rows, X) in the place of those that are there."""
-        ...
-
-
-@dataclass(frozen=True)
-class LabelArray:
-    """A `LabelPlane` in memory, or in a memory map.
-
-    Attributes
-    ----------
-    array : ndarray, (Y, X)
-    block_rows : int
-        Rows to work on at a time; 0: all.
-    """
-
-    array: Array
-    block_rows: int = 0
-
-    @property
-    def blocks(self) -> list[slice]:
-        """Rows to work on at a time."""
-        height, step = len(self.array), self.block_rows or max(len(self.array), 1)
-        return [slice(start, min(start + step, height)) for start in range(0, height, step)]
-
-    def read(self, rows: slice) -> Array:
-        """Labels (rows, X)."""
-        return self.array[rows]
-
-    def write(self, rows: slice, labels: Array) -> None:
-        """Put labels in the place of those that are there."""
-        self.array[rows] = labels
 
 
 class Areas:
@@ -69,7 +25,7 @@ class Areas:
 
     Parameters
     ----------
-    plane : LabelPlane
+    plane : SpoolPlane
     connectivity : int
         1: pixels touch by their sides; 2: by their corners as well.
     background : int
@@ -86,7 +42,7 @@ class Areas:
 
     def __init__(
         self,
-        plane: LabelPlane,
+        plane: SpoolPlane,
         *,
         connectivity: int,
         background: int,
@@ -158,7 +114,7 @@ def _join(count: int, pairs: list[Array]) -> Integers:
     return found
 
 
-def find_objects(plane: LabelPlane, background: int | None = 0) -> Areas:
+def find_objects(plane: SpoolPlane, background: int | None = 0) -> Areas:
     """Find the connected areas (8-connected) of each class but the background; None: of all.
 
     Areas of two classes that touch are two objects.
@@ -167,21 +123,22 @@ def find_objects(plane: LabelPlane, background: int | None = 0) -> Areas:
 
 
 def clean_plane(
-    plane: LabelPlane, background: int, *, smallest_object: int = 0, largest_hole: int = 0
+    plane: SpoolPlane, background: int, *, smallest_object: int = 0, largest_hole: int = 0
 ) -> None:
-    """Take small objects out of a plane and fill small holes, in its place.
+    """Remove small objects from a plane and fill small holes, in place.
 
     Parameters
     ----------
-    plane : LabelPlane
+    plane : SpoolPlane
         Classes.
     background : int
         Class that is no object.
     smallest_object : int
-        Connected areas (8-connected) of one class with fewer pixels become background; first.
+        Connected areas (8-connected) of one class with fewer pixels become background; this is done
+        first.
     largest_hole : int
-        Background inside a class (4-connected, of up to so many pixels) becomes that class; what
-        touches the edge of the image is no hole.
+        Areas of background (4-connected) of up to so many pixels inside of one class become that
+        class; areas that touch the edge of the image are no holes.
     """
     if smallest_object > 1:
         objects = find_objects(plane, background)
@@ -194,7 +151,7 @@ def clean_plane(
             _fill_holes(plane, value, background=background, largest=largest_hole)
 
 
-def _fill_holes(plane: LabelPlane, value: int, *, background: int, largest: int) -> None:
+def _fill_holes(plane: SpoolPlane, value: int, *, background: int, largest: int) -> None:
     """Give small areas of background inside one class its value."""
     others = Areas(plane, connectivity=1, background=0, prepare=lambda labels: labels != value)
     is_hole = others.pixels <= largest
@@ -211,7 +168,7 @@ def _fill_holes(plane: LabelPlane, value: int, *, background: int, largest: int)
 
 
 def _replace(
-    plane: LabelPlane,
+    plane: SpoolPlane,
     areas: Areas,
     *,
     chosen: npt.NDArray[np.bool_],
@@ -254,7 +211,7 @@ class Measured:
     right: int
 
 
-def measure_objects(plane: LabelPlane, objects: Areas) -> Iterator[Measured]:
+def measure_objects(plane: SpoolPlane, objects: Areas) -> Iterator[Measured]:
     """Measure the objects of a plane, in the order of their numbers."""
     size = objects.count + 1
     value, sums = np.zeros(size, np.int64), np.zeros((2, size))

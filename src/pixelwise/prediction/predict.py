@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.axes import NamedAxes, guess_axes, parse_axes
+from pixelwise.axes import NamedAxes, from_planes, guess_axes, parse_axes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import (
     ConfigError,
@@ -19,8 +20,7 @@ from pixelwise.errors import (
     PixelwiseError,
     ReadError,
     WriteError,
-    explain_memory_error,
-    is_memory_error,
+    describe_failure,
 )
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import (
@@ -39,16 +39,11 @@ from pixelwise.images import (
 from pixelwise.marks import read_mark
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, plan_outputs
-from pixelwise.prediction.parts import name_part
+from pixelwise.prediction.pipeline import RowExecutor, iter_predict, predict_array
+from pixelwise.prediction.post_processing import name_table
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import (
-    Filler,
-    iter_predict_file,
-    list_outputs,
-    list_sources,
-    name_table,
-    plan_file,
-)
+from pixelwise.prediction.result_spool import name_spool
+from pixelwise.prediction.sinks import FileSink, list_outputs, list_sources, plan_file
 
 Array = npt.NDArray[Any]
 
@@ -96,18 +91,19 @@ def predict(
     Parameters
     ----------
     model : Model or path
-        As `load_model` gives it, or a model file.
+        Result of `load_model`, or a model file.
     image : array or path
-        Any size; channels as the model has been trained on (grey is repeated for RGB models). An
-        array can be NumPy's, a memory map, dask's or Zarr's: rows are asked for as they are needed.
+        Any size; with the channels that the model was trained on (grey is repeated for RGB
+        models). An array can be NumPy's, a memory map, dask's or Zarr's: rows are read as they are
+        needed.
     axes : str, optional
-        Axes of the image, letters of ``TZCYX``; from the file, or guessed, if not given.
+        Axes of the image, letters of ``TZCYX``; read from the file, or guessed, if not given.
     out : path, optional
         File to write the result to, which may then be larger than the memory: OME-Zarr if it is
-        called ``.zarr``, else tiled TIFF. Its axes are in the order TCZYX. Stopped on the way, the
-        prediction of a file goes on where it ended when it is asked for again.
+        called ``.zarr``, else tiled TIFF. Its axes are in the order TCZYX. The prediction of a file
+        that was stopped resumes when the same call is made again.
     overwrite : bool
-        Whether `out` may replace a file that is no result of this program, or that was changed
+        Whether `out` may replace a file that is not a result of this program, or that was changed
         since; never the image or the model.
     **settings
         Fields of `PredictConfig`, e.g. ``tile=512, overlap=0.5, flips=True``.
@@ -115,7 +111,7 @@ def predict(
     Returns
     -------
     ndarray, or Path of `out`
-        Labels of the smallest unsigned dtype, with the image's axes but C; or, with
+        Labels in the smallest unsigned dtype, with the image's axes except C; or, with
         ``probabilities=True``, float32 with a C axis before Y and X, unless ``probability_dtype``
         says otherwise.
 
@@ -129,15 +125,16 @@ def predict(
         `out` cannot be written, or is there and is not to be replaced.
     """
     predictor = Predictor(model, PredictConfig.create(axes=axes, **settings))
-    source = _open_source(image, axes)
+    source = open_source(image, axes)
     if out is None:
         if predictor.config.table:
             raise ConfigError("A table of objects is a file: name a file for the labels with out.")
-        result: Array | Path = predictor.predict_source(source).array
+        names, shape = predictor.result_axes(source.axes.names, source.shape)
+        result: Array | Path = from_planes(predict_array(predictor, source), names, shape)
     else:
         result = Path(out)
-        plan = plan_file(predictor, source, result, overwrite=overwrite)
-        for _ in iter_predict_file(predictor, source, result, plan=plan):
+        sink = plan_file(predictor, source, result, overwrite=overwrite)
+        for _ in iter_predict(predictor, source, sink):
             pass
     if notes := list_notes(predictor, source):
         shown = image if isinstance(source, ImageFile) else "The image"
@@ -146,7 +143,7 @@ def predict(
 
 
 def list_notes(predictor: Predictor, source: ImageSource) -> tuple[str, ...]:
-    """List what is to know about an image that was just predicted: how it was read, its gaps."""
+    """List the notes on an image that was just predicted: how it was read, and its gaps."""
     notes: tuple[str, ...] = ()
     if isinstance(source, ImageFile):
         gaps = describe_gaps(source)
@@ -154,7 +151,7 @@ def list_notes(predictor: Predictor, source: ImageSource) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*notes, *predictor.heard)))
 
 
-def _open_source(image: Any, axes: str | None) -> ImageSource:
+def open_source(image: Any, axes: str | None) -> ImageSource:
     """Open a file, or name the axes of an array."""
     if isinstance(image, str | Path):
         return open_image(image, axes=axes)
@@ -169,25 +166,24 @@ def iter_predict_files(
     images: Sequence[str | Path],
     out: str | Path,
     *,
-    fill: Filler | None = None,
+    execute: RowExecutor | None = None,
     skip_existing: bool = False,
     overwrite: bool = False,
 ) -> Iterator[PredictEvent]:
     """Predict image files and folders of images into ``<out>/<name>_labels.tif``, or ``.zarr``.
 
-    An image that cannot be predicted is reported, and the others go on. Files of the folders that
-    are not read are reported first. What is called like a
-    result in the output folder is no image, unless it is named. `fill` is that of
-    `iter_predict_file`; with `skip_existing`, images whose result is there are left out, and what
-    is there but has no mark is reported; with `overwrite`, it may be replaced.
+    Files in the folders that are not read are reported first. An image that cannot be predicted is
+    reported, and the others are predicted. A file in the output folder that is named like a result
+    is no image, unless it is named in `images`. With `skip_existing`, images whose result exists
+    are left out, and results without a mark are reported; with `overwrite`, they may be replaced.
 
     Raises
     ------
     ReadError
         A path is missing, or there is no image at all.
     WriteError
-        The output folder cannot be made, or what is there is not to be replaced, see `outputs`.
-        Nothing was written then.
+        The output folder cannot be created, or a file may not be replaced, see `outputs`. Nothing
+        was written then.
     """
     out = Path(out)
     jobs = _list_jobs(predictor, images, out)
@@ -208,7 +204,7 @@ def iter_predict_files(
     yield from _list_left_out(images, known={*(Path(i).resolve() for i in images), out.resolve()})
     yield from _list_strangers(out, [output for _, output in jobs if output in done])
     for source, output in wanted:
-        yield from _predict_file(predictor, source, output, fill=fill, plan=plan)
+        yield from _predict_file(predictor, source, output, execute=execute, plan=plan)
 
 
 def _list_jobs(
@@ -231,29 +227,26 @@ def _list_jobs(
 
 
 def _list_strangers(out: Path, outputs: Sequence[Path]) -> Iterator[FilesLeftOut]:
-    """Report what is called like a result, but has no mark of one."""
-    names = tuple(output.name for output in outputs if not _has_mark(output))
+    """Report files that are named like a result, but have no mark."""
+    names: list[str] = []
+    for output in outputs:
+        with suppress(OSError):
+            if read_mark(output) is not None:
+                continue
+        names.append(output.name)
     if names:
         reason = "there already, but without the mark of a result: left as they are"
-        yield FilesLeftOut(folder=str(out), files=names, reason=reason)
-
-
-def _has_mark(output: Path) -> bool:
-    """Whether this program, and no older version, wrote a file, if perhaps not its content."""
-    try:
-        return read_mark(output) is not None
-    except OSError:
-        return False
+        yield FilesLeftOut(folder=str(out), files=tuple(names), reason=reason)
 
 
 def _is_done(predictor: Predictor, output: Path) -> bool:
-    """Whether a result is there, with its table if one is wanted."""
+    """Whether a result exists, with its table if one is wanted."""
     has_table = not predictor.config.table or name_table(output).exists()
-    return output.exists() and has_table and not name_part(output).exists()
+    return output.exists() and has_table and not name_spool(output).exists()
 
 
 def name_suffix(config: PredictConfig) -> str:
-    """Say what a result's file name ends with."""
+    """Name what a result's file name ends with."""
     labels, instances, probabilities = _SUFFIXES
     if config.probabilities:
         return probabilities
@@ -263,7 +256,7 @@ def name_suffix(config: PredictConfig) -> str:
 def name_outputs(
     sources: Sequence[Path], out: Path, suffix: str, *, extension: str = ".tif"
 ) -> list[Path]:
-    """Output of each image: its stem, or its whole name where two stems are the same."""
+    """Name the output of each image by its stem, or by its whole name if two stems are equal."""
     stems = [name_image(source) for source in sources]
     names = [
         s.name if stems.count(stem) > 1 else stem for s, stem in zip(sources, stems, strict=True)
@@ -275,20 +268,18 @@ def name_outputs(
 
 
 def _predict_file(
-    predictor: Predictor, source: Path, output: Path, *, fill: Filler | None, plan: Outputs
+    predictor: Predictor, source: Path, output: Path, *, execute: RowExecutor | None, plan: Outputs
 ) -> Iterator[PredictEvent]:
     """Predict one file; an error becomes an event."""
     started = said = time.perf_counter()
     try:
         image = open_image(source, axes=predictor.config.axes)
-        for done in iter_predict_file(predictor, image, output, fill=fill, plan=plan):
+        for rows in iter_predict(predictor, image, FileSink(output, plan), execute=execute):
             if time.perf_counter() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.perf_counter()
-                yield ImageProgressed(source=str(source), done=done)
+                yield ImageProgressed(source=str(source), done=rows.done)
     except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
-        full = is_memory_error(error) and not isinstance(error, PixelwiseError)
-        message = explain_memory_error(error) if full else str(error) or type(error).__name__
-        yield ImageFailed(source=str(source), message=message)
+        yield ImageFailed(source=str(source), message=describe_failure(error))
         return
     yield ImagePredicted(
         source=str(source),
@@ -309,7 +300,7 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
         folder = path.is_dir() and not is_zarr(path)
         sources.extend(iter_image_files(path) if folder else [path])
     if not sources:
-        left = [left for path in map(Path, images) if path.is_dir() for left in _find_left(path)]
+        left = _list_left_out(images, known=())
         held = "".join(f" {one.folder} holds {_shorten(one.files)} ({one.reason})." for one in left)
         raise ReadError(f"There is no image in {', '.join(map(str, images))}.{held}")
     return sources
@@ -318,26 +309,22 @@ def _list_sources(images: Sequence[str | Path]) -> list[Path]:
 def _list_left_out(
     images: Sequence[str | Path], *, known: Collection[Path]
 ) -> Iterator[FilesLeftOut]:
-    """Report what the folders among `images` hold that is not predicted; not what is `known`."""
-    for path in map(Path, images):
-        if path.is_dir() and not is_zarr(path):
-            yield from _find_left(path, known)
-
-
-def _find_left(folder: Path, known: Collection[Path] = ()) -> Iterator[FilesLeftOut]:
-    """Files of no format that is read, and sub-folders with images, of one folder."""
-    left = [path for path in list_left_out(folder) if path.resolve() not in known]
-    files = tuple(path.name for path in left if path.is_file())
-    folders = tuple(f"{path.name}/" for path in left if path.is_dir())
-    if files:
-        yield FilesLeftOut(folder=str(folder), files=files, reason="no format that is read")
-    if folders:
-        reason = "sub-folders, to be named themselves"
-        yield FilesLeftOut(folder=str(folder), files=folders, reason=reason)
+    """Report what the folders among `images` hold that is not predicted, except `known`."""
+    for folder in map(Path, images):
+        if not folder.is_dir() or is_zarr(folder):
+            continue
+        left = [path for path in list_left_out(folder) if path.resolve() not in known]
+        files = tuple(path.name for path in left if path.is_file())
+        folders = tuple(f"{path.name}/" for path in left if path.is_dir())
+        if files:
+            yield FilesLeftOut(folder=str(folder), files=files, reason="no format that is read")
+        if folders:
+            reason = "sub-folders, to be named themselves"
+            yield FilesLeftOut(folder=str(folder), files=folders, reason=reason)
 
 
 def _shorten(names: Sequence[str]) -> str:
-    """Write names, the first ones of many."""
+    """Join names; of many, the first ones."""
     return ", ".join(names[:_NAMES]) + (
         f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     )

@@ -1,8 +1,8 @@
-"""Tiles computed side by side on a CPU: each on a thread of its own, by one network.
+"""Tiles computed in parallel on a CPU, one thread for each tile, by one network.
 
-This is faster than a batch whose layers all threads share, for they wait for each other after every
-layer. And the bits of a tile do not depend on how many others are under way, nor, up to 8 cores, on
-the number of threads.
+This is faster than one batch on all cores, because there the cores wait for each other after every
+layer. The bits of a tile depend neither on how many other tiles are in progress nor, on up to 8
+cores, on the number of threads.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pixelwise.errors import is_memory_error
 Item = TypeVar("Item")
 Predict = Callable[[Tensor], Tensor]
 
-_MOST_LANES: Final = 8
-"""More would wait for Python's lock; on more cores each lane has several threads."""
+_MOST_THREADS: Final = 8
+"""More would wait for Python's global lock; with more cores, each tile is computed on several."""
 
 
 @contextmanager
-def leaving_cores() -> Iterator[None]:
-    """Let tensor operations of this thread use one core, while lanes need the others.
+def using_one_core() -> Iterator[None]:
+    """Run the tensor operations of this thread on one core, while tile threads need the others.
 
-    Threads that shared such an operation go on turning for a while, in case another comes.
+    OpenMP threads that took part in an operation would keep spinning for a while after it.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,32 +41,32 @@ def leaving_cores() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class Lanes:
-    """Threads that compute tiles side by side.
+class TileThreads:
+    """Threads that compute tiles in parallel.
 
     Parameters
     ----------
     most : int
-        Tiles that may be under way at a time; halved when the memory is full.
+        Tiles that may be in progress at a time; halved when the memory is full.
 
     Attributes
     ----------
     count : int
-        Number of lanes.
+        Number of threads.
     most : int
     """
 
     def __init__(self, most: int | None = None) -> None:
         threads = torch.get_num_threads()
-        self.count = min(threads, _MOST_LANES)
+        self.count = min(threads, _MOST_THREADS)
         self.most = self.count if most is None else most
-        self._executor = ThreadPoolExecutor(self.count, "pixelwise lane")
-        # The number of cores of a thread is set in it, but by a call that changes what other new
-        # threads begin with: so all are started now, and that is put back.
+        self._executor = ThreadPoolExecutor(self.count, "pixelwise tile")
+        # A thread sets its own number of cores, but the call also changes the default of new
+        # threads. So all threads are started now, and the default is restored afterwards.
         barrier = Barrier(self.count + 1)
 
         def prepare() -> None:
-            torch.get_num_threads()  # the first call in a thread sets its number once more
+            torch.get_num_threads()  # a thread's first call sets the number again
             torch.set_num_threads(max(threads // self.count, 1))
             barrier.wait()
 
@@ -78,7 +78,7 @@ class Lanes:
     def iter_predicted(
         self, predict: Predict, tiles: Iterable[tuple[Item, Tensor]]
     ) -> Iterator[tuple[Item, Tensor]]:
-        """Probabilities of tiles, in their order, each with what came with it.
+        """Probabilities of tiles, in the order of the tiles, each with its item.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Lanes:
         waiting: deque[tuple[Item, Tensor, Future[Tensor]]] = deque()
         try:
             for item, tile in tiles:
-                # With one tile more for each lane, none waits for who takes the results.
+                # With one more tile queued for each thread, no thread waits for the consumer.
                 while len(waiting) >= (2 * self.count if self.most >= self.count else self.most):
                     yield self._take(predict, waiting)
                 waiting.append((item, tile, self._executor.submit(predict, tile)))
@@ -102,7 +102,7 @@ class Lanes:
     def _take(
         self, predict: Predict, waiting: deque[tuple[Item, Tensor, Future[Tensor]]]
     ) -> tuple[Item, Tensor]:
-        """Wait for the first tile; where the memory was full, compute it again, alone."""
+        """Wait for the first tile; if the memory was full, compute it again on its own."""
         item, tile, future = waiting.popleft()
         try:
             return item, future.result()
@@ -112,6 +112,6 @@ class Lanes:
         wait([other for _, _, other in waiting])
         for failed in (future, *(other for _, _, other in waiting)):
             if (found := failed.exception()) is not None:
-                clear_frames(found.__traceback__)  # it keeps what the network has computed
+                clear_frames(found.__traceback__)  # it keeps the network's tensors alive
         self.most = max(self.most // 2, 1)
         return item, self._executor.submit(predict, tile).result()

@@ -12,8 +12,8 @@ import zarr
 from pixelwise.axes import NamedAxes, to_planes
 from pixelwise.errors import DataError
 from pixelwise.images import ImageArray, ImageFile, open_image, write_zarr
-from pixelwise.prediction import planes as module
-from pixelwise.prediction.planes import Planes, reading_planes
+from pixelwise.prediction import plane_reader as module
+from pixelwise.prediction.plane_reader import PlaneReader, reading_planes
 from tests.prediction.conftest import create_card
 
 
@@ -64,13 +64,13 @@ def test_rows_are_read_once_on_the_way_down_and_one_block_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[int, int]] = []
-    read_block = Planes._read_block
+    read_block = PlaneReader._read_block
 
-    def count(self: Planes, number: int, block: int) -> np.ndarray:
+    def count(self: PlaneReader, number: int, block: int) -> np.ndarray:
         read.append((number, block))
         return read_block(self, number, block)
 
-    monkeypatch.setattr(Planes, "_read_block", count)
+    monkeypatch.setattr(PlaneReader, "_read_block", count)
     with reading_planes(write(tmp_path / "a.zarr", "ZYX"), create_card(1)) as lazy:
         lazy[0][:, 0:5]
         assert len(lazy._blocks) == 2

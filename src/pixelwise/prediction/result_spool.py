@@ -1,9 +1,9 @@
-"""Rows of a result that are final, kept beside the output until the result is whole.
+"""Result spool: final rows are kept beside the output until the result is complete.
 
-A hidden folder ``.NAME.part`` holds them as a Zarr array (N, Y, X) or (N, classes, Y, X), with a
-line in ``done`` for each block of rows that is on the disk, and the CRC-32 of its files. A
-prediction that was cancelled or killed goes on after those; a block that is damaged is computed
-again. Several processes can fill different blocks.
+The hidden folder ``.NAME.part`` holds them as a Zarr array (N, Y, X) or (N, classes, Y, X). The
+file ``done`` has a line for each block of rows on the disk, with the CRC-32 of the block's files. A
+prediction that was cancelled or killed resumes after these blocks; a damaged block is computed
+again. Several processes can write different blocks.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ Array = npt.NDArray[Any]
 
 BLOCK_ROWS: Final = 256
 SMALL_BYTES: Final = 2 << 20
-"""Results up to this size are kept in memory until they are whole: they take moments."""
+"""Smaller results are kept in memory: they take moments to compute again."""
 _ROWS: Final = "rows"
 _DONE: Final = "done"
 _ABOUT: Final = "about.json"
 _LOCK: Final = "lock"
 _COPY: Final = "changed"
 MODEL: Final = "model.safetensors"
-"""Where other processes find the model."""
+"""File of the model, for other processes."""
 _OURS: Final = {_ROWS, _DONE, _ABOUT, _LOCK, _COPY, MODEL}
 _CHUNK_COLUMNS: Final = 4096
 _DONE_LINE: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([0-9a-f]{8}) \.")
 
 
-class Part:
+class ResultSpool:
     """Rows of one result.
 
     Attributes
@@ -61,7 +61,7 @@ class Part:
     folder : Path or None
         Where the rows are; None: in memory.
     done : dict of (int, int) to int
-        Plane and first row of each block that is there, with the checksum of its files.
+        Plane and first row of each block that was written, with the checksum of its files.
     """
 
     def __init__(self, array: Any, folder: Path | None = None) -> None:
@@ -73,56 +73,56 @@ class Part:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the part in a folder that `opening_part` has made."""
+        """Open the spool in a folder that `opening_spool` made."""
         import zarr
 
         return cls(zarr.open_array(folder / _ROWS, mode="r+"), folder)
 
     @property
-    def share(self) -> float:
-        """Share of the blocks that are there."""
+    def fraction(self) -> float:
+        """Fraction of the blocks that were written, 0 to 1."""
         return len(self.done) / (self.shape[0] * len(list_blocks(self.shape[-2])))
 
     def missing(self, plane: int) -> Iterator[range]:
-        """List the runs of rows of one plane that are not there, whole blocks each."""
-        start: int | None = None
-        for block in list_blocks(self.shape[-2]):
-            is_done = (plane, block.start) in self.done
-            if start is None and not is_done:
-                start = block.start
-            elif start is not None and is_done:
-                yield range(start, block.start)
-                start = None
-        if start is not None:
-            yield range(start, self.shape[-2])
+        """List the runs of rows of one plane that are missing, in whole blocks."""
+        blocks = list_blocks(self.shape[-2])
+        for is_done, group in itertools.groupby(blocks, lambda b: (plane, b.start) in self.done):
+            if not is_done:
+                run = list(group)
+                yield range(run[0].start, run[-1].stop)
 
     def forget_damaged(self) -> None:
-        """Have those blocks computed again whose files are not what was written."""
-        self.done = {at: check for at, check in self.done.items() if check == self._count(at)}
+        """Drop the blocks whose files differ from what was written; they are computed again."""
+        self.done = {
+            at: check for at, check in self.done.items() if check == self._compute_checksum(at)
+        }
 
     def read(self, plane: int, rows: slice, channel: int | None = None) -> Array:
-        """Rows of a plane: a `RowReader`.
+        """Read rows of a plane; a `RowReader`.
 
         Raises
         ------
         WriteError
-            They have changed on the disk since they were written.
+            The rows changed on the disk since they were written.
         """
         for block in list_blocks(self.shape[-2]) if self.folder is not None else ():
             place = plane, block.start
             if block.start < rows.stop and block.stop > rows.start and not self._is_sound(place):
                 raise WriteError(
-                    f"Rows {block.start} to {block.stop} that were kept in {self.folder} have "
-                    "changed since they were written: the disk may be failing. Start the "
-                    "prediction again: these rows are computed again."
+                    f"Rows {block.start} to {block.stop} in {self.folder} have changed since they "
+                    "were written: the disk may be failing. Start the prediction again: it "
+                    "computes these rows again."
                 )
         between = () if len(self.shape) == 3 else (slice(None) if channel is None else channel,)
         return np.asarray(self._array[(plane, *between, rows)])
 
     def write(self, plane: int, start: int, values: Array) -> list[int]:
-        """Write a block of rows, or several, from `start`; gives the checksum of each block.
+        """Write one or more whole blocks of rows from `start`, and flush them to the disk.
 
-        They are on the disk afterwards.
+        Returns
+        -------
+        list of int
+            Checksum of each block.
         """
         stop = start + values.shape[-2]
         self._array[plane, ..., start:stop, :] = values
@@ -132,10 +132,10 @@ class Part:
         for file in itertools.chain(*map(self._list_files, blocks)):
             if file.exists():  # there is none for zeros only
                 flush_file(file)
-        return [self._count(block) for block in blocks]
+        return [self._compute_checksum(block) for block in blocks]
 
-    def mark(self, plane: int, start: int, checks: Sequence[int]) -> None:
-        """Note that blocks from `start` which were written, here or elsewhere, are final."""
+    def record(self, plane: int, start: int, checks: Sequence[int]) -> None:
+        """Record that the blocks from `start` were written, by this process or another."""
         blocks = {(plane, start + n * BLOCK_ROWS): check for n, check in enumerate(checks)}
         if self.folder is not None:
             lines = [f"\n{plane} {at} {check:08x} ." for (_, at), check in blocks.items()]
@@ -143,8 +143,8 @@ class Part:
         self.done |= blocks
 
     def _list_files(self, block: tuple[int, int]) -> Iterator[Path]:
-        """Files of a block, whether they are there or not."""
-        assert self.folder is not None  # noqa: S101  asked for where there is one
+        """Files of a block, whether they exist or not."""
+        assert self.folder is not None  # noqa: S101  the callers checked
         plane, start = block
         classes = [[str(n)] for n in range(self.shape[1])] if len(self.shape) == 4 else [[]]
         for between in classes:
@@ -152,8 +152,8 @@ class Part:
                 place = "c", str(plane), *between, str(start // BLOCK_ROWS), str(column)
                 yield self.folder.joinpath(_ROWS, *place)
 
-    def _count(self, block: tuple[int, int]) -> int:
-        """Checksum of a block's files and of its place."""
+    def _compute_checksum(self, block: tuple[int, int]) -> int:
+        """Checksum of a block's files and position."""
         check = crc32(repr(block).encode())
         for number, file in enumerate(self._list_files(block)):
             with suppress(FileNotFoundError):
@@ -161,42 +161,38 @@ class Part:
         return check
 
     def _is_sound(self, block: tuple[int, int]) -> bool:
-        """Whether a block's files are what was written; asked of the disk once."""
-        if block not in self._sound and self.done.get(block) == self._count(block):
+        """Whether a block's files are as they were written; each block is checked once."""
+        if block not in self._sound and self.done.get(block) == self._compute_checksum(block):
             self._sound.add(block)
         return block in self._sound
 
-    def create_copy(self) -> Part:
-        """Make a second part of the same rows, to change them; this one stays as it is."""
+    def create_scratch(self) -> ResultSpool:
+        """Create an empty spool for changed rows beside this one; in memory it is this one."""
+        if self.folder is None:
+            return self
         import zarr
 
-        if self.folder is None:
-            return Part(self._array.copy())
         folder = self.folder / _COPY
         shutil.rmtree(folder, ignore_errors=True)
-        array = zarr.create_array(folder, **_describe(self.shape, self._array.dtype))
-        copy = Part(array)
-        for plane in range(self.shape[0]):
-            for rows in list_blocks(self.shape[-2]):
-                copy.write(plane, rows.start, self.read(plane, rows))
-        return copy
+        array = zarr.create_array(folder, **_describe_array(self.shape, self._array.dtype))
+        return ResultSpool(array)
 
 
-class PartPlane:
-    """A plane of labels in a part: a `LabelPlane`."""
+class SpoolPlane:
+    """A plane of labels (Y, X) in a spool, which is read and written in blocks of rows."""
 
-    def __init__(self, part: Part, plane: int) -> None:
-        self._part = part
+    def __init__(self, spool: ResultSpool, plane: int) -> None:
+        self._spool = spool
         self._plane = plane
-        self.blocks = list_blocks(part.shape[-2])
+        self.blocks = list_blocks(spool.shape[-2])
 
     def read(self, rows: slice) -> Array:
         """Labels (rows, X)."""
-        return self._part.read(self._plane, rows)
+        return self._spool.read(self._plane, rows)
 
     def write(self, rows: slice, labels: Array) -> None:
-        """Put labels in the place of those that are there."""
-        self._part.write(self._plane, rows.start, labels)
+        """Replace labels."""
+        self._spool.write(self._plane, rows.start, labels)
 
 
 def list_blocks(height: int) -> list[slice]:
@@ -204,26 +200,27 @@ def list_blocks(height: int) -> list[slice]:
     return [slice(y, min(y + BLOCK_ROWS, height)) for y in range(0, height, BLOCK_ROWS)]
 
 
-def name_part(output: Path) -> Path:
-    """Folder of the part of an output."""
+def name_spool(output: Path) -> Path:
+    """Name the folder of an output's spool."""
     return output.with_name(f".{output.name}.part")
 
 
 @contextmanager
-def opening_part(
+def opening_spool(
     output: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Iterator[Part]:
-    """Give the part of an output: what is there of it, if it is of the same prediction.
+) -> Iterator[ResultSpool]:
+    """Open the spool of an output, with the rows that the same prediction has already written.
 
-    It is removed when the block ends well, and when the image is bad; it stays when the process is
-    stopped or killed, the disk is full or a share does not answer. A small one is in memory.
+    The spool is removed when the block ends without an error, or when the image is bad. It stays
+    when the process is stopped or killed, the disk is full or a network drive does not answer.
+    Small spools are kept in memory.
 
     Parameters
     ----------
     output : path
-        File or folder that the result will be; its parent must exist.
+        File or folder of the result; its parent must exist.
     about : mapping or None
-        What the rows depend on, fit for JSON; None: nothing can be taken up later.
+        What the rows depend on, as JSON values; None: the prediction cannot be resumed.
     shape : tuple of int
         (N, Y, X) or (N, classes, Y, X).
     dtype : dtype
@@ -231,13 +228,13 @@ def opening_part(
     Raises
     ------
     WriteError
-        The folder cannot be written, something in it is a link or not of this program, or another
-        process predicts into the same output.
+        The folder cannot be written, holds a link or a file of another program, or is in use by
+        another process.
     """
     if int(np.prod(shape)) * dtype.itemsize <= SMALL_BYTES:
-        yield Part(np.zeros(shape, dtype))
+        yield ResultSpool(np.zeros(shape, dtype))
         return
-    folder = name_part(output)
+    folder = name_spool(output)
     _require_ours(folder)
     try:
         folder.mkdir(exist_ok=True)
@@ -250,9 +247,9 @@ def opening_part(
     try:
         remove_temps(output)
         _prepare(folder, about, shape=shape, dtype=dtype)
-        part = Part.open(folder)
-        part.forget_damaged()
-        yield part
+        spool = ResultSpool.open(folder)
+        spool.forget_damaged()
+        yield spool
         keep = False
     except PixelwiseError as error:
         keep = keep and _may_pass(error)
@@ -260,13 +257,13 @@ def opening_part(
     except OSError as error:
         raise WriteError(
             f"Cannot write {output}: {error.strerror or error}. Make room, and start the "
-            "prediction again: it goes on where it ended."
+            "prediction again: it continues where it stopped."
         ) from error
     finally:
         if not keep:
             with suppress(OSError):
                 _clear(folder)
-            if os.name != "nt":  # a lock whose file is gone is taken by nobody
+            if os.name != "nt":  # nobody takes a lock whose file is gone
                 shutil.rmtree(folder, ignore_errors=True)
         lock.release()
         if not keep:
@@ -275,7 +272,7 @@ def opening_part(
 
 
 def _require_ours(folder: Path) -> None:
-    """Refuse a folder of a part that holds anything that was not put there by a prediction."""
+    """Refuse the folder of a spool if it holds anything that no prediction wrote."""
     require_own(folder, folder=True)
     strangers = [
         path.name
@@ -284,14 +281,14 @@ def _require_ours(folder: Path) -> None:
     ]
     if strangers:
         raise WriteError(
-            f"{folder} is where the rows of a prediction are kept until it is done, but holds "
-            f"{strangers[0]!r}, which is none of them. Nothing was changed: move what you need "
-            "out of it, and remove it."
+            f"{folder} is the folder for unfinished rows of a prediction, but holds "
+            f"{strangers[0]!r}, which no prediction wrote. Nothing was changed: move what you need "
+            "out of the folder, and remove it."
         )
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether the same prediction may succeed later: not with a bad image."""
+    """Whether the same prediction may succeed later; it cannot with a bad image."""
     if isinstance(error, ReadError):
         causes = [error.__cause__, getattr(error.__cause__, "__cause__", None)]
         return any(isinstance(cause, OSError) and cause.errno for cause in causes)
@@ -299,7 +296,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Empty the folder of a part: first what tells whose rows they are, lest a rest is used."""
+    """Empty the folder of a spool; `_ABOUT` goes first, so that leftover rows are never reused."""
     (folder / _ABOUT).unlink(missing_ok=True)
     (folder / _DONE).unlink(missing_ok=True)
     for entry in folder.iterdir():
@@ -312,42 +309,44 @@ def _clear(folder: Path) -> None:
 def _prepare(
     folder: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
-    """Keep what a folder holds of the same prediction, or start anew."""
+    """Keep the rows in a folder if they are of the same prediction; else start anew."""
     import zarr
 
-    if about is not None and read_about(folder) == _tell(folder, about, shape=shape, dtype=dtype):
+    if about is not None and read_about(folder) == _describe_rows(
+        folder, about, shape=shape, dtype=dtype
+    ):
         return
     _clear(folder)
-    zarr.create_array(folder / _ROWS, **_describe(shape, dtype))
-    write_text(folder / _ABOUT, _tell(folder, about, shape=shape, dtype=dtype))
+    zarr.create_array(folder / _ROWS, **_describe_array(shape, dtype))
+    write_text(folder / _ABOUT, _describe_rows(folder, about, shape=shape, dtype=dtype))
 
 
-def _tell(
+def _describe_rows(
     folder: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> str:
-    """Say what a part holds rows of, and how its array is laid out."""
+    """Describe what the rows of a spool depend on, and the layout of their array."""
     layout = folder / _ROWS / "zarr.json"
     check = crc32(layout.read_bytes()) if layout.is_file() else None
     return json.dumps([about, shape, str(dtype), check], sort_keys=True)
 
 
 def read_about(folder: Path) -> str | None:
-    """Read what a part holds rows of; None if that is not known."""
+    """Read the description of a spool's rows; None if there is none."""
     try:
         return (folder / _ABOUT).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Zarr's arguments for an array of rows: a chunk is of one plane, one class and one block."""
+def _describe_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Zarr's arguments for the array; a chunk holds one plane, one class and one block of rows."""
     *leading, height, width = shape
     size = (min(BLOCK_ROWS, height), min(_CHUNK_COLUMNS, width))
     return {"shape": shape, "dtype": dtype, "chunks": (*[1] * len(leading), *size)}
 
 
 def _read_done(path: Path) -> dict[tuple[int, int], int]:
-    """Blocks that are noted; a line that a power cut has torn, or an old one, does not count."""
+    """Read the recorded blocks; lines torn by a power cut or of older versions do not count."""
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Planes that a model takes, read from an image while they are predicted."""
+"""Planes (C, Y, X) of an image with the channels that a model takes, read as they are needed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.axes import planes_shape, to_planes
+from pixelwise.axes import plane_region, planes_shape, to_planes
 from pixelwise.cards import Card
 from pixelwise.errors import DataError
 from pixelwise.images import ImageFile, ImageSource, RegionReader
-from pixelwise.prediction.inputs import describe_darkness, require_sign
+from pixelwise.prediction.intensity_range import describe_darkness, require_sign
 
 Array = npt.NDArray[Any]
 
 READ_ROWS: Final = 1024
-"""Rows that are read at once: those of a usual chunk, and of several rows of tiles."""
-
+"""Rows that are read at once: as many as a usual chunk has, and several rows of tiles."""
 
 _AXES: Final = {3: ("ZYX", "CYX", "YXC"), 4: ("TZYX", "ZCYX", "CZYX", "ZYXC")}
-"""Axes that images have, by the number of their dimensions."""
+"""Common axes of images, by the number of dimensions."""
 _LEAST_SIDE: Final = 16
 _RGB: Final = 3
 
 
-class Planes:
-    """Planes (N, C, Y, X) of an image, one after another; made by `reading_planes`.
+class PlaneReader:
+    """Reads the planes (N, C, Y, X) of an image one after another; made by `reading_planes`.
 
-    Rows are read in blocks by a thread, one block ahead of who asks: memory holds the blocks in use
-    and the next.
+    A thread reads blocks of rows, one block ahead of the caller. Memory holds the blocks in use and
+    the next one.
 
     Attributes
     ----------
@@ -80,39 +79,39 @@ class Planes:
             key: known[key] if key in known else self._thread.submit(self._read_block, *key)
             for key in keys
         }
-        parts = [
+        pieces = [
             self._blocks[number, block].result()[
                 :, max(rows.start - block * READ_ROWS, 0) : rows.stop - block * READ_ROWS
             ]
             for block in wanted
         ]
-        found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
         return np.repeat(found, self._repeats, axis=0) if self._repeats > 1 else found
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the decoding noted, and what the rows that were read show."""
+        """What the decoder noted, and whether the rows read so far are suspiciously dark."""
         heard = self._source.heard if isinstance(self._source, ImageFile) else ()
         dark = describe_darkness(self._card, self._source.dtype, self._largest)
         return (*heard, *(() if dark is None else (dark,)))
 
     def close(self) -> None:
-        """End the thread that reads ahead."""
+        """Stop the thread that reads ahead."""
         self._thread.shutdown(cancel_futures=True)
 
     def _read_block(self, number: int, block: int) -> Array:
-        """Read one block (C, rows, X) as it is stored."""
-        place = dict(zip("TZ", divmod(number, self._sizes.get("Z", 1)), strict=True))
-        parts = {letter: slice(i, i + 1) for letter, i in place.items()}
+        """Read one block (C, rows, X) in the stored dtype."""
         start = block * READ_ROWS
-        parts["Y"] = slice(start, min(start + READ_ROWS, self._sizes["Y"]))
-        region = tuple(parts.get(letter, slice(0, self._sizes[letter])) for letter in self._axes)
+        rows = slice(start, min(start + READ_ROWS, self._sizes["Y"]))
+        region = plane_region(self._axes, self._source.shape, number, rows=rows)
         plane: Array = to_planes(self._read(region), self._axes)[0]
         _require_finite(plane)
         self._largest = max(self._largest, float(plane.max(initial=0)))
         if plane.dtype.kind in "if":
             least = float(plane.min(initial=0))
-            reach = max(self._largest, *(self._card.intensities or (0.0,)))  # a block may be dark
+            reach = max(
+                self._largest, *(self._card.intensities or (0.0,))
+            )  # this block may be dark
             require_sign(self._card, self._source.dtype, least=least, largest=reach)
         return plane
 
@@ -120,22 +119,19 @@ class Planes:
 class LazyPlane:
     """One plane (C, Y, X); `plane[:, 10:20]` reads rows."""
 
-    def __init__(self, planes: Planes, number: int) -> None:
+    def __init__(self, planes: PlaneReader, number: int) -> None:
         self._planes = planes
         self._number = number
         self.shape = planes.shape[1:]
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: tuple[slice, slice]) -> Array:
-        channels, part = key
-        return self._planes.read_rows(self._number, range(self.shape[1])[part])[channels]
+        channels, rows = key
+        return self._planes.read_rows(self._number, range(self.shape[1])[rows])[channels]
 
 
 @contextmanager
-def reading_planes(source: ImageSource, card: Card) -> Iterator[Planes]:
-    """Give the planes of an image, whose file stays open until the block ends.
+def reading_planes(source: ImageSource, card: Card) -> Iterator[PlaneReader]:
+    """Open an image for reading planes; the file is closed when the block ends.
 
     Parameters
     ----------
@@ -149,10 +145,10 @@ def reading_planes(source: ImageSource, card: Card) -> Iterator[Planes]:
     DataError
         The image has another channel count than the model takes, no pixels, or no numbers.
     ReadError, BudgetError
-        The file is damaged, or would have to be decoded whole and is too large for that.
+        The file is damaged, or can only be decoded as a whole and is too large for the memory.
     """
     with source.reading() as read:
-        planes = Planes(source, card, read=read)
+        planes = PlaneReader(source, card, read=read)
         try:
             yield planes
         finally:
@@ -186,7 +182,7 @@ def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
 
 
 def _find_axes(source: ImageSource, card: Card) -> str | None:
-    """Axes by which an image would have the channels that a model takes."""
+    """Find other axes by which the image would have the channels that the model takes."""
     for axes in _AXES.get(len(source.shape), ()):
         _, channels, height, width = planes_shape(axes, source.shape)
         fits = channels == card.in_channels or (channels == 1 and card.in_channels == _RGB)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pixelwise.errors import WriteError
-from pixelwise.prediction import parts
-from pixelwise.prediction.parts import Part, name_part, opening_part
+from pixelwise.prediction import result_spool
+from pixelwise.prediction.result_spool import ResultSpool, name_spool, opening_spool
 
 SHAPE = (2, 3, 100, 40)
 VALUES = np.random.default_rng(5).integers(0, 250, SHAPE).astype(np.uint8)
@@ -22,35 +22,35 @@ BLOCKS = [(plane, start) for plane in range(2) for start in (0, 32, 64, 96)]
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "BLOCK_ROWS", 32)
-    monkeypatch.setattr(parts, "SMALL_BYTES", 0)
-    monkeypatch.setattr(parts, "_CHUNK_COLUMNS", 16)
+    monkeypatch.setattr(result_spool, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(result_spool, "SMALL_BYTES", 0)
+    monkeypatch.setattr(result_spool, "_CHUNK_COLUMNS", 16)
 
 
 @contextmanager
-def opening(output: Path, about: Any = "the same") -> Iterator[Part]:
-    with opening_part(output, {"a": about}, shape=SHAPE, dtype=VALUES.dtype) as part:
-        yield part
+def opening(output: Path, about: Any = "the same") -> Iterator[ResultSpool]:
+    with opening_spool(output, {"a": about}, shape=SHAPE, dtype=VALUES.dtype) as spool:
+        yield spool
 
 
 def leave(output: Path) -> Path:
-    """Write a part and stop before it is used; gives its folder."""
-    with pytest.raises(KeyboardInterrupt), opening(output) as part:
-        complete(part)
+    """Write a spool and stop before it is used; gives its folder."""
+    with pytest.raises(KeyboardInterrupt), opening(output) as spool:
+        complete(spool)
         raise KeyboardInterrupt
-    return name_part(output)
+    return name_spool(output)
 
 
-def complete(part: Part) -> list[tuple[int, int]]:
-    """Write what a part lacks, and give the blocks."""
-    missing = [block for block in BLOCKS if block not in part.done]
+def complete(spool: ResultSpool) -> list[tuple[int, int]]:
+    """Write what a spool lacks, and give the blocks."""
+    missing = [block for block in BLOCKS if block not in spool.done]
     for plane, start in missing:
-        part.mark(plane, start, part.write(plane, start, VALUES[plane, :, start : start + 32]))
+        spool.record(plane, start, spool.write(plane, start, VALUES[plane, :, start : start + 32]))
     return missing
 
 
-def read(part: Part) -> np.ndarray:
-    return np.stack([part.read(plane, slice(0, 100)) for plane in range(2)])
+def read(spool: ResultSpool) -> np.ndarray:
+    return np.stack([spool.read(plane, slice(0, 100)) for plane in range(2)])
 
 
 def flip(path: Path, bit: int) -> None:
@@ -61,9 +61,9 @@ def flip(path: Path, bit: int) -> None:
 
 def test_what_is_sound_is_taken_up(tmp_path: Path) -> None:
     leave(tmp_path / "a.tif")
-    with opening(tmp_path / "a.tif") as part:
-        assert not complete(part)
-        np.testing.assert_array_equal(read(part), VALUES)
+    with opening(tmp_path / "a.tif") as spool:
+        assert not complete(spool)
+        np.testing.assert_array_equal(read(spool), VALUES)
 
 
 @pytest.mark.parametrize("name", ["rows", "done", "about.json"])
@@ -75,51 +75,53 @@ def test_a_flipped_bit_is_computed_again(tmp_path: Path, name: str) -> None:
         files = [file for file in files if file.relative_to(folder).parts[0] == name]
         chosen = draw.choice(files)
         flip(chosen, draw.randrange(chosen.stat().st_size * 8))
-        with opening(output) as part:
-            assert complete(part)
-            np.testing.assert_array_equal(read(part), VALUES)
+        with opening(output) as spool:
+            assert complete(spool)
+            np.testing.assert_array_equal(read(spool), VALUES)
 
 
 def test_a_block_that_is_gone_is_computed_again(tmp_path: Path) -> None:
     folder = leave(tmp_path / "a.tif")
     next(folder.glob("rows/c/1/2/2/*")).unlink()
-    with opening(tmp_path / "a.tif") as part:
-        assert complete(part) == [(1, 64)]
-        np.testing.assert_array_equal(read(part), VALUES)
+    with opening(tmp_path / "a.tif") as spool:
+        assert complete(spool) == [(1, 64)]
+        np.testing.assert_array_equal(read(spool), VALUES)
 
 
 def test_blocks_of_zeros_alone_have_no_files_and_are_sound(tmp_path: Path) -> None:
     zeros = np.zeros((3, 32, 40), np.uint8)
-    with pytest.raises(KeyboardInterrupt), opening(tmp_path / "a.tif") as part:
-        part.mark(0, 32, part.write(0, 32, zeros))
+    with pytest.raises(KeyboardInterrupt), opening(tmp_path / "a.tif") as spool:
+        spool.record(0, 32, spool.write(0, 32, zeros))
         raise KeyboardInterrupt
-    assert not [*name_part(tmp_path / "a.tif").glob("rows/c/0/*/1/*")]
-    with opening(tmp_path / "a.tif") as part:
-        assert [*part.done] == [(0, 32)]
-        np.testing.assert_array_equal(part.read(0, slice(32, 64)), zeros)
+    assert not [*name_spool(tmp_path / "a.tif").glob("rows/c/0/*/1/*")]
+    with opening(tmp_path / "a.tif") as spool:
+        assert [*spool.done] == [(0, 32)]
+        np.testing.assert_array_equal(spool.read(0, slice(32, 64)), zeros)
 
 
 def test_what_changes_before_the_result_is_made_is_noticed(tmp_path: Path) -> None:
     output = tmp_path / "a.tif"
     with (
-        pytest.raises(WriteError, match=r"Rows 32 to 64 .* have changed.*computed again"),
-        opening(output) as part,
+        pytest.raises(
+            WriteError, match=r"Rows 32 to 64 .* have changed.*computes these rows again"
+        ),
+        opening(output) as spool,
     ):
-        complete(part)
-        flip(name_part(output) / "rows/c/0/1/1/2", 77)
-        part.read(0, slice(0, 32), 1)  # is sound
-        part.read(0, slice(40, 41), 1)
-    with opening(output) as part:
-        assert complete(part) == [(0, 32)]
-        np.testing.assert_array_equal(read(part), VALUES)
+        complete(spool)
+        flip(name_spool(output) / "rows/c/0/1/1/2", 77)
+        spool.read(0, slice(0, 32), 1)  # is sound
+        spool.read(0, slice(40, 41), 1)
+    with opening(output) as spool:
+        assert complete(spool) == [(0, 32)]
+        np.testing.assert_array_equal(read(spool), VALUES)
 
 
 def test_lines_of_older_versions_do_not_count(tmp_path: Path) -> None:
     folder = leave(tmp_path / "a.tif")
     with (folder / "done").open("w") as file:
         file.write("\n0 0 .\n0 32 .")
-    with opening(tmp_path / "a.tif") as part:
-        assert complete(part) == BLOCKS
+    with opening(tmp_path / "a.tif") as spool:
+        assert complete(spool) == BLOCKS
 
 
 def write_precious(folder: Path) -> Path:
@@ -151,10 +153,10 @@ def test_nothing_is_written_or_emptied_through_a_link(tmp_path: Path, name: str)
 
 
 def test_a_folder_with_files_of_others_is_not_emptied(tmp_path: Path) -> None:
-    folder = write_precious(name_part(tmp_path / "a.tif"))
+    folder = write_precious(name_spool(tmp_path / "a.tif"))
     before = list_content(folder)
     with (
-        pytest.raises(WriteError, match="holds 'docs', which is none"),
+        pytest.raises(WriteError, match="holds 'docs', which no prediction wrote"),
         opening(tmp_path / "a.tif"),
     ):
         pytest.fail("opened")

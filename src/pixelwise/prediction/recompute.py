@@ -1,4 +1,4 @@
-"""A result computed again from its mark, and compared."""
+"""Recompute a result from its mark, and compare."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ import numpy as np
 from pixelwise.config import PredictConfig
 from pixelwise.images import ImageFile, open_image
 from pixelwise.marks import Mark
+from pixelwise.prediction.pipeline import iter_predict
+from pixelwise.prediction.post_processing import name_table
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import iter_predict_file, name_table
+from pixelwise.prediction.sinks import plan_file
 
 _ROWS: Final = 1024
-_NAME: Final = "again_labels.tif"
+_NAME: Final = "recomputed_labels.tif"
 
 
 def is_model(model: Path, digest: str) -> bool:
-    """Whether a mark's digest is that of a model's card and weights, which was no file then."""
+    """Whether a mark's digest is of a model's card and weights, as for a model without a file."""
     return Predictor(model).fingerprint == digest
 
 
 def count_differences(mark: Mark, result: Path, *, model: Path, image: Path) -> int:
-    """Compute a result again, with the settings of its mark, and compare.
+    """Recompute a result with the settings of its mark, and compare.
 
     Parameters
     ----------
@@ -38,36 +40,35 @@ def count_differences(mark: Mark, result: Path, *, model: Path, image: Path) -> 
     Returns
     -------
     int
-        Pixels, or rows of the table, that differ; all of them, if the sizes do.
+        Number of pixels, or rows of the table, that differ; all of them if the sizes differ.
 
     Raises
     ------
     ConfigError
-        The settings are those of a newer version.
+        The settings were written by a newer version.
     PixelwiseError
-        As in `iter_predict_file`.
+        As in `iter_predict`.
     """
     is_table = result.suffix.lower() == ".csv"
     config = PredictConfig.create(**(mark.settings | {"axes": mark.axes, "table": is_table}))
     with TemporaryDirectory(prefix="pixelwise-verify-") as folder:
-        again = Path(folder) / _NAME
-        for _ in iter_predict_file(
-            Predictor(model, config), open_image(image, axes=mark.axes), again
-        ):
+        recomputed = Path(folder) / _NAME
+        predictor, source = Predictor(model, config), open_image(image, axes=mark.axes)
+        for _ in iter_predict(predictor, source, plan_file(predictor, source, recomputed)):
             pass
         if is_table:
-            return _count_lines(result, name_table(again))
-        return _count_pixels(open_image(result), open_image(again))
+            return _count_lines(result, name_table(recomputed))
+        return _count_pixels(open_image(result), open_image(recomputed))
 
 
 def _count_lines(one: Path, other: Path) -> int:
-    """Lines of two texts that differ."""
+    """Count the lines of two text files that differ."""
     with one.open("rb") as first, other.open("rb") as second:
         return sum(a != b for a, b in zip_longest(first, second))
 
 
 def _count_pixels(one: ImageFile, other: ImageFile) -> int:
-    """Values of two images of (..., Y, X) that differ, a few rows of one plane at a time."""
+    """Count the values of two images (..., Y, X) that differ, reading a few rows at a time."""
     sizes = [tuple(n for n in image.shape if n > 1) for image in (one, other)]
     if sizes[0] != sizes[1] or one.dtype != other.dtype:
         return int(np.prod(other.shape))
@@ -77,7 +78,7 @@ def _count_pixels(one: ImageFile, other: ImageFile) -> int:
 
 
 def _iter_regions(image: ImageFile) -> Iterator[tuple[Any, ...]]:
-    """Give regions of an image, in the order of its pixels."""
+    """Yield regions of an image, in the order of its pixels."""
     *leading, height, _ = image.shape
     for place in product(*map(range, leading)):
         for top in range(0, height, _ROWS):

@@ -1,8 +1,8 @@
-"""Class probabilities of an image of any size, band by band.
+"""Sliding window: class probabilities of an image of any size, in strips of finished rows.
 
-Each row of the image goes to the device once, as it is stored; tiles are cut, cast and normalised
-there. Rows of tiles are blended into a buffer of one tile's height; as soon as no later tile
-changes a row, it is given on. Memory grows with the image's width, not its area.
+Each row of the image is copied to the device once, as stored; tiles are cut, cast and normalised
+there. Overlapping tiles are blended into a buffer as high as one tile. A row is yielded as soon as
+no later tile changes it. Memory grows with the image's width, not its area.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,53 +25,55 @@ from pixelwise.models.files import Model
 from pixelwise.models.folding import fold_batch_norms
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
-from pixelwise.prediction.lanes import Lanes, leaving_cores
+from pixelwise.prediction.tile_threads import TileThreads, using_one_core
 
 Array = npt.NDArray[Any]
 Intensities = tuple[Vector, Vector]
 """Offset and scale (C,) of an image's normalisation."""
+Values = TypeVar("Values")
 
 _GPU_BATCH_SIZE: Final = 32
 
 
 @dataclass(frozen=True)
-class Band:
-    """Finished rows of an image.
+class RowStrip(Generic[Values]):
+    """Finished rows of a plane.
 
     Attributes
     ----------
     y : int
         First row.
-    probabilities : float32 Tensor, (classes, rows, X)
-        On the network's device; they add up to 1 over the classes. No rows: a batch of tiles is
-        done, and no row is final by it.
+    values : Tensor or ndarray, (classes, rows, X) or (rows, X)
+        Of a `TilePredictor`: float32 probabilities, on its device, that add up to 1 over the
+        classes. Of a `Predictor`: probabilities or labels. There are no rows if the last batch of
+        tiles finished none.
     done : float
-        Share of the tiles that were asked for.
+        Fraction of the requested tiles, 0 to 1.
     """
 
     y: int
-    probabilities: Tensor
+    values: Values
     done: float
 
 
 class TilePredictor:
-    """A model on its device, with the settings of a prediction.
+    """Predicts planes tile by tile: a model on its device, with the settings of a prediction.
 
     Parameters
     ----------
     model : Model
-        Its network is put into eval mode, and on the device unless a folded copy is used.
+        Its network is put into eval mode and moved to the device, unless a fused copy is used.
     config : PredictConfig
     compute : Compute
 
     Attributes
     ----------
     batch_size : int
-        Tiles per step, on a GPU; halved when the memory is full.
-    lanes : Lanes or None
-        What computes tiles side by side, on a CPU.
+        Tiles per step on a GPU; halved when the memory is full.
+    threads : TileThreads or None
+        Compute tiles in parallel on a CPU.
     folded : int
-        Batch norms that convolutions have taken over.
+        Number of batch norms that were fused into convolutions.
     """
 
     def __init__(self, model: Model, config: PredictConfig, compute: Compute) -> None:
@@ -83,16 +85,16 @@ class TilePredictor:
             folded, self.folded = fold_batch_norms(copy.deepcopy(network).cpu())
             network = folded if self.folded else network
         self._network = network.to(compute.device).to(memory_format=torch.channels_last)
-        self._turns = _list_turns(config)
+        self._tta = _list_tta_transforms(config)
         wanted = None if config.batch_size == "auto" else config.batch_size
         on_cpu = compute.device.type == "cpu"
-        self.lanes = Lanes(wanted) if on_cpu else None
+        self.threads = TileThreads(wanted) if on_cpu else None
         self.batch_size = 1 if on_cpu else wanted or _GPU_BATCH_SIZE
 
     def __str__(self) -> str:
         how = f"{self.batch_size} tiles at a time"
-        if self.lanes is not None:
-            how = f"{self.lanes.count} tiles side by side"
+        if self.threads is not None:
+            how = f"{self.threads.count} tiles side by side"
         return f"{self.compute}, {how}, {self.folded} batch norms folded"
 
     def plan(self, length: int, side: int) -> TileAxis:
@@ -107,114 +109,119 @@ class TilePredictor:
             context=self.config.border == "mirror",
         )
 
-    def iter_bands(
+    def iter_strips(
         self, image: Plane, rows: range | None = None, *, intensities: Intensities | None = None
-    ) -> Iterator[Band]:
-        """Predict one plane, or some of its rows, which come out as they do with all others.
+    ) -> Iterator[RowStrip[Tensor]]:
+        """Predict one plane, or some of its rows, with the same bits as in the whole plane.
 
         Parameters
         ----------
         image : Plane, (C, Y, X)
-            Stored intensities; C is the model's channel count. Rows are asked for as they are
-            needed, so a plane of a file need not fit into memory.
+            Stored intensities; C is the model's channel count. Rows are read when they are needed,
+            so the plane of a file need not fit into memory.
         rows : range, optional
-            Rows to predict; all if not given. The tiles that touch them are computed.
+            Rows to predict; all if not given. Every tile that touches them is computed.
         intensities : pair of float32 ndarray (C,), optional
-            Offset and scale, if they are known; they can take a reading of the whole plane.
+            Offset and scale if they are known; else they are measured, which may read the whole
+            plane.
 
         Yields
         ------
-        Band
-            From the first row to the last, without gaps; after every batch of tiles.
+        RowStrip
+            After every batch of tiles, from the first row to the last without gaps.
         """
         rows = range(image.shape[1]) if rows is None else rows
         down, across = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
         numbers = down.tiles_of(rows)
-        strip = _Strip(image, (down, across), self.compute.device)
-        strip.normalise_by(intensities or self.card.normalization.parameters(image))
+        device = self.compute.device
+        intensities = intensities or self.card.normalization.parameters(image)
+        offset, scale = (torch.from_numpy(v)[:, None, None].to(device) for v in intensities)
+        pixels = _InputRows(image, (down, across), (offset, scale))
         heights, widths = (
-            [torch.from_numpy(values).to(strip.device) for values in axis.weights]
+            [torch.from_numpy(values).to(device) for values in axis.weights]
             for axis in (down, across)
         )
-        buffer = torch.zeros(len(self.card.classes), down.tile, across.padded, device=strip.device)
+        buffer = torch.zeros(len(self.card.classes), down.tile, across.padded, device=device)
         y, inside = rows.start, slice(across.margin, across.margin + across.length)
-        for (number, first), tiles in self._iter_predicted(self._iter_cut(strip, numbers)):
-            share = (first + len(tiles)) / len(widths)
-            done = (number - numbers.start + share) / len(numbers)
-            with self.leaving_cores():
+        for (number, first), tiles in self._iter_predicted(self._iter_cut(pixels, numbers)):
+            is_last = first + len(tiles) == len(widths)
+            done = number - numbers.start + (first + len(tiles)) / len(widths)
+            with self.using_one_core():
                 for column, values in enumerate(tiles, start=first):
                     x = across.origins[column]
                     # Not addcmul_, whose last bit depends on how many threads share it.
                     window = heights[number][:, None] * widths[column]
                     buffer[:, :, x : x + across.tile] += values * window
                 top, stop = down.origins[number] - down.margin, y
-                if share == 1:
+                if is_last:
                     stop = min(max(down.finished(number), y), rows.stop)
-                band = Band(y, buffer[:, y - top : stop - top, inside].clone(), done)
-                if share == 1:
+                finished = buffer[:, y - top : stop - top, inside].clone()
+                if is_last:
                     _shift(buffer, down.finished(number) - top)
-            yield band
+            yield RowStrip(y, finished, done / len(numbers))
             y = stop
 
-    def _iter_cut(self, strip: _Strip, numbers: range) -> Iterator[tuple[tuple[int, int], Tensor]]:
-        """Cut batches of tiles, with the number of their row and that of their first column."""
+    def _iter_cut(
+        self, pixels: _InputRows, numbers: range
+    ) -> Iterator[tuple[tuple[int, int], Tensor]]:
+        """Cut batches of tiles; give each with the numbers of its row and its first column."""
         for number in numbers:
-            with self.leaving_cores():
-                strip.move(number)
+            with self.using_one_core():
+                pixels.move(number)
             first = 0
-            while first < strip.columns:
-                with self.leaving_cores():
-                    tiles = strip.cut(first, self.batch_size)
+            while first < pixels.columns:
+                with self.using_one_core():
+                    tiles = pixels.cut(first, self.batch_size)
                 yield (number, first), tiles
                 first += len(tiles)
 
     def _iter_predicted(
         self, batches: Iterator[tuple[tuple[int, int], Tensor]]
     ) -> Iterator[tuple[tuple[int, int], Tensor]]:
-        """Probabilities of batches of tiles, in their order."""
-        if self.lanes is not None:
-            yield from self.lanes.iter_predicted(self._predict, batches)
+        """Probabilities of batches of tiles, in the order of the batches."""
+        if self.threads is not None:
+            yield from self.threads.iter_predicted(self._predict, batches)
             return
         for place, tiles in batches:
-            yield place, self._predict_by_parts(tiles)
+            yield place, self._predict_batch(tiles)
 
-    def leaving_cores(self) -> AbstractContextManager[None]:
-        """Context for what is done with tensors while tiles are computed."""
-        return nullcontext() if self.lanes is None else leaving_cores()
+    def using_one_core(self) -> AbstractContextManager[None]:
+        """Context for tensor operations of this thread while tiles are computed by others."""
+        return nullcontext() if self.threads is None else using_one_core()
 
-    def _predict_by_parts(self, tiles: Tensor) -> Tensor:
-        """Probabilities of tiles, in smaller batches from now on if the memory is full.
+    def _predict_batch(self, tiles: Tensor) -> Tensor:
+        """Probabilities of tiles; if the memory is full, batches are smaller from now on.
 
-        The result does not depend on who shares a batch, so nothing is lost but time.
+        The result does not depend on the size of a batch.
         """
         found: list[Tensor] = []
         done = 0
         while done < len(tiles):
-            part = tiles[done : done + self.batch_size]
+            batch = tiles[done : done + self.batch_size]
             try:
-                found.append(self._predict(part))
-                done += len(part)
+                found.append(self._predict(batch))
+                done += len(batch)
                 continue
             except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not is_memory_error(error):
+                if len(batch) == 1 or not is_memory_error(error):
                     raise
-            # Not before: the error keeps what the network has computed.
-            self.batch_size = len(part) // 2
+            # Outside of `except`: until then the error keeps the network's tensors alive.
+            self.batch_size = len(batch) // 2
             free_cache(self.compute.device)
         return torch.cat(found)
 
     @torch.inference_mode()
     def _predict(self, tiles: Tensor) -> Tensor:
-        """Probabilities (N, classes, Y, X) of normalised tiles, averaged over mirrored copies."""
+        """Probabilities (N, classes, Y, X) of normalised tiles, with test-time augmentation."""
         tiles = tiles.contiguous(memory_format=torch.channels_last)
-        if len(self._turns) == 1:
+        if len(self._tta) == 1:
             return self._classify(tiles)
         total = torch.zeros((), device=tiles.device)
-        for quarter, mirrored in self._turns:
+        for quarter, mirrored in self._tta:
             turned = torch.rot90(tiles.flip(-1) if mirrored else tiles, quarter, (-2, -1))
             back = torch.rot90(self._classify(turned), -quarter, (-2, -1))
             total = total + (back.flip(-1) if mirrored else back)
-        return total / len(self._turns)
+        return total / len(self._tta)
 
     def _classify(self, tiles: Tensor) -> Tensor:
         """Probabilities of tiles as they are."""
@@ -224,29 +231,25 @@ class TilePredictor:
         return probabilities
 
 
-class _Strip:
-    """Pixels of the grid under one row of tiles, on the device, as they are stored."""
+class _InputRows:
+    """Pixels under one row of tiles, on the device, in their stored dtype."""
 
-    def __init__(self, image: Plane, grid: tuple[TileAxis, TileAxis], device: torch.device) -> None:
-        self.device = device
+    def __init__(
+        self, image: Plane, grid: tuple[TileAxis, TileAxis], intensities: tuple[Tensor, Tensor]
+    ) -> None:
         self._image = image
         self._down, self._across = grid
         self._rows, self._columns = self._down.sources, self._across.sources
         self._pixels = torch.empty(0)
         self._stop = 0
-
-    def normalise_by(self, intensities: Intensities) -> None:
-        """Set offset and scale of the tiles that are cut."""
-        self._offset, self._scale = (
-            torch.from_numpy(values)[:, None, None].to(self.device) for values in intensities
-        )
+        self._offset, self._scale = intensities
 
     def move(self, number: int) -> None:
-        """Go down to the row of tiles with this number; rows that are there are not read again."""
+        """Move down to the row of tiles with this number; only new rows of pixels are read."""
         top = self._down.origins[number]
         stop = top + self._down.tile
         start = max(self._stop, top)
-        new = _upload(self._read(self._rows[start:stop]), self.device)
+        new = _upload(self._read(self._rows[start:stop]), self._offset.device)
         if not self._stop:
             self._pixels = new
         else:
@@ -266,14 +269,14 @@ class _Strip:
         return tiles.sub_(self._offset).div_(self._scale)
 
     def _read(self, wanted: Indices) -> Array:
-        """Rows of the grid (C, rows, padded), by one slice of the image."""
+        """Rows of the grid (C, rows, padded), read by one slice of the image."""
         first = int(wanted.min())
         rows: Array = self._image[:, first : int(wanted.max()) + 1]
         return rows[:, wanted - first][:, :, self._columns]
 
 
 def _shift(rows: Tensor, count: int, *, clear: bool = True) -> None:
-    """Move rows (C, Y, X) up by `count`, and clear those that come in at the bottom."""
+    """Move rows (C, Y, X) up by `count`, and set the rows that enter at the bottom to 0."""
     kept = rows.shape[1] - count
     if kept > 0:
         rows[:, :kept] = rows[:, count:].clone()
@@ -282,7 +285,7 @@ def _shift(rows: Tensor, count: int, *, clear: bool = True) -> None:
 
 
 def _upload(rows: Array, device: torch.device) -> Tensor:
-    """Put rows on the device as they are stored, where it has their number format."""
+    """Copy rows to the device in their stored dtype, if the device supports it."""
     if rows.dtype.itemsize >= 8 or device.type == "mps":
         rows = rows.astype(np.float32)
     tensor = torch.from_numpy(rows)
@@ -291,8 +294,8 @@ def _upload(rows: Array, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def _list_turns(config: PredictConfig) -> list[tuple[int, bool]]:
-    """Quarter turns and mirrorings to average over; (0, False) is the image as it is."""
+def _list_tta_transforms(config: PredictConfig) -> list[tuple[int, bool]]:
+    """Test-time augmentation: quarter turns and flips to average over; (0, False) is identity."""
     quarters = (0, 1, 2, 3) if config.rotations else ((0, 2) if config.flips else (0,))
     mirrors = (False, True) if config.flips else (False,)
     return [(quarter, mirrored) for mirrored in mirrors for quarter in quarters]

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from pixelwise.config import PredictConfig
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model
-from pixelwise.prediction.bands import TilePredictor
 from pixelwise.prediction.geometry import blend_window
+from pixelwise.prediction.sliding_window import TilePredictor
 from tests.prediction.conftest import create_stack
 
 
 def predict(model: Model, image: np.ndarray, **settings: Any) -> np.ndarray:
     config = PredictConfig.create(device="cpu", **settings)
     tiles = TilePredictor(model, config, choose_compute("cpu"))
-    bands = list(tiles.iter_bands(image))
-    starts = np.cumsum([0, *(band.probabilities.shape[1] for band in bands)])
-    assert [band.y for band in bands] == starts[:-1].tolist()
-    return torch.cat([band.probabilities for band in bands], dim=1).numpy()
+    strips = list(tiles.iter_strips(image))
+    starts = np.cumsum([0, *(strip.values.shape[1] for strip in strips)])
+    assert [strip.y for strip in strips] == starts[:-1].tolist()
+    return torch.cat([strip.values for strip in strips], dim=1).numpy()
 
 
 def whole(model: Model, image: np.ndarray) -> np.ndarray:
@@ -114,8 +114,8 @@ def test_averaging_makes_prediction_equivariant(options: dict[str, bool], count:
     model, image = create_stack(4), noise(64, 64)
     compute = choose_compute("cpu")
     tiles = TilePredictor(model, PredictConfig.create(**options), compute)
-    assert len(tiles._turns) == count
-    assert len(set(tiles._turns)) == count
+    assert len(tiles._tta) == count
+    assert len(set(tiles._tta)) == count
     result = predict(model, image, tile=64, **options)
     if "rotations" in options:
         turned = predict(model, np.rot90(image, axes=(1, 2)).copy(), tile=64, **options)
@@ -133,11 +133,11 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches as on a GPU."""
     create = TilePredictor.__init__
 
-    def create_without_lanes(self: TilePredictor, *arguments: Any) -> None:
+    def create_without_threads(self: TilePredictor, *arguments: Any) -> None:
         create(self, *arguments)
-        self.lanes, self.batch_size = None, self.config.batch_size
+        self.threads, self.batch_size = None, self.config.batch_size
 
-    monkeypatch.setattr(TilePredictor, "__init__", create_without_lanes)
+    monkeypatch.setattr(TilePredictor, "__init__", create_without_threads)
 
 
 @pytest.mark.usefixtures("batches")
@@ -161,7 +161,7 @@ def test_full_memory_halves_the_batch_and_loses_nothing(monkeypatch: pytest.Monk
     assert max(sizes[2:]) == 2
 
 
-def test_lanes_and_batches_give_the_same(request: pytest.FixtureRequest) -> None:
+def test_threads_and_batches_give_the_same(request: pytest.FixtureRequest) -> None:
     model, image = create_stack(4), noise(130, 200)
     expected = predict(model, image, tile=48)
     request.getfixturevalue("batches")

@@ -18,17 +18,20 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pixelwise.axes import NamedAxes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import BudgetError, DataError, PixelwiseError, ReadError, WriteError
-from pixelwise.images import open_image, read_image, tiff, write_zarr
+from pixelwise.events import RowsPredicted
+from pixelwise.images import ImageArray, open_image, read_image, tiff, write_zarr
 from pixelwise.models.files import Model, save_model
-from pixelwise.prediction import parts, stream
-from pixelwise.prediction.parts import Part
+from pixelwise.prediction import result_spool, sinks
+from pixelwise.prediction.pipeline import iter_predict, predict_array, predict_here
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
-from pixelwise.prediction.stream import fill_here, iter_predict_file
+from pixelwise.prediction.result_spool import ResultSpool
+from pixelwise.prediction.sinks import ArraySink
 from pixelwise.samples import samples_path
-from tests.prediction.conftest import create_stack
+from tests.prediction.conftest import create_stack, iter_predict_file
 
 RNG = np.random.default_rng(3)
 
@@ -39,8 +42,8 @@ def noise(*shape: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "BLOCK_ROWS", 32)
-    monkeypatch.setattr(parts, "SMALL_BYTES", 0)
+    monkeypatch.setattr(result_spool, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(result_spool, "SMALL_BYTES", 0)
 
 
 def write_image(path: Path, array: np.ndarray) -> Path:
@@ -96,7 +99,7 @@ def test_a_real_image_has_one_result(
         np.testing.assert_array_equal(read_image(found)[0], expected)
     predictor = Predictor(model, PredictConfig.create(**options))
     with pytest.raises(Interrupted):
-        list(iter_predict_file(predictor, open_image(path), tmp_path / "c.tif", fill=interrupt))
+        list(iter_predict_file(predictor, open_image(path), tmp_path / "c.tif", execute=interrupt))
     list(iter_predict_file(predictor, open_image(path), tmp_path / "c.tif"))
     np.testing.assert_array_equal(read_image(tmp_path / "c.tif")[0], expected)
 
@@ -132,15 +135,30 @@ def test_a_mirrored_border_gives_edges_the_context_of_the_image() -> None:
     assert np.abs(zero - expected)[:, 0].max() > 1e-3
 
 
+def test_an_array_has_its_rows_when_they_are_reported_and_objects_plane_by_plane() -> None:
+    source, model = ImageArray(noise(2, 130, 80), NamedAxes("ZYX", "given")), create_stack(3)
+    labels = predict_array(Predictor(model, PredictConfig.create(tile=48)), source)
+    config = PredictConfig.create(tile=48, instances=True)
+    objects = predict_array(Predictor(model, config), source)
+    sink, complete = ArraySink(np.zeros), []
+    for rows in iter_predict(Predictor(model, config), source, sink):
+        is_complete = (rows.start, rows.stop) == (0, 130)
+        complete += [(rows.plane, rows.done)] if is_complete else []
+        expected = (objects if is_complete else labels)[rows.plane, rows.start : rows.stop]
+        np.testing.assert_array_equal(sink.array[rows.plane, rows.start : rows.stop], expected)
+    assert complete == [(0, 0.5), (1, 1.0)]
+    assert objects.max() > labels.max()
+
+
 class Interrupted(Exception):
     """Stands for whatever ends a process in the middle."""
 
 
-def interrupt(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
-    for done in fill_here(predictor, source, part):
-        if done > 0.6:
+def interrupt(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
+    for rows in predict_here(predictor, source, spool):
+        if rows.done > 0.6:
             raise Interrupted
-        yield done
+        yield rows
 
 
 @pytest.mark.parametrize("name", ["b.tif", "b.zarr"])
@@ -157,10 +175,10 @@ def test_what_was_interrupted_goes_on_and_ends_with_the_same_bytes(
     source, out = open_image(path, axes="ZYX"), tmp_path / name
     expected = predict(model, path, axes="ZYX", out=tmp_path / f"once_{name}", tile=48, **options)
     with pytest.raises(Interrupted):
-        list(iter_predict_file(Predictor(model, config), source, out, fill=interrupt))
+        list(iter_predict_file(Predictor(model, config), source, out, execute=interrupt))
     assert not out.exists()
     assert leftovers(tmp_path) == [f".{name}.part"]
-    done = Part.open(tmp_path / f".{name}.part").done
+    done = ResultSpool.open(tmp_path / f".{name}.part").done
     assert {plane for plane, _ in done} == {0, 1}
 
     predicted: list[int] = []
@@ -171,7 +189,7 @@ def test_what_was_interrupted_goes_on_and_ends_with_the_same_bytes(
         return iter_rows(self, plane, rows, **more)
 
     monkeypatch.setattr(Predictor, "iter_rows", count)
-    shares = list(iter_predict_file(Predictor(model, config), source, out))
+    shares = [r.done for r in iter_predict_file(Predictor(model, config), source, out)]
     assert sum(predicted) == 3 * 200 - sum(min(32, 200 - y) for _, y in done)
     assert shares == sorted(shares)
     np.testing.assert_array_equal(read_image(out)[0], read_image(expected)[0])
@@ -188,7 +206,7 @@ def test_rows_of_another_image_model_or_setting_are_not_taken_over(
     model, options = create_stack(3), {"tile": 48, "overlap": 0.25}
     predictor = Predictor(model, PredictConfig.create(**options))
     with pytest.raises(Interrupted):
-        list(iter_predict_file(predictor, open_image(path), out, fill=interrupt))
+        list(iter_predict_file(predictor, open_image(path), out, execute=interrupt))
     if change == "image":
         write_image(path, noise(200, 80))
     if change == "model":
@@ -205,37 +223,37 @@ def test_batches_and_files_of_another_kind_do_not_matter_for_going_on(tmp_path: 
     model, calls = create_stack(3), []
     predictor = Predictor(model, PredictConfig.create(tile=48, batch_size=1))
     with pytest.raises(Interrupted):
-        list(iter_predict_file(predictor, open_image(path), out, fill=interrupt))
+        list(iter_predict_file(predictor, open_image(path), out, execute=interrupt))
 
-    def fill(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
-        calls.append(len(part.done))
-        return fill_here(predictor, source, part)
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
+        calls.append(len(spool.done))
+        return predict_here(predictor, source, spool)
 
     predictor = Predictor(model, PredictConfig.create(tile=48, batch_size=8, table=True))
-    list(iter_predict_file(predictor, open_image(path), out, fill=fill))
+    list(iter_predict_file(predictor, open_image(path), out, execute=execute))
     assert calls[0] > 0
     np.testing.assert_array_equal(read_image(out)[0], predict(model, path, tile=48))
 
 
 def test_a_torn_line_of_what_is_done_does_not_count(tmp_path: Path) -> None:
-    with parts.opening_part(
+    with result_spool.opening_spool(
         tmp_path / "a", {"a": 1}, shape=(2, 100, 9), dtype=np.dtype(np.uint8)
-    ) as part:
-        part.mark(0, 0, part.write(0, 0, np.ones((64, 9), np.uint8)))
-        with (part.folder / "done").open("a") as file:
+    ) as spool:
+        spool.record(0, 0, spool.write(0, 0, np.ones((64, 9), np.uint8)))
+        with (spool.folder / "done").open("a") as file:
             file.write("\n1 3")  # 32, cut off
-        part.mark(1, 64, [7])
-        assert [*Part.open(part.folder).done] == [(0, 0), (0, 32), (1, 64)]
-        assert [*part.missing(0)] == [range(64, 100)]
-        assert [*part.missing(1)] == [range(64), range(96, 100)]
+        spool.record(1, 64, [7])
+        assert [*ResultSpool.open(spool.folder).done] == [(0, 0), (0, 32), (1, 64)]
+        assert [*spool.missing(0)] == [range(64, 100)]
+        assert [*spool.missing(1)] == [range(64), range(96, 100)]
 
 
 SCRIPT = """
 import sys, torch
-from pixelwise.prediction import parts
+from pixelwise.prediction import result_spool
 from pixelwise.models.network import SegmentationNetwork
 import pixelwise as pw
-parts.BLOCK_ROWS, parts.SMALL_BYTES = 32, 0
+result_spool.BLOCK_ROWS, result_spool.SMALL_BYTES = 32, 0
 print("ready", flush=True)
 pw.predict(sys.argv[1], sys.argv[2], out=sys.argv[3], tile=64, batch_size=1)
 """
@@ -284,25 +302,27 @@ def test_nothing_is_written_before_the_disk_has_room_and_rows_are_kept(
 ) -> None:
     path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
     predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
-    write = Part.write
+    write = ResultSpool.write
 
-    def fail(self: Part, plane: int, start: int, values: np.ndarray) -> list[int]:
+    def fail(self: ResultSpool, plane: int, start: int, values: np.ndarray) -> list[int]:
         if start >= 96:
             raise OSError(28, "No space left on device")
         return write(self, plane, start, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Part, "write", fail)
-        with pytest.raises(WriteError, match=r"No space left on device.*goes on where it ended"):
+        patch.setattr(ResultSpool, "write", fail)
+        with pytest.raises(
+            WriteError, match=r"No space left on device.*continues where it stopped"
+        ):
             list(iter_predict_file(predictor, open_image(path), out))
     assert not out.exists()
     calls = []
 
-    def fill(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
-        calls.append(len(part.done))
-        return fill_here(predictor, source, part)
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
+        calls.append(len(spool.done))
+        return predict_here(predictor, source, spool)
 
-    list(iter_predict_file(predictor, open_image(path), out, fill=fill))
+    list(iter_predict_file(predictor, open_image(path), out, execute=execute))
     assert calls == [3]
     np.testing.assert_array_equal(read_image(out)[0], predict(create_stack(2), path, tile=48))
 
@@ -329,10 +349,10 @@ def test_what_fails_here_is_not_said_to_be_the_image(
 ) -> None:
     path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
 
-    def fail(self: Part, plane: int, start: int, values: np.ndarray) -> None:
+    def fail(self: ResultSpool, plane: int, start: int, values: np.ndarray) -> None:
         raise error
 
-    monkeypatch.setattr(Part, "write", fail)
+    monkeypatch.setattr(ResultSpool, "write", fail)
     predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
     with pytest.raises(shown, match=message):
         list(iter_predict_file(predictor, open_image(path), out))
@@ -352,19 +372,19 @@ def test_rows_are_kept_unless_the_image_is_bad(
     path, out = write_image(tmp_path / "a.tif", noise(200, 80)), tmp_path / "b.tif"
     predictor = Predictor(create_stack(2), PredictConfig.create(tile=48))
 
-    def fill(predictor: Predictor, source: Any, part: Part) -> Iterator[float]:
-        yield next(fill_here(predictor, source, part))
+    def execute(predictor: Predictor, source: Any, spool: ResultSpool) -> Iterator[RowsPredicted]:
+        yield next(predict_here(predictor, source, spool))
         raise error
 
     with pytest.raises(type(error)):
-        list(iter_predict_file(predictor, open_image(path), out, fill=fill))
+        list(iter_predict_file(predictor, open_image(path), out, execute=execute))
     assert bool(leftovers(tmp_path)) == kept
 
 
 def test_a_share_that_does_not_answer_costs_no_rows() -> None:
     error = ReadError("cannot read")
     error.__cause__ = OSError(5, "Input/output error")
-    assert parts._may_pass(error)
+    assert result_spool._may_pass(error)
 
 
 def test_a_part_whose_removal_was_interrupted_is_not_used(
@@ -386,7 +406,7 @@ def test_a_part_whose_removal_was_interrupted_is_not_used(
         rmtree(folder, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts.shutil, "rmtree", interrupt_removal)
+        patch.setattr(result_spool.shutil, "rmtree", interrupt_removal)
         with pytest.raises(KeyboardInterrupt):
             list(iter_predict_file(predictor, open_image(path), out))
     assert leftovers(tmp_path) == [".b.tif.part"]
@@ -459,8 +479,8 @@ def test_a_strip_70000_px_wide(tmp_path: Path) -> None:
     out = predict(model, tmp_path / "a.tif", out=tmp_path / "b.zarr", tile=48, overlap=0.1)
     found = read_image(out)[0]
     assert found.shape == (20, 70_000)
-    part = predict(model, image[:, -2000:], tile=48, overlap=0.1)
-    assert (found[:, -1000:] == part[:, -1000:]).mean() > 0.98  # another grid, the same image
+    spool = predict(model, image[:, -2000:], tile=48, overlap=0.1)
+    assert (found[:, -1000:] == spool[:, -1000:]).mean() > 0.98  # another grid, the same image
 
 
 def test_a_read_only_disk_is_refused_at_once(
@@ -487,7 +507,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_all_rows(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "write_tiff_rows", fail)
+        patch.setattr(sinks, "write_tiff_rows", fail)
         with pytest.raises(WriteError, match="No space left"):
             list(iter_predict_file(predictor, open_image(path), out))
     assert not out.exists()
@@ -503,22 +523,3 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     for folder in (tmp_path / "missing", tmp_path / "file"):
         with pytest.raises(WriteError, match="Cannot write"):
             predict(create_stack(1), path, out=folder / "b.tif")
-
-
-def test_objects_are_listed_in_a_table(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "a.tif", noise(2, 150, 80))
-    options = {"axes": "ZYX", "tile": 48, "table": True, "smallest_object": 3}
-    predict(create_stack(3), path, out=tmp_path / "b_labels.tif", **options)
-    lines = (tmp_path / "b_objects.csv").read_text().splitlines()
-    assert lines[0].startswith("plane,object,class,area_px,area_um2,centroid_y,centroid_x,top,left")
-    numbers = predict(create_stack(3), path, instances=True, axes="ZYX", tile=48, smallest_object=3)
-    assert len(lines) - 1 == numbers[0].max() + numbers[1].max()
-    labels = predict(create_stack(3), path, axes="ZYX", tile=48, smallest_object=3)
-    for line in (lines[1], lines[-1]):
-        plane, number, name, area = line.split(",")[:4]
-        where = numbers[int(plane)] == int(number)
-        assert where.sum() == int(area)
-        assert set(labels[int(plane)][where]) == {int(name.removeprefix("class "))}
-    assert stream.name_table(tmp_path / "b.ome.tif").name == "b_objects.csv"
-    twice = tmp_path / "cell_instances_labels.tif"
-    assert stream.name_table(twice).name == "cell_instances_objects.csv"

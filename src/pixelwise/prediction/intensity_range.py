@@ -1,7 +1,7 @@
-"""Whether an image is stored as those of a model's training: dtype, and range of intensities.
+"""Check that an image has the dtype and the intensity range of a model's training images.
 
-A model with a fixed normalisation expects the numbers that it was trained on. An image of 12 bits,
-or of 0 to 1, would look white or black to a model of 8 bits.
+A model with a fixed normalisation expects the numbers that it was trained on. An image of 12 bits
+would look white to a model of 8 bits, and an image of 0 to 1 would look black.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pixelwise.axes import planes_shape
+from pixelwise.axes import plane_region, planes_shape
 from pixelwise.cards import Card
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageSource
@@ -20,12 +20,12 @@ from pixelwise.normalization import rescale
 
 _WHITES: Final = (1, 255, 1023, 4095, 16383, 65535, 4294967295)
 _FAR: Final = 12
-"""An image that reaches so many times less than the training images is stored otherwise."""
+"""An image whose maximum is so many times smaller than in training has another range."""
 _BEYOND: Final = 4
 _NOISE: Final = 0.01
-"""Share of the greatest value by which values may lie below 0, as interpolation leaves them."""
+"""Values may lie below 0 by this fraction of the greatest value, as after interpolation."""
 _DIM: Final = 6
-"""An image of 8 bits that reaches so many times less than the training images is dark."""
+"""An 8-bit image whose maximum is so many times smaller than in training is dark."""
 _DIM_WHITES: Final = (1, 3, 7, 15, 31)
 _SAMPLED_ROWS: Final = 64
 _SAMPLES: Final = 8
@@ -183,16 +183,13 @@ def _fits(dtype: np.dtype[Any], card: Card) -> bool:
 def _find_extent(source: ImageSource) -> tuple[float, float]:
     """Least value (or 0) and greatest in some rows of some planes; NaN is left to the reading."""
     axes = source.axes.names
-    sizes = dict(zip(axes, source.shape, strict=True))
     planes, _, height, _ = planes_shape(axes, source.shape)
     tops = np.linspace(0, max(height - _SAMPLED_ROWS, 0), _SAMPLES).astype(int)
     least = largest = 0.0
     with source.reading() as read:
         for number, top in zip(np.linspace(0, planes - 1, _SAMPLES).astype(int), tops, strict=True):
-            place = dict(zip("TZ", divmod(int(number), sizes.get("Z", 1)), strict=True))
-            parts = {letter: slice(i, i + 1) for letter, i in place.items()}
-            parts["Y"] = slice(int(top), min(int(top) + _SAMPLED_ROWS, height))
-            rows = read(tuple(parts.get(letter, slice(0, sizes[letter])) for letter in axes))
+            wanted = slice(int(top), min(int(top) + _SAMPLED_ROWS, height))
+            rows = read(plane_region(axes, source.shape, int(number), rows=wanted))
             finite = rows[np.isfinite(rows)] if rows.dtype.kind == "f" else rows
             if finite.size:
                 least = min(least, float(finite.min()))

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from pixelwise.prediction.lanes import Lanes
+from pixelwise.prediction.tile_threads import TileThreads
 
 
 def tiles(count: int) -> list[tuple[int, torch.Tensor]]:
@@ -18,12 +18,14 @@ def test_tiles_come_in_their_order_with_what_belongs_to_them() -> None:
         time.sleep(0.05 if tile.max() == 0 else 0)
         return tile + 1
 
-    found = list(Lanes().iter_predicted(slow_first, tiles(9)))
+    found = list(TileThreads().iter_predicted(slow_first, tiles(9)))
     assert [item for item, _ in found] == [*range(9)]
     assert [float(tile.max()) for _, tile in found] == [float(n + 1) for n in range(9)]
 
 
-def test_lanes_work_side_by_side_and_no_more_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_work_in_parallel_and_no_more_than_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", lambda _count: None)
     under_way, most, lock = 0, 0, threading.Lock()
@@ -38,19 +40,19 @@ def test_lanes_work_side_by_side_and_no_more_than_allowed(monkeypatch: pytest.Mo
             under_way -= 1
         return tile
 
-    list(Lanes().iter_predicted(count, tiles(12)))
+    list(TileThreads().iter_predicted(count, tiles(12)))
     assert most == 4
     most = 0
-    list(Lanes(2).iter_predicted(count, tiles(12)))
+    list(TileThreads(2).iter_predicted(count, tiles(12)))
     assert most == 2
 
 
 def test_threads_of_others_are_left_alone() -> None:
     before = torch.get_num_threads()
     inside: list[int] = []
-    lanes = Lanes()
-    list(lanes.iter_predicted(lambda t: inside.append(torch.get_num_threads()) or t, tiles(4)))
-    assert inside == [max(before // lanes.count, 1)] * 4
+    threads = TileThreads()
+    list(threads.iter_predicted(lambda t: inside.append(torch.get_num_threads()) or t, tiles(4)))
+    assert inside == [max(before // threads.count, 1)] * 4
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
     thread.start()
@@ -74,10 +76,10 @@ def test_full_memory_lets_tiles_go_one_by_one() -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return tile
 
-    lanes = Lanes()
-    found = lanes.iter_predicted(fail_with_company, tiles(6))
+    threads = TileThreads()
+    found = threads.iter_predicted(fail_with_company, tiles(6))
     assert [item for item, _ in found] == [*range(6)]
-    assert lanes.most == 1
+    assert threads.most == 1
 
 
 def test_what_fails_alone_fails() -> None:
@@ -85,10 +87,10 @@ def test_what_fails_alone_fails() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        list(Lanes().iter_predicted(fail, tiles(3)))
+        list(TileThreads().iter_predicted(fail, tiles(3)))
 
     def fail_otherwise(tile: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        list(Lanes().iter_predicted(fail_otherwise, tiles(3)))
+        list(TileThreads().iter_predicted(fail_otherwise, tiles(3)))
