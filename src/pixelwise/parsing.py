@@ -33,6 +33,7 @@ _LONGEST_NUMBER: Final = 100
 _XML_BYTES: Final = 64 << 20
 _MOST_ELEMENTS: Final = 2_000_000
 _LONGEST_NAME: Final = 255
+_LONGEST_PATH: Final = 1000
 
 _KINDS: Final = (
     (stat.S_ISFIFO, "a pipe (FIFO)"),
@@ -344,10 +345,10 @@ def require_inner_path(name: str) -> str:
     """
     paths: tuple[PurePath, ...] = (PurePosixPath(name), PureWindowsPath(name))
     leaves = any(path.anchor or ".." in path.parts for path in paths)
-    if leaves or not name or has_control(name):
+    if leaves or not name or has_control(name) or len(name) > _LONGEST_PATH:
         raise ValueError(
-            "expected a path inside the folder, without .. and control characters, got "
-            f"{quote_value(name)}"
+            "expected a path inside the folder, without .. and control characters, of at most "
+            f"{_LONGEST_PATH} characters, got {quote_value(name)}"
         )
     return name
 

@@ -50,8 +50,9 @@ def test_what_is_written_is_read_back(axes: str, data: st.DataObject) -> None:
         ([{"name": "stain", "type": "channel"}, {"name": "Y"}, {"name": "X"}], "CYX"),
         ([{"name": "a", "type": "space"}, {"name": "y"}, {"name": "x"}], None),
         ([{"name": "y"}, {"name": "y"}, {"name": "x"}], None),
+        ("tczyx" * 10**7, None),
     ],
-    ids=["0.1", "0.3", "time by type", "channel by type", "unknown", "twice"],
+    ids=["0.1", "0.3", "time by type", "channel by type", "unknown", "twice", "millions"],
 )
 def test_axes_of_all_versions(axes: Any, expected: str | None) -> None:
     image = {"datasets": [{"path": "s0"}]} | ({} if axes is None else {"axes": axes})

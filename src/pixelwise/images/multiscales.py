@@ -15,6 +15,7 @@ from pixelwise.errors import DataError
 
 _TYPES: Final = {"T": "time", "C": "channel"}
 _LETTERS: Final = {"time": "T", "channel": "C"}
+_MOST_AXES: Final = 16  # more are named in no image
 
 Attributes = Mapping[str, Any]
 
@@ -70,7 +71,7 @@ def parse_multiscale(attributes: Attributes) -> Multiscale | None:
         level = image["datasets"][0]
         version = str(ome.get("version") or image.get("version") or "0.1")
         listed, steps = _find_system(image, level)
-        axes = [_parse_axis(axis) for axis in listed]
+        axes = [_parse_axis(axis) for axis in listed[: _MOST_AXES + 1]]
         names = tuple(name for name, _, _ in axes)
         return Multiscale(
             path=str(level["path"]),
