@@ -86,6 +86,12 @@ def test_no_pixels(tmp_path: Path) -> None:
         open_image(tmp_path / "a.png")
 
 
+def test_one_number_is_no_image(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.uint8(3))
+    with pytest.raises(DataError, match=r"shape \(\): it holds no pixels"):
+        open_image(tmp_path / "a.npy")
+
+
 def test_complex_numbers_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), np.complex64))
     with pytest.raises(DataError, match="complex64"):

@@ -266,7 +266,7 @@ def describe_gaps(source: ImageFile) -> str | None:
 
 def _require_pixels(path: Path, header: Header) -> None:
     """Raise if the image has no pixels, or pixels that are no real numbers."""
-    if 0 in header.shape:
+    if not header.shape or 0 in header.shape:
         raise DataError(
             f"{path} has shape {header.shape}: it holds no pixels. Save it again or leave it out."
         )

@@ -99,7 +99,7 @@ def create_view(
     orientation : int
         EXIF orientation.
     """
-    known = len(axes.names) == len(shape) and {"Y", "X"} <= set(axes.names)
+    known = len(axes.names) == len(shape)
     rows, columns = (axes.names.index(x) if known else "YX".index(x) - 2 for x in "YX")
     rows, columns = rows % len(shape), columns % len(shape)
     if ndim == len(shape):
