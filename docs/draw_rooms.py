@@ -125,7 +125,7 @@ def draw(graph: Mapping[str, set[str]]) -> str:
 
 
 def list_files(graph: Mapping[str, set[str]]) -> str:
-    """Write a table of the rooms: their files and lines of source."""
+    """Write a table of the rooms and their files."""
     rooms: dict[str, list[str]] = {}
     for name in sorted(graph):
         if name not in FACADES:
@@ -133,15 +133,8 @@ def list_files(graph: Mapping[str, set[str]]) -> str:
     rows = []
     for room, names in rooms.items():
         inner = [name.split(".", 2)[2] for name in names if name.count(".") > 1]
-        lines = sum(_count_lines(name) for name in names)
-        rows.append(f"| {room} | {lines:,} | {', '.join(inner) or '-'} |")
-    return "\n".join(["| room | lines | files |", "|---|---:|---|", *rows])
-
-
-def _count_lines(name: str) -> int:
-    path = SOURCE.joinpath(*name.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return len(file.read_text(encoding="utf-8").splitlines())
+        rows.append(f"| {room} | {', '.join(inner) or '-'} |")
+    return "\n".join(["| room | files |", "|---|---|", *rows])
 
 
 def fill_page(text: str, graph: Mapping[str, set[str]]) -> str:
