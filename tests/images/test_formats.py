@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,3 +175,39 @@ def test_without_the_extra_its_name_is_told(
 def test_a_format_of_one_image_has_no_inner_paths() -> None:
     with pytest.raises(DataError, match=r"deep\.jp2 holds one image.*'first'"):
         open_image(FOLDER / "deep.jp2" / "first")
+
+
+READER = """
+import numpy as np
+from pixelwise.axes import NamedAxes
+from pixelwise.images.formats import ImageFormat
+from pixelwise.images.reader import Header
+
+FORMAT = ImageFormat("Steps", "steps", (".steps",), lambda mark: mark.startswith(b"steps"))
+
+def read_header(path, palette):
+    return Header((2, 3), np.dtype("uint8"), NamedAxes("YX", "as always"), regions=False)
+
+def decode(path, palette):
+    return np.arange(6, dtype=np.uint8).reshape(2, 3), ()
+"""
+
+
+def test_another_package_adds_a_format_by_an_entry_point(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    described = package / "steps-1.0.dist-info"
+    described.mkdir(parents=True)
+    (package / "steps.py").write_text(READER)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: steps\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[pixelwise.formats]\nsteps = steps:FORMAT\n")
+    (tmp_path / "a.steps").write_bytes(b"steps of one")
+    code = f"""
+from pathlib import Path
+from pixelwise.images import iter_image_files, read_image
+(file,) = iter_image_files(Path({str(tmp_path)!r}))
+pixels, axes = read_image(file)
+assert pixels.tolist() == [[0, 1, 2], [3, 4, 5]], pixels
+assert axes.names == "YX"
+"""
+    path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": path})
