@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
 from pixelwise.normalization import create_range
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.training import batches as batches_module
 from pixelwise.training.batches import AHEAD, Feeder, iter_scored, make_resident
+from pixelwise.training.distributed import Ranks
 from pixelwise.training.fit import fit
-from pixelwise.training.planes import Plane
-from pixelwise.training.ranks import Ranks
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.store import Batch, PatchStore
@@ -29,7 +29,7 @@ ALONE = Ranks(Fabric(accelerator="cpu", devices=1))
 def create_store(dtype: type = np.uint16) -> PatchStore:
     rng = np.random.default_rng(0)
     planes = [
-        Plane("p", rng.integers(0, 250, (2, 40, 50 + x)).astype(dtype),
+        DecodedImage("p", rng.integers(0, 250, (2, 40, 50 + x)).astype(dtype),
               rng.integers(0, 3, (40, 50 + x)).astype(np.uint8))
         for x in range(3)
     ]  # fmt: skip

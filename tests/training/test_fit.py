@@ -25,12 +25,12 @@ from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed,
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
 from pixelwise.patches import make_patches
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import fit as fit_module
 from pixelwise.training import setup as preparation
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.planes import Plane
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.store import Batch
 from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
@@ -497,13 +497,13 @@ def test_a_file_that_vanishes_before_it_is_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_discs(tmp_path / "data")
-    read = preparation.read_planes
+    read = preparation.read_decoded_images
 
-    def vanish(samples: Sequence[Sample], **options: object) -> list[Plane]:
+    def vanish(samples: Sequence[Sample], **options: object) -> list[DecodedImage]:
         samples[0].image_path.unlink(missing_ok=True)
         return read(samples, **options)
 
-    monkeypatch.setattr(preparation, "read_planes", vanish)
+    monkeypatch.setattr(preparation, "read_decoded_images", vanish)
     with pytest.raises(ReadError, match=r"images/\d\.png"):
         next(fit(create_config(data, tmp_path / "run")))
     assert not (tmp_path / "run").exists()

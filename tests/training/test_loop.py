@@ -16,7 +16,7 @@ from pixelwise.errors import BudgetError, DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, StepsDone, Warned
 from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, iter_events, request_stop
-from pixelwise.training import pace
+from pixelwise.training import throughput
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.losses import Loss
 from pixelwise.training.stepper import Stepper, Validation
@@ -277,7 +277,7 @@ def test_when_losses_are_read_does_not_matter(
 ) -> None:
     sections = {"training": {"epochs": 2}, "patches": {"size": 32}}
     for name, interval in (("straight", 0.5), ("run", seconds)):
-        monkeypatch.setattr(pace, "_REPORT_SECONDS", interval)
+        monkeypatch.setattr(throughput, "_REPORT_SECONDS", interval)
         with monkeypatch.context() as patch:
             faults = iter([True] * 3)
             break_losses(patch, lambda step, faults=faults: step >= 9 and next(faults, False))

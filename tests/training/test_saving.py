@@ -25,7 +25,7 @@ from pixelwise.training import saving
 from pixelwise.training.checkpoints import Checkpoints, Content
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.previews import PreviewSet
-from pixelwise.training.saving import Saver, Story
+from pixelwise.training.saving import EventLog, Saver
 from pixelwise.training.stepper import Stepper
 from tests.conftest import LONG
 from tests.training.conftest import assert_same_result, assert_same_run, create_config, read_state
@@ -237,9 +237,9 @@ def test_a_state_that_cannot_be_copied_is_written_at_once(
 def test_the_run_is_held_until_nothing_is_being_written(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, close, held = Story.add, Saver.close, []
+    add, close, held = EventLog.add, Saver.close, []
 
-    def fail(self: Story, event: Event) -> Iterator[Event]:
+    def fail(self: EventLog, event: Event) -> Iterator[Event]:
         if isinstance(event, EpochEnded):
             raise KeyError("a fault")
         return add(self, event)
@@ -248,7 +248,7 @@ def test_the_run_is_held_until_nothing_is_being_written(
         held.append(is_training(self.run))
         close(self)
 
-    monkeypatch.setattr(Story, "add", fail)
+    monkeypatch.setattr(EventLog, "add", fail)
     monkeypatch.setattr(Saver, "close", look_and_close)
     with pytest.raises(KeyError, match="a fault"):
         list(fit(create_config(discs, tmp_path / "run")))

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric.plugins import MixedPrecision
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pixelwise.training.ranks import Ranks
+from pixelwise.training.distributed import Ranks
 from pixelwise.training.setup import prepare
 from pixelwise.training.stepper import Stepper
 from pixelwise.training.store import Batch

@@ -10,16 +10,16 @@ from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
 from pixelwise.errors import DataError
 from pixelwise.normalization import create_percentile, create_range
-from pixelwise.training.planes import Plane
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.training.store import MIN_BATCH, PatchStore, iter_batch_numbers
 
 
-def plane(height: int = 40, width: int = 50, dtype: type = np.uint8) -> Plane:
+def plane(height: int = 40, width: int = 50, dtype: type = np.uint8) -> DecodedImage:
     numbers = np.arange(height * width).reshape(height, width) % 251
-    return Plane("p", numbers[None].astype(dtype), (numbers % 3).astype(np.uint8))
+    return DecodedImage("p", numbers[None].astype(dtype), (numbers % 3).astype(np.uint8))
 
 
-def store(*planes: Plane, **patches: object) -> PatchStore:
+def store(*planes: DecodedImage, **patches: object) -> PatchStore:
     config = PatchConfig.create(**({"size": 16} | patches))
     return PatchStore(planes, config, create_range(planes[0].image.dtype, 1))
 
@@ -64,7 +64,7 @@ def test_patches_to_score_are_those_with_something_to_score(
     mask[rng.integers(0, height, 3), rng.integers(0, width, 3)] = rng.integers(0, 3, 3)
     one, config = plane(height, width), PatchConfig.create(size=16, step=step)
     norm = create_range(one.image.dtype, 1)
-    sparse = Plane("sparse", one.image, mask)
+    sparse = DecodedImage("sparse", one.image, mask)
     patches = PatchStore([sparse], config, norm, skip_void=True, once=True)
     counted = np.zeros(3, int)
     for number in range(len(patches)):
@@ -97,7 +97,7 @@ def test_parts_of_a_batch_make_the_whole() -> None:
 
 @pytest.mark.parametrize("edge", ["drop", "cover"])
 def test_random_places_cover_the_whole_plane(edge: str) -> None:
-    one = Plane("p", np.arange(40 * 50).reshape(1, 40, 50).astype(np.uint16), plane().mask)
+    one = DecodedImage("p", np.arange(40 * 50).reshape(1, 40, 50).astype(np.uint16), plane().mask)
     patches = store(one, edge=edge, step=30)
     rng = np.random.default_rng(0)
     numbers = list(range(len(patches)))
@@ -118,7 +118,7 @@ def show(patches: PatchStore, shape: tuple[int, int], *, epochs: int) -> np.ndar
 @pytest.mark.parametrize("length", [64, 33, 56, 160])
 def test_random_places_show_borders_about_as_often_as_the_rest(length: int) -> None:
     pixels = np.arange(length * 32, dtype=np.uint16).reshape(1, length, 32)
-    one = Plane("p", pixels, np.zeros((length, 32), np.uint8))
+    one = DecodedImage("p", pixels, np.zeros((length, 32), np.uint8))
     shown = show(store(one, size=32), (length, 32), epochs=400)[:, 0]
     assert shown[[0, -1]].min() > 0.25 * shown.max()
     assert shown.min() > 0.25 * shown.max()
@@ -126,7 +126,9 @@ def test_random_places_show_borders_about_as_often_as_the_rest(length: int) -> N
 
 
 def test_corners_are_shown_too() -> None:
-    one = Plane("p", np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64), plane(64, 64).mask)
+    one = DecodedImage(
+        "p", np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64), plane(64, 64).mask
+    )
     shown = show(store(one, size=32), (64, 64), epochs=400)
     assert shown.min() > shown.max() / 8  # two axes
 
@@ -139,7 +141,7 @@ def test_random_places_show_what_the_grid_asks_for(least: float) -> None:
     pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
     config = PatchConfig.create(size=32, min_foreground=least)
     norm = create_range(pixels.dtype, 1)
-    patches = PatchStore([Plane("p", pixels, mask)], config, norm, skip_void=True)
+    patches = PatchStore([DecodedImage("p", pixels, mask)], config, norm, skip_void=True)
     numbers, rng = list(range(len(patches))), np.random.default_rng(0)
     places = set()
     for _ in range(100):
@@ -156,7 +158,7 @@ def test_a_part_of_a_batch_has_the_places_of_the_whole() -> None:
     pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
     norm = create_range(pixels.dtype, 1)
     config = PatchConfig.create(size=32, step=8)
-    patches = PatchStore([Plane("p", pixels, mask)], config, norm, skip_void=True)
+    patches = PatchStore([DecodedImage("p", pixels, mask)], config, norm, skip_void=True)
     numbers = list(range(len(patches)))
     whole, half = (
         patches.read(numbers, rng=np.random.default_rng(4), part=part)
@@ -166,7 +168,7 @@ def test_a_part_of_a_batch_has_the_places_of_the_whole() -> None:
 
 
 def test_percentiles_are_those_of_the_whole_image() -> None:
-    dark, bright = plane(), Plane("b", plane().image // 2 + 100, plane().mask)
+    dark, bright = plane(), DecodedImage("b", plane().image // 2 + 100, plane().mask)
     patches = PatchStore([dark, bright], PatchConfig.create(size=16), create_percentile())
     first, last = patches.read([0]), patches.read([len(patches) - 1])
     assert float(first.offset) == pytest.approx(np.percentile(dark.image, 1), abs=0.5)
@@ -177,7 +179,7 @@ def test_patches_without_annotation_can_be_left_out() -> None:
     one = plane(32, 32)
     mask = np.full((32, 32), VOID, np.uint8)
     mask[20, 5] = 0
-    sparse = Plane("sparse", one.image, mask)
+    sparse = DecodedImage("sparse", one.image, mask)
     norm, patches = create_range(one.image.dtype, 1), PatchConfig.create(size=16)
     assert len(PatchStore([sparse], patches, norm)) == 4
     left = PatchStore([sparse], patches, norm, skip_void=True)
@@ -186,8 +188,8 @@ def test_patches_without_annotation_can_be_left_out() -> None:
 
 
 def test_foreground_share_leaves_patches_out() -> None:
-    empty = Plane("e", plane().image, np.zeros((40, 50), np.uint8))
-    void = Plane("v", plane().image, np.full((40, 50), VOID, np.uint8))
+    empty = DecodedImage("e", plane().image, np.zeros((40, 50), np.uint8))
+    void = DecodedImage("v", plane().image, np.full((40, 50), VOID, np.uint8))
     assert len(store(plane(), empty, void)) == 3 * len(store(plane()))
     assert len(store(plane(), empty, void, min_foreground=0.5)) == len(store(plane()))
 

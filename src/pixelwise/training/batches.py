@@ -15,8 +15,8 @@ import torch
 
 from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import free_cache
+from pixelwise.training.distributed import Ranks
 from pixelwise.training.memory import measure_available
-from pixelwise.training.ranks import Ranks
 from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
 
 RESIDENT_SHARE = 0.2

@@ -19,13 +19,13 @@ from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_r
 from pixelwise.summaries import summarize_run
 from pixelwise.training.checkpoints import Checkpoints, Progress
 from pixelwise.training.compute import choose_training_compute, describe_arithmetic
+from pixelwise.training.determinism import restoring_torch_settings
+from pixelwise.training.distributed import Ranks, join_ranks
 from pixelwise.training.loop import Training
 from pixelwise.training.memory import release
-from pixelwise.training.ranks import Ranks, join_ranks
-from pixelwise.training.saving import Saver, Story
+from pixelwise.training.saving import EventLog, Saver
 from pixelwise.training.setup import Setup, prepare
 from pixelwise.training.stepper import Stepper
-from pixelwise.training.switches import keeping_switches
 from pixelwise.training.tensorboard import iter_logged
 
 _NAMES = 5  # that an error message gives
@@ -59,7 +59,7 @@ def fit(config: TrainConfig) -> Generator[Event, None, None]:
 
 def _fit(config: TrainConfig) -> Iterator[Event]:
     with _joining_ranks(config) as ranks:
-        run = ranks.share(lambda: require_new_run(config.run))
+        run = ranks.broadcast(lambda: require_new_run(config.run))
         stepper = Stepper(prepare(config), ranks)
 
         def begin(stack: ExitStack) -> Notes:
@@ -132,7 +132,7 @@ def _releasing() -> Iterator[None]:
 def _joining_ranks(config: TrainConfig) -> Iterator[Ranks]:
     """Join the other processes of a training; torch's switches are given back at its end."""
     compute = choose_training_compute(config)
-    with keeping_switches(compute.device):
+    with restoring_torch_settings(compute.device):
         yield join_ranks(compute, deterministic=config.training.deterministic)
 
 
@@ -140,7 +140,7 @@ def _joining_ranks(config: TrainConfig) -> Iterator[Ranks]:
 def _holding(ranks: Ranks, begin: Callable[[ExitStack], Notes]) -> Iterator[Notes]:
     """Hold the run folder, in the first process; nobody goes on before it does."""
     with ExitStack() as stack:
-        yield ranks.share(lambda: begin(stack))
+        yield ranks.broadcast(lambda: begin(stack))
 
 
 def _clean_up(run: RunFolder) -> Notes:
@@ -180,12 +180,12 @@ def create_training(stepper: Stepper, run: RunFolder, config: TrainConfig) -> Tr
 def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     """Make a training that is where its newest sound checkpoint says."""
     checkpoints = Checkpoints(run.state)
-    if not ranks.share(lambda: checkpoints.exist):
-        ranks.share(lambda: _require_no_model(run))
+    if not ranks.broadcast(lambda: checkpoints.exist):
+        ranks.broadcast(lambda: _require_no_model(run))
         training = create_training(Stepper(prepare(config), ranks), run, config)
         training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
         return training
-    state = ranks.share(checkpoints.load)
+    state = ranks.broadcast(checkpoints.load)
     setup = prepare(config, kept=state.read_normalization())
     _require_same_data(state.progress, setup, run)
     is_auto = setup.config.training.batch_size == "auto"
@@ -195,7 +195,7 @@ def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
     training = Training(stepper, run, progress, saver=saver)
     training.notes += state.notes + _compare_settings(progress, config)
     training.notes += _compare_arithmetic(progress, stepper)
-    ranks.share(lambda: _require_unfinished(training))
+    ranks.broadcast(lambda: _require_unfinished(training))
     return training
 
 
@@ -284,7 +284,7 @@ def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
     """Write each event into the run folder before giving it on; an error becomes the last one."""
     run = training.run
     events = training.iter_events(resumed=resumed)
-    story = Story(run)
+    story = EventLog(run)
     try:
         if not training.saver.writes:
             for _ in events:

@@ -15,11 +15,11 @@ from pixelwise.errors import DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunStarted, StepsDone, Warned
 from pixelwise.runs import RunFolder
 from pixelwise.training.checkpoints import Progress
-from pixelwise.training.judging import has_waited_enough, judge
-from pixelwise.training.pace import Pace
+from pixelwise.training.early_stopping import is_patience_over, record_validation
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.saving import AT_ONCE, LATER, ModelFile, Reason, Saver
 from pixelwise.training.stepper import Stepper, Validation
+from pixelwise.training.throughput import Throughput
 
 _SKIPPED_IN_A_ROW = 3
 _SKIPPED_IN_AN_EPOCH = 5
@@ -52,7 +52,7 @@ class Training:
     must_stop: bool = field(default=False, init=False)
     _losses: list[Tensor] = field(default_factory=list, init=False)
     _saved: float = field(default_factory=time.perf_counter, init=False)
-    _pace: Pace = field(default_factory=Pace, init=False)
+    _pace: Throughput = field(default_factory=Throughput, init=False)
 
     def __post_init__(self) -> None:
         self._told_parts = self.progress.parts, self.progress.validation_parts
@@ -78,7 +78,7 @@ class Training:
     def is_over(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         config = self.stepper.config
-        return self.progress.epoch >= config.epochs or has_waited_enough(self.progress, config)
+        return self.progress.epoch >= config.epochs or is_patience_over(self.progress, config)
 
     def _train(self, previews: PreviewSet, started: float) -> Iterator[Event]:
         """Train epoch by epoch until the last one, a stop, or the end of patience."""
@@ -185,7 +185,7 @@ class Training:
             )
         yield from self.saver.settle(then="")
         checkpoints, stepper = self.saver.checkpoints, self.stepper
-        state = stepper.ranks.share(lambda: checkpoints.load_start(stepper.setup.network))
+        state = stepper.ranks.broadcast(lambda: checkpoints.load_start(stepper.setup.network))
         parts = stepper.parts, stepper.validation_parts
         self.progress = progress = stepper.restore(state)
         progress.roll_backs = fault.roll_backs + 1
@@ -216,7 +216,7 @@ class Training:
         rate, pace = self._rate(self.stepper.steps - 1), self._pace.per_second(progress.step)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         progress.skipped = 0
-        best = judge(validation, progress, config)
+        best = record_validation(validation, progress, config)
         saved = list(self._save_models(validation, best=best))
         # The story before the state: what is done twice is told twice, but nothing goes untold.
         yield EpochEnded(

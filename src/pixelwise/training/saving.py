@@ -191,7 +191,7 @@ def _copy_if_it_fits(content: Content) -> Content | None:
     return None
 
 
-class Story:
+class EventLog:
     """The run's events, written in their order; those that the disk does not take wait.
 
     Parameters

@@ -22,18 +22,23 @@ from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
 from pixelwise.normalization import Normalization
 from pixelwise.patches import TRAINED_PATCH, require_all_fit
+from pixelwise.patches.decoded_images import (
+    MEMORY_SHARE,
+    DecodedImage,
+    fit_memory,
+    read_decoded_images,
+)
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.compute import choose_training_compute
-from pixelwise.training.intensities import (
+from pixelwise.training.distributed import count_processes
+from pixelwise.training.losses import Loss, create_loss
+from pixelwise.training.normalization_stats import (
     create_normalization,
     find_dtype,
     find_extent,
     find_range,
     require_one_dtype,
 )
-from pixelwise.training.losses import Loss, create_loss
-from pixelwise.training.planes import MEMORY_SHARE, Plane, fit_memory, read_planes
-from pixelwise.training.ranks import count_processes
 from pixelwise.training.store import PatchStore
 
 _NAMES = 5  # that an error message gives
@@ -89,7 +94,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
     folder = _find_folder(config, [*train.samples, *validation.samples])
-    planes = read_planes(train.samples, folder=folder)
+    planes = read_decoded_images(train.samples, folder=folder)
     _require_foreground(planes)
     normalization = kept or create_normalization(config, planes)
     white = find_range(planes) if config.augmentation.strength("stain") else 1.0  # a look at all
@@ -97,7 +102,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     augmentation.require_channels(data.in_channels)
     card = _create_card(config, data, planes, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
-    validation_planes = read_planes(validation.samples, folder=folder)
+    validation_planes = read_decoded_images(validation.samples, folder=folder)
     every = [*planes, *validation_planes]
     if normalization.kind == "fixed":
         require_one_dtype(every, by=normalization.source)
@@ -169,7 +174,7 @@ def _describe_mapping(folder: Path | None) -> tuple[str, ...]:
 
 
 def create_validation_store(
-    planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
+    planes: Sequence[DecodedImage], patches: PatchConfig, normalization: Normalization
 ) -> PatchStore:
     """Patches that show every annotated pixel of the validation images once.
 
@@ -212,7 +217,7 @@ def create_network(
 
 
 def create_class_weights(
-    config: TrainConfig, planes: Sequence[Plane], data: Dataset
+    config: TrainConfig, planes: Sequence[DecodedImage], data: Dataset
 ) -> torch.Tensor | None:
     """Weight of each class in the loss: none, inverse to its pixels ("balanced"), or as given."""
     wanted, classes = config.training.class_weights, len(data.classes)
@@ -230,7 +235,11 @@ def create_class_weights(
 
 
 def _create_card(
-    config: TrainConfig, data: Dataset, planes: Sequence[Plane], *, normalization: Normalization
+    config: TrainConfig,
+    data: Dataset,
+    planes: Sequence[DecodedImage],
+    *,
+    normalization: Normalization,
 ) -> Card:
     """Card of the model to be."""
     model, image = config.model, planes[0].image
@@ -263,7 +272,7 @@ def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
     return data.samples[0].class_map.to_values()
 
 
-def _fingerprint(data: Dataset, **parts: Sequence[Plane]) -> dict[str, str]:
+def _fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[str, str]:
     """Checksum of each plane's image and mask, by its part and name, and the classes.
 
     CRC-32 finds what was changed by chance, in half the time of SHA-256.
@@ -281,7 +290,7 @@ def _check(pixels: np.ndarray) -> str:
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def _count_values(planes: Sequence[Plane]) -> np.ndarray:
+def _count_values(planes: Sequence[DecodedImage]) -> np.ndarray:
     """Pixels of each mask value, (256,)."""
     counts = np.zeros(VOID + 1, np.int64)
     for plane in planes:
@@ -290,7 +299,7 @@ def _count_values(planes: Sequence[Plane]) -> np.ndarray:
     return counts
 
 
-def _require_foreground(planes: Sequence[Plane]) -> None:
+def _require_foreground(planes: Sequence[DecodedImage]) -> None:
     """Refuse data without two annotated classes: there is nothing to learn from them."""
     present = _count_values(planes)[:VOID].nonzero()[0]
     if len(present) < 2:
@@ -301,7 +310,7 @@ def _require_foreground(planes: Sequence[Plane]) -> None:
         )
 
 
-def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane]) -> None:
+def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[DecodedImage]) -> None:
     """Refuse validation images without foreground where its Dice or IoU is to tell the best."""
     wanted = config.training.monitor
     annotated = set(_count_values(planes)[:VOID].nonzero()[0].tolist())
@@ -314,7 +323,7 @@ def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane])
     )
 
 
-def _list_names(planes: Sequence[Plane]) -> str:
+def _list_names(planes: Sequence[DecodedImage]) -> str:
     names = [plane.name for plane in planes]
     return ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
 

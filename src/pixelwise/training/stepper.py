@@ -30,10 +30,10 @@ from pixelwise.classes import VOID
 from pixelwise.errors import BudgetError, ConfigError, is_memory_error, quote
 from pixelwise.models.devices import free_cache
 from pixelwise.scores import Scores, create_scores
+from pixelwise.training.batch_rng import BatchRng
 from pixelwise.training.batches import Feeder, draw_seeds, iter_scored, make_resident
-from pixelwise.training.buffers import RunningBuffers
 from pixelwise.training.checkpoints import Progress, State, Stateful
-from pixelwise.training.draws import Draws
+from pixelwise.training.distributed import Ranks, join_ranks
 from pixelwise.training.losses import JoinedLoss
 from pixelwise.training.memory import (
     choose_batch_size,
@@ -41,11 +41,11 @@ from pixelwise.training.memory import (
     explain_full_memory,
     least_patches,
 )
-from pixelwise.training.norms import synchronize_norms
 from pixelwise.training.optimizers import Schedule, create_optimizer
-from pixelwise.training.ranks import Ranks, join_ranks
+from pixelwise.training.running_stats import RunningStats
 from pixelwise.training.setup import Setup
 from pixelwise.training.store import Batch, PatchStore
+from pixelwise.training.sync_batch_norm import synchronize_batch_norms
 
 T = TypeVar("T")
 
@@ -104,12 +104,12 @@ class Stepper:
         optimizer = create_optimizer(network.parameters(), self.config)
         self._wanted = batch_size or self._choose_batch_size()
         if self.config.sync_batch_norm:
-            synchronize_norms(network, self.ranks)
+            synchronize_batch_norms(network, self.ranks)
         # what is validated and shown, by each process for itself; the other one talks to the others
         self._own = cast("nn.Module", torch.compile(network) if self.config.compile else network)
         self.network, self.optimizer = self.fabric.setup(self._own, optimizer)
         self._trained = [p for p in network.parameters() if p.requires_grad]
-        self._buffers = RunningBuffers(network)
+        self._buffers = RunningStats(network)
         self.parts = self.validation_parts = 1
         self.damping = 1.0
         self._least = least_patches(network)
@@ -204,8 +204,8 @@ class Stepper:
         generator = torch.Generator().manual_seed(augmentation_seed)
         batch = self.feeder.take(numbers, epoch=epoch, step=step)
         count = len(numbers)
-        draws = Draws(generator, count, self.ranks.part(count))
-        image, mask = self._augment(batch, draws)
+        rng = BatchRng(generator, count, self.ranks.part(count))
+        image, mask = self._augment(batch, rng)
         self.optimizer.zero_grad(set_to_none=True)
         derive = self._derive if self.parts == 1 else self._derive_in_parts
         loss = derive(image, mask, seed=seed + self.ranks.rank)
@@ -369,13 +369,13 @@ class Stepper:
         finally:
             self.network.train()
 
-    def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
+    def _augment(self, batch: Batch, rng: BatchRng) -> tuple[Tensor, Tensor]:
         """Cast, augment and normalise a training batch on the device."""
         batch = batch.to(self.fabric.device)
         augmentation = self.setup.augmentation
-        image, mask = augmentation.change_geometry(batch.image.float(), batch.mask, draws)
-        image = augmentation.change_stains(image, draws)
-        image = augmentation.change_intensities((image - batch.offset) / batch.scale, draws)
+        image, mask = augmentation.change_geometry(batch.image.float(), batch.mask, rng)
+        image = augmentation.change_stains(image, rng)
+        image = augmentation.change_intensities((image - batch.offset) / batch.scale, rng)
         return image.contiguous(memory_format=torch.channels_last), mask
 
 

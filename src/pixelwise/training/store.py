@@ -13,8 +13,8 @@ import torch
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
 from pixelwise.normalization import Normalization
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.patches.windows import Window, iter_windows, require_all_fit
-from pixelwise.training.planes import Plane
 from pixelwise.training.transfer import send
 
 Array = npt.NDArray[Any]
@@ -64,7 +64,7 @@ class PatchStore:
 
     Parameters
     ----------
-    planes : sequence of Plane
+    planes : sequence of DecodedImage
         With one channel count.
     patches : PatchConfig
         Size, step, edge and smallest foreground share.
@@ -80,7 +80,7 @@ class PatchStore:
 
     def __init__(
         self,
-        planes: Sequence[Plane],
+        planes: Sequence[DecodedImage],
         patches: PatchConfig,
         normalization: Normalization,
         *,
@@ -177,7 +177,7 @@ class PatchStore:
         return slice(y.start + rows[window.y], y.stop), slice(x.start + columns[window.x], x.stop)
 
     def _place(self, number: int, rng: np.random.Generator | None) -> tuple[int, Window]:
-        """Plane and window of a patch."""
+        """DecodedImage and window of a patch."""
         plane, window = self._windows[number]
         return plane, window if rng is None else self._move(window, plane, rng)
 
@@ -229,7 +229,7 @@ def iter_batch_numbers(
         yield order[start : start + batch_size].tolist()
 
 
-def _shape(plane: Plane) -> tuple[int, int]:
+def _shape(plane: DecodedImage) -> tuple[int, int]:
     """Height and width of a plane."""
     height, width = plane.mask.shape
     return height, width

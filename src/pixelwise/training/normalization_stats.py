@@ -1,4 +1,4 @@
-"""What the stored intensities of a training's images are, and how they are normalised."""
+"""Statistics of the training images' stored intensities, and the normalisation made of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pixelwise.normalization import (
     create_range,
     intensity_range,
 )
-from pixelwise.training.planes import Plane
+from pixelwise.patches.decoded_images import DecodedImage
 
 
-def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
+def create_normalization(config: TrainConfig, planes: Sequence[DecodedImage]) -> Normalization:
     """Make the normalisation that a config asks for.
 
     "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
@@ -59,7 +59,7 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
             return create_range(dtype, channels)
 
 
-def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
+def require_one_dtype(planes: Sequence[DecodedImage], *, by: str) -> None:
     """Refuse images of several dtypes, which no fixed normalisation can treat alike.
 
     Raises
@@ -75,12 +75,12 @@ def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
         )
 
 
-def find_dtype(planes: Sequence[Plane]) -> np.dtype[Any]:
+def find_dtype(planes: Sequence[DecodedImage]) -> np.dtype[Any]:
     """Dtype that holds the intensities of all planes."""
     return np.result_type(*{plane.image.dtype for plane in planes})
 
 
-def find_range(planes: Sequence[Plane]) -> float:
+def find_range(planes: Sequence[DecodedImage]) -> float:
     """Intensity of white: 255 in 8 bits, else the largest there is, as 12 bits lie in uint16."""
     dtype = find_dtype(planes)
     if dtype == np.uint8:
@@ -88,13 +88,13 @@ def find_range(planes: Sequence[Plane]) -> float:
     return max(float(plane.image.max()) for plane in planes) or 1.0
 
 
-def find_extent(planes: Sequence[Plane]) -> tuple[float, float]:
+def find_extent(planes: Sequence[DecodedImage]) -> tuple[float, float]:
     """Least and greatest intensity of all planes."""
     rows = [image for plane in planes for image, _ in plane.iter_rows()]
     return min(float(image.min()) for image in rows), max(float(image.max()) for image in rows)
 
 
-def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
+def _measure(planes: Sequence[DecodedImage]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (C,) over all pixels of the planes."""
     images = [image for plane in planes for image, _ in plane.iter_rows()]
     pixels = sum(plane.mask.size for plane in planes)

@@ -6,7 +6,7 @@ import pytest
 from pixelwise.config import TrainingConfig
 from pixelwise.scores import create_scores
 from pixelwise.training.checkpoints import Progress
-from pixelwise.training.judging import has_waited_enough, judge
+from pixelwise.training.early_stopping import is_patience_over, record_validation
 from pixelwise.training.stepper import Validation
 
 
@@ -19,7 +19,7 @@ def run(config: TrainingConfig, *validations: Validation) -> tuple[list[bool], P
     progress, found = Progress(), list[bool]()
     for validation in validations:
         progress.epoch += 1
-        found.append(judge(validation, progress, config))
+        found.append(record_validation(validation, progress, config))
     return found, progress
 
 
@@ -51,8 +51,8 @@ def test_patience_and_plateau_count_alike(epochs: int) -> None:
     )
     losses = [0.5] + [0.6] * epochs
     _, before = run(config, *map(validate, losses[:-1]))
-    assert (has_waited_enough(before, config), before.plateau_factor) == (False, 1.0)
+    assert (is_patience_over(before, config), before.plateau_factor) == (False, 1.0)
     _, after = run(config, *map(validate, losses))
-    assert has_waited_enough(after, config)
+    assert is_patience_over(after, config)
     assert after.plateau_factor < 1
     assert after.plateau_waited == 0

@@ -26,9 +26,9 @@ from pixelwise.events import EpochEnded, RunEnded, RunStarted
 from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
-from pixelwise.training import ranks as ranks_module
+from pixelwise.training import distributed
+from pixelwise.training.distributed import Ranks, count_processes, join_ranks
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.ranks import Ranks, count_processes, join_ranks
 from pixelwise.training.stepper import Stepper
 from tests.conftest import LONG
 from tests.training.conftest import create_config, read_state, write_discs
@@ -315,7 +315,7 @@ def ranks() -> Ranks:
 def test_one_process_is_all(ranks: Ranks) -> None:
     assert (ranks.rank, ranks.size, ranks.is_first) == (0, 1, True)
     assert ranks.part(5) == slice(0, 5)
-    assert ranks.share(lambda: "made") == "made"
+    assert ranks.broadcast(lambda: "made") == "made"
     assert ranks.decide(True) is True
     assert ranks.least(3) == 3
     tensor = torch.ones(2)
@@ -384,7 +384,7 @@ def test_what_was_counted_is_what_is_joined(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
     size, nodes = count_processes()
-    fabric = ranks_module._join(choose_compute("cpu"), size, nodes)
+    fabric = distributed._join(choose_compute("cpu"), size, nodes)
     assert isinstance(fabric.strategy, DDPStrategy)
     joined = fabric.strategy.cluster_environment
     assert isinstance(joined, expected)
@@ -399,13 +399,13 @@ def test_machines_with_unequal_numbers_of_processes_are_refused(
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
     monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", "3,2")
     with pytest.raises(ConfigError, match="--ntasks-per-node"):
-        ranks_module._join(choose_compute("cpu"), 5, 2)
+        distributed._join(choose_compute("cpu"), 5, 2)
 
 
 STEP = """
 import torch
 from pixelwise.models.devices import choose_compute
-from pixelwise.training.ranks import join_ranks
+from pixelwise.training.distributed import join_ranks
 
 ranks = join_ranks(choose_compute("cpu"), deterministic=False)
 print(ranks.size, ranks.neighbours, int(ranks.total(torch.ones(1) + ranks.rank)))

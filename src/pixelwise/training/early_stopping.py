@@ -1,4 +1,4 @@
-"""What a validation means for a training: its best epoch, the end of patience, and the plateau."""
+"""What a validation decides: the best epoch, early stopping, and the cuts of "plateau"."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pixelwise.training.optimizers import PLATEAU_FACTOR
 from pixelwise.training.stepper import Validation
 
 
-def judge(validation: Validation, progress: Progress, config: TrainingConfig) -> bool:
-    """Take note of an epoch's validation; True if it is the best so far."""
+def record_validation(validation: Validation, progress: Progress, config: TrainingConfig) -> bool:
+    """Record the validation of an epoch; True if it is the best so far."""
     score = validation.score(config.shown_score)
     is_best = config.monitor == "last" or _is_better(score, progress.best_score, config.monitor)
     progress.waited = 0 if is_best else progress.waited + 1
@@ -19,8 +19,8 @@ def judge(validation: Validation, progress: Progress, config: TrainingConfig) ->
     return is_best
 
 
-def has_waited_enough(progress: Progress, config: TrainingConfig) -> bool:
-    """Whether early stopping is on and its patience over."""
+def is_patience_over(progress: Progress, config: TrainingConfig) -> bool:
+    """Whether early stopping is on and its patience is used up."""
     return config.patience is not None and progress.waited >= config.patience
 
 
