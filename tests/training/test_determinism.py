@@ -9,9 +9,9 @@ import torch
 
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded
+from pixelwise.training import loop
 from pixelwise.training.determinism import choose_algorithms, restoring_torch_settings
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.stepper import Stepper
 from tests.training.conftest import create_config
 
 DEVICES = [
@@ -47,7 +47,7 @@ def fail(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(*_: object, **__: object) -> None:
         raise ValueError("no such axis")
 
-    monkeypatch.setattr(Stepper, "validate", spoil)
+    monkeypatch.setattr(loop, "validate", spoil)
     with pytest.raises(ValueError, match="axis"):
         list(fit(config))
 

@@ -29,7 +29,7 @@ from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import distributed
 from pixelwise.training.distributed import Ranks, count_processes, join_ranks
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.state import TrainingState
 from tests.conftest import LONG
 from tests.training.conftest import create_config, read_state, write_discs
 
@@ -41,22 +41,22 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded
 from pixelwise.runs import RunFolder, request_stop
+from pixelwise.training import loop
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.stepper import Stepper
 
-validate = Stepper.validate
+validate = loop.validate
 
 def stop_in_validation(run):
-    def ask_and_validate(self, *arguments):
-        if self.ranks.rank == 0:  # whose wish it is; the other one may have begun by then
+    def ask_and_validate(state, *arguments):
+        if state.ranks.rank == 0:  # which decides; the other one may have begun by then
             request_stop(run)
-        return validate(self, *arguments)
+        return validate(state, *arguments)
 
-    Stepper.validate = ask_and_validate
+    loop.validate = ask_and_validate
 
 for job in json.loads(Path(sys.argv[1]).read_text()):
     config = TrainConfig.from_yaml(job["config"])
-    Stepper.validate = validate
+    loop.validate = validate
     if job["stop_in_validation"]:
         stop_in_validation(RunFolder(config.run))
     try:
@@ -172,13 +172,13 @@ def trained(folder: Path, make: Any) -> str:
 def begin_in_parts(config: TrainConfig) -> None:
     """Begin a training in one process whose memory holds half a batch only."""
     with pytest.MonkeyPatch.context() as patched:
-        create = Stepper.__init__
+        create = TrainingState.__init__
 
-        def create_with_parts(self: Stepper, *arguments: Any, **options: Any) -> None:
+        def create_with_parts(self: TrainingState, *arguments: Any, **options: Any) -> None:
             create(self, *arguments, **options)
-            self.parts = 2
+            self.progress.micro_batches = 2
 
-        patched.setattr(Stepper, "__init__", create_with_parts)
+        patched.setattr(TrainingState, "__init__", create_with_parts)
         for event in fit(config):
             if isinstance(event, EpochEnded) and event.epoch == 1:
                 request_stop(RunFolder(config.run))

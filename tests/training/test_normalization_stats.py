@@ -43,7 +43,7 @@ def test_stains_are_told_where_white_is(tmp_path: Path) -> None:
     deep = write_deep_discs(tmp_path / "deep")
     augmentation = {"preset": "histology"}
     setup = prepare(create_config(deep, tmp_path / "run", augmentation=augmentation))
-    largest = max(float(plane.image.max()) for plane in setup.train.planes)
+    largest = max(float(plane.image.max()) for plane in setup.train.dataset.images)
     assert setup.augmentation.intensity_range == largest > 1
 
 

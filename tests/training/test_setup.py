@@ -22,7 +22,7 @@ def test_a_training_on_mapped_planes_has_the_same_bits(
     list(fit(create_config(discs, tmp_path / "held")))
     monkeypatch.setattr(decoded_images, "MEMORY_SHARE", 0)
     if resident:
-        monkeypatch.setattr("pixelwise.training.batches._measure_free", lambda _: 2**40)
+        monkeypatch.setattr("pixelwise.training.prefetch._measure_free", lambda _: 2**40)
     made, map_planes = [], decoded_images._map_planes
 
     def note(*args: Any) -> list[DecodedImage]:

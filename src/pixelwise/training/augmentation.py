@@ -16,6 +16,7 @@ from pixelwise.classes import VOID
 from pixelwise.config import AugmentationConfig
 from pixelwise.errors import ConfigError
 from pixelwise.training.batch_rng import BatchRng
+from pixelwise.training.batches import Batch
 from pixelwise.training.transfer import send
 
 # Optical density of haematoxylin, eosin and DAB in RGB: Ruifrok & Johnston 2001.
@@ -24,7 +25,7 @@ _STAINS = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to the patches of a training.
+    """Random changes to training patches.
 
     Attributes
     ----------
@@ -49,6 +50,20 @@ class Augmentation:
                 f"H&E colour jitter (stain) needs RGB images, these have {channels} channels: "
                 "use another preset, or stain=0."
             )
+
+    def change(self, batch: Batch, rng: BatchRng) -> tuple[Tensor, Tensor]:
+        """Cast, augment and normalise a batch on its device.
+
+        Returns
+        -------
+        image : float Tensor, (N, C, Y, X)
+            Network input.
+        mask : uint8 Tensor, (N, Y, X)
+        """
+        image, mask = self.change_geometry(batch.image.float(), batch.mask, rng)
+        image = self.change_stains(image, rng)
+        image = self.change_intensities((image - batch.offset) / batch.scale, rng)
+        return image.contiguous(memory_format=torch.channels_last), mask
 
     def change_geometry(self, image: Tensor, mask: Tensor, rng: BatchRng) -> tuple[Tensor, Tensor]:
         """Mirror, rotate and zoom.
@@ -146,7 +161,7 @@ def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     warped = F.grid_sample(
         image, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    # Shifted by one, so that the zeros from outside can be told from class 0.
+    # Shifted by one, to tell the zeros from outside apart from class 0.
     shifted = F.grid_sample(
         mask[:, None].to(image.dtype) + 1, grid, mode="nearest", align_corners=False
     )
