@@ -117,10 +117,10 @@ class Patches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(self, config: Any) -> None:
         from pixelwise.datasets import load_dataset
-        from pixelwise.training.planes import read_planes
+        from pixelwise.patches.decoded_images import read_decoded_images
 
         data = load_dataset(config.data)
-        self.planes = read_planes(
+        self.planes = read_decoded_images(
             data.split(config.data.validation_fraction, seed=config.data.split_seed)[0].samples
         )
         self.size = config.patches.size[0]

@@ -63,7 +63,7 @@ def test_an_unexpected_error_is_said_and_its_traceback_is_kept(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: [an illegal] memory access")
 
-    monkeypatch.setattr("pixelwise.training.stepper.Stepper.validate", fail)
+    monkeypatch.setattr("pixelwise.training.loop.validate", fail)
     run = RunFolder(tmp_path / "run")
     result = pixelwise("train", discs, "--out", run.path, *SMALL)
     assert result.status == 1

@@ -17,7 +17,8 @@ from pixelwise.summaries import read_epochs
 from pixelwise.training.fit import fit
 from pixelwise.training.losses import LOSSES
 from pixelwise.training.setup import prepare
-from pixelwise.training.stepper import Stepper, _normalize
+from pixelwise.training.state import TrainingState
+from pixelwise.training.validation import _evaluating, normalize, validate
 from tests.training.conftest import assert_same_run, create_config, write_mask
 
 MASKS: dict[str, dict[str, Any]] = {
@@ -89,15 +90,15 @@ def test_validation_loss_is_a_mean_over_what_is_annotated(tmp_path: Path, batch_
     data = write_square(tmp_path / "data")
     training = {"batch_size": batch_size, "loss": "cross_entropy"}
     sections = {"data": MASKS["sparse"], "patches": {"size": 32}, "training": training}
-    stepper = Stepper(prepare(create_config(data, tmp_path / "run", **sections)))
-    store = stepper.setup.validation
-    assert len(store) == stepper.setup.validation_images
-    with stepper._evaluating(), torch.inference_mode():
+    state = TrainingState(prepare(create_config(data, tmp_path / "run", **sections)))
+    store = state.setup.validation
+    assert len(store) == state.setup.validation_images
+    with _evaluating(state), torch.inference_mode():
         losses = [
-            float(stepper.setup.loss(stepper._own(_normalize(batch)), batch.mask))
+            float(state.setup.loss(state.local_network(normalize(batch)), batch.mask))
             for batch in (store.read_once([number]) for number in range(len(store)))
         ]
-    assert stepper.validate().loss == pytest.approx(np.mean(losses), rel=1e-4)
+    assert validate(state).loss == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 def test_validation_images_without_annotation_are_refused(tmp_path: Path) -> None:

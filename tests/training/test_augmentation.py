@@ -17,15 +17,15 @@ from pixelwise.training.augmentation import (
     rotate90,
     warp,
 )
-from pixelwise.training.draws import WHOLE, Draws
+from pixelwise.training.batch_rng import WHOLE, BatchRng
 
 
 def seeded(seed: int = 0) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def draws(count: int = 6, seed: int = 0) -> Draws:
-    return Draws(seeded(seed), count)
+def create_rng(count: int = 6, seed: int = 0) -> BatchRng:
+    return BatchRng(seeded(seed), count)
 
 
 def batch(count: int = 6, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,7 @@ def batch(count: int = 6, size: tuple[int, int] = (32, 32)) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)], ids=["square", "oblong"])
 def test_mask_moves_with_its_image(change: object, size: tuple[int, int]) -> None:
     image, mask = batch(size=size)
-    moved, labels = change(image, mask, draws(len(image)))
+    moved, labels = change(image, mask, create_rng(len(image)))
     assert torch.equal(labels, (moved[:, 0] > 0).to(torch.uint8))
     assert not torch.equal(moved, image)
     assert moved.shape == image.shape
@@ -48,7 +48,7 @@ def test_mask_moves_with_its_image(change: object, size: tuple[int, int]) -> Non
 
 def test_flip_mirrors_about_half_of_the_patches() -> None:
     image, mask = batch(200)
-    moved, _ = flip(image, mask, draws(200))
+    moved, _ = flip(image, mask, create_rng(200))
     same = (moved == image).flatten(1).all(dim=1)
     mirrored = (moved == image.flip(-1)).flatten(1).all(dim=1)
     assert (same ^ mirrored).all()
@@ -57,7 +57,7 @@ def test_flip_mirrors_about_half_of_the_patches() -> None:
 
 def test_rotate90_turns_by_all_quarters() -> None:
     image, mask = batch(60)
-    moved, _ = rotate90(image, mask, draws(60))
+    moved, _ = rotate90(image, mask, create_rng(60))
     turns = [
         next(k for k in range(4) if torch.equal(torch.rot90(x, k, (-2, -1)), y))
         for x, y in zip(image, moved, strict=True)
@@ -87,7 +87,7 @@ def test_warp_by_a_quarter_turn_equals_rot90(size: tuple[int, int]) -> None:
 
 def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
     image, mask = batch(20, (64, 64))
-    matrix = draw_affine(draws(20), degrees=40, zoom=0.3)
+    matrix = draw_affine(create_rng(20), degrees=40, zoom=0.3)
     moved, labels = warp(image, mask, matrix)
     inside = labels != VOID
     agree = ((moved[:, 0] > 0).to(torch.uint8) == labels)[inside].float().mean()
@@ -99,7 +99,7 @@ def test_warp_keeps_image_and_mask_together_and_voids_the_outside() -> None:
 def test_warp_leaves_void_void() -> None:
     image, _ = batch()
     void = torch.full((6, 32, 32), VOID, dtype=torch.uint8)
-    assert (warp(image, void, draw_affine(draws(), degrees=30, zoom=0.2))[1] == VOID).all()
+    assert (warp(image, void, draw_affine(create_rng(), degrees=30, zoom=0.2))[1] == VOID).all()
 
 
 def test_zoom_in_shows_no_outside() -> None:
@@ -136,12 +136,14 @@ def test_blur_of_an_image_does_not_depend_on_the_others() -> None:
 
 def test_stain_jitter_of_zero_changes_nothing() -> None:
     image = torch.rand(3, 3, 8, 8, generator=seeded()) * 0.9 + 0.05
-    torch.testing.assert_close(jitter_stains(image, 0.0, draws(3)), image, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        jitter_stains(image, 0.0, create_rng(3)), image, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_stain_jitter_changes_colour_and_stays_in_range() -> None:
     image = torch.rand(3, 3, 8, 8, generator=seeded())
-    changed = jitter_stains(image, 0.5, draws(3))
+    changed = jitter_stains(image, 0.5, create_rng(3))
     assert (changed - image).abs().mean() > 0.01
     assert (changed >= 0).all()
     assert (changed <= 1).all()
@@ -165,7 +167,7 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     image, mask = batch()
     augmentation = Augmentation(config, 255.0)
-    values = Draws(seeded(seed), len(image), part)
+    values = BatchRng(seeded(seed), len(image), part)
     image = (image - image.min()) / (image.max() - image.min()) * 255
     image, mask = image[part], mask[part]
     image, mask = augmentation.change_geometry(image, mask, values)

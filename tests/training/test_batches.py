@@ -1,214 +1,206 @@
 from __future__ import annotations
 
-import threading
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
-from torch.utils._python_dispatch import TorchDispatchMode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pixelwise.classes import VOID
 from pixelwise.config import PatchConfig
-from pixelwise.normalization import create_range
-from pixelwise.training import batches as batches_module
-from pixelwise.training.batches import AHEAD, Feeder, iter_scored, make_resident
-from pixelwise.training.fit import fit
-from pixelwise.training.planes import Plane
-from pixelwise.training.ranks import Ranks
-from pixelwise.training.setup import prepare
-from pixelwise.training.stepper import Stepper
-from pixelwise.training.store import Batch, PatchStore
-from tests.training.conftest import assert_same_result, create_config
-
-CPU = torch.device("cpu")
-ALONE = Ranks(Fabric(accelerator="cpu", devices=1))
+from pixelwise.errors import DataError
+from pixelwise.normalization import create_percentile, create_range
+from pixelwise.patches.dataset import PatchDataset
+from pixelwise.patches.decoded_images import DecodedImage
+from pixelwise.training.batches import BatchReader
 
 
-def create_store(dtype: type = np.uint16) -> PatchStore:
-    rng = np.random.default_rng(0)
-    planes = [
-        Plane("p", rng.integers(0, 250, (2, 40, 50 + x)).astype(dtype),
-              rng.integers(0, 3, (40, 50 + x)).astype(np.uint8))
-        for x in range(3)
-    ]  # fmt: skip
-    return PatchStore(
-        planes, PatchConfig.create(size=16, step=12), create_range(planes[0].image.dtype, 2)
-    )
+def create_reader(*args: Any, **options: Any) -> BatchReader:
+    return BatchReader(PatchDataset(*args, **options))
 
 
-def create_feeder(store: PatchStore, *, shift: bool = True) -> Feeder:
-    return Feeder(store, 4, seed=3, shift=shift, ranks=ALONE)
+def plane(height: int = 40, width: int = 50, dtype: type = np.uint8) -> DecodedImage:
+    numbers = np.arange(height * width).reshape(height, width) % 251
+    return DecodedImage("p", numbers[None].astype(dtype), (numbers % 3).astype(np.uint8))
 
 
-def assert_same(first: Batch, second: Batch) -> None:
-    for name in ("image", "mask", "offset", "scale"):
-        one, other = getattr(first, name), getattr(second, name)
-        assert one.dtype == other.dtype
-        assert torch.equal(one, other), name
+def store(*planes: DecodedImage, **patches: object) -> BatchReader:
+    config = PatchConfig.create(**({"size": 16} | patches))
+    return create_reader(planes, config, create_range(planes[0].image.dtype, 1))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32], ids=["u1", "u2", "f4"])
-def test_resident_patches_are_those_of_the_host(dtype: type) -> None:
-    host, resident = create_store(dtype), create_store(dtype)
-    resident.put_on(CPU)
-    numbers = [0, 7, len(host) - 1]
-    rngs = [np.random.default_rng(5) for _ in range(2)]
-    assert_same(host.read(numbers), resident.read(numbers))
-    assert_same(host.read(numbers, rng=rngs[0]), resident.read(numbers, rng=rngs[1]))
-    assert_same(host.read_once(numbers), resident.read_once(numbers))
-    assert_same(host.read(numbers), resident.read(numbers))  # void was marked in a copy
+def test_patches_keep_their_dtype_and_pixels(dtype: type) -> None:
+    one = plane(dtype=dtype)
+    batch = store(one).read([0, 5])
+    assert batch.image.numpy().dtype == dtype
+    np.testing.assert_array_equal(batch.image[0].numpy(), one.image[:, :16, :16])
+    np.testing.assert_array_equal(batch.mask[1].numpy(), one.mask[16:32, 16:32])
+    assert batch.image.float().shape == (2, 1, 16, 16)
 
 
-@pytest.mark.parametrize("shift", [True, False])
-def test_a_batch_depends_on_its_step_alone(shift: bool) -> None:
-    ahead, late, resident = (create_feeder(create_store(), shift=shift) for _ in range(3))
-    resident._store.put_on(CPU)
-    for epoch in range(2):
-        drawn = ahead.draw(epoch)
-        taken = [ahead.take(n, epoch=epoch, step=s) for s, n in enumerate(drawn)]
-        for step in (len(drawn) - 1, 0, 1):
-            assert_same(taken[step], late.take(late.draw(epoch)[step], epoch=epoch, step=step))
-            assert_same(taken[step], resident.take(drawn[step], epoch=epoch, step=step))
-    assert ahead.draw(0) != ahead.draw(1)
+def test_planes_of_several_dtypes_are_cut_on_a_device_as_on_the_host() -> None:
+    planes = plane(), plane(dtype=np.uint16)
+    patches = create_reader(planes, PatchConfig.create(size=16), create_percentile())
+    numbers = [0, len(patches) - 1]
+    before = patches.read(numbers)
+    patches.put_on(torch.device("cpu"))
+    assert torch.equal(patches.read(numbers).image.float(), before.image.float())
 
 
-def test_a_step_again_or_with_other_patches_gets_what_it_asks_for() -> None:
-    feeder = create_feeder(create_store(), shift=False)
-    first, second = feeder.draw(0)[:2]
-    batch = feeder.take(first, epoch=0, step=0)
-    assert_same(batch, feeder.take(first, epoch=0, step=0))
-    half = feeder.take(second[:2], epoch=0, step=1)
-    assert_same(half, feeder._store.read(second[:2]))
+@given(st.integers(16, 45), st.integers(16, 45), st.sampled_from([8, 12, 16]))
+def test_read_once_counts_every_pixel_once(height: int, width: int, step: int) -> None:
+    one = plane(height, width)
+    patches = store(one, step=step)
+    counted = sum(
+        np.bincount(mask[mask != VOID].numpy(), minlength=3)
+        for number in range(len(patches))
+        for mask in patches.read_once([number]).mask
+    )
+    np.testing.assert_array_equal(counted, np.bincount(one.mask.ravel(), minlength=3))
 
 
-def test_a_thread_cuts_the_next_batches_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, read = create_store(), PatchStore.read
-    asked, threads = [], set()
-
-    def note(self: PatchStore, numbers: list[int], **options: object) -> Batch:
-        if self is store:  # threads of earlier tests may still be cutting theirs
-            asked.append(numbers)
-            threads.add(threading.current_thread())
-        return read(self, numbers, **options)
-
-    monkeypatch.setattr(PatchStore, "read", note)
-    feeder = create_feeder(store)
-    drawn = feeder.draw(0)
-    feeder.take(drawn[0], epoch=0, step=0)
-    feeder._thread.shutdown(wait=True)
-    assert asked == drawn[: AHEAD + 1]
-    assert threading.main_thread() not in threads
-
-
-def test_what_fails_in_the_thread_fails_in_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    feeder = create_feeder(create_store())
-    numbers = feeder.draw(0)[0]
-    monkeypatch.setattr(PatchStore, "_cut", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        feeder.take(numbers, epoch=0, step=0)
-
-
-def test_scored_batches_show_every_pixel_once() -> None:
-    host, resident = create_store(), create_store()
-    resident.put_on(CPU)
-    pairs = list(zip(iter_scored(host, 5, ALONE), iter_scored(resident, 5, ALONE), strict=True))
-    for first, second in pairs:
-        assert_same(first, second)
-    assert sum(int((batch.mask != VOID).sum()) for batch, _ in pairs) == 40 * (50 + 51 + 52)
-
-
-@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
-def test_images_stay_on_the_device_when_they_take_no_more_than_their_share(
-    monkeypatch: pytest.MonkeyPatch, spare: int, fits: bool
+@given(st.integers(16, 45), st.integers(16, 45), st.sampled_from([8, 12, 16]), st.integers(0, 99))
+def test_patches_to_score_are_those_with_something_to_score(
+    height: int, width: int, step: int, seed: int
 ) -> None:
-    stores = [create_store(), create_store()]
-    needed = sum(store.nbytes for store in stores)
-    monkeypatch.setattr(batches_module, "RESIDENT_SHARE", 0.5)
-    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2 * (needed + spare))
-    assert make_resident(stores, CPU) is fits
-    assert [store.is_resident for store in stores] == [fits, fits]
+    rng = np.random.default_rng(seed)
+    mask = np.full((height, width), VOID, np.uint8)
+    mask[rng.integers(0, height, 3), rng.integers(0, width, 3)] = rng.integers(0, 3, 3)
+    one, config = plane(height, width), PatchConfig.create(size=16, step=step)
+    norm = create_range(one.image.dtype, 1)
+    sparse = DecodedImage("sparse", one.image, mask)
+    patches = create_reader([sparse], config, norm, skip_void=True, once=True)
+    counted = np.zeros(3, int)
+    for number in range(len(patches)):
+        shown = patches.read_once([number]).mask.numpy()
+        assert (shown != VOID).any()
+        counted += np.bincount(shown[shown != VOID], minlength=3)
+    np.testing.assert_array_equal(counted, np.bincount(mask[mask != VOID], minlength=3))
 
 
-def test_images_stay_on_the_host_when_a_gpu_that_others_use_is_full_after_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stores, put_on = [create_store(), create_store()], PatchStore.put_on
-
-    def run_out(store: PatchStore, device: torch.device) -> None:
-        if store is stores[1]:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        put_on(store, device)
-
-    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2**40)
-    monkeypatch.setattr(PatchStore, "put_on", run_out)
-    assert not make_resident(stores, CPU)
-    assert [store.is_resident for store in stores] == [False, False]
+def test_random_places_stay_inside_and_keep_mask_with_image() -> None:
+    one = plane()
+    patches = store(one)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(100):
+        batch = patches.read([0, len(patches) - 1], rng=rng)
+        assert torch.equal((batch.image[:, 0] % 251 % 3).to(torch.uint8), batch.mask)
+        seen.add(int(batch.image[0, 0, 0, 0]))
+    assert len(seen) > 5
 
 
-def test_what_counts_of_a_gpu_is_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 10**9))
-    for name in ("memory_reserved", "memory_allocated"):
-        monkeypatch.setattr(torch.cuda, name, lambda _: 50)
-    assert batches_module._measure_free(torch.device("cuda")) == 1000
+def test_parts_of_a_batch_make_the_whole() -> None:
+    batch = store(plane()).read([0, 1, 2, 3, 4])
+    parts = batch.split(2)
+    assert [len(part.mask) for part in parts] == [3, 2]
+    for name in ("image", "mask", "offset", "scale"):
+        joined = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(joined, getattr(batch, name)), name
 
 
-def test_a_cpu_keeps_no_second_copy() -> None:
-    store = create_store()
-    assert not make_resident([store], CPU)
-    assert not store.is_resident
+@pytest.mark.parametrize("edge", ["drop", "cover"])
+def test_random_places_cover_the_whole_plane(edge: str) -> None:
+    one = DecodedImage("p", np.arange(40 * 50).reshape(1, 40, 50).astype(np.uint16), plane().mask)
+    patches = store(one, edge=edge, step=30)
+    rng = np.random.default_rng(0)
+    numbers = list(range(len(patches)))
+    seen = {int(v) for _ in range(200) for v in patches.read(numbers, rng=rng).image.flatten()}
+    assert len(seen) > 0.97 * 40 * 50
 
 
-def test_where_patches_are_cut_changes_no_weight(
-    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sections = {"augmentation": {"preset": "microscopy"}, "patches": {"size": 32}}
-    list(fit(create_config(discs, tmp_path / "host", **sections)))
-    monkeypatch.setattr(batches_module, "_measure_free", lambda _: 2**40)
-    list(fit(create_config(discs, tmp_path / "resident", **sections)))
-    assert_same_result(tmp_path / "host", tmp_path / "resident")
+def show(patches: BatchReader, shape: tuple[int, int], *, epochs: int) -> np.ndarray:
+    """How often each pixel of the plane, whose first channel counts its pixels, is shown."""
+    rng = np.random.default_rng(0)
+    shown = np.zeros(shape[0] * shape[1])
+    for _ in range(epochs):
+        image = patches.read(range(len(patches)), rng=rng).image[:, 0].numpy()
+        shown += np.bincount(image.ravel(), minlength=shown.size)
+    return (shown / epochs).reshape(shape)
 
 
-class Waits(TorchDispatchMode):
-    """Notes the operations for which the host would wait for a GPU."""
-
-    NAMES = ("_local_scalar_dense", "item", "nonzero", "bincount", "masked_select", "is_nonzero")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        name = func.overloadpacket.__name__
-        picks = name == "index" and any(
-            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
-        )
-        if picks or name in self.NAMES:
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
+@pytest.mark.parametrize("length", [64, 33, 56, 160])
+def test_random_places_show_borders_about_as_often_as_the_rest(length: int) -> None:
+    pixels = np.arange(length * 32, dtype=np.uint16).reshape(1, length, 32)
+    one = DecodedImage("p", pixels, np.zeros((length, 32), np.uint8))
+    shown = show(store(one, size=32), (length, 32), epochs=400)[:, 0]
+    assert shown[[0, -1]].min() > 0.25 * shown.max()
+    assert shown.min() > 0.25 * shown.max()
+    assert shown[0] == pytest.approx(shown[-1], rel=0.3)
 
 
-@pytest.fixture(params=["none", "light", "microscopy", "histology", "natural"])
-def stepper(request: pytest.FixtureRequest, discs: Path, tmp_path: Path) -> Stepper:
-    augmentation = {"preset": request.param}
-    sections = {"augmentation": augmentation, "training": {"class_weights": "balanced"}}
-    return Stepper(prepare(create_config(discs, tmp_path / "run", **sections)))
+def test_corners_are_shown_too() -> None:
+    one = DecodedImage(
+        "p", np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64), plane(64, 64).mask
+    )
+    shown = show(store(one, size=32), (64, 64), epochs=400)
+    assert shown.min() > shown.max() / 8  # two axes
 
 
-@pytest.mark.parametrize("resident", [True, False], ids=["resident", "ahead"])
-def test_a_step_never_waits_for_the_device(stepper: Stepper, resident: bool) -> None:
-    if resident:
-        stepper.setup.train.put_on(CPU)
-    with Waits() as waits:
-        for step, numbers in enumerate(stepper.draw_batches(0)):
-            stepper.train(numbers, epoch=0, step=step, factor=1.0)
-    assert waits.found == []
+@pytest.mark.parametrize("least", [0.0, 0.05], ids=["annotated", "foreground"])
+def test_random_places_show_what_the_grid_asks_for(least: float) -> None:
+    mask = np.full((128, 128), VOID, np.uint8)
+    mask[:4] = np.arange(128) % 2  # 4 rows of 32
+    mask[90:94, 60:64] = 1
+    pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
+    config = PatchConfig.create(size=32, min_foreground=least)
+    norm = create_range(pixels.dtype, 1)
+    patches = create_reader([DecodedImage("p", pixels, mask)], config, norm, skip_void=True)
+    numbers, rng = list(range(len(patches))), np.random.default_rng(0)
+    places = set()
+    for _ in range(100):
+        batch = patches.read(numbers, rng=rng)
+        assert (batch.mask != VOID).flatten(1).any(1).all()
+        assert ((batch.mask == 1).float().mean((1, 2)) >= least).all()
+        places |= set(batch.image[:, 0, 0, 0].tolist())
+    assert len(places) > len(patches)
 
 
-def test_a_validation_waits_once_at_its_end(discs: Path, tmp_path: Path) -> None:
-    config = create_config(discs, tmp_path / "run", patches={"size": 32})
-    stepper = Stepper(prepare(config))
-    with Waits() as waits:
-        stepper.validate()
-    assert waits.found == ["item"]
+def test_a_part_of_a_batch_has_the_places_of_the_whole() -> None:
+    mask = np.full((128, 128), VOID, np.uint8)
+    mask[60:64, 60:64] = 1
+    pixels = np.arange(128 * 128, dtype=np.uint16).reshape(1, 128, 128)
+    norm = create_range(pixels.dtype, 1)
+    config = PatchConfig.create(size=32, step=8)
+    patches = create_reader([DecodedImage("p", pixels, mask)], config, norm, skip_void=True)
+    numbers = list(range(len(patches)))
+    whole, half = (
+        patches.read(numbers, rng=np.random.default_rng(4), part=part)
+        for part in (slice(None), slice(5, 9))
+    )
+    assert torch.equal(whole.image[5:9], half.image)
+
+
+def test_percentiles_are_those_of_the_whole_image() -> None:
+    dark, bright = plane(), DecodedImage("b", plane().image // 2 + 100, plane().mask)
+    patches = create_reader([dark, bright], PatchConfig.create(size=16), create_percentile())
+    first, last = patches.read([0]), patches.read([len(patches) - 1])
+    assert float(first.offset) == pytest.approx(np.percentile(dark.image, 1), abs=0.5)
+    assert float(last.offset) == pytest.approx(np.percentile(bright.image, 1), abs=0.5)
+
+
+def test_patches_without_annotation_can_be_left_out() -> None:
+    one = plane(32, 32)
+    mask = np.full((32, 32), VOID, np.uint8)
+    mask[20, 5] = 0
+    sparse = DecodedImage("sparse", one.image, mask)
+    norm, patches = create_range(one.image.dtype, 1), PatchConfig.create(size=16)
+    assert len(create_reader([sparse], patches, norm)) == 4
+    left = create_reader([sparse], patches, norm, skip_void=True)
+    assert len(left) == 1
+    assert torch.equal(left.read([0]).mask[0], torch.from_numpy(mask[16:, :16]))
+
+
+def test_foreground_share_leaves_patches_out() -> None:
+    empty = DecodedImage("e", plane().image, np.zeros((40, 50), np.uint8))
+    void = DecodedImage("v", plane().image, np.full((40, 50), VOID, np.uint8))
+    assert len(store(plane(), empty, void)) == 3 * len(store(plane()))
+    assert len(store(plane(), empty, void, min_foreground=0.5)) == len(store(plane()))
+
+
+def test_a_patch_larger_than_an_image_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"larger than p.+40 x 50.+--size"):
+        store(plane(), size=48)

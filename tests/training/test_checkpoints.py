@@ -11,13 +11,13 @@ import torch
 
 from pixelwise.errors import ModelFileError, ReadError, WriteError
 from pixelwise.training.checkpoints import (
+    Checkpoint,
     Checkpoints,
-    Progress,
-    State,
     _HashingFile,
     collect,
     copy_to_host,
 )
+from pixelwise.training.progress import Progress
 from tests.training.conftest import flatten
 
 
@@ -34,7 +34,9 @@ def train(network: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int
         optimizer.step()
 
 
-PROGRESS = Progress(epoch=3, step=0, loss_sum=0.1, best_score=0.5, best_epoch=2, waited=1)
+PROGRESS = Progress(
+    epoch=3, step=0, loss_sum=0.1, best_score=0.5, best_epoch=2, epochs_without_improvement=1
+)
 LATER = Progress(epoch=3, step=2)
 
 
@@ -50,7 +52,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     return made
 
 
-def read(path: Path) -> State:
+def read(path: Path) -> Checkpoint:
     return Checkpoints(path.with_name("last.pt")).load(create()[0])
 
 
@@ -166,7 +168,7 @@ def test_what_the_disk_gives_back_is_verified(
 
     monkeypatch.setattr(torch, "save", forget)
     network, optimizer = create()
-    with pytest.raises(WriteError, match="gives back another"):
+    with pytest.raises(WriteError, match="differs from the one written"):
         checkpoints.save(collect(network, {"optimizer": optimizer}, progress=LATER))
     assert checkpoints.last.read_bytes() == before
     assert sorted(p.name for p in checkpoints.last.parent.iterdir()) == ["last.pt", "previous.pt"]

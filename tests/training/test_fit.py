@@ -25,14 +25,15 @@ from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed,
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
 from pixelwise.patches import make_patches
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.runs import RunFolder, create_run, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import fit as fit_module
+from pixelwise.training import loop, validation
 from pixelwise.training import setup as preparation
+from pixelwise.training.batches import Batch
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.planes import Plane
-from pixelwise.training.stepper import Stepper
-from pixelwise.training.store import Batch
+from pixelwise.training.state import TrainingState
 from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
 
 
@@ -117,15 +118,15 @@ def test_stopped_and_resumed_equals_uninterrupted(
     }
     finish(fit(create_config(discs, tmp_path / "straight", **sections)))
     run = RunFolder(tmp_path / "stopped")
-    train, done = Stepper.train, []
+    train, done = loop.train_step, []
 
-    def train_and_ask(self: Stepper, *args: object, **kwargs: object) -> torch.Tensor:
+    def train_and_ask(state: TrainingState, numbers: list[int]) -> torch.Tensor:
         done.append(1)
         if len(done) == steps:
             request_stop(run)
-        return train(self, *args, **kwargs)
+        return train(state, numbers)
 
-    monkeypatch.setattr(Stepper, "train", train_and_ask)
+    monkeypatch.setattr(loop, "train_step", train_and_ask)
     ended = finish(fit(create_config(discs, run.path, **sections)))
     assert (ended.reason, len(done)) == ("stopped", steps)
     assert run.model.exists()
@@ -146,17 +147,19 @@ def test_stopped_within_a_validation_and_resumed_equals_uninterrupted(
     sections = {"training": {"epochs": 3, "batch_size": 2}, "patches": {"size": 32}}
     finish(fit(create_config(discs, tmp_path / "straight", **sections)))
     run = RunFolder(tmp_path / "stopped")
-    score, scored = Stepper._score, []
+    score, scored = validation.score, []
 
-    def score_and_ask(self: Stepper, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-        scored.append(self.setup.validation)
-        batches = -(-len(self.setup.validation) // 2)
+    def score_and_ask(
+        state: TrainingState, parts: list[Batch]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scored.append(state.setup.validation)
+        batches = -(-len(state.setup.validation) // 2)
         assert batches > 1
         if len(scored) == batches + 1:  # the first batch of the second epoch
             request_stop(run)
-        return score(self, parts)
+        return score(state, parts)
 
-    monkeypatch.setattr(Stepper, "_score", score_and_ask)
+    monkeypatch.setattr(validation, "score", score_and_ask)
     ended = finish(fit(create_config(discs, run.path, **sections)))
     assert (ended.reason, ended.epochs_done) == ("stopped", 1)
     assert len(scored) == -(-len(scored[0]) // 2) + 1, "not a batch more"
@@ -314,7 +317,7 @@ def test_an_error_in_the_loop_is_the_last_event(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(Stepper, "validate", fail)
+    monkeypatch.setattr(loop, "validate", fail)
     run = RunFolder(tmp_path / "run")
     with pytest.raises(type(error)):
         list(fit(create_config(discs, run.path)))
@@ -336,7 +339,7 @@ def test_a_log_that_cannot_be_written_does_not_hide_the_error(
         (tmp_path / "run" / "log.txt").mkdir()
         raise ValueError("no such axis")
 
-    monkeypatch.setattr(Stepper, "validate", fail)
+    monkeypatch.setattr(loop, "validate", fail)
     with pytest.raises(ValueError, match="no such axis") as caught:
         list(fit(create_config(discs, tmp_path / "run")))
     assert not hasattr(caught.value, "__notes__")
@@ -497,13 +500,13 @@ def test_a_file_that_vanishes_before_it_is_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_discs(tmp_path / "data")
-    read = preparation.read_planes
+    read = preparation.read_decoded_images
 
-    def vanish(samples: Sequence[Sample], **options: object) -> list[Plane]:
+    def vanish(samples: Sequence[Sample], **options: object) -> list[DecodedImage]:
         samples[0].image_path.unlink(missing_ok=True)
         return read(samples, **options)
 
-    monkeypatch.setattr(preparation, "read_planes", vanish)
+    monkeypatch.setattr(preparation, "read_decoded_images", vanish)
     with pytest.raises(ReadError, match=r"images/\d\.png"):
         next(fit(create_config(data, tmp_path / "run")))
     assert not (tmp_path / "run").exists()
@@ -513,7 +516,7 @@ def test_a_run_killed_before_its_first_state_begins_anew(discs: Path, tmp_path: 
     list(fit(create_config(discs, tmp_path / "straight")))
     run = create_run(create_config(discs, tmp_path / "run"))
     events = list(resume(run.path))
-    assert any("begins anew" in event.message for event in events if isinstance(event, Warned))
+    assert any("begins again" in event.message for event in events if isinstance(event, Warned))
     assert_same_run(run.path, tmp_path / "straight")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from pixelwise.errors import BudgetError, DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, StepsDone, Warned
 from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, iter_events, request_stop
-from pixelwise.training import pace
+from pixelwise.training import loop, throughput
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.losses import Loss
-from pixelwise.training.stepper import Stepper, Validation
+from pixelwise.training.setup import prepare
+from pixelwise.training.state import TrainingState
+from pixelwise.training.validation import Validation
 from tests.training.conftest import assert_same_run, create_config, read_state
 
 WORDINGS = [
@@ -42,9 +44,9 @@ def limit_memory(
 ) -> list[int]:
     """Fail whenever a network gets more than `most` patches; gives the sizes that passed."""
     passed: list[int] = []
-    create = Stepper.__init__
+    create = TrainingState.__init__
 
-    def watch(self: Stepper, *args: Any, **kwargs: Any) -> None:
+    def watch(self: TrainingState, *args: Any, **kwargs: Any) -> None:
         create(self, *args, **kwargs)
 
         def allocate(network: torch.nn.Module, inputs: tuple[torch.Tensor], _: object) -> None:
@@ -56,7 +58,7 @@ def limit_memory(
 
         self.setup.network.register_forward_hook(allocate)
 
-    monkeypatch.setattr(Stepper, "__init__", watch)
+    monkeypatch.setattr(TrainingState, "__init__", watch)
     return passed
 
 
@@ -99,21 +101,21 @@ def test_parts_of_the_last_step_are_kept_by_a_stop_in_the_validation(
 ) -> None:
     sections = {"training": {"batch_size": 4, "epochs": 2}, "patches": {"size": 32}}
     is_last, run = [False], RunFolder(tmp_path / "run")
-    train, validate = Stepper.train, Stepper.validate
+    train, validate = loop.train_step, loop.validate
 
-    def watch(self: Stepper, numbers: list[int], **place: Any) -> torch.Tensor:
-        is_last[0] = (place["epoch"], place["step"]) == (0, self.steps - 1)
-        return train(self, numbers, **place)
+    def watch(state: TrainingState, numbers: list[int]) -> torch.Tensor:
+        is_last[0] = (state.progress.epoch, state.progress.step) == (0, state.steps - 1)
+        return train(state, numbers)
 
-    def ask_and_validate(self: Stepper, *arguments: Any) -> Validation | None:
+    def ask_and_validate(*arguments: Any) -> Validation | None:
         request_stop(run)
-        return validate(self, *arguments)
+        return validate(*arguments)
 
     with monkeypatch.context() as full:
-        full.setattr(Stepper, "train", watch)
+        full.setattr(loop, "train_step", watch)
         limit_memory(full, 2, when=lambda network: network.training and is_last[0])
         list(fit(create_config(discs, tmp_path / "straight", **sections)))
-        full.setattr(Stepper, "validate", ask_and_validate)
+        full.setattr(loop, "validate", ask_and_validate)
         events = list(fit(create_config(discs, run.path, **sections)))
     assert sum("in 2 parts" in text for text in messages(events)) == 1
     progress = read_state(run.path)["progress"]
@@ -155,13 +157,13 @@ def break_losses(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int], bool])
     """Make the loss of some steps NaN, by their number, counted over all times they are done."""
     done: list[int] = []
     calls: list[int] = []
-    train = Stepper.train
+    train = loop.train_step
     compute = Loss.__call__
 
-    def count(self: Stepper, numbers: list[int], **place: Any) -> torch.Tensor:
-        calls[:] = [place["epoch"] * self.steps + place["step"]]
+    def count(state: TrainingState, numbers: list[int]) -> torch.Tensor:
+        calls[:] = [state.progress.epoch * state.steps + state.progress.step]
         done.append(1)
-        loss = train(self, numbers, **place)
+        loss = train(state, numbers)
         calls.clear()
         return loss
 
@@ -169,7 +171,7 @@ def break_losses(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int], bool])
         loss = compute(self, logits, mask, **options)
         return loss * torch.nan if calls and broken(calls[0]) else loss
 
-    monkeypatch.setattr(Stepper, "train", count)
+    monkeypatch.setattr(loop, "train_step", count)
     monkeypatch.setattr(Loss, "__call__", spoil)
 
 
@@ -190,26 +192,19 @@ def test_a_batch_without_a_finite_loss_changes_nothing(
 
 
 def test_a_skipped_step_leaves_every_bit(discs: Path, tmp_path: Path) -> None:
-    stepper = next(iter_steppers(discs, tmp_path))
-    stepper.train([0, 1], epoch=0, step=0, factor=1)
-    before = {n: t.clone() for n, t in stepper.setup.network.state_dict().items()}
-    moments = [
-        {n: t.clone() for n, t in state.items()} for state in stepper.optimizer.state.values()
-    ]
-    for plane in stepper.setup.train.planes:
+    state = TrainingState(prepare(create_config(discs, tmp_path / "run")))
+    loop.train_step(state, [0, 1])
+    before = {n: t.clone() for n, t in state.setup.network.state_dict().items()}
+    moments = [{n: t.clone() for n, t in held.items()} for held in state.optimizer.state.values()]
+    for plane in state.setup.train.dataset.images:
         object.__setattr__(plane, "image", plane.image.astype("float32") * float("nan"))
-    assert torch.isnan(stepper.train([0, 1], epoch=0, step=1, factor=1))
-    for name, tensor in stepper.setup.network.state_dict().items():
+    state.progress.step = 1
+    assert torch.isnan(loop.train_step(state, [0, 1]))
+    for name, tensor in state.setup.network.state_dict().items():
         if "num_batches" not in name:
             assert torch.equal(tensor, before[name]), name
-    for state, wanted in zip(stepper.optimizer.state.values(), moments, strict=True):
-        assert all(torch.equal(state[name], wanted[name]) for name in wanted)
-
-
-def iter_steppers(discs: Path, tmp_path: Path) -> Iterator[Stepper]:
-    from pixelwise.training.setup import prepare
-
-    yield Stepper(prepare(create_config(discs, tmp_path / "run")))
+    for held, wanted in zip(state.optimizer.state.values(), moments, strict=True):
+        assert all(torch.equal(held[name], wanted[name]) for name in wanted)
 
 
 def test_repeated_faults_go_back_to_the_start_of_the_epoch(
@@ -223,7 +218,7 @@ def test_repeated_faults_go_back_to_the_start_of_the_epoch(
     }
     config = create_config(discs, tmp_path / "run", **sections)
     events = list(fit(config))
-    said = [text for text in messages(events) if "goes on from the start" in text]
+    said = [text for text in messages(events) if "training continues from the start" in text]
     assert len(said) == 1
     assert "3 steps" in said[0]
     assert "0.5 of the learning rate" in said[0]
@@ -235,17 +230,17 @@ def test_repeated_faults_go_back_to_the_start_of_the_epoch(
 
 def spoil_weights(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
     """Let the last step of the second epoch leave weights that are too large, so many times."""
-    train, spoilt = Stepper.train, []
+    train, spoilt = loop.train_step, []
 
-    def train_and_spoil(self: Stepper, numbers: list[int], **place: Any) -> torch.Tensor:
-        loss = train(self, numbers, **place)
-        if (place["epoch"], place["step"]) == (1, self.steps - 1) and len(spoilt) < times:
+    def train_and_spoil(state: TrainingState, numbers: list[int]) -> torch.Tensor:
+        loss, progress = train(state, numbers), state.progress
+        if (progress.epoch, progress.step) == (1, state.steps - 1) and len(spoilt) < times:
             spoilt.append(1)
             with torch.no_grad():
-                next(self.setup.network.parameters()).mul_(1e38)
+                next(state.setup.network.parameters()).mul_(1e38)
         return loss
 
-    monkeypatch.setattr(Stepper, "train", train_and_spoil)
+    monkeypatch.setattr(loop, "train_step", train_and_spoil)
 
 
 def test_weights_that_the_last_step_spoils_are_not_what_a_training_goes_back_to(
@@ -256,7 +251,9 @@ def test_weights_that_the_last_step_spoils_are_not_what_a_training_goes_back_to(
     events = list(fit(config))
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert [epoch.validation_loss is None for epoch in epochs] == [False] * 3
-    said = [text for text in messages(events) if "goes on from the start of epoch 2" in text]
+    said = [
+        text for text in messages(events) if "training continues from the start of epoch 2" in text
+    ]
     assert len(said) == 1
     assert said[0].startswith("The validation of epoch 2 gave no finite loss")
 
@@ -277,7 +274,7 @@ def test_when_losses_are_read_does_not_matter(
 ) -> None:
     sections = {"training": {"epochs": 2}, "patches": {"size": 32}}
     for name, interval in (("straight", 0.5), ("run", seconds)):
-        monkeypatch.setattr(pace, "_REPORT_SECONDS", interval)
+        monkeypatch.setattr(throughput, "_REPORT_SECONDS", interval)
         with monkeypatch.context() as patch:
             faults = iter([True] * 3)
             break_losses(patch, lambda step, faults=faults: step >= 9 and next(faults, False))
@@ -292,7 +289,9 @@ def test_faults_without_end_are_an_error(
     with pytest.raises(DivergedError, match="lower --learning-rate"):
         list(fit(create_config(discs, tmp_path / "run", training={"epochs": 9})))
     events = list(iter_events(RunFolder(tmp_path / "run")))
-    assert len([text for text in messages(events) if "goes on from the start" in text]) == 3
+    assert (
+        len([text for text in messages(events) if "training continues from the start" in text]) == 3
+    )
     assert isinstance(events[-1], RunFailed)
     load_model(tmp_path / "run" / "model.safetensors")
 
@@ -314,13 +313,13 @@ def test_no_network_is_left_when_a_training_ends(
     if fails:
         limit_memory(monkeypatch, 1, when=in_training)
     kept: list[weakref.ref[torch.nn.Module]] = []
-    create = Stepper.__init__
+    create = TrainingState.__init__
 
-    def watch(self: Stepper, *args: Any, **kwargs: Any) -> None:
+    def watch(self: TrainingState, *args: Any, **kwargs: Any) -> None:
         create(self, *args, **kwargs)
         kept.append(weakref.ref(self.setup.network))
 
-    monkeypatch.setattr(Stepper, "__init__", watch)
+    monkeypatch.setattr(TrainingState, "__init__", watch)
     events = fit(create_config(discs, tmp_path / "run"))
     with pytest.raises(BudgetError) if fails else nullcontext() as error:
         list(events)

@@ -8,8 +8,9 @@ import torch
 from pixelwise.events import RunStarted
 from pixelwise.training import memory
 from pixelwise.training.fit import fit
+from pixelwise.training.loop import train_step
 from pixelwise.training.setup import prepare
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.state import TrainingState
 from tests.training.conftest import create_config, read_state
 
 
@@ -67,13 +68,13 @@ def test_parts_give_the_gradient_of_the_whole_batch(
     }
     found = []
     for parts in (1, 3):
-        stepper = Stepper(prepare(create_config(discs, tmp_path / "run", **sections)))
-        for module in stepper.setup.network.modules():
+        state = TrainingState(prepare(create_config(discs, tmp_path / "run", **sections)))
+        for module in state.setup.network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()  # its statistics are those of a part, by its nature
-        stepper.parts = parts
-        value = stepper.train(list(range(8)), epoch=0, step=0, factor=1)
-        found.append((value, [p.grad for p in stepper.setup.network.parameters()]))
+        state.progress.micro_batches = parts
+        value = train_step(state, list(range(8)))
+        found.append((value, [p.grad for p in state.setup.network.parameters()]))
     torch.testing.assert_close(found[0][0], found[1][0])
     for whole, in_parts in zip(found[0][1], found[1][1], strict=True):
         torch.testing.assert_close(whole, in_parts, rtol=1e-3, atol=1e-6)

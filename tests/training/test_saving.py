@@ -21,12 +21,12 @@ from pixelwise.atomic import is_temporary, remove_leftovers
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, PreviewsWritten, RunEnded, Warned
 from pixelwise.runs import RunFolder, is_training, iter_events, request_stop
-from pixelwise.training import saving
+from pixelwise.training import loop, saving
 from pixelwise.training.checkpoints import Checkpoints, Content
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.previews import PreviewSet
-from pixelwise.training.saving import Saver, Story
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.saving import EventLog, Saver
+from pixelwise.training.state import TrainingState
 from tests.conftest import LONG
 from tests.training.conftest import assert_same_result, assert_same_run, create_config, read_state
 
@@ -201,7 +201,7 @@ def test_a_stop_on_a_full_disk_does_not_say_that_the_training_goes_on(
 def test_the_training_goes_on_while_a_state_is_written(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, train_step = Checkpoints.save, Stepper.train
+    save, train_step = Checkpoints.save, loop.train_step
     may_write, steps = threading.Event(), []
 
     def wait_and_save(self: Checkpoints, content: Content) -> None:
@@ -209,14 +209,14 @@ def test_the_training_goes_on_while_a_state_is_written(
             assert may_write.wait(LONG), "no step was taken meanwhile"
         save(self, content)
 
-    def step(self: Stepper, numbers: list[int], *, epoch: int, **options: Any) -> Tensor:
-        if epoch == 1:
+    def step(state: TrainingState, numbers: list[int]) -> Tensor:
+        if state.progress.epoch == 1:
             may_write.set()
-        steps.append(epoch)
-        return train_step(self, numbers, epoch=epoch, **options)
+        steps.append(state.progress.epoch)
+        return train_step(state, numbers)
 
     monkeypatch.setattr(Checkpoints, "save", wait_and_save)
-    monkeypatch.setattr(Stepper, "train", step)
+    monkeypatch.setattr(loop, "train_step", step)
     list(fit(create_config(discs, tmp_path / "run", training={"epochs": 2})))
     assert set(steps) == {0, 1}
     assert read_state(tmp_path / "run")["progress"]["epoch"] == 2
@@ -237,18 +237,18 @@ def test_a_state_that_cannot_be_copied_is_written_at_once(
 def test_the_run_is_held_until_nothing_is_being_written(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, close, held = Story.add, Saver.close, []
+    add, close, held = EventLog.add, Saver.close, []
 
-    def fail(self: Story, event: Event) -> Iterator[Event]:
+    def fail(self: EventLog, event: Event) -> Iterator[Event]:
         if isinstance(event, EpochEnded):
             raise KeyError("a fault")
         return add(self, event)
 
     def look_and_close(self: Saver) -> None:
-        held.append(is_training(self.run))
+        held.append(is_training(self.folder))
         close(self)
 
-    monkeypatch.setattr(Story, "add", fail)
+    monkeypatch.setattr(EventLog, "add", fail)
     monkeypatch.setattr(Saver, "close", look_and_close)
     with pytest.raises(KeyError, match="a fault"):
         list(fit(create_config(discs, tmp_path / "run")))

@@ -148,7 +148,7 @@ def stop_on_signals(
     So does the first before the training has begun: the folder may be another's. Where the disk
     does not take the request, the events end, which stops the training as well.
     """
-    from pixelwise.training.ranks import count_processes
+    from pixelwise.training.distributed import count_processes
 
     asked = refused = begun = False
     is_alone = count_processes()[0] == 1  # of several, only the first sees events

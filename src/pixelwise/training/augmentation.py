@@ -1,6 +1,6 @@
 """Random changes to a batch of patches, on its device, the same for image and mask.
 
-Whatever is random comes from one source of draws; each patch of a batch gets its own values.
+Whatever is random comes from one generator; each patch of a batch gets its own values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 from pixelwise.classes import VOID
 from pixelwise.config import AugmentationConfig
 from pixelwise.errors import ConfigError
-from pixelwise.training.draws import Draws
+from pixelwise.training.batch_rng import BatchRng
+from pixelwise.training.batches import Batch
 from pixelwise.training.transfer import send
 
 # Optical density of haematoxylin, eosin and DAB in RGB: Ruifrok & Johnston 2001.
@@ -24,7 +25,7 @@ _STAINS = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to the patches of a training.
+    """Random changes to training patches.
 
     Attributes
     ----------
@@ -50,14 +51,28 @@ class Augmentation:
                 "use another preset, or stain=0."
             )
 
-    def change_geometry(self, image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def change(self, batch: Batch, rng: BatchRng) -> tuple[Tensor, Tensor]:
+        """Cast, augment and normalise a batch on its device.
+
+        Returns
+        -------
+        image : float Tensor, (N, C, Y, X)
+            Network input.
+        mask : uint8 Tensor, (N, Y, X)
+        """
+        image, mask = self.change_geometry(batch.image.float(), batch.mask, rng)
+        image = self.change_stains(image, rng)
+        image = self.change_intensities((image - batch.offset) / batch.scale, rng)
+        return image.contiguous(memory_format=torch.channels_last), mask
+
+    def change_geometry(self, image: Tensor, mask: Tensor, rng: BatchRng) -> tuple[Tensor, Tensor]:
         """Mirror, rotate and zoom.
 
         Parameters
         ----------
         image : float Tensor, (N, C, Y, X)
         mask : uint8 Tensor, (N, Y, X)
-        draws : Draws
+        rng : BatchRng
 
         Returns
         -------
@@ -66,52 +81,52 @@ class Augmentation:
         """
         strength = self.config.strength
         if strength("flips"):
-            image, mask = flip(image, mask, draws)
+            image, mask = flip(image, mask, rng)
         if strength("rotate90"):
-            image, mask = rotate90(image, mask, draws)
+            image, mask = rotate90(image, mask, rng)
         if strength("rotate") or strength("scale"):
-            matrix = draw_affine(draws, degrees=strength("rotate"), zoom=strength("scale"))
+            matrix = draw_affine(rng, degrees=strength("rotate"), zoom=strength("scale"))
             image, mask = warp(image, mask, matrix)
         return image, mask
 
-    def change_stains(self, image: Tensor, draws: Draws) -> Tensor:
+    def change_stains(self, image: Tensor, rng: BatchRng) -> Tensor:
         """Vary the stains of RGB images (N, 3, Y, X) of stored intensities."""
         strength = self.config.strength("stain")
         if not strength:
             return image
-        return jitter_stains(image / self.intensity_range, strength, draws) * (self.intensity_range)
+        return jitter_stains(image / self.intensity_range, strength, rng) * (self.intensity_range)
 
-    def change_intensities(self, image: Tensor, draws: Draws) -> Tensor:
+    def change_intensities(self, image: Tensor, rng: BatchRng) -> Tensor:
         """Vary brightness, contrast, noise and blur of normalised images (N, C, Y, X)."""
         strength = self.config.strength
         if strength("contrast"):
-            factor = 1 + send(draws.spread(strength("contrast")), image.device)
+            factor = 1 + send(rng.spread(strength("contrast")), image.device)
             mean = image.mean(dim=(2, 3), keepdim=True)
             image = (image - mean) * factor + mean
         if strength("brightness"):
-            image = image + send(draws.spread(strength("brightness")), image.device)
+            image = image + send(rng.spread(strength("brightness")), image.device)
         if strength("blur"):
-            sigma = draws.spread(strength("blur")).abs()
+            sigma = rng.spread(strength("blur")).abs()
             image = blur(image, sigma, largest=strength("blur"))
         if strength("noise"):
-            sigma = send(draws.spread(strength("noise")).abs(), image.device)
-            image = image + sigma * draws.normal(*image.shape[1:], device=image.device)
+            sigma = send(rng.spread(strength("noise")).abs(), image.device)
+            image = image + sigma * rng.normal(*image.shape[1:], device=image.device)
         return image
 
 
-def flip(image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def flip(image: Tensor, mask: Tensor, rng: BatchRng) -> tuple[Tensor, Tensor]:
     """Mirror each patch left-right with probability one half."""
-    chosen = send(draws.uniform() < 0.5, image.device)
+    chosen = send(rng.uniform() < 0.5, image.device)
     return (
         torch.where(chosen[:, None, None, None], image.flip(-1), image),
         torch.where(chosen[:, None, None], mask.flip(-1), mask),
     )
 
 
-def rotate90(image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def rotate90(image: Tensor, mask: Tensor, rng: BatchRng) -> tuple[Tensor, Tensor]:
     """Rotate each patch by 0 to 3 quarter turns; by 0 or 2 where patches are not square."""
     square = image.shape[-1] == image.shape[-2]
-    turns = draws.integers(4 if square else 2)
+    turns = rng.integers(4 if square else 2)
     turns = turns if square else turns * 2
     counts = turns.tolist()
     images = [torch.rot90(x, k, (-2, -1)) for x, k in zip(image, counts, strict=True)]
@@ -119,10 +134,10 @@ def rotate90(image: Tensor, mask: Tensor, draws: Draws) -> tuple[Tensor, Tensor]
     return torch.stack(images), torch.stack(masks)
 
 
-def draw_affine(draws: Draws, *, degrees: float, zoom: float) -> Tensor:
+def draw_affine(rng: BatchRng, *, degrees: float, zoom: float) -> Tensor:
     """Draw rotations of up to `degrees` and zooms of up to 1 ± `zoom`: (N, 2, 2) matrices."""
-    angle = draws.spread(math.radians(degrees)).flatten()
-    factor = 1 + draws.spread(zoom).flatten()
+    angle = rng.spread(math.radians(degrees)).flatten()
+    factor = 1 + rng.spread(zoom).flatten()
     cosine, sine = torch.cos(angle) / factor, torch.sin(angle) / factor
     rows = torch.stack([cosine, -sine]), torch.stack([sine, cosine])
     return torch.stack(rows).permute(2, 0, 1)
@@ -146,7 +161,7 @@ def warp(image: Tensor, mask: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     warped = F.grid_sample(
         image, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    # Shifted by one, so that the zeros from outside can be told from class 0.
+    # Shifted by one, to tell the zeros from outside apart from class 0.
     shifted = F.grid_sample(
         mask[:, None].to(image.dtype) + 1, grid, mode="nearest", align_corners=False
     )
@@ -173,7 +188,7 @@ def blur(image: Tensor, sigma: Tensor, *, largest: float) -> Tensor:
     return planes.reshape(image.shape)
 
 
-def jitter_stains(image: Tensor, strength: float, draws: Draws) -> Tensor:
+def jitter_stains(image: Tensor, strength: float, rng: BatchRng) -> Tensor:
     """Change the amount of each stain of H&E images (Tellez et al. 2018).
 
     Parameters
@@ -182,11 +197,11 @@ def jitter_stains(image: Tensor, strength: float, draws: Draws) -> Tensor:
         RGB of 0 to 1.
     strength : float
         Each stain is multiplied by up to 1 ± strength, and shifted by up to a tenth of it.
-    draws : Draws
+    rng : BatchRng
     """
     stains = F.normalize(torch.tensor(_STAINS), dim=1)
-    factor = 1 + (draws.uniform(3) * 2 - 1) * strength
-    shift = (draws.uniform(3) * 2 - 1) * strength / 10
+    factor = 1 + (rng.uniform(3) * 2 - 1) * strength
+    shift = (rng.uniform(3) * 2 - 1) * strength / 10
     # density' = ((density @ S^-1) * factor + shift) @ S, as one matrix and one vector per image
     matrix = torch.linalg.inv(stains) @ (factor[:, :, None] * stains)
     constant = send((shift @ stains)[:, :, None, None].to(image.dtype), image.device)

@@ -1,129 +1,122 @@
-"""Batches on time: cut on the device where the images fit there, else ahead by one thread.
-
-What a batch holds follows from (seed, epoch, step) alone, so it does not matter who cuts it when.
-"""
+"""Batches of patches, cut on the host or on the device that holds the images."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from pixelwise.errors import is_memory_error
-from pixelwise.models.devices import free_cache
-from pixelwise.training.memory import measure_available
-from pixelwise.training.ranks import Ranks
-from pixelwise.training.store import Batch, PatchStore, iter_batch_numbers
-
-RESIDENT_SHARE = 0.2
-"""Share of a GPU's free memory that images and masks may take."""
-AHEAD = 2
-"""Batches that wait for the device."""
-
-_SEEDS = 2**62
+from pixelwise.patches.dataset import PatchDataset, Position
+from pixelwise.training.transfer import send
 
 
-def draw_seeds(seed: int, epoch: int, step: int) -> tuple[int, int, np.random.Generator]:
-    """Give a step's seeds for augmentation and for dropout, and the generator of its places."""
-    rng = np.random.default_rng([seed, epoch, step])
-    return int(rng.integers(_SEEDS)), int(rng.integers(_SEEDS)), rng
+@dataclass(frozen=True)
+class Batch:
+    """Patches on a device.
 
-
-def make_resident(stores: Sequence[PatchStore], device: torch.device) -> bool:
-    """Put the images of all stores on a GPU, if they take no more than their share of it.
-
-    Others may use the GPU too: where its memory is full after all, the images stay on the host.
+    Attributes
+    ----------
+    image : Tensor, (N, C, Y, X)
+        Stored dtype.
+    mask : uint8 Tensor, (N, Y, X)
+        Class indices, 255 = void.
+    offset, scale : float32 Tensor, (N, C, 1, 1)
+        What normalises the image.
     """
-    if sum(store.nbytes for store in stores) > RESIDENT_SHARE * _measure_free(device):
-        return False
-    try:
-        for store in stores:
-            store.put_on(device)
-    except (RuntimeError, MemoryError) as error:
-        if not is_memory_error(error):
-            raise
-    else:
-        return True
-    for store in stores:
-        store.take_back()
-    free_cache(device)
-    return False
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    offset: torch.Tensor
+    scale: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Put the batch on a device."""
+        return Batch(*(send(tensor, device) for tensor in self._tensors()))
+
+    def pin(self) -> Batch:
+        """Put the batch into memory from which a GPU can fetch it by itself."""
+        return Batch(*(tensor.pin_memory() for tensor in self._tensors()))
+
+    def split(self, parts: int) -> list[Batch]:
+        """Give the batch in parts of nearly the same number of patches."""
+        pieces = (tensor.tensor_split(parts) for tensor in self._tensors())
+        return [Batch(*piece) for piece in zip(*pieces, strict=True)]
+
+    def _tensors(self) -> tuple[torch.Tensor, ...]:
+        return self.image, self.mask, self.offset, self.scale
 
 
-def _measure_free(device: torch.device) -> int:
-    """Bytes of memory that are free on a GPU; 0 for what has no memory of its own."""
-    return measure_available(device) if device.type == "cuda" else 0
-
-
-class Feeder:
-    """Batches of a training, by epoch and step.
+class BatchReader:
+    """Reads batches of a patch dataset.
 
     Parameters
     ----------
-    store : PatchStore
-    batch_size : int
-    seed : int
-    shift : bool
-        Whether patches are cut at random places.
-    ranks : Ranks
-        Which part of each batch is wanted here, and whether for a GPU.
+    dataset : PatchDataset
     """
 
-    def __init__(
-        self, store: PatchStore, batch_size: int, *, seed: int, shift: bool, ranks: Ranks
-    ) -> None:
-        self._store, self._batch_size = store, batch_size
-        self._seed, self._shift, self._ranks = seed, shift, ranks
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._pending: dict[tuple[int, int], tuple[list[int], Future[Batch]]] = {}
-        self._epoch, self._drawn = -1, list[list[int]]()
+    def __init__(self, dataset: PatchDataset) -> None:
+        self.dataset = dataset
+        self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def draw(self, epoch: int) -> list[list[int]]:
-        """Numbers of the patches of each step of an epoch."""
-        if epoch != self._epoch:
-            rng = np.random.default_rng([self._seed, epoch])
-            drawn = iter_batch_numbers(len(self._store), self._batch_size, rng=rng)
-            self._epoch, self._drawn = epoch, list(drawn)
-            self._pending.clear()
-        return self._drawn
+    def __len__(self) -> int:
+        return len(self.dataset)
 
-    def take(self, numbers: list[int], *, epoch: int, step: int) -> Batch:
-        """Give the batch of a step, and let the thread begin with those that follow."""
-        if self._store.is_resident:
-            return self._read(numbers, epoch, step)
-        for number, drawn in enumerate(self.draw(epoch)[step : step + AHEAD + 1], start=step):
-            if (epoch, number) not in self._pending:
-                future = self._thread.submit(self._read, drawn, epoch, number)
-                self._pending[epoch, number] = drawn, future
-        expected, future = self._pending.pop((epoch, step))
-        return future.result() if expected == numbers else self._read(numbers, epoch, step)
+    @property
+    def is_resident(self) -> bool:
+        """Whether patches are cut on the device."""
+        return bool(self._resident)
 
-    def _read(self, numbers: list[int], epoch: int, step: int) -> Batch:
-        rng = draw_seeds(self._seed, epoch, step)[-1]
-        part = self._ranks.part(len(numbers))
-        batch = self._store.read(numbers, rng=rng if self._shift else None, part=part)
-        pin = self._ranks.fabric.device.type == "cuda" and not self._store.is_resident
-        return batch.pin() if pin else batch
+    def put_on(self, device: torch.device) -> None:
+        """Copy images and masks to a device; patches are cut there from now on."""
+        images = self.dataset.images
+        dtype = np.result_type(*{decoded.image.dtype for decoded in images})  # as on the host
+        self._resident = [
+            (
+                torch.tensor(decoded.image.astype(dtype, copy=False), device=device),
+                torch.tensor(decoded.mask, device=device),
+            )
+            for decoded in images
+        ]
 
+    def take_back(self) -> None:
+        """Free what is on the device; patches are cut on the host from now on."""
+        self._resident = []
 
-def iter_scored(store: PatchStore, batch_size: int, ranks: Ranks) -> Generator[Batch, None, None]:
-    """Batches that show every pixel of a store's images once, cut ahead of their use.
+    def read(
+        self,
+        numbers: Sequence[int],
+        *,
+        rng: np.random.Generator | None = None,
+        part: slice = slice(None),
+    ) -> Batch:
+        """Cut the patches with these numbers.
 
-    Of several processes each gets every so many-th batch.
-    """
-    batches = islice(iter_batch_numbers(len(store), batch_size), ranks.rank, None, ranks.size)
-    if store.is_resident:
-        yield from map(store.read_once, batches)
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-        pending = deque[Future[Batch]]()
-        for numbers in batches:
-            pending.append(thread.submit(store.read_once, numbers))
-            if len(pending) > AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        Parameters
+        ----------
+        numbers : sequence of int
+        rng : Generator, optional
+            Moves every patch to a random place, see `PatchDataset.place`.
+        part : slice
+            Which of the patches to cut; the others are only given their places.
+        """
+        positions = self.dataset.place(numbers, rng)[part]
+        offset, scale = map(torch.from_numpy, self.dataset.find_normalization(positions))
+        return Batch(*self._cut(positions), offset, scale)
+
+    def read_once(self, numbers: Sequence[int]) -> Batch:
+        """Cut patches for scoring: pixels that an earlier patch of the grid shows become void."""
+        batch = self.read(numbers)
+        self.dataset.hide_shown(batch.mask, numbers)
+        return batch
+
+    def _cut(self, positions: Sequence[Position]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (N, C, Y, X) and masks (N, Y, X), on the host or where the images are."""
+        if not self._resident:
+            images, masks = map(torch.from_numpy, self.dataset.cut(positions))
+            return images, masks
+        found = [(*self._resident[number], window.slices) for number, window in positions]
+        # CUDA is sure to stack unsigned 16-bit integers only where they are contiguous.
+        cut = torch.stack([image[:, *area].contiguous() for image, _, area in found])
+        return cut, torch.stack([mask[area] for _, mask, area in found])

@@ -1,9 +1,9 @@
-"""The state of a training on disk: all that is needed to go on as if nothing had happened.
+"""Checkpoints: all that a run needs to continue as if nothing had happened, on disk.
 
 A checkpoint is a zip archive of torch's with a trailer: the SHA-256 of what comes before it. It is
 written beside the last one, read again, and only then takes its name; the last one, if it is from
-the start of an epoch, becomes ``previous.pt``. Both are good to go on from, and give the same bits,
-because whatever is random in a step is seeded by (seed, epoch, step).
+the start of an epoch, becomes ``previous.pt``. A run can continue from either and ends in the same
+bits, because whatever is random in a step is seeded by (seed, epoch, step).
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import io
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, Final, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter
 from torch import nn
 
 from pixelwise.atomic import flush_file, forget_cached, replacing
@@ -26,88 +25,14 @@ from pixelwise.errors import ModelFileError, PixelwiseError, ReadError, WriteErr
 from pixelwise.images.damage import DAMAGE
 from pixelwise.normalization import Normalization
 from pixelwise.parsing import open_regular
+from pixelwise.training.progress import Progress, parse_progress
 
 _FORMAT = 3
 _MARK = b"pixelwise-sha256:"
 _TRAILER = len(_MARK) + sha256().digest_size
 
-_Count = Annotated[int, Field(ge=0, lt=1 << 31)]
-_AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 31)]
 Content = dict[str, Any]
 """What a checkpoint holds, see `collect`."""
-
-
-@dataclass
-class Progress:
-    """Where a training stands; everything else follows from the config and these numbers.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs done.
-    step : int
-        Steps done in the epoch that is going on.
-    loss_sum : float
-        Sum of the loss over the patches of these steps, without those that were skipped.
-    best_score : float or None
-        Best value of the monitored score.
-    best_epoch : int or None
-    waited : int
-        Epochs since the best one.
-    plateau_best : float or None
-        Lowest validation loss, for the schedule "plateau".
-    plateau_waited : int
-        Epochs since then, or since the rate was last cut.
-    plateau_factor : float
-        What the learning rate has been cut to.
-    data : dict of str to str
-        Fingerprint of each image with its mask and its part of the split, and of the classes.
-    normalization : dict
-        Fields of the `Normalization`, which may come from a model that is no longer there.
-    arithmetic : dict of str to str
-        What the last bits depend on beside config and data.
-    batch_size : int or None
-        Patches per step; None before the first step.
-    parts, validation_parts : int
-        How many parts a batch is computed in, for want of memory.
-    skipped, skipped_in_a_row : int
-        Steps of the epoch, and the last steps, without a finite loss and gradient.
-    settings : dict
-        The config that the training went on with, without the place of the run; empty in
-        checkpoints of older versions.
-    roll_backs : int
-        How often the training went back to the start of an epoch; each halves the rate.
-    """
-
-    epoch: _Count = 0
-    step: _Count = 0
-    loss_sum: float = 0.0
-    best_score: float | None = None
-    best_epoch: _Count | None = None
-    waited: _Count = 0
-    plateau_best: float | None = None
-    plateau_waited: _Count = 0
-    plateau_factor: float = 1.0
-    data: dict[str, str] = field(default_factory=dict)
-    normalization: dict[str, Any] = field(default_factory=dict)
-    arithmetic: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    batch_size: _AtLeastOne | None = None
-    parts: _AtLeastOne = 1
-    validation_parts: _AtLeastOne = 1
-    skipped: _Count = 0
-    skipped_in_a_row: _Count = 0
-    roll_backs: _Count = 0
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
-
-    @property
-    def damping(self) -> float:
-        """What the roll-backs have left of every learning rate."""
-        return 0.5**self.roll_backs
-
-
-_PROGRESS: Final = TypeAdapter(Progress)
 
 
 class Stateful(Protocol):
@@ -123,7 +48,7 @@ class Stateful(Protocol):
 
 
 @dataclass(frozen=True)
-class State:
+class Checkpoint:
     """A checkpoint that was read and is sound.
 
     Attributes
@@ -153,14 +78,14 @@ class State:
         try:
             network.load_state_dict(self.parts["network"])
             for name, other in others.items():
-                if self.parts[name]:  # bf16 and fp32 have nothing that fp16 could go on from
+                if self.parts[name]:  # bf16 and fp32 have no state that fp16 could use
                     other.load_state_dict(self.parts[name])
         except DAMAGE as error:
             raise _explain_misfit(self.path, quote(error)) from error
         return self.progress
 
     def read_normalization(self) -> Normalization:
-        """Give the normalization that the training began with.
+        """Give the normalization that the run began with.
 
         Raises
         ------
@@ -174,14 +99,14 @@ class State:
 
 
 def collect(network: nn.Module, others: Mapping[str, Stateful], *, progress: Progress) -> Content:
-    """Put together what a checkpoint holds; its tensors are those of the training itself."""
+    """Put together what a checkpoint holds; its tensors are not copied."""
     parts = {name: other.state_dict() for name, other in others.items()}
     parts["network"] = network.state_dict()
-    return {"format": _FORMAT, "parts": parts, "progress": asdict(progress)}
+    return {"format": _FORMAT, "parts": parts, "progress": progress.to_dict()}
 
 
 def copy_to_host(value: Any) -> Any:
-    """Copy nested state, so that the training may go on while it is being written."""
+    """Copy nested state, so that training can continue while it is being written."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
@@ -220,7 +145,7 @@ class Checkpoints:
         Raises
         ------
         WriteError
-            The file cannot be written, or the disk gives back something else.
+            The file cannot be written, or differs when it is read back.
         """
         with replacing(self.last, keep=self.previous if self.keeps else None) as temporary:
             try:
@@ -231,12 +156,12 @@ class Checkpoints:
             forget_cached(temporary)  # it is the disk that is asked
             if not _is_whole(temporary):
                 raise WriteError(
-                    f"The disk gives back another checkpoint than was written to {self.last}. "
+                    f"The checkpoint read back from {self.last} differs from the one written. "
                     "The one before is kept; look at the disk's health."
                 )
         self.keeps = content["progress"]["step"] == 0
 
-    def load(self, network: nn.Module | None = None) -> State:
+    def load(self, network: nn.Module | None = None) -> Checkpoint:
         """Read the newest checkpoint that is sound and fits a network, if one is given.
 
         Raises
@@ -248,13 +173,13 @@ class Checkpoints:
         """
         return self._choose([self.last, self.previous], network)
 
-    def load_start(self, network: nn.Module) -> State:
+    def load_start(self, network: nn.Module) -> Checkpoint:
         """Read the newest checkpoint from the start of an epoch, see `load`."""
         newest_first = [self.last, self.previous] if self.keeps else [self.previous, self.last]
         return self._choose(newest_first, network)
 
-    def _choose(self, paths: list[Path], network: nn.Module | None) -> State:
-        """Read the first file that can be used; the notes tell what is wrong with the others."""
+    def _choose(self, paths: list[Path], network: nn.Module | None) -> Checkpoint:
+        """Read the first file that can be used; the notes say what is wrong with the others."""
         if not self.exist:
             raise ReadError(f"There is no checkpoint {self.last}: nothing was saved yet.")
         notes: list[str] = []
@@ -266,8 +191,8 @@ class Checkpoints:
                 continue
             self.keeps = path == self.last and state.progress.step == 0
             if notes:
-                notes.append(f"The training goes on from {path} instead.")
-            return State(state.path, state.parts, state.progress, tuple(notes))
+                notes.append(f"Training continues from {path} instead.")
+            return Checkpoint(state.path, state.parts, state.progress, tuple(notes))
         raise ModelFileError(
             f"{' '.join(notes)} The best model so far is the run's model.safetensors: start a new "
             "run from it with --start-from."
@@ -320,7 +245,7 @@ def _iter_blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
         yield block
 
 
-def _read(path: Path, network: nn.Module | None) -> State:
+def _read(path: Path, network: nn.Module | None) -> Checkpoint:
     """Read a checkpoint file without running any code that it may hold."""
     try:
         if not _is_whole(path):
@@ -339,7 +264,7 @@ def _read(path: Path, network: nn.Module | None) -> State:
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ModelFileError(f"The checkpoint {path} is not of this version's format {_FORMAT}.")
     try:
-        found = State(path, state["parts"], _PROGRESS.validate_python(state["progress"]))
+        found = Checkpoint(path, state["parts"], parse_progress(state["progress"]))
         shapes = {name: tensor.shape for name, tensor in found.parts["network"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _explain_misfit(path, quote(error)) from error

@@ -1,4 +1,4 @@
-"""Where a training runs and in which number format."""
+"""Device and number format (mixed precision) of a training run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def choose_training_compute(config: TrainConfig) -> Compute:
 
 
 def describe_arithmetic(compute: Compute, *, processes: int) -> dict[str, str]:
-    """Tell what the last bits of a training depend on beside its config and data, by name."""
+    """Name what the last bits of a run depend on beside its config and data."""
     device = compute.device
     found = {
         "napari-pixelwise": version("napari-pixelwise"),
@@ -69,7 +69,7 @@ def _has_grouped_convolutions(model: ModelConfig) -> bool:
     with torch.device("meta"):  # its shapes alone
         try:
             network = create_model(model.name, 3, encoder=model.encoder, **model.options)
-        except PixelwiseError:  # a wrong config, told later; or SegFormer's encoders, which have
+        except PixelwiseError:  # a wrong config, reported later; or SegFormer's encoders
             return True
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     return any(convolution.groups > 1 for convolution in convolutions)

@@ -1,4 +1,4 @@
-"""Start a training, or go on with one: generators of events that write a run folder."""
+"""Start a training run, or resume one: generators of events that write a run folder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 from pixelwise.atomic import make_folder, remove_leftovers
 from pixelwise.config import TrainConfig
@@ -17,23 +18,44 @@ from pixelwise.events import Event, RunFailed
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.runs import RunFolder, complete_run, create_run, lock_run, open_run, require_new_run
 from pixelwise.summaries import summarize_run
-from pixelwise.training.checkpoints import Checkpoints, Progress
-from pixelwise.training.compute import choose_training_compute, describe_arithmetic
-from pixelwise.training.loop import Training
+from pixelwise.training.compute import choose_training_compute
+from pixelwise.training.determinism import restoring_torch_settings
+from pixelwise.training.distributed import Ranks, join_ranks
+from pixelwise.training.loop import train
 from pixelwise.training.memory import release
-from pixelwise.training.ranks import Ranks, join_ranks
-from pixelwise.training.saving import Saver, Story
+from pixelwise.training.progress import Progress
+from pixelwise.training.saving import EventLog, Saver
 from pixelwise.training.setup import Setup, prepare
-from pixelwise.training.stepper import Stepper
-from pixelwise.training.switches import keeping_switches
+from pixelwise.training.state import TrainingState
 from pixelwise.training.tensorboard import iter_logged
+from pixelwise.training.training_run import TrainingRun
 
 _NAMES = 5  # that an error message gives
 Notes = tuple[str, ...]
+P = ParamSpec("P")
 
 
-def fit(config: TrainConfig) -> Generator[Event, None, None]:
-    """Train a network; iterate to make it go, close it or leave the loop to stop and save.
+def _releasing(
+    generate: Callable[P, Iterator[Event]],
+) -> Callable[P, Generator[Event, None, None]]:
+    """Hold no memory at the end, not even by the traceback of an expected error."""
+
+    @wraps(generate)
+    def generate_and_release(*args: P.args, **kwargs: P.kwargs) -> Generator[Event, None, None]:
+        try:
+            yield from generate(*args, **kwargs)
+        except PixelwiseError as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+        finally:
+            release()
+
+    return generate_and_release
+
+
+@_releasing
+def fit(config: TrainConfig) -> Iterator[Event]:
+    """Train a network: iterate to run it; close it, or leave the loop, to stop and save.
 
     Parameters
     ----------
@@ -43,47 +65,39 @@ def fit(config: TrainConfig) -> Generator[Event, None, None]:
     Yields
     ------
     Event
-        First `RunStarted`, last `RunEnded`; each is in the run's ``events.jsonl`` as well. Of
-        several processes only the first gives events; in the others the iteration just ends.
+        First `RunStarted`, last `RunEnded`; each is in the run's ``events.jsonl`` too. Of several
+        processes only rank 0 gives events; in the others the iteration just ends.
 
     Raises
     ------
     PixelwiseError
-        The data, the settings or the run folder cannot be used, said before the first step; or a
-        fault that the training could not get over, said as `RunFailed` too. Once it has begun, so
-        is any other error, whose traceback is added to the run's ``log.txt``.
+        The data, the settings or the run folder cannot be used, which is found before the first
+        step; or training met a fault it could not recover from, which is a `RunFailed` event too.
+        Any other error during training is such an event as well, and its traceback is added to
+        the run's ``log.txt``.
     """
-    with _releasing():
-        yield from _fit(config)
+    with _joining_ranks(config) as ranks, ExitStack() as held:
+        folder = ranks.broadcast(lambda: require_new_run(config.run))
+        state = TrainingState(prepare(config), ranks)
+        ranks.broadcast(lambda: _begin(folder, config, held))
+        held.enter_context(keeping_freed_memory())
+        run = TrainingRun(state, Saver(folder, writes=ranks.is_first))
+        yield from _record(train(run, resumed=False), run)
 
 
-def _fit(config: TrainConfig) -> Iterator[Event]:
-    with _joining_ranks(config) as ranks:
-        run = ranks.share(lambda: require_new_run(config.run))
-        stepper = Stepper(prepare(config), ranks)
+@_releasing
+def resume(path: str | Path, *, since: float | None = None) -> Iterator[Event]:
+    """Continue a training run that was stopped or killed, from its last checkpoint.
 
-        def begin(stack: ExitStack) -> Notes:
-            make_folder(run.path)
-            stack.enter_context(lock_run(run))
-            create_run(config)
-            return ()
-
-        with _holding(ranks, begin), keeping_freed_memory():
-            yield from _record(create_training(stepper, run, config), resumed=False)
-
-
-def resume(path: str | Path, *, since: float | None = None) -> Generator[Event, None, None]:
-    """Go on with a training that was stopped or cut off, from its last checkpoint.
-
-    One that was cut off before its first checkpoint begins anew.
+    One that was killed before its first checkpoint begins again.
 
     Parameters
     ----------
     path : path
         The run folder.
     since : float, optional
-        Requests to stop that were made earlier, in seconds since 1970, were for a process that was
-        killed and are forgotten; the moment when the iteration begins, if not given.
+        Requests to stop made before this time, in seconds since 1970, were for a process that was
+        killed and are ignored. Default is when the iteration begins.
 
     Yields
     ------
@@ -93,123 +107,87 @@ def resume(path: str | Path, *, since: float | None = None) -> Generator[Event, 
     Raises
     ------
     RunError
-        The training is over, another process is at it, or there is a model but no checkpoint.
+        The run is over, another process is training it, or it has a model but no checkpoint.
     ReadError, ModelFileError
         There is no run, or all its checkpoints are damaged.
     """
-    with _releasing():
-        yield from _resume(path, time.time() if since is None else since)
-
-
-def _resume(path: str | Path, since: float) -> Iterator[Event]:
-    run = open_run(path)
-    config = run.read_config().model_copy(update={"run": run.path})  # which may have been moved
-
-    def begin(stack: ExitStack) -> Notes:
-        stack.enter_context(lock_run(run))
-        _forget_old_stop(run, since)
-        return _clean_up(run)
-
-    with _joining_ranks(config) as ranks, _holding(ranks, begin) as notes, keeping_freed_memory():
-        training = _restore(config, run, ranks)
-        training.notes += notes
-        yield from _record(training, resumed=True)
-
-
-@contextmanager
-def _releasing() -> Iterator[None]:
-    """Hold no memory at the end, not even by the traceback of an error that was foreseen."""
-    try:
-        yield
-    except PixelwiseError as error:
-        traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
-        release()
+    folder = open_run(path)
+    config = folder.read_config().model_copy(update={"run": folder.path})  # it may have been moved
+    before = time.time() if since is None else since
+    with _joining_ranks(config) as ranks, ExitStack() as held:
+        notes = ranks.broadcast(lambda: _mend(folder, before, held))
+        held.enter_context(keeping_freed_memory())
+        run = _restore(config, folder, ranks)
+        run.notes += notes
+        yield from _record(train(run, resumed=True), run)
 
 
 @contextmanager
 def _joining_ranks(config: TrainConfig) -> Iterator[Ranks]:
-    """Join the other processes of a training; torch's switches are given back at its end."""
+    """Join the other processes of a run; torch's settings are restored at its end."""
     compute = choose_training_compute(config)
-    with keeping_switches(compute.device):
+    with restoring_torch_settings(compute.device):
         yield join_ranks(compute, deterministic=config.training.deterministic)
 
 
-@contextmanager
-def _holding(ranks: Ranks, begin: Callable[[ExitStack], Notes]) -> Iterator[Notes]:
-    """Hold the run folder, in the first process; nobody goes on before it does."""
-    with ExitStack() as stack:
-        yield ranks.share(lambda: begin(stack))
+def _begin(folder: RunFolder, config: TrainConfig, held: ExitStack) -> None:
+    """Create the run folder and lock it."""
+    make_folder(folder.path)
+    held.enter_context(lock_run(folder))
+    create_run(config)
 
 
-def _clean_up(run: RunFolder) -> Notes:
-    """Mend what a killed process left behind; gives what the user should know of it."""
-    complete_run(run)
-    for folder in (run.path, run.checkpoints, run.previews):
-        remove_leftovers(folder)
-    damaged = run.mend_events()
+def _mend(folder: RunFolder, since: float, held: ExitStack) -> Notes:
+    """Lock the run folder and mend what a killed process left; gives what the user should know."""
+    held.enter_context(lock_run(folder))
+    with suppress(FileNotFoundError):
+        if folder.stop_request.stat().st_mtime < since:
+            folder.stop_request.unlink()
+    complete_run(folder)
+    for place in (folder.path, folder.checkpoints, folder.previews):
+        remove_leftovers(place)
+    damaged = folder.mend_events()
     note = (
-        f"Lines of {run.events} that were damaged, as by a power cut ({damaged}), are blank now: "
-        "curves may have gaps. The training itself goes on from its checkpoint."
+        f"Lines of {folder.events} that were damaged, as by a power cut ({damaged}), are blank "
+        "now: curves may have gaps. Training itself continues from its checkpoint."
     )
     return (note,) if damaged else ()
 
 
-def _forget_old_stop(run: RunFolder, since: float) -> None:
-    """Remove a request to stop that a killed process left."""
-    with suppress(FileNotFoundError):
-        if run.stop_request.stat().st_mtime < since:
-            run.stop_request.unlink()
-
-
-def create_training(stepper: Stepper, run: RunFolder, config: TrainConfig) -> Training:
-    """Make a training that is at its beginning; `config` is what was asked."""
-    setup = stepper.setup
-    progress = Progress(
-        data=setup.fingerprint,
-        normalization=setup.card.normalization.model_dump(),
-        arithmetic=describe_arithmetic(setup.compute, processes=stepper.ranks.size),
-        settings=_list_settings(config),
-        batch_size=stepper.batch_size,
-    )
-    saver = Saver(run, Checkpoints(run.state), writes=stepper.ranks.is_first)
-    return Training(stepper, run, progress, saver=saver)
-
-
-def _restore(config: TrainConfig, run: RunFolder, ranks: Ranks) -> Training:
-    """Make a training that is where its newest sound checkpoint says."""
-    checkpoints = Checkpoints(run.state)
-    if not ranks.share(lambda: checkpoints.exist):
-        ranks.share(lambda: _require_no_model(run))
-        training = create_training(Stepper(prepare(config), ranks), run, config)
-        training.notes += ("The run was cut off before its first checkpoint, and begins anew.",)
-        return training
-    state = ranks.share(checkpoints.load)
-    setup = prepare(config, kept=state.read_normalization())
-    _require_same_data(state.progress, setup, run)
+def _restore(config: TrainConfig, folder: RunFolder, ranks: Ranks) -> TrainingRun:
+    """Make a training run from its newest sound checkpoint."""
+    saver = Saver(folder, writes=ranks.is_first)
+    checkpoints = saver.checkpoints
+    if not ranks.broadcast(lambda: checkpoints.exist):
+        ranks.broadcast(lambda: _require_no_model(folder))
+        note = "The run was killed before its first checkpoint, and begins again."
+        return TrainingRun(TrainingState(prepare(config), ranks), saver, (note,))
+    checkpoint = ranks.broadcast(checkpoints.load)
+    setup = prepare(config, kept=checkpoint.read_normalization())
+    _require_same_data(checkpoint.progress, setup, folder)
     is_auto = setup.config.training.batch_size == "auto"
-    stepper = Stepper(setup, ranks, batch_size=state.progress.batch_size if is_auto else None)
-    progress = stepper.restore(state)
-    saver = Saver(run, checkpoints, writes=ranks.is_first)
-    training = Training(stepper, run, progress, saver=saver)
-    training.notes += state.notes + _compare_settings(progress, config)
-    training.notes += _compare_arithmetic(progress, stepper)
-    ranks.share(lambda: _require_unfinished(training))
-    return training
+    batch_size = checkpoint.progress.batch_size if is_auto else None
+    state = TrainingState(setup, ranks, batch_size=batch_size)
+    now = state.restore(checkpoint)
+    notes = checkpoint.notes + _compare_settings(state.progress, now)
+    notes += _compare_arithmetic(state.progress, now)
+    state.progress.settings, state.progress.arithmetic = now.settings, now.arithmetic
+    run = TrainingRun(state, saver, notes)
+    ranks.broadcast(lambda: _require_unfinished(run))
+    return run
 
 
 def _require_no_model(run: RunFolder) -> None:
-    """Refuse to begin anew where that would replace a model."""
+    """Refuse to begin again where that would replace a model."""
     if run.model.exists():
         raise RunError(
-            f"{run.path} has a model, but no checkpoint to go on from any more. Start a new run "
+            f"{run.path} has a model, but no checkpoint to continue from any more. Start a new run "
             f"with --start-from {run.model}."
         )
 
 
 def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None:
-    """Refuse to go on with other pixels, classes or another split than the run began with."""
+    """Refuse to continue with other pixels, classes or another split than the run began with."""
     before, now = progress.data, setup.fingerprint
     changed = [name for name in before | now if before.get(name) != now.get(name)]
     if changed:
@@ -221,29 +199,16 @@ def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None
         )
 
 
-def _list_settings(config: TrainConfig) -> dict[str, Any]:
-    """Fields of a config, but for the place of the run, with their sections: a plain mapping."""
-    fields: dict[str, Any] = {}
-    for name, value in config.make_absolute().model_dump(mode="json", exclude={"run"}).items():
-        inner = value if isinstance(value, dict) else {"": value}
-        fields |= {f"{name}.{field}".rstrip("."): item for field, item in inner.items()}
-    return fields
-
-
-def _compare_settings(progress: Progress, config: TrainConfig) -> Notes:
-    """Take note of the config; gives what somebody has changed in it since the last checkpoint."""
-    now = _list_settings(config)
-    before, progress.settings = progress.settings, now
-    if not before:  # the checkpoint of an older version
-        return ()
+def _compare_settings(before: Progress, now: Progress) -> Notes:
+    """Say what was changed in the config since the last checkpoint."""
     changed = [
-        f"{name} was {_show(before[name])}, is {_show(now[name])}"
-        for name in before
-        if name in now and before[name] != now[name]
+        f"{name} was {_show(value)}, is {_show(now.settings[name])}"
+        for name, value in before.settings.items()  # none in checkpoints of older versions
+        if name in now.settings and value != now.settings[name]
     ]
     note = (
-        f"The config of the run was changed since it was stopped: {'; '.join(changed)}. The "
-        "training goes on with what stands there now."
+        f"The config of the run was changed since it was stopped: {'; '.join(changed)}. Training "
+        "continues with the config as it is now."
     )
     return (note,) if changed else ()
 
@@ -253,66 +218,65 @@ def _show(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _compare_arithmetic(progress: Progress, stepper: Stepper) -> Notes:
-    """Take note of what the bits depend on here; gives what is not as it was."""
-    now = describe_arithmetic(stepper.setup.compute, processes=stepper.ranks.size)
-    before, progress.arithmetic = progress.arithmetic, now
+def _compare_arithmetic(before: Progress, now: Progress) -> Notes:
+    """Say what the last bits depend on that is not as it was."""
+    old, new = before.arithmetic, now.arithmetic
     changed = [
-        f"{name} {before.get(name, '-')} before, {now.get(name, '-')} now"
-        for name in before | now
-        if before.get(name) != now.get(name)
+        f"{name} {old.get(name, '-')} before, {new.get(name, '-')} now"
+        for name in old | new
+        if old.get(name) != new.get(name)
     ]
     note = (
-        f"The last digits may differ from those of a training that was never interrupted: "
+        "The last digits may differ from those of a run that was never interrupted: "
         f"{'; '.join(changed)}."
     )
     return (note,) if changed else ()
 
 
-def _require_unfinished(training: Training) -> None:
-    """Refuse to go on with a run that is over and has said so."""
-    run, epochs = training.run, training.progress.epoch
-    if training.is_over and summarize_run(run).state in ("finished", "no_progress"):
-        why = "all its" if epochs >= training.stepper.config.epochs else "no progress after"
+def _require_unfinished(run: TrainingRun) -> None:
+    """Refuse to continue a run that is over and has reported so."""
+    folder, state = run.folder, run.state
+    if state.is_over and summarize_run(folder).state in ("finished", "no_progress"):
+        epochs = state.progress.epoch
+        why = "all its" if epochs >= state.config.epochs else "no progress after"
         raise RunError(
-            f"{run.path} has {why} {epochs} epochs. To train longer, start a new run "
-            f"with --start-from {run.model}."
+            f"{folder.path} has {why} {epochs} epochs. To train longer, start a new run "
+            f"with --start-from {folder.model}."
         )
 
 
-def _record(training: Training, *, resumed: bool) -> Iterator[Event]:
+def _record(events: Iterator[Event], run: TrainingRun) -> Iterator[Event]:
     """Write each event into the run folder before giving it on; an error becomes the last one."""
-    run = training.run
-    events = training.iter_events(resumed=resumed)
-    story = Story(run)
+    folder, log = run.folder, EventLog(run.folder)
+    written = run.saver.settle_after(events)
     try:
-        if not training.saver.writes:
-            for _ in events:
+        if not run.saver.writes:
+            for _ in written:
                 pass
             return
-        if training.stepper.config.tensorboard:
-            events = iter_logged(events, run.tensorboard)
-        with closing(events):  # nothing is being written any more when the run folder is let go
-            for event in events:
+        if run.state.config.tensorboard:
+            written = iter_logged(written, folder.tensorboard)
+        with closing(written):  # nothing is being written any more when the folder is let go
+            for event in written:
                 try:
-                    yield from story.add(event)
+                    yield from log.add(event)
                 except GeneratorExit:  # a stop like any other, for other processes as well
-                    training.must_stop = True
-                    for last in events:
-                        list(story.add(last))
-                    story.close()
+                    run.must_stop = True
+                    for last in written:
+                        list(log.add(last))
+                    log.close()
                     raise
-        story.close()
+        log.close()
     except Exception as error:
-        _keep_traceback(error, run)
-        if training.saver.writes:
+        _keep_traceback(error, folder)
+        if run.saver.writes:
             with suppress(WriteError):
-                list(story.add(RunFailed(message=_describe(error))))
+                list(log.add(RunFailed(message=_describe(error))))
         raise
 
 
 def _keep_traceback(error: Exception, run: RunFolder) -> None:
-    """Add the traceback of an error that nobody expected to the run's log, and say where it is."""
+    """Add the traceback of an unexpected error to the run's log, and say where it is."""
     if isinstance(error, PixelwiseError):
         return
     with suppress(OSError):
@@ -322,7 +286,7 @@ def _keep_traceback(error: Exception, run: RunFolder) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Say what went wrong; errors of others begin with their type, without which few make sense."""
+    """Say what went wrong; errors of other libraries need their type to make sense."""
     if isinstance(error, PixelwiseError):
         return str(error)
     return f"{type(error).__name__}: {error}".rstrip(": ")

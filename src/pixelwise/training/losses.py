@@ -1,4 +1,4 @@
-"""Loss functions over softmax probabilities; void pixels count in none of them.
+"""Loss functions over softmax probabilities; all ignore void pixels (ignore index 255).
 
 A loss takes logits (N, C, Y, X) and a class mask (N, Y, X) of uint8 with 255 = void, and gives one
 number. A batch without a single annotated pixel gives 0, with gradients of 0. The computation is

@@ -1,4 +1,4 @@
-"""How much of a training fits the memory of its device, and what to do when it does not."""
+"""How much of a training run fits the memory of its device, and what to do if it does not."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pixelwise.host_memory import measure_host_memory
 from pixelwise.models.devices import free_cache
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.summary import count_activation_bytes
+from pixelwise.patches.sampling import MIN_BATCH
 from pixelwise.training.setup import Setup
-from pixelwise.training.store import MIN_BATCH
 
 _SHARE = 0.8  # of the memory that is free; the rest is for what a measurement does not see
 _SIDE_STEP = 32  # px; networks work at any size, but fastest at multiples
 
 
 def release() -> None:
-    """Give back all memory of GPUs that nothing uses any more, at the end of a training."""
+    """Free all GPU memory that nothing uses any more, at the end of a training run."""
     if torch.cuda.is_available():
         gc.collect()  # a network and its parts refer to each other
         torch.cuda.empty_cache()
@@ -104,7 +104,7 @@ def _measure_step(setup: Setup, device: torch.device, *, batch_size: int) -> int
 
 
 def least_patches(network: nn.Module) -> int:
-    """Patches that a training needs at a time: two for batch normalisation, else one."""
+    """Fewest patches that can be trained on at a time: two with batch normalisation, else one."""
     normalizes = any(isinstance(module, _BatchNorm) for module in network.modules())
     return MIN_BATCH if normalizes else 1
 
@@ -120,7 +120,7 @@ def explain_full_memory(
 ) -> BudgetError:
     """Error for a device that cannot hold the least that a step needs, and what would fit.
 
-    `said` are the words in which that was found.
+    `said` is the text of the error that the device gave.
     """
     height, width = size = setup.card.patch_size
     fitting = _find_patch_size(setup.network, size, budget=_SHARE * measure_available(device))
@@ -128,7 +128,7 @@ def explain_full_memory(
         "take a smaller network"
         if fitting is None
         else f"by estimate patches of {fitting[0]} x {fitting[1]} px fit: start a new run with "
-        f"--size {fitting[0]}x{fitting[1]} (patches that were cut before are to be cut anew), or "
+        f"--size {fitting[0]}x{fitting[1]} (patches cut before must be cut again), or "
         "take a smaller network"
     )
     return BudgetError(

@@ -1,6 +1,6 @@
 """Optimisers by name, and the learning rate of every step as a pure function.
 
-A rate depends on the step's number alone, so a training that goes on needs no schedule state; only
+A rate depends on the step's number alone, so a resumed run needs no schedule state; only
 "plateau" keeps a factor, which depends on the validation loss.
 """
 

@@ -1,4 +1,4 @@
-"""Pictures of fixed validation images after each epoch: input, truth, prediction."""
+"""Previews of fixed validation images after each epoch: input, ground truth, prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pixelwise.events import PreviewsWritten, Warned
 from pixelwise.figures import overlay, to_rgb8
 from pixelwise.images import write_picture, write_tiff
 from pixelwise.runs import RunFolder
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.reporting import WITHOUT_PREVIEW, not_written
+from pixelwise.training.state import TrainingState
+from pixelwise.training.validation import predict_patches
 
 
 class PreviewSet:
@@ -25,23 +27,23 @@ class PreviewSet:
 
     Parameters
     ----------
-    stepper : Stepper
+    state : TrainingState
     run : RunFolder or None
         None in a process that does not write.
     """
 
-    def __init__(self, stepper: Stepper, run: RunFolder | None) -> None:
-        self._stepper = stepper
-        self._numbers = _choose(len(stepper.setup.validation), stepper.config.previews)
+    def __init__(self, state: TrainingState, run: RunFolder | None) -> None:
+        self._state = state
+        self._numbers = _choose(len(state.setup.validation), state.config.previews)
         if run is None or not self._numbers:
             self._numbers = []
             return
         self._run = run
-        batch = stepper.setup.validation.read(self._numbers)
+        batch = state.setup.validation.read(self._numbers)
         pairs = list(zip(batch.image.cpu().numpy(), batch.mask.cpu().numpy(), strict=True))
         self._images = [to_rgb8(image) for image, _ in pairs]
         self._truths = [
-            overlay(image, truth, classes=stepper.setup.card.classes)
+            overlay(image, truth, classes=state.setup.card.classes)
             for image, (_, truth) in zip(self._images, pairs, strict=True)
         ]
         self._unwritten = [
@@ -49,7 +51,7 @@ class PreviewSet:
             for number, pair in enumerate(pairs)
             for name, array, axes in zip(("image", "truth"), pair, ("CYX", "YX"), strict=True)
         ]
-        with suppress(WriteError):  # said and tried again after the first epoch
+        with suppress(WriteError):  # reported and tried again after the first epoch
             self._write_fixed()
 
     def write(self, epoch: int) -> Iterator[PreviewsWritten | Warned]:
@@ -60,9 +62,9 @@ class PreviewSet:
             self._write_fixed()
             yield PreviewsWritten(epoch=epoch, picture=str(self._write_epoch(epoch)))
         except WriteError as error:
-            if not self._run.is_there:  # which the story says
+            if not self._run.is_there:  # which the event log reports
                 return
-            yield Warned(message=f"{error} The training goes on without this preview.")
+            yield not_written(error, WITHOUT_PREVIEW)
 
     def _write_fixed(self) -> None:
         """Write the images and masks that are not there yet."""
@@ -73,11 +75,11 @@ class PreviewSet:
 
     def _write_epoch(self, epoch: int) -> Path:
         """Write the predictions and their picture."""
-        labels = self._stepper.predict(self._stepper.setup.validation, self._numbers)
+        labels = predict_patches(self._state, self._numbers)
         for number, prediction in enumerate(labels):
             write_tiff(self._run.previews / f"prediction-{number}.tif", prediction, axes="YX")
         picture = self._run.previews / f"epoch-{epoch:04d}.png"
-        classes = self._stepper.setup.card.classes
+        classes = self._state.setup.card.classes
         rows = [
             np.hstack([image, truth, overlay(image, prediction, classes=classes)])
             for image, truth, prediction in zip(self._images, self._truths, labels, strict=True)

@@ -1,4 +1,4 @@
-"""From a config to all that a training needs: data, network, loss, card."""
+"""From a config to all that a training run needs: data, network, loss, card."""
 
 from __future__ import annotations
 
@@ -22,32 +22,38 @@ from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
 from pixelwise.normalization import Normalization
 from pixelwise.patches import TRAINED_PATCH, require_all_fit
+from pixelwise.patches.dataset import PatchDataset
+from pixelwise.patches.decoded_images import (
+    MEMORY_SHARE,
+    DecodedImage,
+    fit_memory,
+    read_decoded_images,
+)
 from pixelwise.training.augmentation import Augmentation
+from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
-from pixelwise.training.intensities import (
+from pixelwise.training.distributed import count_processes
+from pixelwise.training.losses import Loss, create_loss
+from pixelwise.training.normalization_stats import (
     create_normalization,
     find_dtype,
     find_extent,
     find_range,
     require_one_dtype,
 )
-from pixelwise.training.losses import Loss, create_loss
-from pixelwise.training.planes import MEMORY_SHARE, Plane, fit_memory, read_planes
-from pixelwise.training.ranks import count_processes
-from pixelwise.training.store import PatchStore
 
 _NAMES = 5  # that an error message gives
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a training works with, made once from its config.
+    """Everything a training run works with, made once from its config.
 
     Attributes
     ----------
     config : TrainConfig
     compute : Compute
-    train, validation : PatchStore
+    train, validation : BatchReader
     train_images, validation_images : int
         Source images of each.
     network : SegmentationNetwork
@@ -59,15 +65,15 @@ class Setup:
     understood : str
         How the data set was read: layout, axes, masks.
     notes : tuple of str
-        What was found in the data set that does not stop a training.
+        Problems of the data set that do not prevent training.
     fingerprint : dict of str to str
-        What tells the same images, masks, split and classes from others, by name.
+        Checksums by name, to recognise the same images, masks, split and classes.
     """
 
     config: TrainConfig
     compute: Compute
-    train: PatchStore
-    validation: PatchStore
+    train: BatchReader
+    validation: BatchReader
     train_images: int
     validation_images: int
     network: SegmentationNetwork
@@ -80,47 +86,47 @@ class Setup:
 
 
 def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
-    """Read the data and make the network; whatever cannot work is refused here, before any step.
+    """Read the data and make the network; what cannot work is refused here, before any step.
 
-    A training that goes on has `kept` its normalisation. Its network has random weights, for a
-    checkpoint's to be put in: it needs no file that its first ones came from.
+    A run that is resumed has `kept` its normalisation. Its network gets random weights, which those
+    of a checkpoint replace: the file that its first ones came from is not needed.
     """
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
     folder = _find_folder(config, [*train.samples, *validation.samples])
-    planes = read_planes(train.samples, folder=folder)
-    _require_foreground(planes)
-    normalization = kept or create_normalization(config, planes)
-    white = find_range(planes) if config.augmentation.strength("stain") else 1.0  # a look at all
+    images = read_decoded_images(train.samples, folder=folder)
+    _require_foreground(images)
+    normalization = kept or create_normalization(config, images)
+    white = find_range(images) if config.augmentation.strength("stain") else 1.0  # a look at all
     augmentation = Augmentation(config.augmentation, white)
     augmentation.require_channels(data.in_channels)
-    card = _create_card(config, data, planes, normalization=normalization)
+    card = _create_card(config, data, images, normalization=normalization)
     patches = config.patches.model_copy(update={"size": card.patch_size})
-    validation_planes = read_planes(validation.samples, folder=folder)
-    every = [*planes, *validation_planes]
+    held_out = read_decoded_images(validation.samples, folder=folder)
+    every = [*images, *held_out]
     if normalization.kind == "fixed":
         require_one_dtype(every, by=normalization.source)
-    shapes = ((plane.name, plane.mask.shape) for plane in every)
+    shapes = ((decoded.name, decoded.mask.shape) for decoded in every)
     require_all_fit(shapes, patches.size, least=TRAINED_PATCH)
-    _require_judges(config, data, validation_planes)
-    train_store = PatchStore(
-        planes, patches, normalization, background=data.background, skip_void=True
+    _require_validation_foreground(config, data, held_out)
+    dataset = PatchDataset(
+        images, patches, normalization, background=data.background, skip_void=True
     )
-    _require_patches(train_store, patches)
+    _require_patches(dataset, patches)
     train_images = len({sample.group for sample in train.samples})
     trained_on = TrainingSummary(
-        data=data.root.name, images=train_images, patches=len(train_store), epochs=0
+        data=data.root.name, images=train_images, patches=len(dataset), epochs=0
     )
     return Setup(
         config=config,
         compute=compute,
-        train=train_store,
-        validation=create_validation_store(validation_planes, patches, normalization),
+        train=BatchReader(dataset),
+        validation=BatchReader(create_validation_set(held_out, patches, normalization)),
         train_images=train_images,
         validation_images=len({sample.group for sample in validation.samples}),
         network=create_network(config, card, first_weights=kept is None),
-        loss=create_loss(config.training.loss, create_class_weights(config, planes, data)),
+        loss=create_loss(config.training.loss, create_class_weights(config, images, data)),
         augmentation=augmentation,
         card=card.model_copy(update={"training": trained_on}),
         understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
@@ -129,7 +135,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
             *_describe_size(config, card.patch_size),
             *_describe_mapping(folder),
         ),
-        fingerprint=_fingerprint(data, training=planes, validation=validation_planes),
+        fingerprint=_fingerprint(data, training=images, validation=held_out),
     )
 
 
@@ -146,7 +152,7 @@ def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
 
 
 def _describe_size(config: TrainConfig, size: tuple[int, int]) -> tuple[str, ...]:
-    """Tell the user of patches that were cut before, in another size than is asked for."""
+    """Say that patches were cut before, in another size than is asked for."""
     asked = config.patches.size
     if asked in (size, PatchConfig().size):
         return ()
@@ -158,7 +164,7 @@ def _describe_size(config: TrainConfig, size: tuple[int, int]) -> tuple[str, ...
 
 
 def _describe_mapping(folder: Path | None) -> tuple[str, ...]:
-    """Tell the user of images that are not in memory."""
+    """Say that images are not in memory."""
     if folder is None:
         return ()
     note = (
@@ -168,25 +174,25 @@ def _describe_mapping(folder: Path | None) -> tuple[str, ...]:
     return (note,)
 
 
-def create_validation_store(
-    planes: Sequence[Plane], patches: PatchConfig, normalization: Normalization
-) -> PatchStore:
+def create_validation_set(
+    images: Sequence[DecodedImage], patches: PatchConfig, normalization: Normalization
+) -> PatchDataset:
     """Patches that show every annotated pixel of the validation images once.
 
     Raises
     ------
     DataError
-        There is none: no epoch could be judged.
+        There is none: no epoch could be scored.
     """
     whole = PatchConfig(size=patches.size, edge="cover")
-    store = PatchStore(planes, whole, normalization, skip_void=True, once=True)
-    if not len(store):
+    dataset = PatchDataset(images, whole, normalization, skip_void=True, once=True)
+    if not len(dataset):
         raise DataError(
-            f"The masks of the validation images ({_list_names(planes)}) hold no annotated "
+            f"The masks of the validation images ({_list_names(images)}) hold no annotated "
             "pixel; expected some, to score the epochs by. Annotate these images, name others with "
             "--validation, or draw others with --split-seed."
         )
-    return store
+    return dataset
 
 
 def create_network(
@@ -212,14 +218,14 @@ def create_network(
 
 
 def create_class_weights(
-    config: TrainConfig, planes: Sequence[Plane], data: Dataset
+    config: TrainConfig, images: Sequence[DecodedImage], data: Dataset
 ) -> torch.Tensor | None:
     """Weight of each class in the loss: none, inverse to its pixels ("balanced"), or as given."""
     wanted, classes = config.training.class_weights, len(data.classes)
     if wanted == "none":
         return None
     if wanted == "balanced":
-        pixels = torch.as_tensor(_count_values(planes))[:classes]
+        pixels = torch.as_tensor(_count_values(images))[:classes]
         return torch.where(pixels > 0, pixels.sum() / (classes * pixels.clamp_min(1)), 0.0)
     if len(wanted) != classes:
         raise ConfigError(
@@ -230,10 +236,14 @@ def create_class_weights(
 
 
 def _create_card(
-    config: TrainConfig, data: Dataset, planes: Sequence[Plane], *, normalization: Normalization
+    config: TrainConfig,
+    data: Dataset,
+    images: Sequence[DecodedImage],
+    *,
+    normalization: Normalization,
 ) -> Card:
     """Card of the model to be."""
-    model, image = config.model, planes[0].image
+    model, image = config.model, images[0].image
     architecture = find_architecture(model.name)
     size = image.shape[1:] if data.layout == "patches" else config.patches.size
     return Card(
@@ -244,17 +254,17 @@ def _create_card(
         classes=data.classes,
         normalization=normalization,
         axes="YX" if data.in_channels == 1 else "CYX",
-        dtype=str(find_dtype(planes)),
+        dtype=str(find_dtype(images)),
         background=data.background,
         resize=config.data.resize,
         patch_size=size,
-        intensities=find_extent(planes) if normalization.kind == "fixed" else None,
+        intensities=find_extent(images) if normalization.kind == "fixed" else None,
         mask_values=_find_mask_values(config, data),
     )
 
 
 def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
-    """Tell what mask values stand for, where the user said it or the masks were asked.
+    """Say what mask values stand for, where the user or the masks do.
 
     A layout has values of its own, which other folders with these classes need not share.
     """
@@ -263,15 +273,15 @@ def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
     return data.samples[0].class_map.to_values()
 
 
-def _fingerprint(data: Dataset, **parts: Sequence[Plane]) -> dict[str, str]:
-    """Checksum of each plane's image and mask, by its part and name, and the classes.
+def _fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[str, str]:
+    """Checksum of each image and mask, by its part and name, and the classes.
 
     CRC-32 finds what was changed by chance, in half the time of SHA-256.
     """
     checks = {
-        f"{part} image {plane.name}": f"{_check(plane.image)} {_check(plane.mask)}"
-        for part, planes in parts.items()
-        for plane in planes
+        f"{part} image {decoded.name}": f"{_check(decoded.image)} {_check(decoded.mask)}"
+        for part, images in parts.items()
+        for decoded in images
     }
     return checks | {"classes": ", ".join(item.name for item in data.classes)}
 
@@ -281,18 +291,18 @@ def _check(pixels: np.ndarray) -> str:
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def _count_values(planes: Sequence[Plane]) -> np.ndarray:
+def _count_values(images: Sequence[DecodedImage]) -> np.ndarray:
     """Pixels of each mask value, (256,)."""
     counts = np.zeros(VOID + 1, np.int64)
-    for plane in planes:
-        for _, mask in plane.iter_rows():
+    for decoded in images:
+        for _, mask in decoded.iter_rows():
             counts += np.bincount(mask.ravel(), minlength=VOID + 1)
     return counts
 
 
-def _require_foreground(planes: Sequence[Plane]) -> None:
+def _require_foreground(images: Sequence[DecodedImage]) -> None:
     """Refuse data without two annotated classes: there is nothing to learn from them."""
-    present = _count_values(planes)[:VOID].nonzero()[0]
+    present = _count_values(images)[:VOID].nonzero()[0]
     if len(present) < 2:
         found = "no annotated pixel" if not len(present) else f"class {present[0]} only"
         raise DataError(
@@ -301,27 +311,29 @@ def _require_foreground(planes: Sequence[Plane]) -> None:
         )
 
 
-def _require_judges(config: TrainConfig, data: Dataset, planes: Sequence[Plane]) -> None:
-    """Refuse validation images without foreground where its Dice or IoU is to tell the best."""
+def _require_validation_foreground(
+    config: TrainConfig, data: Dataset, images: Sequence[DecodedImage]
+) -> None:
+    """Refuse validation images without foreground if its Dice or IoU chooses the best epoch."""
     wanted = config.training.monitor
-    annotated = set(_count_values(planes)[:VOID].nonzero()[0].tolist())
+    annotated = set(_count_values(images)[:VOID].nonzero()[0].tolist())
     if wanted not in ("dice", "iou") or annotated != {data.background}:
         return
     raise DataError(
-        f"The masks of the validation images ({_list_names(planes)}) show no foreground, so "
+        f"The masks of the validation images ({_list_names(images)}) show no foreground, so "
         f"{wanted} cannot tell good epochs from bad ones. Name others with --validation, draw "
         "others with --split-seed, or take --monitor loss."
     )
 
 
-def _list_names(planes: Sequence[Plane]) -> str:
-    names = [plane.name for plane in planes]
+def _list_names(images: Sequence[DecodedImage]) -> str:
+    names = [decoded.name for decoded in images]
     return ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
 
 
-def _require_patches(store: PatchStore, patches: PatchConfig) -> None:
-    """Refuse a training without patches."""
-    if len(store):
+def _require_patches(dataset: PatchDataset, patches: PatchConfig) -> None:
+    """Refuse to train without patches."""
+    if len(dataset):
         return
     if patches.min_foreground:
         raise DataError(

@@ -1,17 +1,14 @@
-"""TensorBoard logs of a training, on request, beside the run's own events."""
+"""TensorBoard logs of a training run, on request, beside the run's own events."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pixelwise.errors import MissingPackageError
-from pixelwise.events import EpochEnded, Event, Warned
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from pixelwise.events import EpochEnded, Event
+from pixelwise.training.reporting import tensorboard_not_written
 
 
 def iter_logged(events: Generator[Event, None, None], folder: Path) -> Generator[Event, None, None]:
@@ -24,60 +21,32 @@ def iter_logged(events: Generator[Event, None, None], folder: Path) -> Generator
     MissingPackageError
         TensorBoard is not installed.
     """
-    logs = _Logs(folder)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingPackageError(
+            "TensorBoard is not installed: python -m pip install 'napari-pixelwise[tensorboard]'."
+        ) from error
+    writer: SummaryWriter | None = None
+    is_broken = False
     try:
         with closing(events):
             for event in events:
                 yield event
-                if isinstance(event, EpochEnded):
-                    yield from logs.add(event)
+                if not isinstance(event, EpochEnded) or is_broken:
+                    continue
+                try:
+                    writer = writer or SummaryWriter(str(folder))
+                    for name, value in _name_figures(event):
+                        writer.add_scalar(name, value, event.epoch)
+                    writer.flush()
+                except OSError as error:
+                    is_broken = True
+                    yield tensorboard_not_written(error, folder)
     finally:
-        logs.close()
-
-
-class _Logs:
-    """Figures of epochs as TensorBoard logs, until they cannot be written.
-
-    Parameters
-    ----------
-    folder : Path
-    """
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingPackageError(
-                "TensorBoard is not installed: "
-                "python -m pip install 'napari-pixelwise[tensorboard]'."
-            ) from error
-        self._create = SummaryWriter
-        self._folder = folder
-        self._writer: SummaryWriter | None = None
-        self._is_broken = False
-
-    def add(self, event: EpochEnded) -> Iterator[Warned]:
-        """Write the figures of an epoch; warns once if that fails."""
-        if self._is_broken:
-            return
-        try:
-            if self._writer is None:
-                self._writer = self._create(str(self._folder))
-            for name, value in _name_figures(event):
-                self._writer.add_scalar(name, value, event.epoch)
-            self._writer.flush()
-        except OSError as error:
-            self._is_broken = True
-            yield Warned(
-                message=f"Cannot write {self._folder}: {error.strerror or error}. The training "
-                "goes on without TensorBoard logs; the run's own events hold the same figures."
-            )
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with suppress(OSError):  # what `add` has flushed is there
-            if self._writer is not None:
-                self._writer.close()
+        with suppress(OSError):  # what was flushed is there
+            if writer is not None:
+                writer.close()
 
 
 def _name_figures(event: EpochEnded) -> Iterator[tuple[str, float]]:

@@ -6,7 +6,7 @@ import torch
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Put a tensor on a device; the host goes on while a GPU copies.
+    """Put a tensor on a device; the host does not wait while a GPU copies.
 
     Only pinned memory is copied without waiting. PyTorch keeps it until the copy is done. Apple's
     GPUs have no float64: it arrives as float32.

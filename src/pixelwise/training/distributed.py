@@ -1,8 +1,8 @@
-"""The processes of one training: this one alone, or all that torchrun or SLURM has started.
+"""Distributed training: this process alone, or all that torchrun or SLURM has started.
 
-All of them go through the same steps. Each computes its part of every batch, and sums over the
-batch are sums over the parts, so that loss and gradient are those of one process with the whole
-batch. What depends on clocks, files or signals is decided by the first process, which alone writes.
+All processes take the same steps. Each computes its part of every batch, and sums over the batch
+are sums over the parts, so loss and gradient are those of one process with the whole batch. Rank 0
+decides whatever depends on clocks, files or signals; it alone writes files and reports.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, distributed
+from torch import Tensor
 
 from pixelwise.errors import ConfigError
 from pixelwise.models.devices import Compute
-from pixelwise.training.switches import choose_algorithms
+from pixelwise.training.determinism import choose_algorithms
 
 T = TypeVar("T")
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun may be what srun starts, so it comes first
 
 
 class Ranks:
-    """The processes of a training and what they say to each other.
+    """The processes of a training run and the communication between them.
 
     Parameters
     ----------
@@ -53,16 +54,16 @@ class Ranks:
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.is_first = self.rank == 0
         # Decisions travel between the hosts: a GPU need not be waited for.
-        self._hosts = cast("distributed.ProcessGroup | None", None)
+        self._hosts = cast("dist.ProcessGroup | None", None)
         if self.size > 1:
-            self._hosts = cast("Any", distributed.new_group(backend="gloo"))
+            self._hosts = cast("Any", dist.new_group(backend="gloo"))
 
     def part(self, count: int) -> slice:
         """Which of `count` patches of a batch this process computes."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def share(self, make: Callable[[], T]) -> T:
-        """Give all processes what the first one makes, or the error that it meets."""
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """Give all processes what rank 0 makes, or the error it raises."""
         if self.size == 1:
             return make()
         box: list[Any] = [None, None]
@@ -71,18 +72,18 @@ class Ranks:
                 box[0] = make()
             except Exception as error:  # noqa: BLE001  raised below, in every process
                 box[1] = error
-        distributed.broadcast_object_list(box, src=0, group=self._hosts)
+        dist.broadcast_object_list(box, src=0, group=self._hosts)
         made, refusal = box
         if refusal is not None:
             raise refusal
         return cast("T", made)
 
     def decide(self, wish: bool) -> bool:
-        """Give all processes what the first one wishes."""
+        """Give all processes the decision of rank 0."""
         if self.size == 1:
             return wish
         flag = torch.tensor([wish])
-        distributed.broadcast(flag, src=0, group=self._hosts)
+        dist.broadcast(flag, src=0, group=self._hosts)
         return bool(flag)
 
     def least(self, number: int) -> int:
@@ -90,7 +91,7 @@ class Ranks:
         if self.size == 1:
             return number
         smallest = torch.tensor([number])
-        distributed.all_reduce(smallest, distributed.ReduceOp.MIN, group=self._hosts)
+        dist.all_reduce(smallest, dist.ReduceOp.MIN, group=self._hosts)
         return int(smallest)
 
     def total(self, tensor: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class Ranks:
         """Overwrite tensors with those of the first process."""
         if self.size > 1:
             for tensor in tensors:
-                distributed.broadcast(tensor, src=0)
+                dist.broadcast(tensor, src=0)
 
 
 class _Total(torch.autograd.Function):
@@ -114,13 +115,13 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def forward(_context: Any, tensor: Tensor) -> Tensor:
         summed = tensor.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(summed)
+        dist.all_reduce(summed)
         return summed
 
     @staticmethod
     def backward(_context: Any, gradient: Tensor) -> Tensor:
         summed = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(summed)
+        dist.all_reduce(summed)
         return summed
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from pixelwise.config import TrainingConfig
 from pixelwise.scores import create_scores
-from pixelwise.training.checkpoints import Progress
-from pixelwise.training.judging import has_waited_enough, judge
-from pixelwise.training.stepper import Validation
+from pixelwise.training.early_stopping import is_patience_over, record_validation
+from pixelwise.training.progress import Progress
+from pixelwise.training.validation import Validation
 
 
 def validate(loss: float, hits: int = 5) -> Validation:
@@ -18,8 +18,10 @@ def validate(loss: float, hits: int = 5) -> Validation:
 def run(config: TrainingConfig, *validations: Validation) -> tuple[list[bool], Progress]:
     progress, found = Progress(), list[bool]()
     for validation in validations:
-        progress.epoch += 1
-        found.append(judge(validation, progress, config))
+        score = validation.score(config.shown_score)
+        best = record_validation(progress, config, score=score, loss=validation.loss)
+        found.append(best)
+        progress.begin_next_epoch()
     return found, progress
 
 
@@ -28,7 +30,7 @@ def test_the_best_epoch_is_that_of_the_highest_score_and_the_first_of_equals() -
         TrainingConfig(monitor="dice"), *(validate(1.0, hits) for hits in (3, 7, 7, 5))
     )
     assert found == [True, True, False, False]
-    assert (progress.best_epoch, progress.waited) == (2, 2)
+    assert (progress.best_epoch, progress.epochs_without_improvement) == (2, 2)
     assert progress.best_score == pytest.approx(14 / 17)
 
 
@@ -51,8 +53,8 @@ def test_patience_and_plateau_count_alike(epochs: int) -> None:
     )
     losses = [0.5] + [0.6] * epochs
     _, before = run(config, *map(validate, losses[:-1]))
-    assert (has_waited_enough(before, config), before.plateau_factor) == (False, 1.0)
+    assert (is_patience_over(before, config), before.plateau_factor) == (False, 1.0)
     _, after = run(config, *map(validate, losses))
-    assert has_waited_enough(after, config)
+    assert is_patience_over(after, config)
     assert after.plateau_factor < 1
-    assert after.plateau_waited == 0
+    assert after.epochs_on_plateau == 0

@@ -26,10 +26,10 @@ from pixelwise.events import EpochEnded, RunEnded, RunStarted
 from pixelwise.models.devices import choose_compute
 from pixelwise.runs import RunFolder, iter_events, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
-from pixelwise.training import ranks as ranks_module
+from pixelwise.training import distributed
+from pixelwise.training.distributed import Ranks, count_processes, join_ranks
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.ranks import Ranks, count_processes, join_ranks
-from pixelwise.training.stepper import Stepper
+from pixelwise.training.state import TrainingState
 from tests.conftest import LONG
 from tests.training.conftest import create_config, read_state, write_discs
 
@@ -41,22 +41,22 @@ from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded
 from pixelwise.runs import RunFolder, request_stop
+from pixelwise.training import loop
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.stepper import Stepper
 
-validate = Stepper.validate
+validate = loop.validate
 
 def stop_in_validation(run):
-    def ask_and_validate(self, *arguments):
-        if self.ranks.rank == 0:  # whose wish it is; the other one may have begun by then
+    def ask_and_validate(state, *arguments):
+        if state.ranks.rank == 0:  # which decides; the other one may have begun by then
             request_stop(run)
-        return validate(self, *arguments)
+        return validate(state, *arguments)
 
-    Stepper.validate = ask_and_validate
+    loop.validate = ask_and_validate
 
 for job in json.loads(Path(sys.argv[1]).read_text()):
     config = TrainConfig.from_yaml(job["config"])
-    Stepper.validate = validate
+    loop.validate = validate
     if job["stop_in_validation"]:
         stop_in_validation(RunFolder(config.run))
     try:
@@ -172,13 +172,13 @@ def trained(folder: Path, make: Any) -> str:
 def begin_in_parts(config: TrainConfig) -> None:
     """Begin a training in one process whose memory holds half a batch only."""
     with pytest.MonkeyPatch.context() as patched:
-        create = Stepper.__init__
+        create = TrainingState.__init__
 
-        def create_with_parts(self: Stepper, *arguments: Any, **options: Any) -> None:
+        def create_with_parts(self: TrainingState, *arguments: Any, **options: Any) -> None:
             create(self, *arguments, **options)
-            self.parts = 2
+            self.progress.micro_batches = 2
 
-        patched.setattr(Stepper, "__init__", create_with_parts)
+        patched.setattr(TrainingState, "__init__", create_with_parts)
         for event in fit(config):
             if isinstance(event, EpochEnded) and event.epoch == 1:
                 request_stop(RunFolder(config.run))
@@ -315,7 +315,7 @@ def ranks() -> Ranks:
 def test_one_process_is_all(ranks: Ranks) -> None:
     assert (ranks.rank, ranks.size, ranks.is_first) == (0, 1, True)
     assert ranks.part(5) == slice(0, 5)
-    assert ranks.share(lambda: "made") == "made"
+    assert ranks.broadcast(lambda: "made") == "made"
     assert ranks.decide(True) is True
     assert ranks.least(3) == 3
     tensor = torch.ones(2)
@@ -384,7 +384,7 @@ def test_what_was_counted_is_what_is_joined(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
     size, nodes = count_processes()
-    fabric = ranks_module._join(choose_compute("cpu"), size, nodes)
+    fabric = distributed._join(choose_compute("cpu"), size, nodes)
     assert isinstance(fabric.strategy, DDPStrategy)
     joined = fabric.strategy.cluster_environment
     assert isinstance(joined, expected)
@@ -399,13 +399,13 @@ def test_machines_with_unequal_numbers_of_processes_are_refused(
     monkeypatch.setattr(Fabric, "launch", lambda _: None)
     monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", "3,2")
     with pytest.raises(ConfigError, match="--ntasks-per-node"):
-        ranks_module._join(choose_compute("cpu"), 5, 2)
+        distributed._join(choose_compute("cpu"), 5, 2)
 
 
 STEP = """
 import torch
 from pixelwise.models.devices import choose_compute
-from pixelwise.training.ranks import join_ranks
+from pixelwise.training.distributed import join_ranks
 
 ranks = join_ranks(choose_compute("cpu"), deterministic=False)
 print(ranks.size, ranks.neighbours, int(ranks.total(torch.ones(1) + ranks.rank)))

@@ -1,4 +1,4 @@
-"""The running statistics of a network, which a step that went wrong must not change."""
+"""The running statistics of batch normalisation, which a failed step must not change."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 
-class RunningBuffers:
-    """Floating-point buffers of a network, and what they were after the last good step.
+class RunningStats:
+    """Floating-point buffers of a network, and their values after the last good step.
 
-    They are kept joined in one tensor, so that a step costs three small launches on a GPU and not
-    three for each layer.
+    The values are kept in one tensor, so that a step costs three small launches on a GPU instead
+    of three for each layer.
 
     Parameters
     ----------
@@ -23,21 +23,21 @@ class RunningBuffers:
         self.remember()
 
     def remember(self) -> None:
-        """Take the buffers as they are for good."""
+        """Accept the current values as good."""
         self._good = self._decided = self._join()
 
     def restore(self) -> None:
-        """Put back what was good."""
+        """Put the last good values back."""
         self._write(self._good)
 
     def undo_unless(self, finite: Tensor) -> None:
-        """Put back what was good unless a flag on the device is true."""
+        """Put the last good values back unless a flag on the device is true."""
         if self._buffers:
             self._decided = torch.where(finite, self._join(), self._good)
             self._write(self._decided)
 
     def accept(self) -> None:
-        """Take for good what `undo_unless` has left; this cannot fail."""
+        """Accept the values that `undo_unless` left; this cannot fail."""
         self._good = self._decided
 
     def _join(self) -> Tensor:

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from pixelwise.training import pace as pace_module
-from pixelwise.training.pace import Pace
+from pixelwise.training import throughput as throughput_module
+from pixelwise.training.throughput import Throughput
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that have passed."""
     now = [100.0]
-    monkeypatch.setattr(pace_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(throughput_module.time, "perf_counter", lambda: now[0])
     return now
 
 
 def test_time_left_counts_what_comes_after_the_steps(clock: list[float]) -> None:
-    pace = Pace()
+    pace = Throughput()
     pace.begin(0)
     clock[0] += 2
     assert pace.per_second(10) == 5
@@ -32,7 +32,7 @@ def test_time_left_counts_what_comes_after_the_steps(clock: list[float]) -> None
 
 
 def test_only_what_was_done_here_counts(clock: list[float]) -> None:
-    pace = Pace()
+    pace = Throughput()
     pace.begin(30)
     clock[0] += 2
     assert pace.per_second(30) is None
@@ -41,7 +41,7 @@ def test_only_what_was_done_here_counts(clock: list[float]) -> None:
 
 
 def test_reports_are_due_twice_a_second(clock: list[float]) -> None:
-    pace = Pace()
+    pace = Throughput()
     due = []
     for _ in range(8):
         clock[0] += 0.2

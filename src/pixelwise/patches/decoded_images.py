@@ -29,7 +29,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class Plane:
+class DecodedImage:
     """One plane of one image with its mask.
 
     Attributes
@@ -64,7 +64,9 @@ def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:
     return _count_bytes(samples) * sharing <= MEMORY_SHARE * measure_host_memory()
 
 
-def read_planes(samples: Sequence[Sample], *, folder: Path | None = None) -> list[Plane]:
+def read_decoded_images(
+    samples: Sequence[Sample], *, folder: Path | None = None
+) -> list[DecodedImage]:
     """Read images and masks of samples, several at a time, in their order.
 
     Parameters
@@ -106,7 +108,7 @@ def _count_bytes(samples: Sequence[Sample]) -> int:
     )
 
 
-def _read_sample(sample: Sample) -> list[Plane]:
+def _read_sample(sample: Sample) -> list[DecodedImage]:
     """Read one sample's planes and check them."""
     images, masks = sample.read_finite_image(), sample.read_mask()
     if images.shape[:1] + images.shape[2:] != masks.shape:
@@ -115,7 +117,7 @@ def _read_sample(sample: Sample) -> list[Plane]:
             f"{masks.shape} (N, Y, X): expected the same N, Y and X."
         )
     names = [sample.name if len(images) == 1 else f"{sample.name}[{i}]" for i in range(len(images))]
-    return [Plane(*each) for each in zip(names, images, masks, strict=True)]
+    return [DecodedImage(*each) for each in zip(names, images, masks, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class _Place:
         return np.ndarray(self.shape, self.dtype, data, self.offset)
 
 
-def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[Plane]:
+def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[DecodedImage]:
     """Write the planes of all samples into one file, and give them as views of it."""
     lock = Lock()
 
@@ -150,4 +152,4 @@ def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[Plane]:
     file.flush()
     # One map for all: each holds an open file, of which a process may have no more than 1,024.
     data = mmap(file.fileno(), 0, access=ACCESS_READ)
-    return [Plane(name, image.look(data), mask.look(data)) for name, image, mask in places]
+    return [DecodedImage(name, image.look(data), mask.look(data)) for name, image, mask in places]

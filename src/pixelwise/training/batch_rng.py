@@ -1,4 +1,4 @@
-"""Random values for the patches of a batch, the same whichever process holds which of them."""
+"""Random values for the patches of a batch, independent of which process holds which patch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ WHOLE = slice(None)
 
 
 @dataclass(frozen=True)
-class Draws:
-    """A source of values for each patch.
+class BatchRng:
+    """A source of random values, one set for each patch.
 
-    Values are drawn on the CPU for the whole batch, so that a seed means the same on every device
-    and for every number of processes; given are those of the patches that are here.
+    Values are drawn on the CPU for the whole batch, so that a seed gives the same values on every
+    device and with any number of processes. Methods return those of this process's patches.
 
     Attributes
     ----------
     generator : Generator
         On the CPU.
     count : int
-        Patches of the whole batch.
+        Patches in the whole batch.
     part : slice
-        Those that this process has.
+        The patches that this process holds.
     """
 
     generator: Generator
@@ -32,11 +32,11 @@ class Draws:
     part: slice = field(default_factory=lambda: WHOLE)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Draw values of 0 to 1, (N, *shape)."""
+        """Draw values from 0 to 1, (N, *shape)."""
         return torch.rand(self.count, *shape, generator=self.generator)[self.part]
 
     def spread(self, limit: float) -> Tensor:
-        """Draw values of -limit to limit, (N, 1, 1, 1)."""
+        """Draw values from -limit to limit, (N, 1, 1, 1)."""
         return (self.uniform(1, 1, 1) * 2 - 1) * limit
 
     def integers(self, high: int) -> Tensor:
@@ -46,7 +46,7 @@ class Draws:
     def normal(self, *shape: int, device: torch.device) -> Tensor:
         """Draw standard normal values, (N, *shape), on a device.
 
-        A GPU draws them itself, from a seed: to draw and send them would take longer than a step.
+        A GPU draws its own from a seed: sending them from the CPU would take longer than a step.
         """
         if device.type != "cuda":
             values = torch.randn(self.count, *shape, generator=self.generator)

@@ -1,4 +1,4 @@
-"""Batch normalisation over the patches of all processes, instead of each over its own."""
+"""Batch normalisation over the patches of all processes instead of those of each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pixelwise.errors import ConfigError
-from pixelwise.training.ranks import Ranks
+from pixelwise.training.distributed import Ranks
 
 
-def synchronize_norms(network: nn.Module, ranks: Ranks) -> None:
-    """Let a network's batch normalisations see whole batches; weights and names stay.
+def synchronize_batch_norms(network: nn.Module, ranks: Ranks) -> None:
+    """Replace a network's batch normalisations by synchronised ones; weights and names stay.
 
-    PyTorch has this for GPUs only; on CPUs it is `SharedBatchNorm2d`.
+    PyTorch has them for GPUs only; on CPUs `SharedBatchNorm2d` is used.
 
     Raises
     ------

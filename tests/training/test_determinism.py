@@ -9,9 +9,9 @@ import torch
 
 from pixelwise.config import TrainConfig
 from pixelwise.events import EpochEnded
+from pixelwise.training import loop
+from pixelwise.training.determinism import choose_algorithms, restoring_torch_settings
 from pixelwise.training.fit import fit, resume
-from pixelwise.training.stepper import Stepper
-from pixelwise.training.switches import choose_algorithms, keeping_switches
 from tests.training.conftest import create_config
 
 DEVICES = [
@@ -23,7 +23,7 @@ DEVICES = [
 @pytest.fixture(params=[True, False], ids=["strict and warned", "neither"])
 def chosen(request: pytest.FixtureRequest) -> Iterator[None]:
     """What a user has chosen for the process, beside what a training will choose."""
-    with keeping_switches(torch.device("cpu")):
+    with restoring_torch_settings(torch.device("cpu")):
         torch.use_deterministic_algorithms(request.param, warn_only=True)
         torch.backends.cudnn.benchmark = request.param
         yield
@@ -47,7 +47,7 @@ def fail(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(*_: object, **__: object) -> None:
         raise ValueError("no such axis")
 
-    monkeypatch.setattr(Stepper, "validate", spoil)
+    monkeypatch.setattr(loop, "validate", spoil)
     with pytest.raises(ValueError, match="axis"):
         list(fit(config))
 
@@ -76,7 +76,7 @@ def test_a_training_leaves_the_process_as_it_was(
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_training_chooses_its_algorithms(deterministic: bool) -> None:
-    with keeping_switches(torch.device("cpu")):
+    with restoring_torch_settings(torch.device("cpu")):
         choose_algorithms(deterministic=deterministic)
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.benchmark is not deterministic

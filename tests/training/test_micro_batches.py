@@ -13,10 +13,13 @@ import torch
 from lightning_fabric.plugins import MixedPrecision
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pixelwise.training.ranks import Ranks
+from pixelwise.training import validation
+from pixelwise.training.batches import Batch
+from pixelwise.training.distributed import Ranks
+from pixelwise.training.loop import train_step
 from pixelwise.training.setup import prepare
-from pixelwise.training.stepper import Stepper
-from pixelwise.training.store import Batch
+from pixelwise.training.state import TrainingState
+from pixelwise.training.validation import predict_patches, validate
 from tests.training.conftest import create_config, flatten
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
@@ -38,7 +41,7 @@ class Allocator(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-Create = Callable[..., Stepper]
+Create = Callable[..., TrainingState]
 
 
 @pytest.fixture(autouse=True)
@@ -52,21 +55,21 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def create(discs: Path, tmp_path: Path) -> Create:
-    def create_stepper(**sections: Any) -> Stepper:
+    def create_state(**sections: Any) -> TrainingState:
         sections = {"patches": {"size": 32}} | sections
-        return Stepper(prepare(create_config(discs, tmp_path / "run", **sections)))
+        return TrainingState(prepare(create_config(discs, tmp_path / "run", **sections)))
 
-    return create_stepper
+    return create_state
 
 
-def train(stepper: Stepper, *, parts: int, fails_at: int = -1) -> tuple[Any, int]:
+def train(state: TrainingState, *, micro_batches: int, fails_at: int = -1) -> tuple[Any, int]:
     """Do a step with an allocator; gives all that it leaves, and how many tensors it made."""
-    stepper.parts = parts
+    state.progress.micro_batches = micro_batches
     with Allocator(fails_at) as allocator:
-        loss = stepper.train([0, 1, 2, 3], epoch=0, step=0, factor=1)
-    network = stepper.setup.network.state_dict()
+        loss = train_step(state, [0, 1, 2, 3])
+    network = state.setup.network.state_dict()
     kept = {name: value for name, value in network.items() if "num_batches" not in name}
-    return flatten([kept, stepper.optimizer.state_dict()["state"], loss]), allocator.made
+    return flatten([kept, state.optimizer.state_dict()["state"], loss]), allocator.made
 
 
 WITHOUT_BUFFERS = {"name": "r2unet", "options": {"base_channels": 2, "depth": 2, "norm": None}}
@@ -81,21 +84,21 @@ CASES = {
 def test_a_first_step_that_runs_out_of_memory_is_done_once(
     create: Create, sections: dict[str, Any]
 ) -> None:
-    stepper = create(**sections)
-    start = deepcopy((stepper.setup.network.state_dict(), stepper.optimizer.state_dict()))
+    state = create(**sections)
+    start = deepcopy((state.setup.network.state_dict(), state.optimizer.state_dict()))
 
-    def do(parts: int, fails_at: int = -1) -> tuple[Any, int]:
+    def do(micro_batches: int, fails_at: int = -1) -> tuple[Any, int]:
         network, optimizer = deepcopy(start)
-        stepper.setup.network.load_state_dict(network)
-        stepper.optimizer.load_state_dict(optimizer)
-        stepper._buffers.remember()
-        return train(stepper, parts=parts, fails_at=fails_at)
+        state.setup.network.load_state_dict(network)
+        state.optimizer.load_state_dict(optimizer)
+        state.running_stats.remember()
+        return train(state, micro_batches=micro_batches, fails_at=fails_at)
 
-    wanted, _ = do(parts=2)
-    _, made = do(parts=1)
+    wanted, _ = do(micro_batches=2)
+    _, made = do(micro_batches=1)
     for place in [*range(1, made, made // 4), *range(made - 8, made + 1)]:
-        found, _ = do(parts=1, fails_at=place)
-        assert stepper.parts == 2, place
+        found, _ = do(micro_batches=1, fails_at=place)
+        assert state.progress.micro_batches == 2, place
         assert found == wanted, place
 
 
@@ -107,17 +110,17 @@ def test_a_first_step_that_runs_out_of_memory_is_done_once(
 def test_fp16_skips_what_is_infinite_and_counts_it_once_scaling_is_no_reason(
     create: Create, monkeypatch: pytest.MonkeyPatch, scale: float, gradient: float, counts: bool
 ) -> None:
-    stepper, scaler = create(training={"batch_size": 4}), torch.amp.GradScaler("cpu", scale)
+    state, scaler = create(training={"batch_size": 4}), torch.amp.GradScaler("cpu", scale)
     # a CPU has no fp16; what its loss scaling does to a step can be had there
     monkeypatch.setattr(
-        stepper.fabric.strategy, "_precision", MixedPrecision("16-mixed", "cpu", scaler)
+        state.fabric.strategy, "_precision", MixedPrecision("16-mixed", "cpu", scaler)
     )
-    object.__setattr__(stepper.setup.compute, "precision", "fp16")
-    weight = next(stepper.setup.network.parameters())
+    object.__setattr__(state.setup.compute, "precision", "fp16")
+    weight = next(state.setup.network.parameters())
     weight.register_hook(lambda found: found * gradient)
-    network = stepper.setup.network.state_dict()
+    network = state.setup.network.state_dict()
     before = {n: t.clone() for n, t in network.items() if "num_batches" not in n}
-    loss = stepper.train([0, 1, 2, 3], epoch=0, step=0, factor=1)
+    loss = train_step(state, [0, 1, 2, 3])
     assert bool(torch.isfinite(loss)) is counts
     moves = gradient == 1
     assert scaler.get_scale() == (scale if moves else scale / 2)
@@ -129,54 +132,54 @@ def test_fp16_skips_what_is_infinite_and_counts_it_once_scaling_is_no_reason(
 def test_a_validation_that_runs_out_of_memory_has_the_same_result(
     create: Create, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
-    stepper, score = create(training={"batch_size": 4, "loss": loss}), Stepper._score
+    state, score = create(training={"batch_size": 4, "loss": loss}), validation.score
     made, faults = list[int](), list[int]()
 
-    def watch(self: Stepper, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+    def watch(state: TrainingState, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         with Allocator(faults.pop() if faults else -1) as allocator:
-            result = score(self, parts)
+            result = score(state, parts)
         made.append(allocator.made)
         return result
 
-    monkeypatch.setattr(Stepper, "_score", watch)
-    wanted = stepper.validate()
+    monkeypatch.setattr(validation, "score", watch)
+    wanted = validate(state)
     assert wanted.loss is not None
     for place in range(1, made[0] + 1, 2):
-        stepper.validation_parts = 1
+        state.progress.validation_micro_batches = 1
         faults.append(place)
-        found = stepper.validate()
-        assert stepper.validation_parts == 2, place
+        found = validate(state)
+        assert state.progress.validation_micro_batches == 2, place
         assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
         assert (found.scores.matrix == wanted.scores.matrix).all()
 
 
 def test_previews_that_run_out_of_memory_are_the_same(create: Create) -> None:
-    stepper = create(training={"batch_size": 4})
-    store, numbers = stepper.setup.validation, [0, 1, 2]
+    state = create(training={"batch_size": 4})
+    numbers = [0, 1, 2]
     with Allocator() as allocator:
-        wanted = stepper.predict(store, numbers)
+        wanted = predict_patches(state, numbers)
     for place in range(allocator.made // 2, allocator.made - 3):
-        stepper.validation_parts = 1
+        state.progress.validation_micro_batches = 1
         with Allocator(place):
-            found = stepper.predict(store, numbers)
-        assert stepper.validation_parts == 2, place
+            found = predict_patches(state, numbers)
+        assert state.progress.validation_micro_batches == 2, place
         np.testing.assert_array_equal(found, wanted)
 
 
 def test_each_process_validates_as_many_patches_at_a_time_as_it_trains_on(
     create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stepper, sizes = create(training={"batch_size": 4}), list[int]()
-    wanted = stepper.validate()
-    stepper.setup.network.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
-    monkeypatch.setattr(stepper.ranks, "size", 2)
+    state, sizes = create(training={"batch_size": 4}), list[int]()
+    wanted = validate(state)
+    state.setup.network.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    monkeypatch.setattr(state.ranks, "size", 2)
     monkeypatch.setattr(Ranks, "align", lambda *_: None)
     monkeypatch.setattr(Ranks, "total", lambda _, tensor: tensor)
     monkeypatch.setattr(Ranks, "decide", lambda _, wish: wish)
     shares = []
     for rank in range(2):
-        monkeypatch.setattr(stepper.ranks, "rank", rank)
-        shares.append(stepper.validate())
+        monkeypatch.setattr(state.ranks, "rank", rank)
+        shares.append(validate(state))
     assert max(sizes) == 2
     assert shares[0].loss + shares[1].loss == pytest.approx(wanted.loss, rel=1e-5)  # type: ignore[operator]
     assert (shares[0].scores.matrix + shares[1].scores.matrix == wanted.scores.matrix).all()

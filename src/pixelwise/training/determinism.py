@@ -1,4 +1,4 @@
-"""Torch's global switches: they belong to the process, and a training gives them back."""
+"""Deterministic algorithms and random state: settings of the process, restored after training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def choose_algorithms(*, deterministic: bool) -> None:
-    """Let torch take the fastest algorithms, or those that give the same bits every time."""
+    """Allow only algorithms that give the same bits every time, or else the fastest."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
@@ -19,14 +19,14 @@ def choose_algorithms(*, deterministic: bool) -> None:
 
 
 @contextmanager
-def keeping_switches(device: torch.device) -> Iterator[None]:
-    """Give the choice of algorithms and the state of the random numbers back as they were.
+def restoring_torch_settings(device: torch.device) -> Iterator[None]:
+    """Restore torch's choice of algorithms and its random state at the end.
 
     Parameters
     ----------
     device : torch.device
-        What is trained on. With CUDA the random numbers of all its devices are given back, as
-        a seed goes to all of them.
+        The training device. With CUDA the random state of every GPU is restored, because
+        `torch.manual_seed` seeds them all.
     """
     is_deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

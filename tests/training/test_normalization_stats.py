@@ -10,16 +10,16 @@ import pytest
 
 from pixelwise.errors import ConfigError
 from pixelwise.images import read_image, write_tiff
+from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.training.fit import fit
-from pixelwise.training.intensities import _measure, find_range
-from pixelwise.training.planes import Plane
+from pixelwise.training.normalization_stats import _measure, find_range
 from pixelwise.training.setup import prepare
 from tests.training.conftest import create_config, write_discs
 
 
-def plane(dtype: type, largest: float) -> Plane:
+def plane(dtype: type, largest: float) -> DecodedImage:
     image = np.linspace(0, largest, 3 * 8 * 8).reshape(3, 8, 8).astype(dtype)
-    return Plane("p", image, np.zeros((8, 8), np.uint8))
+    return DecodedImage("p", image, np.zeros((8, 8), np.uint8))
 
 
 def write_deep_discs(folder: Path) -> Path:
@@ -43,7 +43,7 @@ def test_stains_are_told_where_white_is(tmp_path: Path) -> None:
     deep = write_deep_discs(tmp_path / "deep")
     augmentation = {"preset": "histology"}
     setup = prepare(create_config(deep, tmp_path / "run", augmentation=augmentation))
-    largest = max(float(plane.image.max()) for plane in setup.train.planes)
+    largest = max(float(plane.image.max()) for plane in setup.train.dataset.images)
     assert setup.augmentation.intensity_range == largest > 1
 
 
@@ -75,7 +75,7 @@ def test_a_model_of_another_dtype_does_not_lend_its_normalisation(
 
 def test_mean_and_std_need_memory_for_some_rows_only() -> None:
     pixels = np.random.default_rng(0).integers(0, 250, (2, 8192, 512), dtype=np.uint8)
-    one = Plane("p", pixels, np.zeros((8192, 512), np.uint8))
+    one = DecodedImage("p", pixels, np.zeros((8192, 512), np.uint8))
     tracemalloc.start()
     try:
         mean, std = _measure([one])

@@ -6,8 +6,8 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from pixelwise.errors import ConfigError
-from pixelwise.training.norms import SharedBatchNorm2d, synchronize_norms
-from pixelwise.training.ranks import Ranks
+from pixelwise.training.distributed import Ranks
+from pixelwise.training.sync_batch_norm import SharedBatchNorm2d, synchronize_batch_norms
 
 
 def create_alone() -> Ranks:
@@ -36,7 +36,7 @@ def test_it_is_batch_normalisation() -> None:
 
 def test_one_process_needs_none() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    synchronize_norms(network, create_alone())
+    synchronize_batch_norms(network, create_alone())
     assert type(network[1]) is nn.BatchNorm2d
 
 
@@ -45,7 +45,7 @@ def test_weights_and_names_stay() -> None:
     before = network.state_dict()
     ranks = create_alone()
     ranks.size = 2
-    synchronize_norms(network, ranks)
+    synchronize_batch_norms(network, ranks)
     after = network.state_dict()
     assert isinstance(network[1][0], SharedBatchNorm2d)
     assert list(after) == list(before)
@@ -59,7 +59,7 @@ def test_frozen_ones_stay_frozen() -> None:
     network = nn.Sequential(nn.BatchNorm2d(2).eval(), nn.BatchNorm2d(2))
     ranks = create_alone()
     ranks.size = 2
-    synchronize_norms(network, ranks)
+    synchronize_batch_norms(network, ranks)
     assert [type(norm) for norm in network] == [SharedBatchNorm2d] * 2
     assert [norm.training for norm in network] == [False, True]
 
@@ -71,4 +71,4 @@ def test_layers_that_do_more_are_refused() -> None:
     ranks = create_alone()
     ranks.size = 2
     with pytest.raises(ConfigError, match="Activated"):
-        synchronize_norms(nn.Sequential(Activated(3)), ranks)
+        synchronize_batch_norms(nn.Sequential(Activated(3)), ranks)

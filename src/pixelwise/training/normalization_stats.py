@@ -1,4 +1,4 @@
-"""What the stored intensities of a training's images are, and how they are normalised."""
+"""Statistics of the training images' stored intensities, and the normalisation made of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pixelwise.normalization import (
     create_range,
     intensity_range,
 )
-from pixelwise.training.planes import Plane
+from pixelwise.patches.decoded_images import DecodedImage
 
 
-def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normalization:
+def create_normalization(config: TrainConfig, images: Sequence[DecodedImage]) -> Normalization:
     """Make the normalisation that a config asks for.
 
     "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
@@ -35,7 +35,7 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
     """
     name: str = config.training.normalization
     model = config.model
-    channels, dtype = len(planes[0].image), find_dtype(planes)
+    channels, dtype = len(images[0].image), find_dtype(images)
     if name == "auto" and model.start_from is not None:
         card = read_card(model.start_from)
         if card.normalization.kind == "fixed" and card.dtype != str(dtype):
@@ -52,14 +52,14 @@ def create_normalization(config: TrainConfig, planes: Sequence[Plane]) -> Normal
         return create_percentile()
     match name:
         case "dataset":
-            return create_fixed(*_measure(planes), "mean and std of the training images")
+            return create_fixed(*_measure(images), "mean and std of the training images")
         case "imagenet":
             return create_imagenet(dtype, channels)
         case _:
             return create_range(dtype, channels)
 
 
-def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
+def require_one_dtype(images: Sequence[DecodedImage], *, by: str) -> None:
     """Refuse images of several dtypes, which no fixed normalisation can treat alike.
 
     Raises
@@ -67,7 +67,7 @@ def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
     ConfigError
         There are some.
     """
-    found = sorted({str(plane.image.dtype) for plane in planes})
+    found = sorted({str(decoded.image.dtype) for decoded in images})
     if len(found) > 1:
         raise ConfigError(
             f"The images have several dtypes ({', '.join(found)}), which normalization {by!r} "
@@ -75,30 +75,30 @@ def require_one_dtype(planes: Sequence[Plane], *, by: str) -> None:
         )
 
 
-def find_dtype(planes: Sequence[Plane]) -> np.dtype[Any]:
-    """Dtype that holds the intensities of all planes."""
-    return np.result_type(*{plane.image.dtype for plane in planes})
+def find_dtype(images: Sequence[DecodedImage]) -> np.dtype[Any]:
+    """Dtype that holds the intensities of all images."""
+    return np.result_type(*{decoded.image.dtype for decoded in images})
 
 
-def find_range(planes: Sequence[Plane]) -> float:
+def find_range(images: Sequence[DecodedImage]) -> float:
     """Intensity of white: 255 in 8 bits, else the largest there is, as 12 bits lie in uint16."""
-    dtype = find_dtype(planes)
+    dtype = find_dtype(images)
     if dtype == np.uint8:
         return intensity_range(dtype)
-    return max(float(plane.image.max()) for plane in planes) or 1.0
+    return max(float(decoded.image.max()) for decoded in images) or 1.0
 
 
-def find_extent(planes: Sequence[Plane]) -> tuple[float, float]:
-    """Least and greatest intensity of all planes."""
-    rows = [image for plane in planes for image, _ in plane.iter_rows()]
+def find_extent(images: Sequence[DecodedImage]) -> tuple[float, float]:
+    """Least and greatest intensity of all images."""
+    rows = [image for decoded in images for image, _ in decoded.iter_rows()]
     return min(float(image.min()) for image in rows), max(float(image.max()) for image in rows)
 
 
-def _measure(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) over all pixels of the planes."""
-    images = [image for plane in planes for image, _ in plane.iter_rows()]
-    pixels = sum(plane.mask.size for plane in planes)
-    mean = sum(image.sum(axis=(1, 2), dtype=np.float64) for image in images) / pixels
+def _measure(images: Sequence[DecodedImage]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) over all pixels of the images."""
+    rows = [image for decoded in images for image, _ in decoded.iter_rows()]
+    pixels = sum(decoded.mask.size for decoded in images)
+    mean = sum(image.sum(axis=(1, 2), dtype=np.float64) for image in rows) / pixels
     centre = mean[:, None, None]
-    square = sum(np.square(image - centre).sum(axis=(1, 2)) for image in images)
+    square = sum(np.square(image - centre).sum(axis=(1, 2)) for image in rows)
     return np.asarray(mean), np.sqrt(square / pixels)

@@ -1,0 +1,139 @@
+"""Patches of decoded images, cut on the fly in their stored dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pixelwise.classes import VOID
+from pixelwise.config import PatchConfig
+from pixelwise.normalization import Normalization
+from pixelwise.patches.decoded_images import DecodedImage
+from pixelwise.patches.sampling import find_shown, share_axes
+from pixelwise.patches.windows import Window, iter_windows, require_all_fit
+
+Array = npt.NDArray[Any]
+Position = tuple[int, Window]
+"""Number of an image, and a window on it."""
+_ATTEMPTS = 8
+
+
+class PatchDataset:
+    """Patches by number, from images in memory or mapped from a file.
+
+    Parameters
+    ----------
+    images : sequence of DecodedImage
+        With one channel count.
+    patches : PatchConfig
+        Size, step, edge and smallest foreground share.
+    normalization : Normalization
+    background : int or None
+        Class that is not foreground.
+    skip_void : bool
+        Whether to leave out patches without an annotated pixel, which teach nothing, on the grid
+        and at random places.
+    once : bool
+        Whether masks are for `hide_shown`: patches that show none afterwards are left out too.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[DecodedImage],
+        patches: PatchConfig,
+        normalization: Normalization,
+        *,
+        background: int | None = 0,
+        skip_void: bool = False,
+        once: bool = False,
+    ) -> None:
+        self.images = images
+        self._least, self._background = patches.min_foreground, background
+        self._skip_void = skip_void
+        shapes = [(decoded.mask.shape[0], decoded.mask.shape[1]) for decoded in images]
+        names = [decoded.name for decoded in images]
+        require_all_fit(zip(names, shapes, strict=True), patches.size)
+        grids = [list(iter_windows(shape, patches)) for shape in shapes]
+        self._shown = [find_shown(grid) for grid in grids]
+        self._shares = [share_axes(*each) for each in zip(grids, shapes, strict=True)]
+        self._positions = [
+            (number, window)
+            for number, grid in enumerate(grids)
+            for window in grid
+            if self._is_wanted(number, self._first_shown(number, window) if once else window.slices)
+        ]
+        self._normalization = [normalization.parameters(decoded.image) for decoded in images]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images and masks."""
+        return sum(decoded.image.nbytes + decoded.mask.nbytes for decoded in self.images)
+
+    def place(
+        self, numbers: Sequence[int], rng: np.random.Generator | None = None
+    ) -> list[Position]:
+        """Give the patches with these numbers their places.
+
+        With `rng` every patch moves to a random place within its share of the image, as long as
+        what it shows there does not leave it out.
+        """
+        positions = [self._positions[number] for number in numbers]
+        return positions if rng is None else [self._move(*each, rng) for each in positions]
+
+    def cut(self, positions: Sequence[Position]) -> tuple[Array, Array]:
+        """Images (N, C, Y, X) and masks (N, Y, X) at these positions."""
+        found = [(self.images[number], window.slices) for number, window in positions]
+        images = np.stack([decoded.image[:, *area] for decoded, area in found])
+        return images, np.stack([decoded.mask[area] for decoded, area in found])
+
+    def find_normalization(self, positions: Sequence[Position]) -> tuple[Array, Array]:
+        """Offset and scale (N, C, 1, 1) that normalise the images at these positions."""
+        found = zip(*(self._normalization[number] for number, _ in positions), strict=True)
+        offset, scale = (np.stack(each)[..., None, None] for each in found)
+        return offset, scale
+
+    def hide_shown(self, masks: Any, numbers: Sequence[int]) -> None:
+        """Make void what an earlier patch of the grid shows, in masks (N, Y, X), for scoring."""
+        for mask, number in zip(masks, numbers, strict=True):
+            image, window = self._positions[number]
+            rows, columns = self._shown[image]
+            mask[: rows[window.y]] = VOID
+            mask[:, : columns[window.x]] = VOID
+
+    def _first_shown(self, number: int, window: Window) -> tuple[slice, slice]:
+        """Where in an image is what a window shows and none before it."""
+        rows, columns = self._shown[number]
+        y, x = window.slices
+        return slice(y.start + rows[window.y], y.stop), slice(x.start + columns[window.x], x.stop)
+
+    def _move(self, number: int, window: Window, rng: np.random.Generator) -> Position:
+        """Give a window a random place within its own share of each axis.
+
+        If none of a few places is wanted, it stays on the grid.
+        """
+        rows, columns = self._shares[number]
+        for _ in range(_ATTEMPTS):
+            moved = replace(window, y=rows[window.y].draw(rng), x=columns[window.x].draw(rng))
+            if self._is_wanted(number, moved.slices):
+                return number, moved
+        return number, window
+
+    def _is_wanted(self, number: int, area: tuple[slice, slice]) -> bool:
+        """Whether an area has the foreground, and the annotation, that patches must have."""
+        mask = self.images[number].mask[area]
+        return _has_foreground(mask, self._least, self._background) and not (
+            self._skip_void and bool((mask == VOID).all())
+        )
+
+
+def _has_foreground(mask: Array, share: float, background: int | None) -> bool:
+    """Whether at least this share of a mask is annotated and not background."""
+    empty = VOID if background is None else background
+    return share == 0 or bool(np.mean((mask != VOID) & (mask != empty)) >= share)

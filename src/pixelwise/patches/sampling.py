@@ -1,0 +1,85 @@
+"""Which patches make a batch, and where a patch may lie around its place on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelwise.patches.windows import Window
+
+MIN_BATCH = 2
+"""Batch normalisation over 1 x 1 maps needs two patches."""
+
+
+def iter_batch_numbers(
+    count: int, batch_size: int, *, rng: np.random.Generator | None = None
+) -> Iterator[list[int]]:
+    """Numbers of the patches of each batch, out of `count`.
+
+    With `rng` (training) they are shuffled and every batch is full: the last is topped up from the
+    start, and a batch never has fewer than `MIN_BATCH` patches. Without it each patch comes once.
+    """
+    order = np.arange(count) if rng is None else rng.permutation(count)
+    if rng is not None:
+        size = max(min(batch_size, count), MIN_BATCH)
+        order = np.resize(order, -(-count // size) * size)
+        batch_size = size
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size].tolist()
+
+
+@dataclass(frozen=True)
+class Share:
+    """Where a window may begin on one axis, in pixels: `low` to `high`, clipped to 0 to `last`."""
+
+    low: int
+    high: int
+    last: int
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Draw an origin."""
+        return min(max(int(rng.integers(self.low, self.high + 1)), 0), self.last)
+
+
+def share_axes(
+    grid: Sequence[Window], shape: tuple[int, int]
+) -> tuple[dict[int, Share], dict[int, Share]]:
+    """For each row origin, and each column origin, the origins that a random window may take.
+
+    The windows of an axis divide all possible origins evenly, whatever the grid leaves out.
+    """
+    rows, columns = sorted({w.y for w in grid}), sorted({w.x for w in grid})
+    height, width = grid[0].height, grid[0].width
+    return _share(rows, shape[0], size=height), _share(columns, shape[1], size=width)
+
+
+def _share(starts: Sequence[int], length: int, *, size: int) -> dict[int, Share]:
+    """Origins of each of the windows that begin at `starts` on an axis.
+
+    A pixel at the border is in only one possible window, one inside in as many as a window is
+    long. So origins are drawn from beyond both ends too, and clipped to the border. With three
+    quarters of a window at each end, a border pixel is shown three quarters as often as one far
+    inside, and one in four of the windows there still moves. Where an axis has less room than
+    that, it is extended by the room it has.
+    """
+    last = length - size
+    beyond, count = min(size * 3 // 4, last), len(starts)
+    ends = [(last + 1 + 2 * beyond) * k // count - beyond for k in range(count + 1)]
+    return {s: Share(ends[k], ends[k + 1] - 1, last) for k, s in enumerate(starts)}
+
+
+def find_shown(grid: Sequence[Window]) -> tuple[dict[int, int], dict[int, int]]:
+    """For each row origin, and each column origin, how many pixels the one before it shows."""
+    rows = {window.y: window.height for window in grid}
+    columns = {window.x: window.width for window in grid}
+    return _overlaps(rows), _overlaps(columns)
+
+
+def _overlaps(lengths: dict[int, int]) -> dict[int, int]:
+    """Overlap of each interval, given as start and length, with the one before."""
+    starts = sorted(lengths)
+    ends = [start + lengths[start] for start in starts]
+    shown = [max(0, end - start) for end, start in zip(ends, starts[1:], strict=False)]
+    return dict(zip(starts, [0, *shown], strict=True))

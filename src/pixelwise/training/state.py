@@ -1,0 +1,155 @@
+"""The state of a training run on its device: the one owner of all that training changes."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ConfigError
+from pixelwise.training.checkpoints import Checkpoint, Content, Stateful, collect
+from pixelwise.training.compute import describe_arithmetic
+from pixelwise.training.distributed import Ranks, join_ranks
+from pixelwise.training.early_stopping import is_patience_over
+from pixelwise.training.memory import choose_batch_size, least_patches
+from pixelwise.training.optimizers import Schedule, create_optimizer
+from pixelwise.training.prefetch import Prefetcher, make_resident
+from pixelwise.training.progress import Progress
+from pixelwise.training.running_stats import RunningStats
+from pixelwise.training.setup import Setup
+from pixelwise.training.sync_batch_norm import synchronize_batch_norms
+
+
+class TrainingState:
+    """Network, optimiser, running statistics and progress; nobody else keeps a copy of them.
+
+    Parameters
+    ----------
+    setup : Setup
+    ranks : Ranks, optional
+        The processes of this training run; found out if not given.
+    batch_size : int, optional
+        What an earlier part of the run used, where the config says "auto".
+
+    Attributes
+    ----------
+    progress : Progress
+        Replaced as a whole by `restore`.
+    network, optimizer
+        Set up for the device, the precision and the other processes.
+    local_network : Module
+        The same network without the other processes, for validation and previews.
+    trained : list of Parameter
+        The weights that training changes.
+    batches : Prefetcher
+    steps, batch_size : int
+        Steps of an epoch, and patches of a step.
+    """
+
+    def __init__(
+        self, setup: Setup, ranks: Ranks | None = None, *, batch_size: int | None = None
+    ) -> None:
+        self.setup, self.config = setup, setup.config.training
+        self.ranks = ranks or join_ranks(setup.compute, deterministic=self.config.deterministic)
+        self.fabric = self.ranks.fabric
+        network = setup.network.to(self.fabric.device).to(memory_format=torch.channels_last)
+        make_resident([setup.train, setup.validation], self.fabric.device)
+        optimizer = create_optimizer(network.parameters(), self.config)
+        self.wanted_batch_size = batch_size or self._choose_batch_size()
+        if self.config.sync_batch_norm:
+            synchronize_batch_norms(network, self.ranks)
+        compiled = torch.compile(network) if self.config.compile else network
+        self.local_network = cast("nn.Module", compiled)
+        self.network, self.optimizer = self.fabric.setup(self.local_network, optimizer)
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+        self.running_stats = RunningStats(network)
+        self.least_patches = least_patches(network)
+        self.batches = Prefetcher(
+            setup.train,
+            self.wanted_batch_size,
+            seed=self.config.seed,
+            shift=bool(setup.augmentation.config.strength("shift")),
+            ranks=self.ranks,
+        )
+        drawn = self.batches.draw(0)
+        self.steps, self.batch_size = len(drawn), len(drawn[0])
+        self._schedule = Schedule(self.config, self.steps)
+        self._require_patches_for_all()
+        self.progress = Progress(
+            data=setup.fingerprint,
+            normalization=setup.card.normalization.model_dump(),
+            arithmetic=describe_arithmetic(setup.compute, processes=self.ranks.size),
+            settings=_list_settings(setup.config),
+            batch_size=self.batch_size,
+        )
+
+    def _choose_batch_size(self) -> int:
+        """Patches per step that the config asks for, or that fit."""
+        if self.config.batch_size != "auto":
+            return self.config.batch_size
+        device = self.fabric.device
+        sharing = 1 if device.type == "cuda" else self.ranks.neighbours
+        found = choose_batch_size(self.setup, device, sharing=sharing)
+        return min(self.ranks.least(found) * self.ranks.size, max(len(self.setup.train), 2))
+
+    def _require_patches_for_all(self) -> None:
+        """Refuse batches that leave a process too few patches."""
+        size = self.ranks.size
+        if size > 1 and self.batch_size // size < self.least_patches:
+            raise ConfigError(
+                f"{self.batch_size} patches a step are too few for {size} processes: each needs "
+                f"{self.least_patches}. Take a larger --batch-size, more images, or fewer "
+                "processes."
+            )
+
+    @property
+    def _stateful(self) -> dict[str, Stateful]:
+        """What a checkpoint holds beside the network and the progress."""
+        # fp16's loss scaling changes from step to step; other precisions have no state
+        return {"optimizer": self.optimizer, "precision": self.fabric.strategy.precision}
+
+    def collect(self) -> Content:
+        """Put a checkpoint together; its tensors are not copied."""
+        return collect(self.setup.network, self._stateful, progress=self.progress)
+
+    def restore(self, checkpoint: Checkpoint) -> Progress:
+        """Go back to a checkpoint; gives the progress that it replaces."""
+        replaced = self.progress
+        self.progress = checkpoint.restore(self.setup.network, self._stateful)
+        if self.ranks.size > 1:
+            self.progress.micro_batches = 1  # each process has a part of the batch already
+        self.running_stats.remember()
+        return replaced
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or early stopping ends the run."""
+        return self.progress.epoch >= self.config.epochs or is_patience_over(
+            self.progress, self.config
+        )
+
+    @property
+    def has_steps_left(self) -> bool:
+        """Whether the current epoch has steps left."""
+        return self.progress.step < self.steps
+
+    def batches_left(self) -> list[list[int]]:
+        """Numbers of the patches of each step that is left of the current epoch."""
+        return self.batches.draw(self.progress.epoch)[self.progress.step :]
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of a step of the current epoch."""
+        progress = self.progress
+        number = progress.epoch * self.steps + step
+        return self._schedule.rate(number, factor=progress.plateau_factor) * progress.lr_scale
+
+
+def _list_settings(config: TrainConfig) -> dict[str, Any]:
+    """Fields of a config with their sections, without the place of the run, as a flat mapping."""
+    fields: dict[str, Any] = {}
+    for name, value in config.make_absolute().model_dump(mode="json", exclude={"run"}).items():
+        inner = value if isinstance(value, dict) else {"": value}
+        fields |= {f"{name}.{field}".rstrip("."): item for field, item in inner.items()}
+    return fields

@@ -1,0 +1,55 @@
+"""A training run between its first and last event: what the loop works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pixelwise.events import Event
+from pixelwise.runs import RunFolder
+from pixelwise.training.reporting import LATER, Report
+from pixelwise.training.saving import Saver
+from pixelwise.training.state import TrainingState
+
+
+@dataclass
+class TrainingRun:
+    """A training run: its state, its folder, and who saves and reports.
+
+    Attributes
+    ----------
+    state : TrainingState
+    saver : Saver
+    notes : tuple of str
+        What to warn of at the start.
+    report : Report
+    must_stop : bool
+        Whether to stop as if the folder's `stop_request` were there.
+    """
+
+    state: TrainingState
+    saver: Saver
+    notes: tuple[str, ...] = ()
+    report: Report = field(init=False)
+    must_stop: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.state, self.folder)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.saver.folder
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether somebody wants the run to stop."""
+        return self.must_stop or self.folder.stop_request.exists()
+
+    def must_save(self) -> bool:
+        """Whether the last checkpoint is old, or from before the memory was full."""
+        return self.report.has_memory_news or self.saver.is_due(self.state.config.save_minutes)
+
+    def save(self, *, meanwhile: bool = False, then: str = LATER) -> Iterator[Event]:
+        """Write a checkpoint, see `Saver.save_state`; a full disk does not end the run."""
+        yield from self.report.memory()
+        yield from self.saver.save_state(self.state, meanwhile=meanwhile, then=then)
