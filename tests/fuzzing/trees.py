@@ -167,6 +167,9 @@ def _draw_bomb(rng: Random) -> str:
     return "\n".join(lines)
 
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the other takes seconds for megabytes
+
+
 def edit_yaml(data: bytes, rng: Random, stage: Stage) -> bytes:
     """Change the tree of a YAML text, or add what a person would not write."""
     if len(data) > CONFIG_BYTES:  # after an earlier edit; parsing it takes long
@@ -187,7 +190,8 @@ def edit_yaml(data: bytes, rng: Random, stage: Stage) -> bytes:
         case _:
             try:
                 tree = edit_tree(yaml.safe_load(text), rng, stage)
-                text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=rng.random() < 0.2)
+                plain = rng.random() < 0.2
+                text = yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=plain)
             except (yaml.YAMLError, ValueError, RecursionError):
                 return edit_bytes(data, rng, stage)
             return text.replace(_RAW, _draw_raw_yaml(rng, stage)).encode(errors="surrogatepass")
