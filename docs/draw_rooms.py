@@ -3,8 +3,8 @@
     python docs/draw_rooms.py           # writes the pictures anew
     python docs/draw_rooms.py --check   # says whether they are those of the source
 
-An arrow leads from who imports to what is imported. Imports within functions count; those for the
-type checker only do not. Arrows that follow from others are left out of the picture of the rooms.
+An arrow leads from the importer to what it imports. Imports within functions count; imports for the
+type checker do not. The picture of the rooms leaves out arrows that follow from others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import ast
 import sys
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -59,36 +60,13 @@ def _walk_what_runs(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _walk_what_runs(child)
 
 
-def find_circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Find the groups of files that import one another, directly or by way of others."""
-    return [sorted(group) for group in _sort(graph) if len(group) > 1]
-
-
-def _sort(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Strongly connected components, in an order in which imports come first (Tarjan 1972)."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    groups: list[list[str]] = []
-
-    def visit(node: str) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in sorted(graph[node]):
-            if other not in index:
-                visit(other)
-                low[node] = min(low[node], low[other])
-            elif other in stack:
-                low[node] = min(low[node], index[other])
-        if low[node] == index[node]:
-            place = stack.index(node)
-            groups.append(stack[place:])
-            del stack[place:]
-
-    for node in sorted(graph):
-        if node not in index:
-            visit(node)
-    return groups
+def find_circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Find files that import one another in a circle, the first one again at the end; or none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))  # graphlib gives who is imported first
+    return []
 
 
 def read_rooms(graph: Mapping[str, set[str]]) -> Graph:
@@ -109,7 +87,7 @@ def _room(name: str) -> str:
 def reduce_arrows(graph: Mapping[str, set[str]]) -> Graph:
     """Leave out the arrows that others imply; of a graph without circles."""
     below: Graph = {}
-    for (node,) in _sort(graph):
+    for node in TopologicalSorter(graph).static_order():
         below[node] = graph[node].union(*(below[other] for other in graph[node]))
     return {
         node: {o for o in others if not any(o in below[other] for other in others - {o})}
@@ -158,8 +136,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     graph = read_graph()
-    if circles := find_circles(graph):
-        print("\n".join(f"a circle: {' <-> '.join(group)}" for group in circles), file=sys.stderr)
+    if circle := find_circle(graph):
+        print(f"a circle: {' -> '.join(circle)}", file=sys.stderr)
         return 1
     text = PAGE.read_text(encoding="utf-8")
     drawn = fill_page(text, graph)

@@ -13,8 +13,16 @@ from pixelwise.cli.predict import do_evaluate, do_predict
 from pixelwise.cli.serve import Server
 from pixelwise.cli.train import do_resume, do_train
 from pixelwise.errors import ConfigError
-from pixelwise.events import Event, JobEnded
-from pixelwise.jobs import EvaluateJob, Job, PatchesJob, PredictJob, ResumeJob, TrainJob, parse_job
+from pixelwise.events import JobEnded
+from pixelwise.jobs import (
+    EvaluateJob,
+    Job,
+    PatchesJob,
+    PredictJob,
+    ResumeJob,
+    TrainJob,
+    parse_job,
+)
 from pixelwise.parsing import CONFIG_BYTES, read_text
 
 
@@ -53,14 +61,18 @@ def do_job(job: Job) -> int:
         case PatchesJob():
             return do_patches(job, as_json=True)
         case _:
-            *_, end = map(_print, Server().answer(job))
-            return FAILED if isinstance(end, JobEnded) and end.status == "failed" else 0
+            return _do_small_job(job)
     return 0
 
 
-def _print(event: Event) -> Event:
-    echo(event.to_json())
-    return event
+def _do_small_job(job: Job) -> int:
+    """Do a job as the warm child does; gives the exit status."""
+    status = FAILED
+    for event in Server().answer(job):
+        echo(event.to_json())
+        if isinstance(event, JobEnded):
+            status = FAILED if event.status == "failed" else 0
+    return status
 
 
 def _read_job(file: Path) -> str:
