@@ -62,7 +62,7 @@ TRIED = (
     "expected at least two classes",
     "expected the same layout",
     "Use --split all",
-    "a training needs at least two",
+    "none to validate on",
     "X already holds a run",
     "X is not empty",
     "choose another --normalization",
@@ -360,7 +360,7 @@ def test_masks_with_one_class_to_train_on(tmp_path: Path, call: Call) -> None:
 def test_one_image_only(tmp_path: Path) -> None:
     root = write_set(tmp_path / "a", lambda _, m: byte(m), count=1)
     other = write_set(tmp_path / "b", lambda _, m: byte(m), count=1)
-    message = follow(create(root), {"data": {"validation": other}})
+    message = follow(create(root, data={"resize": 48}), {"data": {"validation": other}})
     assert read_advice(message) == [["--validation"]]
 
 

@@ -30,6 +30,7 @@ def test_every_error_is_a_builtin_too(error: type[PixelwiseError]) -> None:
     assert set(builtins) - {Exception, BaseException, object}
     assert str(error("what was found")) == "what was found"
     assert error.__doc__
+    assert "900 characters are not shown" in str(error(4_900 * "x"))
 
 
 def test_a_known_name_passes() -> None:

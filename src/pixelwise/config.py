@@ -28,6 +28,7 @@ DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 FileFormat = Literal["tiff", "zarr"]
 WindowName = Literal["hann", "gaussian", "flat"]
+FULL_PATCH, TRAINED_PATCH = (256, 256), 32  # size "auto" of large images; least side to train on
 MOST_AUTO_BATCH = 16
 """Patches per step that "auto" takes at most: more gain little speed and cost accuracy."""
 
@@ -89,7 +90,10 @@ class DataConfig(Config):
 class PatchConfig(Config):
     """How images are cut into patches."""
 
-    size: Size = Field(default=(256, 256), description="Patch height x width in pixels")
+    size: Literal["auto"] | Size = Field(
+        default="auto",
+        description="Patch height x width in pixels; auto: 256x256, or what fits into all images",
+    )
     step: Size | None = Field(
         default=None, description="Distance between patches in pixels; the patch size if not given"
     )
@@ -106,9 +110,14 @@ class PatchConfig(Config):
     )
 
     @property
+    def size_px(self) -> tuple[int, int]:
+        """Size in pixels (height, width); that for large images where none was given."""
+        return FULL_PATCH if self.size == "auto" else self.size
+
+    @property
     def step_px(self) -> tuple[int, int]:
         """Step in pixels (height, width), the patch size where none was given."""
-        return self.step or self.size
+        return self.step or self.size_px
 
 
 class ModelConfig(Config):
@@ -295,21 +304,16 @@ class TrainConfig(Config):
 
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
-        paths: dict[str, tuple[Config, tuple[str, ...]]] = {
-            "data": (self.data, ("path", "validation")),
-            "model": (self.model, ("weights", "start_from")),
-        }
         sections = {
-            section: config.model_copy(
-                update={
-                    name: path.absolute()
-                    for name in names
-                    if (path := getattr(config, name)) is not None
-                }
-            )
-            for section, (config, names) in paths.items()
+            "data": _make_absolute(self.data, "path", "validation"),
+            "model": _make_absolute(self.model, "weights", "start_from"),
         }
         return self.model_copy(update={**sections, "run": self.run.absolute()})
+
+
+def _make_absolute(config: Config, *names: str) -> Config:
+    paths = {name: getattr(config, name) for name in names}
+    return config.model_copy(update={n: p.absolute() for n, p in paths.items() if p is not None})
 
 
 class PredictConfig(Config):

@@ -41,7 +41,13 @@ _repr.maxlist = _repr.maxtuple = _repr.maxdict = 20
 
 
 class PixelwiseError(Exception):
-    """Base of all errors that are raised on purpose; the command line prints one message."""
+    """Base of all errors that are raised on purpose; the command line prints one message.
+
+    Of a message longer than `LONGEST_MESSAGE`, which quotes a damaged file, the middle is left out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_shorten_message(message))
 
 
 class ConfigError(PixelwiseError, ValueError):
@@ -157,10 +163,16 @@ def show_text(text: str, *, most: int | None = None) -> str:
     most : int, optional
         Characters to show; the middle is left out of a longer text.
     """
-    if most is not None and len(text) > most:
-        cut = f" [... {len(text) - most} characters are not shown ...] "
-        text = f"{text[: most // 2]}{cut}{text[-(most - most // 2) :]}"
+    text = text if most is None else _shorten_message(text, most)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _shorten_message(text: str, most: int = LONGEST_MESSAGE) -> str:
+    """Leave out the middle of a text of more than `most` characters."""
+    if len(text) <= most:
+        return text
+    cut = f" [... {len(text) - most} characters are not shown ...] "
+    return f"{text[: most // 2]}{cut}{text[-(most - most // 2) :]}"
 
 
 def has_control(text: str) -> bool:

@@ -44,7 +44,9 @@ def raise_bug(stage: Stage) -> None:
 
 
 def raise_long(stage: Stage) -> None:
-    raise DataError("x" * 5_000)
+    error = DataError("x")
+    error.add_note("x" * 5_000)
+    raise error
 
 
 def print_escape(stage: Stage) -> None:
@@ -112,7 +114,7 @@ FAULTS: dict[str, tuple[Callable[[Stage], None], str | None]] = {
     "program": (run_program, "reached outside"),
     "connection": (connect, "reached outside"),
     "memory": (fill_memory, "memory"),
-    "hang": (hang, "a hang of more than 5 s"),
+    "hang": (hang, "a hang of more than 8 s"),
     "crash": (crash, "a crash: exit status -6"),
     "no fault": (answer, None),
 }

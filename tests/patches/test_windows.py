@@ -8,7 +8,13 @@ from skimage.util import view_as_windows
 
 from pixelwise.config import PatchConfig
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.patches.windows import Window, iter_windows, require_fit, window_origins
+from pixelwise.patches.windows import (
+    Window,
+    fit_windows,
+    iter_windows,
+    require_fit,
+    window_origins,
+)
 
 SIZES = st.integers(1, 30).flatmap(lambda size: st.tuples(st.integers(size, 90), st.just(size)))
 
@@ -95,3 +101,22 @@ def test_a_patch_larger_than_the_image() -> None:
 def test_sizes_that_cannot_work(size: int, step: int) -> None:
     with pytest.raises(ConfigError, match="at least 1 pixel"):
         window_origins(10, size, step=step, edge="drop")
+
+
+@pytest.mark.parametrize(
+    ("size", "shapes", "expected"),
+    [
+        ("auto", [(300, 400), (256, 1000)], (256, 256)),
+        ("auto", [(300, 400), (88, 120)], (80, 80)),
+        ("auto", [(32, 500)], (32, 32)),
+        ("auto", [(31, 500)], (256, 256)),  # too small for any patch; refused by its caller
+        ((64, 48), [(88, 120)], (64, 48)),
+        ((256, 256), [(88, 120)], (256, 256)),
+    ],
+)
+def test_the_size_fits_into_the_smallest_image(
+    size: object, shapes: list[tuple[int, int]], expected: tuple[int, int]
+) -> None:
+    asked = PatchConfig.create(size=size)
+    assert fit_windows(asked, shapes).size == expected
+    assert asked.size_px == ((256, 256) if size == "auto" else size)

@@ -120,7 +120,7 @@ def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) 
     from pixelwise.models.registry import create_model
     from pixelwise.models.summary import summarize
 
-    size = PatchConfig.create(**given_values(PatchConfig, values)).size
+    size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
     network = create_model(
         model.name,
         values["channels"],

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.classes import SegmentationClass
+from pixelwise.datasets.holdout import hold_out_part
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import Sample, Split
 from pixelwise.errors import ConfigError, DataError
@@ -73,8 +74,8 @@ class Dataset:
 
         Validation samples that the layout (or the config's validation folder) names are taken.
         Without them, `fraction` of the training images is drawn, at least one and never all; the
-        same seed draws the same images on every machine. Test images are never used, unless there
-        are no others.
+        same seed draws the same images on every machine. Of an only image a part is held out, see
+        `hold_out_part`. Test images are never used, unless there are no others.
 
         Parameters
         ----------
@@ -86,7 +87,7 @@ class Dataset:
         Raises
         ------
         DataError
-            There are fewer than two source images to share out.
+            There is only one source image, and no part of it can be held out.
         ConfigError
             `fraction` is not between 0 and 1.
         """
@@ -97,24 +98,33 @@ class Dataset:
         if validation.samples and pool:
             return replace(self, samples=tuple(pool)), validation
         pool = pool or list(validation.samples) or list(self.samples)
-        held = self._draw_groups({sample.group for sample in pool}, fraction, seed=seed)
+        groups = {sample.group for sample in pool}
+        if len(groups) < 2:
+            return self._hold_out_part(pool, fraction, seed=seed)
+        held = _draw_groups(groups, fraction, seed=seed)
         train = tuple(s for s in pool if s.group not in held)
         return replace(self, samples=train), replace(
             self, samples=tuple(s for s in pool if s.group in held)
         )
 
-    def _draw_groups(self, groups: set[str], fraction: float, *, seed: int) -> set[str]:
-        """Draw the groups to validate on."""
-        if len(groups) < 2:
-            raise DataError(
-                f"{self.root} has {len(groups)} image to train on, and a training needs at least "
-                "two: one to learn from and one to validate on. Add an image with its mask, name "
-                "a folder of validation images (--validation), or cut the image in two files."
+    def _hold_out_part(
+        self, pool: list[Sample], fraction: float, *, seed: int
+    ) -> tuple[Dataset, Dataset]:
+        """Share out the pixels of an only image."""
+        parts = hold_out_part(pool[0], fraction, seed=seed) if len(pool) == 1 else None
+        if parts is None:
+            why = (
+                "it is too small, or annotated in one place, to hold a part of it out"
+                if len(pool) == 1
+                else f"its {len(pool)} patches may overlap: train on the image itself"
             )
-        count = min(max(round(len(groups) * fraction), 1), len(groups) - 1)
-        names = sorted(groups)
-        order = np.random.default_rng(seed).permutation(len(names))
-        return {names[i] for i in order[:count]}
+            raise DataError(
+                f"{self.root} has one image to learn from and none to validate on, and {why}. Add "
+                "an image with its mask, annotate more of this one, or name a folder of "
+                "validation images (--validation)."
+            )
+        train, validation = (replace(self, samples=(part,)) for part in parts)
+        return train, validation
 
     def require_sound(self) -> Dataset:
         """Return the data set if nothing fatal was found.
@@ -163,3 +173,11 @@ class Dataset:
         if set(counts) == {None}:
             return "none given; validation images are drawn"
         return ", ".join(f"{count} {split or 'not assigned'}" for split, count in counts.items())
+
+
+def _draw_groups(groups: set[str], fraction: float, *, seed: int) -> set[str]:
+    """Draw the groups to validate on."""
+    count = min(max(round(len(groups) * fraction), 1), len(groups) - 1)
+    names = sorted(groups)
+    order = np.random.default_rng(seed).permutation(len(names))
+    return {names[i] for i in order[:count]}

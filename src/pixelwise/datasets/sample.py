@@ -30,6 +30,25 @@ SPLIT_NAMES: Final[dict[str, Split]] = {
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of an image: first and last plane, row and column, each with the end excluded."""
+
+    planes: tuple[int, int]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Ranges of planes, rows and columns."""
+        return self.planes, self.rows, self.columns
+
+    def cut(self, array: Array) -> Array:
+        """Cut (N, Y, X) or (N, C, Y, X)."""
+        planes, rows, columns = (slice(*ends) for ends in self.ranges)
+        return array[planes, ..., rows, columns]
+
+
+@dataclass(frozen=True)
 class Sample:
     """An image and its mask; cheap to make, to pickle and to keep, pixels are read on request.
 
@@ -49,6 +68,8 @@ class Sample:
         Channels of the data set; a grey image among RGB ones is repeated.
     resize : tuple of int or None
         Height and width to resize to.
+    part : Part or None
+        What is taken of the image, after resizing; None for all of it.
     """
 
     name: str
@@ -60,6 +81,7 @@ class Sample:
     class_map: ClassMap
     channels: int
     resize: tuple[int, int] | None = None
+    part: Part | None = None
 
     @property
     def image_path(self) -> Path:
@@ -83,6 +105,9 @@ class Sample:
     def shape(self) -> tuple[int, int, int, int]:
         """Shape (N, C, Y, X) of what `read_image` gives."""
         planes, _, height, width = self.header.shape
+        if self.part is not None:
+            planes, height, width = (stop - start for start, stop in self.part.ranges)
+            return planes, self.channels, height, width
         return (planes, self.channels, *(self.resize or (height, width)))
 
     def read_image(self) -> Array:
@@ -102,7 +127,9 @@ class Sample:
         planes, notes = self.image.read()
         if planes.shape[1] < self.channels:
             planes = planes.repeat(self.channels, axis=1)
-        return (resize_planes(planes, self.resize) if self.resize else planes), notes
+        if self.resize:
+            planes = resize_planes(planes, self.resize)
+        return (self.part.cut(planes) if self.part else planes), notes
 
     def read_finite_image(self) -> Array:
         """Planes as in `read_image`, refused if a pixel is NaN or infinite.
@@ -136,7 +163,9 @@ class Sample:
             labels = self.class_map.apply(raw)
         except DataError as error:
             raise type(error)(f"{self.mask_path}: {error}") from error
-        return resize_labels(labels, self.resize) if self.resize else labels
+        if self.resize:
+            labels = resize_labels(labels, self.resize)
+        return self.part.cut(labels) if self.part else labels
 
 
 def resize_planes(planes: Array, size: tuple[int, int]) -> Array:

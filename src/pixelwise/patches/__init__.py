@@ -10,8 +10,8 @@ from pixelwise.patches.folder import (
     make_patches,
 )
 from pixelwise.patches.windows import (
-    TRAINED_PATCH,
     Window,
+    fit_windows,
     iter_windows,
     require_all_fit,
     require_fit,
@@ -19,11 +19,11 @@ from pixelwise.patches.windows import (
 )
 
 __all__ = [
-    "TRAINED_PATCH",
     "PatchFolder",
     "SourcePatches",
     "Window",
     "count_patches",
+    "fit_windows",
     "iter_make_patches",
     "iter_windows",
     "make_patches",

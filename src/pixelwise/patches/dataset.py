@@ -56,7 +56,7 @@ class PatchDataset:
         self._skip_void = skip_void
         shapes = [(decoded.mask.shape[0], decoded.mask.shape[1]) for decoded in images]
         names = [decoded.name for decoded in images]
-        require_all_fit(zip(names, shapes, strict=True), patches.size)
+        require_all_fit(zip(names, shapes, strict=True), patches.size_px)
         grids = [list(iter_windows(shape, patches)) for shape in shapes]
         self._shown = [find_shown(grid) for grid in grids]
         self._shares = [share_axes(*each) for each in zip(grids, shapes, strict=True)]

@@ -23,7 +23,7 @@ from pixelwise.datasets.layouts.patches import INDEX_NAME, PatchAxes, PatchIndex
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.outputs import require_outside_images
 from pixelwise.parsing import require_file_name
-from pixelwise.patches.windows import Window, iter_windows, require_all_fit
+from pixelwise.patches.windows import Window, fit_windows, iter_windows, require_all_fit
 
 Array = npt.NDArray[Any]
 Cut = tuple[int, int, Window]
@@ -86,7 +86,7 @@ class PatchFolder:
 
     def summary(self) -> str:
         """Describe the folder in a few lines."""
-        height, width = self.windows.size
+        height, width = self.windows.size_px
         per_source = sorted({source.kept for source in self.sources})
         each = f"{per_source[0]}" + (f" to {per_source[-1]}" if per_source[1:] else "")
         shares = ", ".join(f"{name} {share:.1%}" for name, share in self.class_shares.items())
@@ -135,8 +135,7 @@ def iter_make_patches(
 
     Closing the iterator early leaves nothing behind. Parameters and errors as in `make_patches`.
     """
-    config = PatchConfig.create(**windows)
-    require_all_fit(((str(s.image_path), s.shape[2:]) for s in data.samples), config.size)
+    config = _create_windows(data, windows)
     for sample in data.samples:
         _require_usable(sample)
     if workers is not None and workers < 1:
@@ -162,11 +161,17 @@ def count_patches(data: Dataset, **windows: Any) -> tuple[SourcePatches, ...]:
 
     Parameters and errors as in `make_patches`.
     """
-    config = PatchConfig.create(**windows)
-    require_all_fit(((str(s.image_path), s.shape[2:]) for s in data.samples), config.size)
-    cutter = _Cutter(Path(), config, data)
+    cutter = _Cutter(Path(), _create_windows(data, windows), data)
     with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
         return tuple(pool.map(cutter.count_source, data.samples))
+
+
+def _create_windows(data: Dataset, windows: dict[str, Any]) -> PatchConfig:
+    """Settle how images are cut; refuses patches that are larger than an image."""
+    shapes = {str(sample.image_path): sample.shape[2:] for sample in data.samples}
+    config = fit_windows(PatchConfig.create(**windows), shapes.values())
+    require_all_fit(shapes.items(), config.size_px)
+    return config
 
 
 @dataclass(frozen=True)

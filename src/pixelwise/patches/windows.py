@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pixelwise.config import Edge, PatchConfig
+from pixelwise.config import FULL_PATCH, TRAINED_PATCH, Edge, PatchConfig
 from pixelwise.errors import ConfigError, DataError
 
-TRAINED_PATCH: Final = 32
-"""Least side in pixels that a network is trained on."""
+_STEP: Final = 16
+"""Sides that "auto" chooses are multiples of this many pixels, which networks halve evenly."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,27 @@ def iter_windows(shape_yx: tuple[int, int], config: PatchConfig) -> Iterator[Win
     DataError
         The patch is larger than the image; the message gives both sizes.
     """
-    require_fit(shape_yx, config.size)
-    height, width = config.size
+    height, width = config.size_px
+    require_fit(shape_yx, config.size_px)
     step_y, step_x = config.step_px
     columns = window_origins(shape_yx[1], width, step=step_x, edge=config.edge)
     for y in window_origins(shape_yx[0], height, step=step_y, edge=config.edge):
         for x in columns:
             yield Window(y, x, height, width)
+
+
+def fit_windows(config: PatchConfig, shapes: Iterable[tuple[int, int]]) -> PatchConfig:
+    """Settle the size of the patches for images of these shapes (height, width).
+
+    A size that was given stays as it is. "auto" becomes 256 x 256, or the largest square with
+    sides of a multiple of 16 pixels that fits into all images. Images with sides under
+    `TRAINED_PATCH` pixels are too small to train on, which `require_all_fit` reports.
+    """
+    if config.size != "auto":
+        return config
+    side = min(*FULL_PATCH, *(side for shape in shapes for side in shape)) // _STEP * _STEP
+    size = (side, side) if side >= TRAINED_PATCH else FULL_PATCH
+    return config.model_copy(update={"size": size})
 
 
 def require_fit(

@@ -13,15 +13,16 @@ import torch
 from pixelwise.architectures import find_architecture
 from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.classes import VOID, MaskValues
-from pixelwise.config import PatchConfig, TrainConfig
+from pixelwise.config import FULL_PATCH, TRAINED_PATCH, PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
+from pixelwise.datasets.holdout import describe_part
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.models.devices import Compute
 from pixelwise.models.files import load_weights
 from pixelwise.models.network import SegmentationNetwork, freeze_encoder
 from pixelwise.models.registry import create_model
 from pixelwise.normalization import Normalization
-from pixelwise.patches import TRAINED_PATCH, require_all_fit
+from pixelwise.patches import fit_windows, require_all_fit
 from pixelwise.patches.dataset import PatchDataset
 from pixelwise.patches.decoded_images import (
     MEMORY_SHARE,
@@ -101,14 +102,12 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     white = find_range(images) if config.augmentation.strength("stain") else 1.0  # a look at all
     augmentation = Augmentation(config.augmentation, white)
     augmentation.require_channels(data.in_channels)
-    card = _create_card(config, data, images, normalization=normalization)
-    patches = config.patches.model_copy(update={"size": card.patch_size})
     held_out = read_decoded_images(validation.samples, folder=folder)
     every = [*images, *held_out]
+    patches = _create_windows(config, data, images)
+    card = _create_card(config, data, images, normalization=normalization, size=patches.size_px)
     if normalization.kind == "fixed":
         require_one_dtype(every, by=normalization.source)
-    shapes = ((decoded.name, decoded.mask.shape) for decoded in every)
-    require_all_fit(shapes, patches.size, least=TRAINED_PATCH)
     _require_validation_foreground(config, data, held_out)
     dataset = PatchDataset(
         images, patches, normalization, background=data.background, skip_void=True
@@ -132,7 +131,8 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         understood=f"{data.layout} ({data.reason}); {data.samples[0].header.axes}; {data.mapping}",
         notes=(
             *map(str, data.problems),
-            *_describe_size(config, card.patch_size),
+            *_describe_held_out(validation),
+            *_describe_size(config, data, patches.size_px),
             *_describe_mapping(folder),
         ),
         fingerprint=_fingerprint(data, training=images, validation=held_out),
@@ -151,11 +151,36 @@ def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
     return next(folder for folder in config.run.absolute().parents if folder.is_dir())
 
 
-def _describe_size(config: TrainConfig, size: tuple[int, int]) -> tuple[str, ...]:
-    """Say that patches were cut before, in another size than is asked for."""
-    asked = config.patches.size
-    if asked in (size, PatchConfig().size):
+def _create_windows(
+    config: TrainConfig, data: Dataset, images: Sequence[DecodedImage]
+) -> PatchConfig:
+    """Settle the size of the patches: that of a patch folder, else what the config says."""
+    if data.layout == "patches":
+        return config.patches.model_copy(update={"size": images[0].mask.shape})
+    shapes = [(decoded.name, decoded.mask.shape) for decoded in images]
+    patches = fit_windows(config.patches, [shape for _, shape in shapes])
+    require_all_fit(shapes, patches.size_px, least=TRAINED_PATCH)
+    return patches
+
+
+def _describe_held_out(validation: Dataset) -> tuple[str, ...]:
+    """Say that a part of the only image is validated on."""
+    return tuple(
+        f"{sample.name} is the only image: its {part} are held out from training, and the scores "
+        "are measured on them."
+        for sample in validation.samples
+        if (part := describe_part(sample))
+    )
+
+
+def _describe_size(config: TrainConfig, data: Dataset, size: tuple[int, int]) -> tuple[str, ...]:
+    """Say that patches have another size than is asked for, or than is usual."""
+    asked, is_cut = config.patches.size, data.layout == "patches"
+    if asked == size or (asked == "auto" and (is_cut or size == FULL_PATCH)):
         return ()
+    if asked == "auto":
+        note = f"Patches have {size[0]} x {size[1]} px: more does not fit into the smallest image."
+        return (note,)
     note = (
         f"The patches are {size[0]} x {size[1]} px, as they were cut: a size of {asked[0]} x "
         f"{asked[1]} px, which is asked for, needs new ones, by 'pixelwise patches … --size'."
@@ -179,12 +204,19 @@ def create_validation_set(
 ) -> PatchDataset:
     """Patches that show every annotated pixel of the validation images once.
 
+    They are smaller than those of the training where a validation image is.
+
     Raises
     ------
     DataError
         There is none: no epoch could be scored.
     """
-    whole = PatchConfig(size=patches.size, edge="cover")
+    shapes = [(decoded.name, decoded.mask.shape) for decoded in images]
+    sizes = [patches.size_px, *(shape for _, shape in shapes)]
+    height, width = (min(sides) for sides in zip(*sizes, strict=True))
+    if min(height, width) < TRAINED_PATCH:
+        require_all_fit(shapes, patches.size_px, least=TRAINED_PATCH)
+    whole = PatchConfig(size=(height, width), edge="cover")
     dataset = PatchDataset(images, whole, normalization, skip_void=True, once=True)
     if not len(dataset):
         raise DataError(
@@ -241,11 +273,11 @@ def _create_card(
     images: Sequence[DecodedImage],
     *,
     normalization: Normalization,
+    size: tuple[int, int],
 ) -> Card:
-    """Card of the model to be."""
-    model, image = config.model, images[0].image
+    """Card of the model to be; `size` is that of its patches."""
+    model = config.model
     architecture = find_architecture(model.name)
-    size = image.shape[1:] if data.layout == "patches" else config.patches.size
     return Card(
         architecture=model.name,
         encoder=architecture.parse_encoder(model.encoder),

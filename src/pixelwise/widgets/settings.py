@@ -97,7 +97,7 @@ class TrainSettings(QWidget):
         with suppress(PixelwiseError):  # half typed; Start refuses what is wrong
             asked = TrainingConfig.create(**self.training.values).batch_size
             self.cost.describe_soon(
-                size=self.patches.create().size,
+                size=self.patches.create().size_px,
                 batch_size=MOST_AUTO_BATCH if asked == "auto" else asked,
                 in_channels=self.data.count_channels() or 3,
             )

@@ -82,8 +82,8 @@ def read_labelmap(path: Path) -> list[Label]:
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
             raise DataError(
-                f"{path}: two labels have the {key} {twice}; expected that labels differ. Give "
-                "each its own in CVAT and export again."
+                f"{path}: two labels have the {key} {quote_value(twice)}; expected that labels "
+                "differ. Give each its own in CVAT and export again."
             )
     return labels
 

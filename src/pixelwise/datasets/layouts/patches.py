@@ -94,7 +94,7 @@ class PatchIndex(BaseModel):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one patch, in the order of `axes`."""
-        sizes = dict(zip("YX", self.windows.size, strict=True)) | {"C": self.channels}
+        sizes = dict(zip("YX", self.windows.size_px, strict=True)) | {"C": self.channels}
         return tuple(sizes[letter] for letter in self.axes)
 
 
@@ -130,7 +130,7 @@ def read(config: DataConfig) -> Listing:
             source, config.path / source.image, shape=index.shape, axes=index.axes
         )
         masks = _find_patches(
-            source, config.path / source.mask, shape=index.windows.size, axes="YX"
+            source, config.path / source.mask, shape=index.windows.size_px, axes="YX"
         )
         entries += [
             Entry(name, source.split, StackedImage(image), StackedMask(mask), source.group)
