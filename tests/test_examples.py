@@ -11,8 +11,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 NOT_STARVED = """
-from pixelwise.widgets import children
-children._lower_priority = lambda _: None  # lowered, they take minutes on a busy machine
+from pixelwise.widgets import child_process
+child_process._lower_priority = lambda _: None  # lowered, they take minutes on a busy machine
 """
 
 

@@ -21,12 +21,12 @@ from pixelwise.config import ModelConfig
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
 from pixelwise.runs import RunFolder, is_training, request_stop
-from pixelwise.widgets import children, jobs
+from pixelwise.widgets import child_process, jobs
 from pixelwise.widgets.jobs import end_server
 from tests.conftest import LONG, set_aside
 
 TINY = {"base_channels": 4, "depth": 2}
-lower_priority = children._lower_priority
+lower_priority = child_process._lower_priority
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,7 +44,7 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def _children_are_not_starved() -> Iterator[None]:
     """Start children with the priority of the tests: lowered, they never end on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(children, "_lower_priority", lambda _: None)
+        patch.setattr(child_process, "_lower_priority", lambda _: None)
         yield
 
 
@@ -141,7 +141,7 @@ def limit_files(monkeypatch: pytest.MonkeyPatch, size: int = 30_000) -> None:
     def start_limited(command: list[str], **options: Any) -> Any:
         return start(["prlimit", f"--fsize={size}", *command], **options)
 
-    monkeypatch.setattr(children.subprocess, "Popen", start_limited)
+    monkeypatch.setattr(child_process.subprocess, "Popen", start_limited)
 
 
 def fill_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pixelwise.classes import create_classes
 from pixelwise.datasets import load_dataset
-from pixelwise.widgets.data import write_layers
+from pixelwise.widgets.data_picker import write_layers
 from pixelwise.widgets.layers import SPARSE, read_axes, read_classes
 
 pytestmark = pytest.mark.display

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from pixelwise.classes import create_classes
 from pixelwise.errors import DataError
 from pixelwise.images import write_tiff
-from pixelwise.widgets.error_maps import compare_labels
+from pixelwise.widgets.label_comparison import compare_labels
 from pixelwise.widgets.layers import color_labels
 from tests.widgets.conftest import LONG, draw_discs
 

@@ -16,8 +16,8 @@ from pixelwise.config import DataConfig, ModelConfig
 from pixelwise.events import JobEnded, NetworkDescribed, Warned, parse_event
 from pixelwise.jobs import DescribeJob, EvaluateJob
 from pixelwise.runs import RunFolder
-from pixelwise.widgets import children
-from pixelwise.widgets.children import explain
+from pixelwise.widgets import child_process
+from pixelwise.widgets.child_process import explain
 from pixelwise.widgets.jobs import (
     JobProcess,
     LineFollower,
@@ -53,7 +53,7 @@ def test_a_job_gives_what_it_prints(parent: QObject) -> None:
 def test_the_window_comes_before_its_children(
     parent: QObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "_lower_priority", lower_priority)
+    monkeypatch.setattr(child_process, "_lower_priority", lower_priority)
     job = JobProcess(NOTHING, parent)
     assert psutil.Process(job.child.process.pid).nice() == psutil.Process().nice() + 10
     job.child.process.kill()

@@ -9,7 +9,7 @@ import pytest
 from pixelwise.architectures import list_architectures
 from pixelwise.config import ModelConfig
 from pixelwise.jobs import DescribeJob
-from pixelwise.widgets.diagram import SKETCHES
+from pixelwise.widgets.architecture_diagram import SKETCHES
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.models import ModelPicker, create_layer_table
 from tests.widgets.conftest import LONG, wait_until

@@ -26,9 +26,9 @@ from pixelwise.runs import (
     iter_events,
     lock_run,
 )
-from pixelwise.widgets import children
+from pixelwise.widgets import child_process
 from pixelwise.widgets.layers import color_labels
-from pixelwise.widgets.previews import NAMES
+from pixelwise.widgets.preview_layers import NAMES
 from tests.test_events import EVENTS
 from tests.training.conftest import create_config, discs
 from tests.widgets.conftest import (
@@ -57,7 +57,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     def start_it(command: list[str], **options: Any) -> Any:
         return start([command[0], STAND_IN], **options)
 
-    monkeypatch.setattr(children.subprocess, "Popen", start_it)
+    monkeypatch.setattr(child_process.subprocess, "Popen", start_it)
 
 
 def wait_for_epoch(widget: Any, number: int = 1) -> None:
@@ -574,14 +574,14 @@ def test_stop_while_layers_are_saved(
 ) -> None:
     import time
 
-    from pixelwise.widgets import data
+    from pixelwise.widgets import data_picker
 
     def slow(*arguments: Any, **fields: Any) -> None:
         time.sleep(0.3)
         write(*arguments, **fields)
 
-    write = data.write_pair
-    monkeypatch.setattr(data, "write_pair", slow)
+    write = data_picker.write_pair
+    monkeypatch.setattr(data_picker, "write_pair", slow)
     widget = open_widget("Train")
     add_pairs(widget.viewer)
     set_tiny(widget, tmp_path)
@@ -688,7 +688,7 @@ def test_closing_while_layers_are_saved_leaves_nothing(
 ) -> None:
     import time
 
-    from pixelwise.widgets import data
+    from pixelwise.widgets import data_picker
 
     done: list[int] = []
 
@@ -697,8 +697,8 @@ def test_closing_while_layers_are_saved_leaves_nothing(
         write(*arguments, **fields)
         done.append(1)
 
-    write = data.write_pair
-    monkeypatch.setattr(data, "write_pair", slow)
+    write = data_picker.write_pair
+    monkeypatch.setattr(data_picker, "write_pair", slow)
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-pixelwise", "Train")
     add_pairs(viewer)

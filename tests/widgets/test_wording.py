@@ -14,7 +14,7 @@ from pixelwise.config import (
     PredictConfig,
     TrainingConfig,
 )
-from pixelwise.widgets import data, evaluate, predict
+from pixelwise.widgets import data_picker, evaluate, predict
 from pixelwise.widgets.forms import name_field
 from pixelwise.widgets.wording import for_window
 from tests.messages import MESSAGES
@@ -35,7 +35,13 @@ def test_options_become_fields_that_a_window_has(message: str) -> None:
     left = set(re.findall(r"--([a-z][a-z0-9-]*)", shown)) - FOREIGN - COMMANDS_ONLY
     assert not left, shown
     fields = {
-        DataConfig: {"path", "layout", *data._FILES, *data._DETAILS, *data._SPLIT},
+        DataConfig: {
+            "path",
+            "layout",
+            *data_picker._FILES,
+            *data_picker._DETAILS,
+            *data_picker._SPLIT,
+        },
         PatchConfig: set(PatchConfig.model_fields),
         ModelConfig: set(ModelConfig.model_fields) - {"name"},
         AugmentationConfig: set(AugmentationConfig.model_fields),

@@ -10,7 +10,7 @@ from pixelwise.axes import Calibration
 from pixelwise.classes import create_classes
 from pixelwise.images import open_image, read_image, write_zarr
 from pixelwise.widgets import zarr_reader
-from pixelwise.widgets.data import write_layers
+from pixelwise.widgets.data_picker import write_layers
 from pixelwise.widgets.readers import write_labels
 from pixelwise.widgets.zarr_reader import choose_zarr_reader
 from tests.widgets.conftest import add_pairs

@@ -31,9 +31,10 @@ from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
 from pixelwise.jobs import EvaluateJob
 from pixelwise.scores import SCORE_NAMES, Scores, create_scores
-from pixelwise.widgets.error_maps import add_errors, compare_labels
 from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.image_scores import ImageScores
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
+from pixelwise.widgets.label_comparison import add_errors, compare_labels
 from pixelwise.widgets.layers import SPARSE, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import (
     Fold,
@@ -43,7 +44,6 @@ from pixelwise.widgets.panel import (
     read_setting,
     stack_widgets,
 )
-from pixelwise.widgets.scored import ScoredImages
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class EvaluateWidget(Panel):
     data, details : Form of DataConfig
     settings : Form of PredictConfig
         device, batch size, ...
-    images : ScoredImages
+    images : ImageScores
         Each image of a folder with its score; one is shown with a map of its errors.
     scores : Scores or None
         The last result.
@@ -88,7 +88,7 @@ class EvaluateWidget(Panel):
         self.data, self.details = Form(DataConfig, _FIELDS), Form(DataConfig, _DETAILS)
         self.settings = Form(PredictConfig, _SETTINGS)
         self.settings.fill({"device": read_setting("general", "device", "auto")})
-        self.images = ScoredImages(self)
+        self.images = ImageScores(self)
         self.scores: Scores | None = None
         self._job: JobProcess | None = None
         self._busy = False

@@ -17,7 +17,7 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
 from pixelwise.events import Event, JobEnded, read_line
 from pixelwise.jobs import Job, ServedJob
-from pixelwise.widgets.children import Child
+from pixelwise.widgets.child_process import ChildProcess
 
 _POLL_MS = 50
 _LINES_PER_POLL = 2000
@@ -106,7 +106,7 @@ class JobProcess(QObject):
         self.output = ""
         self.end: ProcessEnd | None = None
         self._stopped = False
-        self.child = Child(["run", "-"], "job", log=log, has_input=True, detached=detached)
+        self.child = ChildProcess(["run", "-"], "job", log=log, has_input=True, detached=detached)
         self.child.write(job.model_dump_json())
         self.child.close_input()
         self._follower = LineFollower(self.child.printed)
@@ -166,7 +166,7 @@ class Server(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.child: Child | None = None
+        self.child: ChildProcess | None = None
         self.log = ""
         self._pending: list[ServedJob] = []
         self._count = 0
@@ -202,7 +202,7 @@ class Server(QObject):
         pending = self._pending
         self.end()
         self._pending = pending
-        self.child = Child(["serve"], "serve", has_input=True)
+        self.child = ChildProcess(["serve"], "serve", has_input=True)
         self._follower = LineFollower(self.child.printed)
         self._timer.start(_POLL_MS)
 

@@ -20,7 +20,7 @@ from pixelwise.architectures import find_architecture, list_architectures
 from pixelwise.config import ModelConfig
 from pixelwise.events import Event, JobEnded, NetworkDescribed
 from pixelwise.jobs import DescribeJob
-from pixelwise.widgets.diagram import DiagramView
+from pixelwise.widgets.architecture_diagram import DiagramView
 from pixelwise.widgets.forms import Form, OptionForm, lay_out
 from pixelwise.widgets.jobs import get_server, wait_until
 from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, create_text

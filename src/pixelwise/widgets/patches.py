@@ -20,7 +20,7 @@ from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.jobs import PatchesJob
 from pixelwise.patches import iter_windows
-from pixelwise.widgets.data import DataPicker
+from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.layers import image_shape, read_axes

@@ -27,6 +27,7 @@ from pixelwise.jobs import PredictJob
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
+from pixelwise.widgets.layer_predictions import LayerPredictions
 from pixelwise.widgets.layers import find_layers, read_axes
 from pixelwise.widgets.panel import (
     Fold,
@@ -38,7 +39,6 @@ from pixelwise.widgets.panel import (
     runs_folder,
     stack_widgets,
 )
-from pixelwise.widgets.predictions import LayerPredictions
 from pixelwise.widgets.readers import write_labels
 
 if TYPE_CHECKING:

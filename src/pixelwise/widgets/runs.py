@@ -20,9 +20,9 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.events import RunEnded, RunFailed
 from pixelwise.runs import RunFolder, is_training
 from pixelwise.summaries import RunStory, RunSummary, list_runs
+from pixelwise.widgets.curve_plot import CurvePlot
 from pixelwise.widgets.jobs import LineFollower, wait_until
 from pixelwise.widgets.panel import write_tip
-from pixelwise.widgets.plot import CurvePlot
 from pixelwise.widgets.threads import run_in_thread
 
 _POLL_MS = 100

@@ -16,9 +16,10 @@ from pixelwise.errors import ConfigError, RunError
 from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
-from pixelwise.widgets.closing import CloseGuard
-from pixelwise.widgets.collector import Collector
+from pixelwise.widgets.close_guard import CloseGuard
+from pixelwise.widgets.curve_plot import CurvePlot
 from pixelwise.widgets.forms import lay_out
+from pixelwise.widgets.gc_pause import GcPause
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.panel import (
     Fold,
@@ -29,11 +30,10 @@ from pixelwise.widgets.panel import (
     stack_widgets,
     write_setting,
 )
-from pixelwise.widgets.plot import CurvePlot
-from pixelwise.widgets.previews import PreviewLayers
+from pixelwise.widgets.preview_layers import PreviewLayers
 from pixelwise.widgets.runs import DrawnRuns, RunsTable, RunWatch, new_run_name
-from pixelwise.widgets.settings import TrainSettings
-from pixelwise.widgets.status import TrainingStatus
+from pixelwise.widgets.training_settings import TrainSettings
+from pixelwise.widgets.training_status import TrainingStatus
 
 if TYPE_CHECKING:
     import napari
@@ -74,8 +74,8 @@ class TrainWidget(Panel):
         folder = FileEdit(name="folder", mode="d", label="in", value=runs_folder())
         self.place, self._place = lay_out([name, folder])
         self._previews = PreviewLayers(napari_viewer, self)
-        self._collector = Collector(napari_viewer)
-        self.destroyed.connect(self._collector.take_back)
+        self._gc_pause = GcPause(napari_viewer)
+        self.destroyed.connect(self._gc_pause.end)
         self._job: JobProcess | None = None
         self._watch: RunWatch | None = None
         self._saving = self._cancelled = False
@@ -250,7 +250,7 @@ class TrainWidget(Panel):
         self.run = run
         self.plot.add_run(str(run.path))
         self._previews.begin(run) if self.show_previews.isChecked() else self._previews.leave()
-        self._collector.set_aside()
+        self._gc_pause.begin()
         self._watch = RunWatch(run, self, has_child=lambda: self._job is not None)
         self._watch.events.connect(self._hear)
         self._watch.ended.connect(self._end_watch)
@@ -261,7 +261,7 @@ class TrainWidget(Panel):
         """Follow no more: a newer widget of this window does."""
         if self._watch is not None:
             self._watch.stop()
-            self._collector.take_back()
+            self._gc_pause.end()
 
     def _find_running(self) -> None:
         """Follow a run that is going on, as after napari was closed and opened."""
@@ -289,7 +289,7 @@ class TrainWidget(Panel):
 
     def _end_job(self, end: ProcessEnd) -> None:
         """Take note that the child is gone; a run that never began leaves no folder."""
-        self._collector.take_back()
+        self._gc_pause.end()
         self._job = None
         run, watch = self.run, self._watch
         assert run is not None  # noqa: S101  `_follow` sets both before a child starts
@@ -316,7 +316,7 @@ class TrainWidget(Panel):
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
         """Show how the run has ended, here or elsewhere."""
-        self._collector.take_back()
+        self._gc_pause.end()
         self.status.end(last)
         if self.message == _STOPPING:
             self.say("")

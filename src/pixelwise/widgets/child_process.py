@@ -21,10 +21,10 @@ _CLEAN_UP_SECONDS = 2.0
 _END_SECONDS = 5.0
 _NICE = 10
 _BELOW_NORMAL = 0x4000  # Windows' class of that name
-_children: set[Child] = set()
+_children: set[ChildProcess] = set()
 
 
-class Child:
+class ChildProcess:
     """One process ``python -m pixelwise …`` with a temporary folder.
 
     Parameters

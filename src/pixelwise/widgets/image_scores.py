@@ -1,4 +1,4 @@
-"""The images of an evaluated data set, worst first, and each with a map of its errors."""
+"""Table of the scores of each evaluated image, worst first, and layers that show its errors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pixelwise.config import DataConfig
 from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
-from pixelwise.widgets.error_maps import add_errors, compare_labels
+from pixelwise.widgets.label_comparison import add_errors, compare_labels
 from pixelwise.widgets.panel import Panel, create_button
 from pixelwise.widgets.readers import LayerData, read_pair
 from pixelwise.widgets.threads import run_in_thread
 
 
-class ScoredImages(QWidget):
+class ImageScores(QWidget):
     """A table of images with their mean Dice of the foreground; hidden while there is none.
 
     Parameters

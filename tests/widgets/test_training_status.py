@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pixelwise.events import RunFailed, StepsDone
-from pixelwise.widgets.status import TrainingStatus
+from pixelwise.widgets.training_status import TrainingStatus
 
 
 @pytest.mark.parametrize(("step", "said"), [(6, "epoch 3, %p %"), (24, "epoch 3, validation")])

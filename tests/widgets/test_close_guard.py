@@ -7,7 +7,7 @@ from qtpy.QtCore import QCoreApplication
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QWidget
 
-from pixelwise.widgets.closing import CloseGuard
+from pixelwise.widgets.close_guard import CloseGuard
 
 
 @pytest.mark.parametrize("is_alone", [False, True])

@@ -11,7 +11,7 @@ import pytest
 
 from pixelwise.events import EpochEnded, StepsDone
 from pixelwise.images import read_image
-from pixelwise.widgets.plot import CurvePlot
+from pixelwise.widgets.curve_plot import CurvePlot
 from tests.widgets.conftest import wait_until
 
 

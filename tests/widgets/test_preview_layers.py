@@ -15,7 +15,7 @@ from pixelwise.images import write_tiff
 from pixelwise.models.files import save_model
 from pixelwise.runs import RunFolder
 from pixelwise.widgets.layers import find_layers
-from pixelwise.widgets.previews import NAMES, PreviewLayers
+from pixelwise.widgets.preview_layers import NAMES, PreviewLayers
 from tests.test_cards import CARD
 from tests.widgets.conftest import wait_until
 

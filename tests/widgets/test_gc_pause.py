@@ -5,17 +5,17 @@ import gc
 import numpy as np
 from napari.components import ViewerModel
 
-from pixelwise.widgets.collector import Collector
+from pixelwise.widgets.gc_pause import GcPause
 
 
 def test_objects_are_set_aside_until_a_layer_goes() -> None:
     viewer = ViewerModel()
     viewer.add_image(np.zeros((4, 4)))
-    collector = Collector(viewer)
-    collector.set_aside()
+    pause = GcPause(viewer)
+    pause.begin()
     assert gc.get_freeze_count() > 0
     viewer.layers.clear()
     assert gc.get_freeze_count() == 0
-    collector.set_aside()
-    collector.take_back()
+    pause.begin()
+    pause.end()
     assert gc.get_freeze_count() == 0

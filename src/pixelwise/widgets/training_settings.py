@@ -16,7 +16,7 @@ from pixelwise.config import (
     TrainingConfig,
 )
 from pixelwise.errors import PixelwiseError
-from pixelwise.widgets.data import DataPicker
+from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.models import ModelPicker, NetworkCost
 from pixelwise.widgets.panel import Fold, Panel, read_setting, stack_widgets

@@ -1,4 +1,4 @@
-"""Where a prediction is wrong: counted, and as a layer."""
+"""Compares two label arrays: confusion matrix, and an error map as a layer."""
 
 from __future__ import annotations
 
