@@ -15,6 +15,7 @@ from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.layers import (
     AXES_KEY,
     SPARSE,
+    avoid_black,
     color_labels,
     find_layers,
     image_shape,
@@ -44,6 +45,8 @@ class AnnotateWidget(Panel):
         Classes; a click on a colour changes it.
     sparse : QCheckBox
         0 means 'not annotated'.
+    layer : Labels or None
+        The labels that were made last.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -57,11 +60,14 @@ class AnnotateWidget(Panel):
             name="axes", label="Axes", tooltip="Only if they are understood wrongly: e.g. CYX"
         )
         self.understood = create_text()
+        self.layer: Labels | None = None
+        self._was_shown = False  # whether an image was open yet
         self.table = QTableWidget(0, 2)
         self.table.setHorizontalHeaderLabels(["class", "colour"])
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(150)
         self.table.cellDoubleClicked.connect(self._choose_color)
+        self.table.cellClicked.connect(self._choose_class)
         self.sparse = QCheckBox("Sparse: draw only a few strokes")
         self.hint = create_text(_DENSE)
         self.sparse.toggled.connect(self._show_sparse)
@@ -75,14 +81,18 @@ class AnnotateWidget(Panel):
         self.column.addLayout(create_row(add, remove))
         self.column.addWidget(self.sparse)
         self.column.addWidget(self.hint)
-        self.column.addWidget(
+        self.column.addStretch()
+        self.pin(
             create_button("New labels", "Add a labels layer to draw on the image", self.create)
         )
-        self.column.addStretch()
         self.set_classes(create_classes(["background", "object"]))
         for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self._refresh)
+        napari_viewer.layers.selection.events.active.connect(self._follow_selection)
+        for changed in (self.image.changed, self.axes.changed, self.table.itemChanged):
+            changed.connect(self.forgive)
         self._refresh()
+        self._follow_selection()
 
     @property
     def classes(self) -> tuple[SegmentationClass, ...]:
@@ -146,11 +156,33 @@ class AnnotateWidget(Panel):
             **placement(image, axes, axes.replace("C", "")),
         )
         sparse = self.sparse.isChecked()
-        color_labels(layer, _visible(classes) if sparse else classes, first=int(sparse))
+        color_labels(layer, avoid_black(classes) if sparse else classes, first=int(sparse))
         layer.metadata = {**layer.metadata, SPARSE: sparse}
         layer.selected_label, layer.mode = 1, "paint"
-        self.say(f"Draw on {layer.name}; the keys - and = change the class.")
+        self.layer = layer
+        self.say(
+            f"Draw on {layer.name}. A click on a class above chooses it, as the keys - and = do."
+        )
         return layer
+
+    def _follow_selection(self, *_: object) -> None:
+        """Choose the image that is selected, or else the topmost one that is seen."""
+        images = find_layers(self.viewer, "image")
+        chosen = [layer for layer in images if layer is self.viewer.layers.selection.active]
+        if self.image.value is None or not self._was_shown:
+            chosen = chosen or [layer for layer in images if layer.visible][-1:]
+        if chosen:
+            self._was_shown = True
+            self.image.value = chosen[0].name
+
+    def _choose_class(self, row: int, _: int) -> None:
+        """Paint with the class that was clicked, on the labels made last or those selected."""
+        active = self.viewer.layers.selection.active
+        layer = active if active in find_layers(self.viewer, "labels") else self.layer
+        if layer is not None and layer in self.viewer.layers:
+            layer.selected_label = row + int(bool(layer.metadata.get(SPARSE)))
+            layer.mode = "paint"
+            self.viewer.layers.selection.active = layer
 
     def _add_row(self, name: str, color: str) -> None:
         row = self.table.rowCount()
@@ -198,11 +230,3 @@ class AnnotateWidget(Panel):
             except DataError as error:
                 text = str(error)
         self.understood.setText(text)
-
-
-def _visible(classes: tuple[SegmentationClass, ...]) -> tuple[SegmentationClass, ...]:
-    """Classes with grey in the place of black, which would not be seen when drawn."""
-    return tuple(
-        item.model_copy(update={"color": "#8c8c8c"}) if item.color == "#000000" else item
-        for item in classes
-    )

@@ -28,6 +28,7 @@ from pixelwise.widgets.forms import Form
 from pixelwise.widgets.layers import (
     SPARSE,
     find_layers,
+    find_truth,
     layer_array,
     name_files,
     pair_layers,
@@ -37,6 +38,7 @@ from pixelwise.widgets.layers import (
 )
 from pixelwise.widgets.panel import Fold, Panel, create_text
 from pixelwise.widgets.threads import run_in_thread
+from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -160,7 +162,7 @@ class DataPicker(QWidget):
         """Show the layers that are open now; what was ticked stays ticked."""
         unticked = self._list_unticked()
         images = find_layers(self._panel.viewer, "image")
-        labels = find_layers(self._panel.viewer, "labels")
+        labels = find_truth(self._panel.viewer)
         found = {image.name: mask.name for image, mask in pair_layers(images, labels)}
         found |= self._list_chosen({layer.name for layer in labels})
         self.table.blockSignals(True)
@@ -171,6 +173,7 @@ class DataPicker(QWidget):
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
             box = QComboBox()
+            calm_wheel(box)
             box.addItems([_NONE, *(layer.name for layer in labels)])
             box.setCurrentText(found.get(image.name, _NONE))
             box.currentTextChanged.connect(partial(self._tick, item))
@@ -278,15 +281,15 @@ def write_layers(
         The folder cannot be written.
     """
     names = name_files(image for image, _ in pairs)
-    for (image, labels), name, letters in zip(pairs, names, axes, strict=True):
-        write_pair(image, labels, folder, name=name, axes=letters)
-    kinds = {bool(labels.metadata.get(SPARSE)) for _, labels in pairs}
-    if len(kinds) > 1:
-        raise DataError(
-            "Some labels are sparse (0 is 'not annotated') and some are not: train on them apart."
-        )
-    sparse = kinds.pop() or bool(fields.get("sparse"))
-    classes = read_classes(labels for _, labels in pairs)
+    kinds = [bool(labels.metadata.get(SPARSE)) for _, labels in pairs]
+    sparse = any(kinds)  # complete labels are written as sparse ones beside those
+    shifts = [sparse and not kind for kind in kinds]
+    for (image, labels), name, letters, shift in zip(pairs, names, axes, shifts, strict=True):
+        write_pair(image, labels, folder, name=name, axes=letters, as_sparse=shift)
+    sparse = sparse or bool(fields.get("sparse"))
+    classes: dict[str, str] = {}
+    for (_, labels), shift in zip(pairs, shifts, strict=True):
+        classes |= {str(int(v) + shift): name for v, name in read_classes([labels]).items()}
     if classes and not sparse:
         values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(layer_array(labels)))}
         for value in sorted(values - {VOID}):

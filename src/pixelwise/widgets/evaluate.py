@@ -121,8 +121,10 @@ class EvaluateWidget(Panel):
         self.button = create_button("Evaluate", "Score what is chosen", self.evaluate)
         self.stop_button = create_button("Stop", "End the evaluation", self.stop)
         self.column.addWidget(self.tabs)
-        self.column.addLayout(create_row(self.button, self.stop_button))
-        self.column.addWidget(self.progress)
+        self.pin(create_row(self.button, self.stop_button), self.progress)
+        forms = (self.data, self.details, self.settings)
+        for each in (self.layers, self.model, *(form.container for form in forms)):
+            each.changed.connect(self.forgive)
         self.column.addWidget(self.table)
         copy = create_button("Copy", "Copy the table, for a spreadsheet", self.copy)
         export = create_button("CSV…", "Save the table as CSV", self._ask_csv)

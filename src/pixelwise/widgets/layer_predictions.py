@@ -20,7 +20,16 @@ from pixelwise.config import PredictConfig
 from pixelwise.events import Event, JobEnded, PredictionStarted, RowsPredicted
 from pixelwise.jobs import PredictLayerJob
 from pixelwise.widgets.jobs import get_server
-from pixelwise.widgets.layers import AXES_KEY, add_result, find_file, layer_array, save_array
+from pixelwise.widgets.layers import (
+    AXES_KEY,
+    PREDICTED,
+    PREVIEW,
+    SOURCE,
+    add_result,
+    find_file,
+    layer_array,
+    save_array,
+)
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -77,6 +86,7 @@ class LayerPredictions(QObject):
         self.results: list[Layer] = []
         self.failures: list[str] = []
         self.notes: list[str] = []
+        self._revealed = False  # whether a result was shown
         self._redraw = QTimer(self)  # bands may come faster than a window can be drawn
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(_REDRAW_MS)
@@ -101,6 +111,7 @@ class LayerPredictions(QObject):
         """
         card = read_card(model)
         self.results, self.failures, self.notes = [], [], []
+        self._revealed = False
         for layer, axes in layers:
             folder = Path(tempfile.mkdtemp(prefix="pixelwise-predict-"))
             file = find_file(layer)
@@ -176,6 +187,23 @@ class LayerPredictions(QObject):
             classes=task.card.classes if kind == "prediction" else None,
         )
         task.result.metadata = {AXES_KEY: event.axes, "model": str(task.request.model)}
+        if kind == "prediction":
+            task.result.metadata |= {PREDICTED: True, SOURCE: task.layer.name}
+        self._reveal(task)
+
+    def _reveal(self, task: _Task) -> None:
+        """Show the image under its labels; of several hidden images, the first one."""
+        result, is_first = task.result, not self._revealed
+        self._revealed = True
+        if task.layer.visible or result is None:
+            return
+        if not is_first:
+            result.visible = False
+            return
+        for layer in self._viewer.layers:
+            if PREVIEW not in layer.metadata and layer not in (task.layer, result):
+                layer.visible = False
+        task.layer.visible = True
 
     def _refresh(self) -> None:
         """Show the rows that have come; what the user has deleted need not go on."""

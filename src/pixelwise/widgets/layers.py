@@ -31,6 +31,12 @@ AXES_KEY = "pixelwise axes"
 SPARSE = "pixelwise sparse"
 """Key in a labels layer's metadata: whether 0 means 'not annotated'."""
 
+PREDICTED = "pixelwise prediction"
+"""Key in a labels layer's metadata: a network made it, and nobody has accepted it as truth."""
+
+SOURCE = "pixelwise source"
+"""Key in a prediction's metadata: name of the image layer that it was made from."""
+
 PREVIEW = "pixelwise preview"
 """Key in the metadata of layers that show a training: no data to work on."""
 
@@ -38,6 +44,11 @@ PREVIEW = "pixelwise preview"
 def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:
     """Layers of one kind ("image", "labels"), in the viewer's order, without previews."""
     return [x for x in viewer.layers if x._type_string == kind and PREVIEW not in x.metadata]
+
+
+def find_truth(viewer: napari.Viewer) -> list[Labels]:
+    """Labels layers that somebody drew, opened or accepted: all but predictions."""
+    return [x for x in find_layers(viewer, "labels") if not x.metadata.get(PREDICTED)]
 
 
 def read_axes(layer: Layer, given: str = "") -> NamedAxes:
@@ -127,7 +138,8 @@ def pair_layers(images: Sequence[Image], labels: Sequence[Labels]) -> list[tuple
 
 def _stem(name: str) -> str:
     """Name of a layer without what says that it holds labels."""
-    return re.sub(r"[\s_\-]*(masks?|labels?|annotations?|gt|truth|seg\w*)$", "", name, flags=re.I)
+    words = r"masks?|labels?|annotations?|corrections?|gt|truth|seg\w*"
+    return re.sub(rf"[\s_\-]*({words})$", "", name, flags=re.IGNORECASE)
 
 
 def _fits(image: Image, labels: Labels) -> bool:
@@ -144,8 +156,12 @@ def image_shape(layer: Layer, axes: str = "") -> tuple[int, ...]:
     return tuple(n for letter, n in zip(axes, shape, strict=True) if letter != "C")
 
 
-def write_pair(image: Image, labels: Labels, folder: Path, *, name: str, axes: str) -> None:
+def write_pair(
+    image: Image, labels: Labels, folder: Path, *, name: str, axes: str, as_sparse: bool = False
+) -> None:
     """Write an image and its labels as TIFF into `folder`/images and `folder`/masks.
+
+    `as_sparse` writes the classes of labels without gaps from 1 on: 0 means "not annotated".
 
     Raises
     ------
@@ -164,6 +180,8 @@ def write_pair(image: Image, labels: Labels, folder: Path, *, name: str, axes: s
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     write_tiff(folder / "images" / f"{name}.tif", pixels, axes=axes, compression=None)
+    if as_sparse:
+        mask = np.where(mask == VOID, 0, mask.astype(np.int64) + 1)
     top = int(mask.max(initial=0))
     dtype = np.uint8 if top <= VOID else np.uint16 if top < 2**16 else np.uint32
     masks = folder / "masks" / f"{name}.tif"
@@ -211,6 +229,14 @@ def create_look(classes: Sequence[SegmentationClass], first: int = 0) -> dict[st
             CLASS_COLUMN: [item.name for item in classes],
         },
     }
+
+
+def avoid_black(classes: Iterable[SegmentationClass]) -> tuple[SegmentationClass, ...]:
+    """Give classes grey in the place of black, which would not be seen when drawn."""
+    return tuple(
+        item.model_copy(update={"color": "#8c8c8c"}) if item.color == "#000000" else item
+        for item in classes
+    )
 
 
 def placement(layer: Layer, axes: str, kept: str) -> dict[str, Any]:

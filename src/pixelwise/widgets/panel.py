@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
@@ -34,7 +35,7 @@ PLUGIN = "napari-pixelwise"
 
 
 class Panel(QWidget):
-    """A dock widget: a column that scrolls, with a line for messages at its foot.
+    """A dock widget: a column that scrolls; below it, always in sight, its buttons and messages.
 
     Parameters
     ----------
@@ -55,11 +56,6 @@ class Panel(QWidget):
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.setContentsMargins(6, 6, 6, 6)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
         self._note = Text()
         self._note.setWordWrap(True)
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -69,10 +65,16 @@ class Panel(QWidget):
         self._log_button.hide()
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(scroll)
+        outside.addWidget(create_scroll(inside))
+        self._foot = QVBoxLayout()
+        self._foot.setContentsMargins(6, 0, 6, 0)
+        outside.addLayout(self._foot)
         outside.addWidget(self._note)
         outside.addWidget(self._log_button)
         self.setMinimumWidth(330)
+        self._complained = False
+        for event in ("inserted", "removed", "renamed"):
+            getattr(viewer.layers.events, event).connect(self.forgive)
 
     @property
     def message(self) -> str:
@@ -94,13 +96,29 @@ class Panel(QWidget):
         """
         wait_until(lambda: not self.is_running, seconds)
 
+    def pin(self, *parts: QWidget | QLayout) -> None:
+        """Put the main buttons, progress and state below the column, where they never scroll."""
+        for part in parts:
+            self._foot.addWidget(part) if isinstance(part, QWidget) else self._foot.addLayout(part)
+
+    def open_page(self, name: str) -> Panel:
+        """Open another widget of the plugin; within *Segment*, which replaces this, its page."""
+        panel: Panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)[1]
+        return panel
+
     def say(self, text: str) -> None:
         """Show a message, in the widget only; an empty text takes it away."""
         self._write_note(text, "")
 
+    def forgive(self, *_: object) -> None:
+        """Take a complaint away: something was changed that may have been its cause."""
+        if self._complained:
+            self.say("")
+
     def complain(self, text: str, log: str = "") -> None:
         """Show what went wrong: in the widget, and as napari's notification; the log on request."""
         self._write_note(text, "color: #ff6b6b;")
+        self._complained = True
         self.log = log
         self._log_button.setVisible(bool(log.strip()))
         show_error(for_window(text))
@@ -124,6 +142,7 @@ class Panel(QWidget):
 
     def _write_note(self, text: str, style: str) -> None:
         self._log_button.hide()
+        self._complained = False
         self._note.setText(text)
         self._note.setStyleSheet(f"padding: 6px; {style}")
         self._note.setVisible(bool(text))
@@ -152,6 +171,16 @@ class Fold(QWidget):
         arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
         self.button.setArrowType(arrow)
         self.inside.setVisible(is_open)
+
+
+def create_scroll(inside: QWidget) -> QScrollArea:
+    """Let a widget scroll up and down."""
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(inside)
+    return scroll
 
 
 def create_row(*widgets: QWidget) -> QHBoxLayout:

@@ -89,10 +89,11 @@ class PatchesWidget(Panel):
         self.column.addWidget(self.windows.native)
         self.column.addWidget(lay_out([self.out])[1])
         self.column.addWidget(self.grid)
-        self.column.addLayout(create_row(self.count_button, self.write_button, self.stop_button))
-        self.column.addWidget(self.progress)
         self.column.addWidget(self.summary)
         self.column.addStretch()
+        self.pin(create_row(self.count_button, self.write_button, self.stop_button), self.progress)
+        for changed in (self.windows.container.changed, self.data.changed, self.out.changed):
+            changed.connect(self.forgive)
         self._set_busy(False)
 
     @property

@@ -25,6 +25,7 @@ from pixelwise.events import Event, FilesLeftOut, ImageFailed, ImagePredicted, I
 from pixelwise.images import SUFFIXES
 from pixelwise.jobs import PredictJob
 from pixelwise.outputs import Sources, plan_outputs
+from pixelwise.widgets.corrections import PredictionSteps
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
 from pixelwise.widgets.layer_predictions import LayerPredictions
@@ -106,22 +107,24 @@ class PredictWidget(Panel):
         self.save_button = create_button(
             "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
         )
+        self.steps = PredictionSteps(self)
         self.progress = QProgressBar()
         self.progress.setRange(0, _SHARES)
         settings = Fold("Settings", self.settings.native)
         for widget in (lay_out([self.model])[1], self.card_text, self.tabs, settings):
             self.column.addWidget(widget)
-        buttons = create_row(self.predict_button, self.cancel_button, self.save_button)
-        self.column.addLayout(buttons)
-        self.column.addWidget(self.progress)
-        self.column.addWidget(self.status)
         self.column.addStretch()
+        buttons = create_row(self.predict_button, self.cancel_button, self.save_button)
+        self.pin(self.status, self.progress, buttons, self.steps)
         self._connect()
         self.refresh()
         self._show_card()
         self._show_state()
 
     def _connect(self) -> None:
+        for changed in (self.model, self.axes, self.settings.container, self.source, self.out):
+            changed.changed.connect(self.forgive)
+        self.layers.itemChanged.connect(self.forgive)
         self.model.changed.connect(self._show_card)
         self.axes.changed.connect(self._explain_axes)
         self.layers.itemChanged.connect(self._hear_tick)
@@ -346,6 +349,7 @@ class PredictWidget(Panel):
         self.cancel_button.setEnabled(running)
         self.save_button.setEnabled(bool(self.results) and not running)
         self.progress.setVisible(running)
+        self.steps.show_for([] if running else self.results)
 
 
 def _join(text: str, notes: Sequence[str]) -> str:

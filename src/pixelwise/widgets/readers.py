@@ -91,7 +91,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     metadata = attributes.get("metadata", {})
     axes = metadata.get(AXES_KEY) or "TZYX"[-pixels.ndim :]
     sparse = bool(metadata.get(SPARSE))
-    classes = _list_classes(attributes, first=int(sparse))
+    classes = list_classes(attributes, first=int(sparse))
     known, scale = None, attributes.get("scale", ())
     if len(scale) == pixels.ndim:
         known = Calibration.create(scale, attributes.get("units"), attributes.get("translate"))
@@ -104,7 +104,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return [path]
 
 
-def _list_classes(attributes: dict[str, Any], first: int) -> tuple[SegmentationClass, ...]:
+def list_classes(attributes: dict[str, Any], first: int) -> tuple[SegmentationClass, ...]:
     """Names and colours of a labels layer's values from `first` on; none if they have gaps.
 
     The background, which is clear, is black.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QTabWidget, QVBoxLayout, QWidget
 
 from pixelwise.config import DataConfig
 from pixelwise.errors import ConfigError, RunError
@@ -22,10 +22,10 @@ from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.gc_pause import GcPause
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.panel import (
-    Fold,
     Panel,
     create_button,
     create_row,
+    create_scroll,
     runs_folder,
     stack_widgets,
     write_setting,
@@ -34,12 +34,14 @@ from pixelwise.widgets.preview_layers import PreviewLayers
 from pixelwise.widgets.runs import DrawnRuns, RunsTable, RunWatch, new_run_name
 from pixelwise.widgets.training_settings import TrainSettings
 from pixelwise.widgets.training_status import TrainingStatus
+from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QShowEvent
 
 _LIST_MS = 3000
+_CURVES = 1  # tab
 _STOPPING = "Stopping after this step…"
 
 
@@ -107,21 +109,38 @@ class TrainWidget(Panel):
         self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
-        self.column.addWidget(self.settings)
-        self.column.addWidget(self._place)
-        self.column.addLayout(
-            create_row(self.start_button, self.stop_button, self.resume_button, self.log_button)
-        )
-        for widget in (self.status, self.plot, self.show_previews):
-            self.column.addWidget(widget)
+        curves = QWidget()
+        column = QVBoxLayout(curves)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.plot, stretch=1)
+        column.addWidget(self.show_previews)
+        column.addWidget(self.status.understood)
         refresh = create_button("Refresh", "Read the folder again", self.refresh_runs)
         follow = create_button(
             "Follow", "Show the selected run as it goes on", self.follow_selected
         )
-        buttons = QWidget()
-        buttons.setLayout(create_row(refresh, follow))
-        self.column.addWidget(Fold("Runs", stack_widgets(self.runs, buttons), is_open=True))
-        self.column.addStretch()
+        choices = QWidget()
+        choices.setLayout(create_row(refresh, follow))
+        self.tabs = QTabWidget()
+        self.tabs.addTab(create_scroll(stack_widgets(self.settings, self._place)), "Settings")
+        self.tabs.addTab(curves, "Curves")
+        runs = QWidget()
+        column = QVBoxLayout(runs)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.runs)
+        column.addWidget(choices)
+        self.tabs.addTab(runs, "Runs")
+        calm_wheel(self.tabs.tabBar())
+        self.column.addWidget(self.tabs)
+        self.predict_button = create_button(
+            "Predict with it", "Open Predict with the model of this run", self.predict
+        )
+        buttons = create_row(
+            self.start_button, self.stop_button, self.resume_button, self.log_button
+        )
+        self.pin(self.status, buttons, self.predict_button)
+        self.settings.changed.connect(self.forgive)
+        self.place.changed.connect(self.forgive)
         self._show_state()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
@@ -194,6 +213,12 @@ class TrainWidget(Panel):
                 raise RunError("Select a run in the list first.")
             self._follow(open_run(self.runs.selected.path))
 
+    def predict(self) -> None:
+        """Open Predict with the model of the run that has ended."""
+        if self.run is not None:
+            page: Any = self.open_page("Predict")
+            page.model.value = self.run.model
+
     def refresh_runs(self) -> None:
         """Read the folder of all runs again, in a thread; ``runs.wait()`` waits for it."""
         self.runs.refresh(Path(self.place["folder"].value).expanduser(), list(self.plot.runs))
@@ -255,6 +280,7 @@ class TrainWidget(Panel):
         self._watch.events.connect(self._hear)
         self._watch.ended.connect(self._end_watch)
         self.status.begin()
+        self.tabs.setCurrentIndex(_CURVES)
         self._show_state()
 
     def _leave_run(self) -> None:
@@ -355,6 +381,8 @@ class TrainWidget(Panel):
         self.start_button.setEnabled(not self._is_busy)
         self.resume_button.setEnabled(not self._is_busy)
         self.stop_button.setEnabled(self.is_running)
+        has_model = self.run is not None and not self.is_running and self.run.model.exists()
+        self.predict_button.setVisible(has_model)
 
 
 def _discard(run: RunFolder) -> None:

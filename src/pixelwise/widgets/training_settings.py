@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from pixelwise.config import (
@@ -34,12 +35,16 @@ class TrainSettings(QWidget):
 
     Attributes
     ----------
+    changed : Signal
+        A field was changed.
     data : DataPicker
     model : ModelPicker
     cost : NetworkCost
     patches, training, more, augmentation : Form
         `more` holds the folded fields of `TrainingConfig`.
     """
+
+    changed = Signal()
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
@@ -57,11 +62,19 @@ class TrainSettings(QWidget):
         for title, part, is_open in (
             ("Data", self.data, True),
             ("Network", stack_widgets(self.model, self.cost), False),
-            ("Training", stack_widgets(self.training.native, self.patches.native), True),
+            ("Training", self.training.native, True),
+            ("Patches", self.patches.native, False),
             ("More settings", self.more.native, False),
             ("Augmentation", self.augmentation.native, False),
         ):
             layout.addWidget(Fold(title, part, is_open=is_open))
+        forms = (self.patches, self.training, self.more, self.augmentation)
+        for changed in (
+            self.data.changed,
+            self.model.changed,
+            *(form.container.changed for form in forms),
+        ):
+            changed.connect(lambda *_: self.changed.emit())
         self.data.changed.connect(self._count)
         self.patches.container.changed.connect(self._count)
         self.training["batch_size"].changed.connect(self._count)

@@ -17,7 +17,7 @@ _ENDS = {
 
 
 class TrainingStatus(QWidget):
-    """A progress bar and two texts.
+    """A progress bar and a text; another text, about the run, for its user to place.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class TrainingStatus(QWidget):
         self.text, self.understood = create_text(), create_text()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.progress, self.text, self.understood):
+        for widget in (self.progress, self.text):
             layout.addWidget(widget)
         self.clear()
 
