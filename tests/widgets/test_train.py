@@ -16,7 +16,7 @@ import pytest
 
 from pixelwise.config import ModelConfig, TrainConfig
 from pixelwise.errors import ConfigError
-from pixelwise.events import RunEnded
+from pixelwise.events import RunEnded, Warned
 from pixelwise.jobs import TrainJob
 from pixelwise.prediction.predict import predict as engine_predict
 from pixelwise.runs import (
@@ -25,6 +25,7 @@ from pixelwise.runs import (
     is_training,
     iter_events,
     lock_run,
+    request_stop,
 )
 from pixelwise.widgets import child_process
 from pixelwise.widgets.layers import color_labels
@@ -35,6 +36,7 @@ from tests.widgets.conftest import (
     LONG,
     TINY,
     add_pairs,
+    draw_discs,
     fill_memory,
     limit_files,
     list_children,
@@ -79,8 +81,7 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     set_tiny(widget, tmp_path)
     widget.start()
     assert widget.is_running
-    widget.start()
-    assert "is running" in widget.message
+    assert widget.tabs.tabText(widget.tabs.currentIndex()) == "Settings"  # until it is followed
     widget.wait(LONG)
     assert widget.message == "The training is finished."
     run = RunFolder(tmp_path / "one")
@@ -228,7 +229,7 @@ def test_the_next_napari_finds_a_running_training(
     wait_until(lambda: found.run is not None)
     assert found.run.path == run.path
     assert found.is_running
-    assert "is going on" in found.message
+    assert "is still training" in found.message
     wait_until(lambda: found.plot.runs[str(run.path)]["validation"].count > 0)
     assert found.plot.runs[str(run.path)]["validation"].x[0] == 1
     found.stop()
@@ -708,3 +709,84 @@ def test_closing_while_layers_are_saved_leaves_nothing(
     wait_until(lambda: len(done) == 3)
     wait_until(lambda: not list(tmp_path.glob("one*")))
     assert list_children() == {}
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("answer", ["after", "beside", "cancel"])
+def test_a_second_training_is_asked_about(
+    answer: str, open_widget: Open, tmp_path: Path, discs: Path
+) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, "first", epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    widget.ask_second = lambda: answer
+    widget.training["epochs"].value = 2
+    widget.start()
+    first = RunFolder(tmp_path / "first")
+    if answer == "beside":
+        assert widget.run != first
+        assert is_training(first)
+        widget.wait(LONG)
+        assert widget.run.config.exists()
+        assert is_training(first)
+        request_stop(first)
+        return
+    assert widget.run == first
+    if answer == "after":
+        assert "starts when this one has ended" in widget.message
+    request_stop(first)  # from elsewhere: Stop in the window takes the next one back
+    wait_until(lambda: not is_training(first))
+    if answer == "after":
+        wait_until(lambda: widget.run != first)
+        assert widget.run.read_config().training.epochs == 2
+    widget.wait(LONG)
+    expected = 2 if answer == "after" else 1
+    assert len([path for path in tmp_path.iterdir() if (path / "config.yaml").exists()]) == expected
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_stop_takes_the_next_training_back(open_widget: Open, tmp_path: Path, discs: Path) -> None:
+    widget = open_widget("Train")
+    widget.data.choose_folder(discs)
+    set_tiny(widget, tmp_path, "first", epochs=MANY)
+    widget.start()
+    wait_for_epoch(widget)
+    widget.ask_second = lambda: "after"
+    widget.start()
+    widget.stop()
+    widget.wait(LONG)
+    assert widget.run.path.name == "first"
+    assert not widget.is_running
+    assert len([path for path in tmp_path.iterdir() if (path / "config.yaml").exists()]) == 1
+
+
+def test_a_complaint_goes_when_its_cause_may_be_gone(open_widget: Open) -> None:
+    widget = open_widget("Train")
+    widget.data.tabs.setCurrentIndex(1)
+    widget.start()
+    assert "Choose a folder" in widget.message
+    widget.training["epochs"].value += 1
+    assert widget.message == ""
+    widget.start()
+    assert widget.message
+    add_pairs(widget.viewer, 1)
+    assert widget.message == ""
+    widget.say("No complaint stays.")
+    widget.training["epochs"].value += 1
+    assert widget.message == "No complaint stays."
+
+
+def test_a_stack_alone_is_trained_on(open_widget: Open, tmp_path: Path) -> None:
+    widget = open_widget("Train")
+    images, masks = draw_discs(4)
+    widget.viewer.add_image(images, name="stack")
+    widget.viewer.add_labels(masks, name="stack mask")
+    set_tiny(widget, tmp_path, epochs=1)
+    widget.start()
+    widget.wait(LONG)
+    assert widget.message == "The training is finished."
+    events = list(iter_events(widget.run))
+    notes = [event.message for event in events if isinstance(event, Warned)]
+    assert any("planes" in note and "held out" in note for note in notes)

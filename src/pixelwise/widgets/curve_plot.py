@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from napari.utils.notifications import show_error
 from pyqtgraph.exporters import ImageExporter
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,6 +30,7 @@ from pixelwise.events import EpochEnded, Event, StepsDone
 from pixelwise.widgets.wording import for_window
 
 REPAINT_MS = 100
+_AXIS_PX = 48  # as wide for both plots, so that their epochs lie one above the other
 SCORES = ("dice", "iou", "accuracy")
 # Okabe & Ito's colour-blind safe set; runs take them in turn.
 _COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#999999")
@@ -87,13 +88,14 @@ class CurvePlot(QWidget):
         self._timer.start()
 
     def _build(self) -> None:
-        self.losses, self.scores = pg.PlotWidget(self), pg.PlotWidget(self)
+        self.losses, self.scores = (pg.PlotWidget(self, background=None) for _ in range(2))
         for plot, name in ((self.losses, "loss"), (self.scores, "dice")):
             plot.setLabel("left", name)
             plot.showGrid(x=True, y=True, alpha=0.2)
             plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setMinimumHeight(120)
-        self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
+            plot.getAxis("left").setWidth(_AXIS_PX)
+        self.legend = self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
         self.scores.setLabel("bottom", "epoch")
         self.scores.setXLink(self.losses)
         self.score = QComboBox(self)
@@ -117,6 +119,20 @@ class CurvePlot(QWidget):
         layout.addWidget(self.losses)
         layout.addWidget(self.scores)
         layout.addLayout(row)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802  Qt's name
+        """Draw axes and words in the colours of the theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._color_axes()
+
+    def _color_axes(self) -> None:
+        color = self.palette().color(self.foregroundRole())
+        for plot in (self.losses, self.scores):
+            for side in ("left", "bottom"):
+                plot.getAxis(side).setPen(color)
+                plot.getAxis(side).setTextPen(color)
+        self.legend.setLabelTextColor(color)
 
     @property
     def runs(self) -> Mapping[str, Mapping[str, Series]]:

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from pixelwise.architectures import Architecture, Option
 from pixelwise.frozen import Config
-from pixelwise.widgets.wheel import calm_wheel
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -151,7 +150,6 @@ def lay_out(controls: Sequence[ValueWidget[Any]]) -> tuple[Container[Any], QWidg
         label = QLabel("" if says_it_itself else control.label)
         label.setToolTip(control.tooltip or "")
         rows.addRow(label, control.native)
-    calm_wheel(native)
     native.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
     native.container = container  # keeps the Python side of the controls alive
     return container, native

@@ -24,6 +24,7 @@ from pixelwise.widgets.architecture_diagram import DiagramView
 from pixelwise.widgets.forms import Form, OptionForm, lay_out
 from pixelwise.widgets.jobs import get_server, wait_until
 from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, create_text
+from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
     import napari
@@ -118,6 +119,7 @@ class ModelPicker(QWidget):
         self.options = OptionForm(architecture)
         self.options.container.changed.connect(lambda *_: self.changed.emit())
         self._options_column.addWidget(self.options.native)
+        calm_wheel(self.options.native)
         self.changed.emit()
 
 

@@ -26,10 +26,12 @@ from qtpy.QtWidgets import (
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.wheel import calm_wheel
 from pixelwise.widgets.wording import for_window
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtGui import QShowEvent
 
 PLUGIN = "napari-pixelwise"
 
@@ -75,6 +77,11 @@ class Panel(QWidget):
         self._complained = False
         for event in ("inserted", "removed", "renamed"):
             getattr(viewer.layers.events, event).connect(self.forgive)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
+        """Let the wheel scroll over all fields."""
+        super().showEvent(event)
+        calm_wheel(self)
 
     @property
     def message(self) -> str:
@@ -200,6 +207,16 @@ def stack_widgets(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget)
     layout.addStretch()
+    return inside
+
+
+def fill_column(*widgets: QWidget) -> QWidget:
+    """Widgets one below the other; the first takes what room there is."""
+    inside = QWidget()
+    layout = QVBoxLayout(inside)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, stretch=int(not number))
     return inside
 
 

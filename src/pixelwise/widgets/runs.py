@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -16,9 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import ConfigError, PixelwiseError, RunError
 from pixelwise.events import RunEnded, RunFailed
-from pixelwise.runs import RunFolder, is_training
+from pixelwise.runs import RunFolder, is_training, require_new_run
 from pixelwise.summaries import RunStory, RunSummary, list_runs
 from pixelwise.widgets.curve_plot import CurvePlot
 from pixelwise.widgets.jobs import LineFollower, wait_until
@@ -27,6 +28,30 @@ from pixelwise.widgets.threads import run_in_thread
 
 _POLL_MS = 100
 _LOST_LOOKS = 20
+
+
+def require_free_run(folder: Path, name: str) -> RunFolder:
+    """Give the folder of a new run, which is not made yet.
+
+    Raises
+    ------
+    ConfigError
+        The name cannot be that of a folder.
+    RunError
+        The folder holds something.
+    """
+    name = name.strip()
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
+    run = require_new_run(Path(folder).expanduser() / name)
+    if run.path.exists() and any(run.path.iterdir()):
+        raise RunError(f"{run.path} is not empty: give the run another name.")
+    return run
+
+
+def discard_run(run: RunFolder) -> None:
+    """Remove what was saved for a run that did not begin; its folder was empty before."""
+    shutil.rmtree(run.path, ignore_errors=True)
 
 
 class RunWatch(QObject):
@@ -122,6 +147,11 @@ class RunsTable(QTableWidget):
         self._next = folder, drawn
         if not self._reading:
             self._read()
+
+    def find_running(self) -> RunFolder | None:
+        """Give the newest listed run that is training, in whatever process."""
+        listed = (RunFolder(item.path) for item in self.summaries if item.state == "training")
+        return next((run for run in listed if is_training(run)), None)
 
     def wait(self, seconds: float = 30.0) -> None:
         """Let Qt work until the folder is read."""

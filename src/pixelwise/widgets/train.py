@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QTabWidget
 
 from pixelwise.config import DataConfig
-from pixelwise.errors import ConfigError, RunError
+from pixelwise.errors import RunError
 from pixelwise.events import Event, PreviewsWritten, RunEnded, RunFailed, RunStarted, Warned
 from pixelwise.jobs import ResumeJob, TrainJob
-from pixelwise.runs import RunFolder, is_training, open_run, request_stop, require_new_run
+from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.widgets.close_guard import CloseGuard
 from pixelwise.widgets.curve_plot import CurvePlot
 from pixelwise.widgets.forms import lay_out
@@ -26,15 +26,23 @@ from pixelwise.widgets.panel import (
     create_button,
     create_row,
     create_scroll,
+    fill_column,
     runs_folder,
     stack_widgets,
     write_setting,
 )
 from pixelwise.widgets.preview_layers import PreviewLayers
-from pixelwise.widgets.runs import DrawnRuns, RunsTable, RunWatch, new_run_name
+from pixelwise.widgets.runs import (
+    DrawnRuns,
+    RunsTable,
+    RunWatch,
+    discard_run,
+    new_run_name,
+    require_free_run,
+)
+from pixelwise.widgets.second_training import Answer, ask_second
 from pixelwise.widgets.training_settings import TrainSettings
 from pixelwise.widgets.training_status import TrainingStatus
-from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
     import napari
@@ -61,6 +69,8 @@ class TrainWidget(Panel):
     runs : RunsTable
     run : RunFolder or None
         The run that is followed.
+    ask_second : callable
+        Gives "after", "beside" or "cancel"; a dialog, unless a script puts something else here.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -80,7 +90,8 @@ class TrainWidget(Panel):
         self.destroyed.connect(self._gc_pause.end)
         self._job: JobProcess | None = None
         self._watch: RunWatch | None = None
-        self._saving = self._cancelled = False
+        self._saving = self._cancelled = self._is_queued = False
+        self.ask_second: Callable[[], Answer] = partial(ask_second, self)
         self._began_here: Path | None = None  # its folder was made here, and may be removed
         self._looks = DrawnRuns(self.plot, self)
         self._build()
@@ -109,28 +120,12 @@ class TrainWidget(Panel):
         self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
-        curves = QWidget()
-        column = QVBoxLayout(curves)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.plot, stretch=1)
-        column.addWidget(self.show_previews)
-        column.addWidget(self.status.understood)
-        refresh = create_button("Refresh", "Read the folder again", self.refresh_runs)
-        follow = create_button(
-            "Follow", "Show the selected run as it goes on", self.follow_selected
-        )
-        choices = QWidget()
-        choices.setLayout(create_row(refresh, follow))
+        follow = create_button("Follow", "Show the selected run as it trains", self.follow_selected)
         self.tabs = QTabWidget()
         self.tabs.addTab(create_scroll(stack_widgets(self.settings, self._place)), "Settings")
+        curves = fill_column(self.plot, self.show_previews, self.status.understood)
         self.tabs.addTab(curves, "Curves")
-        runs = QWidget()
-        column = QVBoxLayout(runs)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.runs)
-        column.addWidget(choices)
-        self.tabs.addTab(runs, "Runs")
-        calm_wheel(self.tabs.tabBar())
+        self.tabs.addTab(fill_column(self.runs, follow), "Runs")
         self.column.addWidget(self.tabs)
         self.predict_button = create_button(
             "Predict with it", "Open Predict with the model of this run", self.predict
@@ -154,21 +149,14 @@ class TrainWidget(Panel):
         watching = self._watch is not None and not self._watch.is_over
         return self._saving or self._job is not None or watching
 
-    @property
-    def _is_busy(self) -> bool:
-        """Whether a training of this widget's own is running or about to."""
-        return self._saving or self._job is not None
-
     def start(self) -> None:
         """Start a new training; layers are saved into its run folder first."""
         with self.complaining():
-            self._require_idle()
-            name = self.place["name"].value.strip()
-            if Path(name).name != name or name in ("", ".", ".."):
-                raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
-            run = require_new_run(Path(self.place["folder"].value).expanduser() / name)
-            if run.path.exists() and any(run.path.iterdir()):
-                raise RunError(f"{run.path} is not empty: give the run another name.")
+            if self._saving:
+                raise RunError("A training is about to start: wait until its layers are saved.")
+            if self.is_running and not self._may_start_now():
+                return
+            run = require_free_run(self.place["folder"].value, self.place["name"].value)
             self.create_config(DataConfig(path=run.data), run.path)  # refuses wrong settings now
             self.say("Reading the data…")
             self._saving, self._cancelled = True, False
@@ -178,15 +166,38 @@ class TrainWidget(Panel):
                     run.data,
                     then=lambda data: self._launch(data, run),
                     failed=partial(self._fail, run),
-                    abandoned=partial(_discard, run),
+                    abandoned=partial(discard_run, run),
                 )
             except Exception:
                 self._saving = False
                 self._show_state()
                 raise
 
+    def _may_start_now(self) -> bool:
+        """Ask what to do while a training is running; leave it if both are to run."""
+        answer = self.ask_second()
+        if answer == "cancel":
+            return False
+        if self.run is not None and self.place["name"].value == self.run.path.name:
+            self.place["name"].value = new_run_name()
+        if answer == "after":
+            self._is_queued = True
+            self.say("The next training starts when this one has ended. Stop takes that back.")
+            return False
+        if self._job is not None:  # it is detached, and its run folder tells how it ends
+            self._job.ended.disconnect(self._end_job)
+            self._job = None
+        return True
+
+    def _start_queued(self) -> None:
+        """Start the training that was asked for while another one was running."""
+        if self._is_queued and not self.is_running:
+            self._is_queued = False
+            self.start()
+
     def stop(self) -> None:
         """Ask the followed run to end its step, save and stop, whoever trains it."""
+        self._is_queued = False
         with self.complaining():
             if not self.is_running:
                 raise RunError("No training is followed that could be stopped.")
@@ -234,14 +245,14 @@ class TrainWidget(Panel):
             self.refresh_runs()
 
     def _require_idle(self) -> None:
-        if self._is_busy:
+        if self._saving or self._job is not None:
             raise RunError("A training is running: stop it first, or wait until it ends.")
 
     def _launch(self, data: DataConfig, run: RunFolder) -> None:
         """Start the child on a config, unless Stop was pressed while layers were saved."""
         self._saving = False
         if self._cancelled:
-            _discard(run)
+            discard_run(run)
             self.say("Stopped.")
             self._show_state()
             return
@@ -255,7 +266,7 @@ class TrainWidget(Panel):
             self._run_child(TrainJob(config=config), run)
             self.say("")
         if self._job is None:  # refused: a setting was changed while layers were saved
-            _discard(run)
+            discard_run(run)
         self._show_state()
 
     def _run_child(self, job: TrainJob | ResumeJob, run: RunFolder) -> None:
@@ -294,11 +305,9 @@ class TrainWidget(Panel):
         self.runs.listed.disconnect(self._find_running)  # asked once
         if self.run is not None:
             return
-        for summary in self.runs.summaries:
-            if summary.state == "training" and is_training(RunFolder(summary.path)):
-                self._follow(RunFolder(summary.path))
-                self.say(f"{summary.path.name} is going on; its curves are shown from the start.")
-                return
+        if (run := self.runs.find_running()) is not None:
+            self._follow(run)
+            self.say(f"{run.path.name} is still training; its curves are shown from the start.")
 
     def _hear(self, events: list[Event]) -> None:
         """Show what the run reports."""
@@ -323,7 +332,7 @@ class TrainWidget(Panel):
         if run.path == self._began_here and not run.config.exists():
             watch.stop()
             self.plot.remove_run(str(run.path))
-            _discard(run)
+            discard_run(run)
             self.run = None
             self.status.clear()
             self.refresh_runs()
@@ -339,6 +348,7 @@ class TrainWidget(Panel):
         elif not end.ok:
             self.complain(end.message, log=end.log)
         self._show_state()
+        self._start_queued()
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
         """Show how the run has ended, here or elsewhere."""
@@ -354,11 +364,12 @@ class TrainWidget(Panel):
             self.announce("The training is finished.")
         self.refresh_runs()
         self._show_state()
+        self._start_queued()
 
     def _fail(self, run: RunFolder, error: Exception) -> None:
         """Say that the layers could not be saved."""
         self._saving = False
-        _discard(run)
+        discard_run(run)
         self.complain(str(error))
         self._show_state()
 
@@ -378,13 +389,9 @@ class TrainWidget(Panel):
         self._looks.show(path) if ticked else self._looks.hide(path)
 
     def _show_state(self) -> None:
-        self.start_button.setEnabled(not self._is_busy)
-        self.resume_button.setEnabled(not self._is_busy)
+        self.start_button.setEnabled(not self._saving)
+        self.resume_button.setEnabled(not self._saving and self._job is None)
         self.stop_button.setEnabled(self.is_running)
-        has_model = self.run is not None and not self.is_running and self.run.model.exists()
+        curves = self.plot.runs.get(str(self.run.path), {}) if self.run is not None else {}
+        has_model = not self.is_running and bool(curves) and curves["validation"].count > 0
         self.predict_button.setVisible(has_model)
-
-
-def _discard(run: RunFolder) -> None:
-    """Remove what was saved for a run that did not begin; its folder was empty before."""
-    shutil.rmtree(run.path, ignore_errors=True)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QTabBar, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QScrollBar,
+    QTabBar,
+    QWidget,
+)
 
 _FIELDS = (QAbstractSpinBox, QComboBox, QAbstractSlider, QTabBar)
 
@@ -29,6 +36,6 @@ def calm_wheel(*widgets: QWidget) -> None:
         _filter.append(_WheelFilter())
     for widget in widgets:
         for field in (widget, *(each for kind in _FIELDS for each in widget.findChildren(kind))):
-            if isinstance(field, _FIELDS):
+            if isinstance(field, _FIELDS) and not isinstance(field, QScrollBar):
                 field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 field.installEventFilter(_filter[0])
