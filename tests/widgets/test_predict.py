@@ -312,7 +312,7 @@ def test_results_are_saved_as_zarr_that_napari_opens(
     (found,) = widget.results
     (path,) = widget.save(tmp_path)
     assert path == tmp_path / "cells prediction.zarr"
-    with pytest.raises(WriteError, match=r"cells prediction\.zarr is in .* already"):
+    with pytest.raises(WriteError, match=r"already holds cells prediction\.zarr"):
         widget.save(tmp_path)
     assert widget.save(tmp_path, replace=True) == [path]
     (shown,) = viewer.open(str(path / "0"), plugin="napari", layer_type="image")

@@ -36,9 +36,9 @@ _data_options = config_options(DataConfig, skip=["path", "validation_fraction", 
 def inspect(
     source: Path, figure: Path | None, overwrite: bool, as_json: bool, **values: Any
 ) -> int:
-    """Say what is in the data set SOURCE: images, classes, and every problem found.
+    """Describe the data set SOURCE: images, classes, and every problem found.
 
-    The exit status is 1 when something is broken.
+    The exit status is 1 if the data set is broken.
     """
     if figure is not None and figure.suffix.lower() not in FIGURE_SUFFIXES:
         raise ConfigError(
@@ -49,7 +49,7 @@ def inspect(
     )
     if figure is not None:
         read = {file for sample in data.samples for file in sample.files}
-        whole = [source] if figure.exists() else []  # what cannot be read is the truth as well
+        whole = [source] if figure.exists() else []  # unreadable files are user data too
         sources = Sources.of_data(read, *whole)
         plan_outputs([figure], sources, apart=True, overwrite=overwrite)
     inspection = inspect_dataset(data)
@@ -60,7 +60,7 @@ def inspect(
     if figure is not None:
         draw_inspection(inspection, data, path=figure)
         if not as_json:
-            say(f"drawn: {figure}")
+            say(f"figure: {figure}")
     return 0 if inspection.sound else FAILED
 
 
@@ -76,7 +76,7 @@ def inspect(
 def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **values: Any) -> int:
     """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself.
 
-    The exit status of a dry run is 1 when something is broken.
+    The exit status of a dry run is 1 if the data set is broken.
     """
     windows = PatchConfig.create(**given_values(PatchConfig, values))
     if out is None and not dry_run:
@@ -87,7 +87,7 @@ def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **valu
 
 
 def do_patches(job: PatchesJob, *, as_json: bool) -> int:
-    """Cut patches, or count them, and print what there is; gives the exit status."""
+    """Cut patches, or count them, and print the result; return the exit status."""
     data = load_dataset(job.data, strict=job.out is not None)
     if job.out is None:
         return _show_plan(data, job.windows, as_json=as_json)
@@ -103,7 +103,7 @@ def do_patches(job: PatchesJob, *, as_json: bool) -> int:
 
 
 def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
-    """Say what would be cut, and every problem of the data; nothing is cut of broken data."""
+    """Print what would be cut, or only the problems if the data set is broken."""
     inspection = inspect_dataset(data)
     problems = [{"message": str(p), "fatal": p.fatal} for p in inspection.problems]
     if not inspection.sound:
@@ -116,7 +116,7 @@ def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
         return 0
     say(folder.summary())
     for problem in inspection.problems:
-        say(f"to know: {problem}")
+        say(f"note: {problem}")
     return 0
 
 
@@ -129,7 +129,7 @@ def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:
 
 
 def _describe_folder(folder: PatchFolder) -> dict[str, Any]:
-    """Give what was or would be cut, ready for JSON."""
+    """Describe what was or would be cut, ready for JSON."""
     return {
         "path": str(folder.path),
         "patches": folder.count,

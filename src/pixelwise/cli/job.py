@@ -1,4 +1,4 @@
-"""The command run: does one job that another program wrote, such as napari."""
+"""The command run: runs one job that another program, such as napari, wrote."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pixelwise.parsing import CONFIG_BYTES, read_text
 
 
 class _WrongJob(click.ClickException):
-    """What was given is no job."""
+    """The input is not a job."""
 
     exit_code = WRONG_USE
 
@@ -35,7 +35,7 @@ class _WrongJob(click.ClickException):
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def run(file: Path) -> int:
-    """Do the job in FILE, one JSON object, or in - (standard input), and print what comes as JSON.
+    """Run the job in FILE, one JSON object (- is standard input), and print its events as JSON.
 
     The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, patches,
     predict_layer and describe; pixelwise.jobs says which fields each has.
@@ -48,7 +48,7 @@ def run(file: Path) -> int:
 
 
 def do_job(job: Job) -> int:
-    """Do a job as its command does, and print JSON; gives the exit status."""
+    """Run a job as its command does, and print JSON; return the exit status."""
     match job:
         case TrainJob():
             do_train(job, as_json=True)
@@ -66,7 +66,7 @@ def do_job(job: Job) -> int:
 
 
 def _do_small_job(job: Job) -> int:
-    """Do a job as the warm child does; gives the exit status."""
+    """Run a job as the warm child does; return the exit status."""
     status = FAILED
     for event in Server().answer(job):
         echo(event.to_json())

@@ -72,13 +72,13 @@ def _describe_options(item: Architecture) -> list[str]:
         for option in item.options
     ]
     if item.takes_encoder:
-        default = item.default_encoder or "none, its own plain form"
+        default = item.default_encoder or "none"
         lines.append(f"encoder: {', '.join(item.encoders)}, or any of smp and timm [{default}]")
     return lines
 
 
 def _show_run(path: Path, *, as_json: bool) -> None:
-    """Print where a run stands, and its model."""
+    """Print the status of a run, and its model."""
     run = open_run(path)
     summary = summarize_run(run)
     if as_json:

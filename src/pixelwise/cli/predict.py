@@ -32,20 +32,20 @@ Item = TypeVar("Item")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
-@click.option("--dask", metavar="ADDRESS", help="Let the workers of this dask scheduler predict")
-@click.option("--workers", type=click.IntRange(1), help="Predict in so many processes, by dask")
-@click.option("--skip-existing", is_flag=True, help="Leave out images whose result is there")
+@click.option("--dask", metavar="ADDRESS", help="Predict with the workers of this dask scheduler")
+@click.option("--workers", type=click.IntRange(1), help="Predict in this many processes, with dask")
+@click.option("--skip-existing", is_flag=True, help="Leave out images whose result exists")
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
 def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
-    An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
-    cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
-    Stopped on the way, it goes on within an image where it ended when it is started again; with
-    --skip-existing, results that are there are not made anew. What is no result of this program, or
-    was changed since, is replaced by --overwrite only; an image never.
+    Writes NAME_labels.tif, or .zarr, for each image; an OME-Zarr folder is one image. Images that
+    cannot be predicted are reported at the end, and the exit status is 1. An interrupted prediction
+    continues where it stopped when it is started again; --skip-existing leaves out images whose
+    result exists. Files that this program did not write, or that have changed since, are only
+    replaced with --overwrite, images never.
     """
     settings = PredictConfig.create(**given_values(PredictConfig, values))
     asked = {name: values[name] for name in ("skip_existing", "overwrite", "dask", "workers")}
@@ -130,7 +130,7 @@ def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> 
     from pixelwise.prediction.predictor import Predictor
 
     predictor, labels = Predictor(find_model(job.model), job.settings), job.labels
-    # What the masks do not show, the model may know.
+    # Not strict: the model may know what the masks do not show.
     whole = match_model(predictor.model, load_dataset(job.data, strict=False)).require_sound()
     data = whole if job.split == "all" else whole.select(job.split)
     plan = labels and plan_labels(predictor, data, labels, whole=whole, overwrite=job.overwrite)
@@ -140,23 +140,23 @@ def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> 
     images = dict(_track(scored, len(data.samples)))
     result = sum_evaluation(predictor, images, notes=map(str, data.problems))
     for text in () if as_json else result.notes:
-        note(f"to know: {text}")
+        note(f"note: {text}")
     _show_evaluation(result, as_json=as_json, per_image=per_image)
 
 
 def _name_source(event: ImageFailed) -> str:
-    """Name the image of a message that does not begin with it."""
+    """Image of a message that does not begin with its name."""
     return "" if event.message.startswith(event.source) else f"{event.source}: "
 
 
 @contextmanager
 def _choosing_executor(address: str | None, workers: int | None) -> Iterator[RowExecutor | None]:
-    """Give who predicts rows: a cluster, or nobody but this process."""
+    """Choose what predicts rows: a dask cluster, or None for this process."""
     if address is None and workers is None:
         yield None
         return
     if address is not None and workers is not None:
-        raise ConfigError("--dask and --workers name two clusters: leave out one of them.")
+        raise ConfigError("--dask and --workers exclude each other: leave out one of them.")
     from pixelwise.prediction.cluster import connecting, create_dask_executor
 
     with connecting(address, workers) as client:
@@ -166,7 +166,7 @@ def _choosing_executor(address: str | None, workers: int | None) -> Iterator[Row
 
 
 def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]:
-    """Print events as they come, with a bar on a terminal; give the failures."""
+    """Print events as they come, with a bar on a terminal; return the failures."""
     failed = []
     with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
         task = bar.add_task("predicting", total=1.0)
@@ -188,7 +188,7 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
 
 
 def _name(source: str) -> str:
-    """Name of an image in the bar, whose texts may have markup."""
+    """Name of an image for the bar, which interprets markup."""
     return escape(show_text(Path(source).name))
 
 

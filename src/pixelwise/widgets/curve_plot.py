@@ -1,4 +1,4 @@
-"""Curves of trainings: live, several over one another, exported as PNG and CSV."""
+"""Live training curves of one or more runs, exported as PNG and CSV."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Series:
     points: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 64)))
 
     def append(self, x: float, y: float) -> None:
-        """Add a point; those from `x` on were done again, after a fault, and are dropped."""
+        """Add a point; later ones, which a rollback has repeated, are dropped."""
         while self.count and self.points[0, self.count - 1] >= x:
             self.count -= 1
         if self.count == self.points.shape[1]:
@@ -68,9 +68,9 @@ class Series:
 
 
 class CurvePlot(QWidget):
-    """Training and validation loss above, one score of choice below; repaints ten times a second.
+    """Training and validation loss above, one chosen score below; repainted ten times a second.
 
-    Zoom with the wheel, move with the mouse, right-click for more; A in the corner shows all.
+    Scroll to zoom, drag to pan, right-click for more; the A in the corner shows all.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -98,7 +98,7 @@ class CurvePlot(QWidget):
         self.scores.setXLink(self.losses)
         self.score = QComboBox(self)
         self.score.addItems(SCORES)
-        self.score.setToolTip("Score of the validation images to draw")
+        self.score.setToolTip("Validation score to plot")
         self.score.currentTextChanged.connect(self._show_score)
         self.logarithmic = QCheckBox("log", self)
         self.logarithmic.setToolTip("Logarithmic axis for the loss")
@@ -124,7 +124,7 @@ class CurvePlot(QWidget):
         return self._runs
 
     def add_run(self, run: str) -> None:
-        """Show a run, empty as yet; one that is shown starts again."""
+        """Add an empty run; one that is already shown starts over."""
         self.remove_run(run)
         free = [color for color in _COLORS if color not in self._colors.values()]
         color = free[0] if free else _COLORS[len(self._runs) % len(_COLORS)]
@@ -143,7 +143,7 @@ class CurvePlot(QWidget):
             self._curves[run, name] = curve
 
     def remove_run(self, run: str) -> None:
-        """Take a run's curves away."""
+        """Remove a run's curves."""
         self._runs.pop(run, None)
         self._colors.pop(run, None)
         for name in ("training", "validation", "score"):
@@ -153,7 +153,7 @@ class CurvePlot(QWidget):
         self._stale = {key for key in self._stale if key[0] != run}
 
     def add_events(self, run: str, events: Iterable[Event]) -> None:
-        """Add what a run reports; the next repaint shows it."""
+        """Add a run's events; the next repaint shows them."""
         if run not in self._runs:
             self.add_run(run)
         for event in events:
@@ -202,17 +202,17 @@ class CurvePlot(QWidget):
         Raises
         ------
         WriteError
-            The folder cannot be written.
+            The file cannot be written.
         """
         write_text(path, self.to_csv())
 
     def export_png(self, path: Path) -> None:
-        """Write both plots as they are seen, twice as large, as one PNG.
+        """Write both plots as one PNG, at twice their size on screen.
 
         Raises
         ------
         WriteError
-            The folder cannot be written.
+            The file cannot be written.
         """
         self.repaint_curves()
         images = []
@@ -236,7 +236,7 @@ class CurvePlot(QWidget):
             self._export(self.export_csv, Path(path))
 
     def _export(self, export: Callable[[Path], None], path: Path) -> None:
-        """Export, or say why it cannot be done."""
+        """Export, or show the error."""
         try:
             export(path)
         except (PixelwiseError, OSError) as error:

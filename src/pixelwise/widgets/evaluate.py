@@ -1,4 +1,4 @@
-"""The widget Evaluate: labels against the truth, or a model against a data set."""
+"""The widget Evaluate: labels against the ground truth, or a model against a data set."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _SETTINGS = ["device", "tile", "overlap", "batch_size", "flips", "rotations", "p
 
 
 class EvaluateWidget(Panel):
-    """Scores per class and in total, the confusion matrix, and a map of the errors.
+    """Scores per class and in total, the confusion matrix, and an error map.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class EvaluateWidget(Panel):
     settings : Form of PredictConfig
         device, batch size, ...
     images : ImageScores
-        Each image of a folder with its score; one is shown with a map of its errors.
+        Score of each image of a folder.
     scores : Scores or None
         The last result.
     table : QTableWidget
@@ -81,7 +81,7 @@ class EvaluateWidget(Panel):
             [
                 ComboBox(name="prediction", label="Prediction", choices=self._list_labels),
                 ComboBox(name="truth", label="Truth", choices=self._list_labels),
-                CheckBox(name="error_map", text="Map of the errors", value=True),
+                CheckBox(name="error_map", text="Error map", value=True),
             ]
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")
@@ -119,7 +119,7 @@ class EvaluateWidget(Panel):
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.button = create_button("Evaluate", "Score what is chosen", self.evaluate)
-        self.stop_button = create_button("Stop", "End the evaluation", self.stop)
+        self.stop_button = create_button("Stop", "Stop the evaluation", self.stop)
         self.column.addWidget(self.tabs)
         self.column.addLayout(create_row(self.button, self.stop_button))
         self.column.addWidget(self.progress)
@@ -134,7 +134,7 @@ class EvaluateWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether an evaluation is going on, or one of its images is being opened."""
+        """Whether an evaluation is running, or one of its images is being opened."""
         return self._busy or self.images.is_reading
 
     def refresh(self, *_: object) -> None:
@@ -154,22 +154,22 @@ class EvaluateWidget(Panel):
                 self._start_child()
 
     def stop(self) -> None:
-        """End the evaluation of a model."""
+        """Stop the evaluation of a model."""
         if self._job is not None:
             self._job.stop()
 
     def to_csv(self) -> str:
-        """Give the table as CSV."""
+        """Return the table as CSV."""
         return self._write_table(",")
 
     def copy(self) -> None:
-        """Copy the table, tabs between the cells."""
+        """Copy the table as tab-separated text."""
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(self._write_table("\t"))
 
     def _write_table(self, delimiter: str) -> str:
-        """Give the scores with all their digits that count."""
+        """Return the scores as delimited text."""
         text = io.StringIO()
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         rows.writerow(["class", *SCORE_NAMES])
@@ -182,10 +182,10 @@ class EvaluateWidget(Panel):
         return [layer.name for layer in find_layers(self.viewer, "labels")]
 
     def _compare_layers(self) -> None:
-        """Count the confusion of two layers in a thread."""
+        """Compute the confusion matrix of two layers in a thread."""
         names: list[Any] = [self.layers.prediction.value, self.layers.truth.value]
         if None in names or names[0] == names[1]:
-            raise DataError("Choose two labels layers: a prediction, and the truth.")
+            raise DataError("Choose two labels layers: a prediction and the ground truth.")
         found, truth = (self.viewer.layers[name] for name in names)
         shapes = [tuple(layer_array(layer).shape) for layer in (found, truth)]
         if shapes[0] != shapes[1]:
@@ -224,7 +224,7 @@ class EvaluateWidget(Panel):
         if "path" not in values:
             raise ConfigError("Choose a folder with images and masks.")
         if not Path(self.model.value).is_file():
-            raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
+            raise ConfigError("Choose a model file (model.safetensors in a run folder).")
         data, model = DataConfig.create(**values), Path(self.model.value)
         settings = self.settings.create().model_copy(update={"axes": data.axes})
         labels = self.images.begin(data, model)
@@ -257,7 +257,7 @@ class EvaluateWidget(Panel):
         self.complain(str(error))
 
     def _show(self, scores: Scores) -> None:
-        """Show scores as a table and a picture."""
+        """Show scores as a table, and the confusion matrix as a picture."""
         self.scores = scores
         rows = scores.rows()
         self.table.setRowCount(len(rows))

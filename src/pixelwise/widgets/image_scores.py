@@ -30,12 +30,12 @@ from pixelwise.widgets.threads import run_in_thread
 
 
 class ImageScores(QWidget):
-    """A table of images with their mean Dice of the foreground; hidden while there is none.
+    """A table of images with their mean foreground Dice; hidden while empty.
 
     Parameters
     ----------
     panel : Panel
-        The widget that it is part of.
+        The widget that holds it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class ImageScores(QWidget):
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(140)
         show = create_button(
-            "Show the errors", "Open the image with mask, prediction and errors", self.show_errors
+            "Show errors", "Open the image with its mask, prediction and errors", self.show_errors
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -68,24 +68,24 @@ class ImageScores(QWidget):
 
     @property
     def is_reading(self) -> bool:
-        """Whether an image is on its way into layers."""
+        """Whether an image is being opened."""
         return self._is_reading
 
     def begin(self, data: DataConfig, model: Path) -> Path:
-        """Forget the last evaluation; give a folder for the labels that a model's next makes."""
+        """Start a new evaluation; return a folder for its predicted labels."""
         self.clear()
         self._data = data, model
         self._folders.append(Path(tempfile.mkdtemp(prefix="pixelwise-evaluate-")))
         return self._folders[-1]
 
     def clear(self) -> None:
-        """Show nothing, and remove the labels that were kept."""
+        """Empty the table and delete the predicted labels."""
         _remove(self._folders)
         self.table.setRowCount(0)
         self.hide()
 
     def show_scores(self, images: Mapping[str, Any]) -> None:
-        """List the images as ``pixelwise evaluate --json`` gives them."""
+        """List the images from the output of ``pixelwise evaluate --json``."""
         scores = {name: found["macro_foreground"]["dice"] for name, found in images.items()}
         names = sorted(scores, key=lambda name: -1.0 if scores[name] is None else scores[name])
         self.table.setRowCount(len(names))
@@ -111,7 +111,7 @@ class ImageScores(QWidget):
             )
 
     def _add_layers(self, found: tuple[list[LayerData], Any, Any]) -> None:
-        """Add the layers; older ones of the same image are replaced."""
+        """Add the layers, replacing older ones of the same image."""
         self._is_reading = False
         layers, labels, errors = found
         (image, options, _), (mask, mask_options, _) = layers
@@ -133,7 +133,7 @@ class ImageScores(QWidget):
 def _read_layers(
     config: DataConfig, model: Path, name: str, *, folder: Path
 ) -> tuple[list[LayerData], Any, Any]:
-    """Image and mask of a sample, its predicted labels and their errors."""
+    """Image and mask of a sample, its predicted labels and its error map."""
     card = read_card(model)
     known = KnownClasses(card.classes, card.background, card.mask_values)
     data = match_classes(load_dataset(config, strict=False), known)

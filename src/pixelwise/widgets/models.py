@@ -1,4 +1,4 @@
-"""The choice of a network, and what it costs: alone as a widget, and inside Train."""
+"""Choice of a network and its cost: the widget Models, and a part of Train."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, crea
 if TYPE_CHECKING:
     import napari
 
-OWN = "its own plain form"
+OWN = "none"
 _DELAY_MS = 400
 
 
 class ModelPicker(QWidget):
-    """Architecture, encoder, first weights and options of a network.
+    """Architecture, encoder, initial weights and options of a network.
 
     Attributes
     ----------
     changed : Signal
-        Something was chosen.
+        A field or choice has changed.
     name, encoder : magicgui ComboBox
-        Of the registry's names; an encoder's name can also be typed.
+        Names from the registry; an encoder's name can also be typed.
     start : Form of ModelConfig
         pretrained, weights, start_from, freeze_encoder.
     options : OptionForm
@@ -70,8 +70,8 @@ class ModelPicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (head, self.sentence, self.diagram):
             layout.addWidget(widget)
-        layout.addWidget(Fold("Options of the network", self._options_inside))
-        layout.addWidget(Fold("First weights", self.start.native))
+        layout.addWidget(Fold("Network options", self._options_inside))
+        layout.addWidget(Fold("Initial weights", self.start.native))
         self.name.changed.connect(self._show_architecture)
         self.encoder.native.currentTextChanged.connect(lambda *_: self.changed.emit())
         self.start.container.changed.connect(lambda *_: self.changed.emit())
@@ -90,7 +90,7 @@ class ModelPicker(QWidget):
         }
 
     def create(self) -> ModelConfig:
-        """Make the config.
+        """Create the config.
 
         Raises
         ------
@@ -122,12 +122,12 @@ class ModelPicker(QWidget):
 
 
 class NetworkCost(QWidget):
-    """Parameters, memory and receptive field of what a `ModelPicker` shows, by the warm child.
+    """Parameters, memory and receptive field of a chosen network, measured by the warm child.
 
     Attributes
     ----------
     summary : dict
-        What ``pixelwise info --model … --json`` gives; empty until it is there.
+        Output of ``pixelwise info --model … --json``; empty until it arrives.
     """
 
     def __init__(self, picker: ModelPicker, panel: Panel) -> None:
@@ -136,12 +136,10 @@ class NetworkCost(QWidget):
         self.sizes: dict[str, Any] = {}
         self._picker, self._panel, self._number = picker, panel, -1
         self._pending: dict[str, Any] = {}
-        self.text = create_text("Parameters, memory and receptive field: Describe.")
-        self.layers_button = create_button("Layers…", "Every layer, in a table", self.show_layers)
+        self.text = create_text("Describe shows parameters, memory and receptive field.")
+        self.layers_button = create_button("Layers…", "List every layer", self.show_layers)
         self.layers_button.setEnabled(False)
-        self.button = create_button(
-            "Describe", "Build the network once and look at it", self.describe
-        )
+        self.button = create_button("Describe", "Build the network and measure it", self.describe)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.text)
@@ -165,21 +163,21 @@ class NetworkCost(QWidget):
             server.submit(request)
 
     def wait(self, seconds: float = 120.0) -> None:
-        """Let Qt work until the description is there, or could not be made."""
+        """Run Qt's event loop until the description has arrived or failed."""
         wait_until(lambda: self._number < 0, seconds)
 
     def describe_soon(self, **sizes: Any) -> None:
-        """Describe again, if it was asked for before, with these sizes of `DescribeJob`."""
+        """Describe again with these sizes of `DescribeJob`, if it was described before."""
         self.sizes = sizes
         self._forget()
 
     def _forget(self) -> None:
-        """Describe again what has changed, if it was described, or is being."""
+        """Describe again after a change, if it was described before."""
         if self.summary or self._number >= 0:
             self._delay.start(_DELAY_MS)
 
     def _hear(self, event: Event) -> None:
-        """Take the answer, if it is to the last question."""
+        """Handle the events of the last request."""
         if self._number < 0:
             return
         if isinstance(event, NetworkDescribed):
@@ -196,12 +194,12 @@ class NetworkCost(QWidget):
                 self._panel.complain(event.message, log=get_server().log)
 
     def show_layers(self) -> None:
-        """Show every layer in a window of its own."""
+        """Show every layer in a separate window."""
         create_layer_table(self.summary, self).show()
 
 
 def describe_summary(summary: dict[str, Any]) -> str:
-    """Say what a network costs and sees."""
+    """Describe the cost and the receptive field of a network."""
     reach = summary["receptive_field_px"]
     height, width = summary["input_size"]
     channels = summary["in_channels"]
@@ -210,7 +208,7 @@ def describe_summary(summary: dict[str, Any]) -> str:
         f"multiply-adds for a patch of {height} x {width} px, {channels} channels\n"
         f"{summary['activation_bytes'] / 2**20:,.0f} MiB of activations for a training step with "
         f"{summary['batch_size']} patches\n"
-        f"a pixel sees {'the whole image' if reach is None else f'{reach} x {reach} px'}"
+        f"receptive field {'the whole image' if reach is None else f'{reach} x {reach} px'}"
     )
 
 
@@ -233,14 +231,14 @@ def create_layer_table(summary: dict[str, Any], parent: QWidget) -> QDialog:
 
 
 class ModelsWidget(Panel):
-    """The networks, one by one: what each is, and what it costs.
+    """Browse the networks: what each one is and what it costs.
 
     Attributes
     ----------
     picker : ModelPicker
     cost : NetworkCost
     sizes : magicgui Container
-        channels, classes, patch and batch_size that the cost is counted for.
+        channels, classes, patch and batch_size that the cost is computed for.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:

@@ -1,4 +1,4 @@
-"""What all widgets share: a place for messages, folded parts, choices of layers."""
+"""What all widgets share: messages, folds, buttons, texts and settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLUGIN = "napari-pixelwise"
 
 
 class Panel(QWidget):
-    """A dock widget: a column that scrolls, with a line for messages at its foot.
+    """A dock widget: a scrolling column with a message below it.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class Panel(QWidget):
     ----------
     viewer : napari.Viewer
     message : str
-        What the widget says last; empty if nothing.
+        The last message; empty if there is none.
     log : str
-        What the child process printed that failed last; "Log…" shows it.
+        Output of the last child process that failed; "Log…" shows it.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -65,7 +65,7 @@ class Panel(QWidget):
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note.hide()
         self.log = ""
-        self._log_button = create_button("Log…", "What the process printed", self.show_log)
+        self._log_button = create_button("Log…", "Output of the process", self.show_log)
         self._log_button.hide()
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
@@ -76,16 +76,16 @@ class Panel(QWidget):
 
     @property
     def message(self) -> str:
-        """What the widget says last; empty if nothing."""
+        """The last message; empty if there is none."""
         return str(self._note.text())
 
     @property
     def is_running(self) -> bool:
-        """Whether a job of this widget is going on."""
+        """Whether a job of this widget is running."""
         return False
 
     def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the widget's job has ended, or it cannot begin.
+        """Run Qt's event loop until the widget's job has ended, or could not begin.
 
         Raises
         ------
@@ -95,32 +95,32 @@ class Panel(QWidget):
         wait_until(lambda: not self.is_running, seconds)
 
     def say(self, text: str) -> None:
-        """Show a message, in the widget only; an empty text takes it away."""
+        """Show a message in the widget only; empty text removes it."""
         self._write_note(text, "")
 
     def complain(self, text: str, log: str = "") -> None:
-        """Show what went wrong: in the widget, and as napari's notification; the log on request."""
+        """Show an error in the widget and as napari's notification, with a button for the log."""
         self._write_note(text, "color: #ff6b6b;")
         self.log = log
         self._log_button.setVisible(bool(log.strip()))
         show_error(for_window(text))
 
     def announce(self, text: str) -> None:
-        """Show that something is done: in the widget, and as napari's notification."""
+        """Show a success in the widget and as napari's notification."""
         self._write_note(text, "")
         show_info(for_window(text))
 
     @contextmanager
     def complaining(self) -> Iterator[None]:
-        """Turn errors that were raised on purpose into a message."""
+        """Show expected errors as a message."""
         try:
             yield
         except (PixelwiseError, OSError) as error:
             self.complain(str(error))
 
     def show_log(self) -> None:
-        """Show what the process printed, in a window of its own."""
-        self._log_window = show_text("Log", self.log or "Nothing was printed.")
+        """Show the output of the process in a separate window."""
+        self._log_window = show_text("Log", self.log or "The process printed nothing.")
 
     def _write_note(self, text: str, style: str) -> None:
         self._log_button.hide()
@@ -130,7 +130,7 @@ class Panel(QWidget):
 
 
 class Fold(QWidget):
-    """A part with a title that opens and closes by a click."""
+    """A section that opens and closes with a click on its title."""
 
     def __init__(self, title: str, inside: QWidget, *, is_open: bool = False) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Fold(QWidget):
 
 
 def create_row(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets side by side."""
+    """Arrange widgets side by side."""
     row = QHBoxLayout()
     row.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
@@ -164,7 +164,7 @@ def create_row(*widgets: QWidget) -> QHBoxLayout:
 
 
 def stack_widgets(*widgets: QWidget) -> QWidget:
-    """Widgets one below the other, at the top of what room there is."""
+    """Stack widgets from the top down."""
     inside = QWidget()
     layout = QVBoxLayout(inside)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -175,7 +175,7 @@ def stack_widgets(*widgets: QWidget) -> QWidget:
 
 
 def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
-    """Make a push button; `act` is called without arguments."""
+    """Create a push button; `act` is called without arguments."""
     button = QPushButton(text)
     button.setToolTip(tip)
     button.clicked.connect(lambda *_: act())
@@ -183,12 +183,12 @@ def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
 
 
 def write_tip(text: str) -> str:
-    """Write a text for a tool tip, which Qt would take for HTML if it looked so."""
+    """Escape text for a tooltip, which Qt might take for HTML."""
     return f"<p style='white-space: pre'>{escape(for_window(text))}</p>"
 
 
 class Text(QLabel):
-    """A text of the engine or of the window, in the window's words."""
+    """A label that shows messages of the engine in the window's words."""
 
     def setText(self, text: str) -> None:  # noqa: N802  Qt's name
         """Show a message; options of the command line become fields, see `for_window`."""
@@ -198,7 +198,7 @@ class Text(QLabel):
 def create_text(text: str = "") -> Text:
     """Text that wraps and can be copied."""
     label = Text()
-    label.setTextFormat(Qt.TextFormat.PlainText)  # names of files and classes are no HTML
+    label.setTextFormat(Qt.TextFormat.PlainText)  # names of files may look like HTML
     label.setText(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -207,7 +207,7 @@ def create_text(text: str = "") -> Text:
 
 
 def show_text(title: str, text: str) -> QPlainTextEdit:
-    """Show a text in a window of its own, which the caller keeps."""
+    """Show text in a separate window, which the caller must keep."""
     window = QPlainTextEdit()
     window.setReadOnly(True)
     window.setWindowTitle(title)
@@ -237,5 +237,5 @@ def write_setting(category: str, name: str, value: str) -> None:
 
 
 def runs_folder() -> Path:
-    """Folder of the trainings, as napari's preferences say: ~/pixelwise-runs if they do not."""
+    """Folder of the runs in napari's preferences; by default ~/pixelwise-runs."""
     return Path(read_setting("general", "runs_folder", "~/pixelwise-runs")).expanduser()

@@ -1,4 +1,4 @@
-"""The widget Train: data, network and settings in; a running training, its curves and model out."""
+"""The widget Train: configure, start, follow, stop and resume training runs."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ _STOPPING = "Stopping after this step…"
 
 
 class TrainWidget(Panel):
-    """Train a network in a process of its own, and look on.
+    """Train a network in a child process, and follow it.
 
     Attributes
     ----------
     settings : TrainSettings
-        What is asked; its parts `data`, `model`, `patches`, `training`, `more` and `augmentation`
+        The form; its parts `data`, `model`, `patches`, `training`, `more` and `augmentation`
         are attributes of this widget too: ``widget.training["epochs"].value = 20``.
     fill, create_config : callable
-        Show a config, and make the one that is shown.
+        Show a config, and create the one that is shown.
     place : magicgui Container
         `folder` (of all runs) and `name` (of this one).
     plot : CurvePlot
@@ -79,7 +79,7 @@ class TrainWidget(Panel):
         self._job: JobProcess | None = None
         self._watch: RunWatch | None = None
         self._saving = self._cancelled = False
-        self._began_here: Path | None = None  # its folder was made here, and may be removed
+        self._began_here: Path | None = None  # this widget made its folder, and may remove it
         self._looks = DrawnRuns(self.plot, self)
         self._build()
         self.guard = CloseGuard(
@@ -96,15 +96,17 @@ class TrainWidget(Panel):
         self._look_again.start(_LIST_MS)
 
     def _build(self) -> None:
-        self.start_button = create_button("Start", "Start a new training", self.start)
-        self.stop_button = create_button("Stop", "End the step, save and stop", self.stop)
+        self.start_button = create_button("Start", "Start a new training run", self.start)
+        self.stop_button = create_button("Stop", "Finish the step, save and stop", self.stop)
         self.resume_button = create_button(
-            "Resume", "Go on with the selected run, or the last one", self.resume
+            "Resume", "Continue the selected run, or the last one", self.resume
         )
-        self.log_button = create_button("Log…", "What the process printed", self.show_log)
+        self.log_button = create_button("Log…", "Output of the process", self.show_log)
         self.status = TrainingStatus()
         self.show_previews = QCheckBox("Show previews as layers")
-        self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
+        self.show_previews.setToolTip(
+            "Input, ground truth and prediction after each epoch, for new runs"
+        )
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
         self.column.addWidget(self.settings)
@@ -115,9 +117,7 @@ class TrainWidget(Panel):
         for widget in (self.status, self.plot, self.show_previews):
             self.column.addWidget(widget)
         refresh = create_button("Refresh", "Read the folder again", self.refresh_runs)
-        follow = create_button(
-            "Follow", "Show the selected run as it goes on", self.follow_selected
-        )
+        follow = create_button("Follow", "Show the selected run live", self.follow_selected)
         buttons = QWidget()
         buttons.setLayout(create_row(refresh, follow))
         self.column.addWidget(Fold("Runs", stack_widgets(self.runs, buttons), is_open=True))
@@ -131,26 +131,26 @@ class TrainWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether the run that is followed trains, here or elsewhere."""
+        """Whether the followed run is training, here or elsewhere."""
         watching = self._watch is not None and not self._watch.is_over
         return self._saving or self._job is not None or watching
 
     @property
     def _is_busy(self) -> bool:
-        """Whether a training of this widget's own is running or about to."""
+        """Whether this widget trains a run, or is about to."""
         return self._saving or self._job is not None
 
     def start(self) -> None:
-        """Start a new training; layers are saved into its run folder first."""
+        """Start a new run; layers are saved into its folder first."""
         with self.complaining():
             self._require_idle()
             name = self.place["name"].value.strip()
             if Path(name).name != name or name in ("", ".", ".."):
-                raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
+                raise ConfigError(f"Give the run a name that a folder can have, got {name!r}.")
             run = require_new_run(Path(self.place["folder"].value).expanduser() / name)
             if run.path.exists() and any(run.path.iterdir()):
                 raise RunError(f"{run.path} is not empty: give the run another name.")
-            self.create_config(DataConfig(path=run.data), run.path)  # refuses wrong settings now
+            self.create_config(DataConfig(path=run.data), run.path)  # refuses wrong settings early
             self.say("Reading the data…")
             self._saving, self._cancelled = True, False
             self._show_state()
@@ -167,15 +167,15 @@ class TrainWidget(Panel):
                 raise
 
     def stop(self) -> None:
-        """Ask the followed run to end its step, save and stop, whoever trains it."""
+        """Ask the followed run to finish its step, save and stop, whichever process trains it."""
         with self.complaining():
             if not self.is_running:
-                raise RunError("No training is followed that could be stopped.")
+                raise RunError("There is no followed training to stop.")
             self.say(_STOPPING)
             self._stop_now()
 
     def resume(self) -> None:
-        """Go on with the selected run, or with the one that was followed last."""
+        """Continue the selected run, or the one followed last."""
         with self.complaining():
             self._require_idle()
             selected = self.runs.selected
@@ -199,7 +199,7 @@ class TrainWidget(Panel):
         self.runs.refresh(Path(self.place["folder"].value).expanduser(), list(self.plot.runs))
 
     def show_log(self) -> None:
-        """Show what the process of the followed run printed, or the one that failed."""
+        """Show the output of the followed run's process, or of the one that failed."""
         if self.run is not None and self.run.log.exists():
             self.log = self.run.log.read_text("utf-8", "replace")
         super().show_log()
@@ -239,7 +239,7 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _follow(self, run: RunFolder) -> None:
-        """Look at a run from its first event on."""
+        """Follow a run from its first event on."""
         if self._watch is not None:
             left = None if self._watch.is_over else str(self._watch.run.path)
             self._watch.stop()
@@ -258,20 +258,20 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _leave_run(self) -> None:
-        """Follow no more: a newer widget of this window does."""
+        """Stop following: a newer widget of this window takes over."""
         if self._watch is not None:
             self._watch.stop()
             self._gc_pause.end()
 
     def _find_running(self) -> None:
-        """Follow a run that is going on, as after napari was closed and opened."""
-        self.runs.listed.disconnect(self._find_running)  # asked once
+        """Reattach to a run that is training, e.g. after napari was reopened."""
+        self.runs.listed.disconnect(self._find_running)  # only once
         if self.run is not None:
             return
         for summary in self.runs.summaries:
             if summary.state == "training" and is_training(RunFolder(summary.path)):
                 self._follow(RunFolder(summary.path))
-                self.say(f"{summary.path.name} is going on; its curves are shown from the start.")
+                self.say(f"{summary.path.name} is training; its curves start at the first epoch.")
                 return
 
     def _hear(self, events: list[Event]) -> None:
@@ -288,7 +288,7 @@ class TrainWidget(Panel):
             self._previews.show(self.run)
 
     def _end_job(self, end: ProcessEnd) -> None:
-        """Take note that the child is gone; a run that never began leaves no folder."""
+        """Handle the end of the child; a run that never began leaves no folder."""
         self._gc_pause.end()
         self._job = None
         run, watch = self.run, self._watch
@@ -301,7 +301,7 @@ class TrainWidget(Panel):
             self.run = None
             self.status.clear()
             self.refresh_runs()
-        elif not end.ok and not is_training(run):  # what the run said before is not its end
+        elif not end.ok and not is_training(run):  # an earlier end does not count
             watch.stop()
             self.status.end(watch.last)
             self.refresh_runs()
@@ -315,7 +315,7 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
-        """Show how the run has ended, here or elsewhere."""
+        """Show how the run ended, here or elsewhere."""
         self._gc_pause.end()
         self.status.end(last)
         if self.message == _STOPPING:
@@ -330,14 +330,14 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _fail(self, run: RunFolder, error: Exception) -> None:
-        """Say that the layers could not be saved."""
+        """Show why the layers could not be saved."""
         self._saving = False
         _discard(run)
         self.complain(str(error))
         self._show_state()
 
     def _stop_now(self) -> None:
-        """Stop without a word: the child saves and ends by itself, also after napari."""
+        """Stop without a message; the child saves and ends by itself, even after napari."""
         if self._saving:
             self._cancelled = True
         elif self.run is not None and self.run.events.exists():
@@ -346,7 +346,7 @@ class TrainWidget(Panel):
             self._job.stop()
 
     def _draw_run(self, path: str, ticked: bool) -> None:
-        """Draw the curves of a run that is not followed, or take them away."""
+        """Draw the curves of a run that is not followed, or remove them."""
         if self.run is not None and path == str(self.run.path) and self.is_running:
             return
         self._looks.show(path) if ticked else self._looks.hide(path)
@@ -358,5 +358,5 @@ class TrainWidget(Panel):
 
 
 def _discard(run: RunFolder) -> None:
-    """Remove what was saved for a run that did not begin; its folder was empty before."""
+    """Remove the folder of a run that did not begin; it was empty before."""
     shutil.rmtree(run.path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What is asked of a training: data, network, patches, settings, augmentation."""
+"""The form of a training run: data, network, patches, settings, augmentation."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FIRST = ("epochs", "batch_size", "learning_rate", "device")
 
 
 class TrainSettings(QWidget):
-    """All that a `TrainConfig` holds, the usual parts open and the rest folded away.
+    """All fields of a `TrainConfig`, the usual ones open and the rest folded.
 
     Parameters
     ----------
     panel : Panel
-        The widget that it is part of.
+        The widget that holds it.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class TrainSettings(QWidget):
         self.training["batch_size"].changed.connect(self._count)
 
     def create(self, data: DataConfig, run: Path) -> TrainConfig:
-        """Make the config that the controls show.
+        """Create the config that the controls show.
 
         Raises
         ------
@@ -93,8 +93,8 @@ class TrainSettings(QWidget):
         self.more.fill(config.training)
 
     def _count(self, *_: object) -> None:
-        """Tell the description of the network what it is counted for."""
-        with suppress(PixelwiseError):  # half typed; Start refuses what is wrong
+        """Update the sizes that the cost of the network is computed for."""
+        with suppress(PixelwiseError):  # half typed; Start reports what is wrong
             asked = TrainingConfig.create(**self.training.values).batch_size
             self.cost.describe_soon(
                 size=self.patches.create().size,
