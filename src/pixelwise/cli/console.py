@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from pixelwise.errors import LONGEST_MESSAGE, ConfigError, PixelwiseError, show_text
+from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.scores import SCORE_NAMES, ScoreRow, Scores
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+Item = TypeVar("Item")
 
 
 class _Console(Console):
@@ -69,6 +72,21 @@ def write_json(value: Any) -> None:
 def echo(line: str) -> None:
     """Print a line of JSON or YAML to standard output, where other programs read it."""
     click.echo(show_text(line))
+
+
+def read_input(path: Path, what: str) -> str:
+    """Read a small text file, or standard input if the path is ``-``."""
+    if str(path) != "-":
+        return read_text(path, what=what, most=CONFIG_BYTES)
+    try:
+        return sys.stdin.read(CONFIG_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read the {what} -: {error}") from error
+
+
+def iter_tracked(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yield items with a progress bar on a terminal."""
+    yield from track(items, label, total, console=err, transient=True, disable=not err.is_terminal)
 
 
 def create_table(title: str, columns: Sequence[str]) -> Table:

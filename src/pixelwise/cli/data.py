@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import track
 
-from pixelwise.cli.console import FAILED, err, say, write_json
+from pixelwise.cli.console import FAILED, iter_tracked, say, write_json
 from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
@@ -92,13 +91,9 @@ def do_patches(job: PatchesJob, *, as_json: bool) -> int:
     if job.out is None:
         return _show_plan(data, job.windows, as_json=as_json)
     events = iter_make_patches(data, job.out, **job.windows.model_dump())
-    shown = track(
-        events, "cutting", len(data.samples) + 1, console=err, transient=True,
-        disable=not err.is_terminal,
-    )  # fmt: skip
-    *_, folder = shown
+    *_, folder = iter_tracked(events, "cutting", len(data.samples) + 1)
     if isinstance(folder, PatchFolder):
-        _show_folder(folder, as_json=as_json)
+        write_json(_describe_folder(folder)) if as_json else say(folder.summary())
     return 0
 
 
@@ -118,14 +113,6 @@ def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
     for problem in inspection.problems:
         say(f"note: {problem}")
     return 0
-
-
-def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:
-    """Print what was cut."""
-    if not as_json:
-        say(folder.summary())
-        return
-    write_json(_describe_folder(folder))
 
 
 def _describe_folder(folder: PatchFolder) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from pixelwise.cli.console import FAILED, WRONG_USE, echo
+from pixelwise.cli.console import FAILED, WRONG_USE, echo, read_input
 from pixelwise.cli.data import do_patches
 from pixelwise.cli.predict import do_evaluate, do_predict
 from pixelwise.cli.serve import Server
@@ -23,7 +22,6 @@ from pixelwise.jobs import (
     TrainJob,
     parse_job,
 )
-from pixelwise.parsing import CONFIG_BYTES, read_text
 
 
 class _WrongJob(click.ClickException):
@@ -41,7 +39,7 @@ def run(file: Path) -> int:
     predict_layer and describe; pixelwise.jobs says which fields each has.
     """
     try:
-        job = parse_job(_read_job(file))
+        job = parse_job(read_input(file, "job"))
     except ConfigError as error:
         raise _WrongJob(str(error)) from error
     return do_job(job)
@@ -73,12 +71,3 @@ def _do_small_job(job: Job) -> int:
         if isinstance(event, JobEnded):
             status = FAILED if event.status == "failed" else 0
     return status
-
-
-def _read_job(file: Path) -> str:
-    if str(file) != "-":
-        return read_text(file, what="job", most=CONFIG_BYTES)
-    try:
-        return sys.stdin.read(CONFIG_BYTES + 1)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the job -: {error}") from error

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.progress import Progress, track
+from rich.progress import Progress
 
-from pixelwise.cli.console import create_table, echo, err, note, out, say, show_scores, write_json
+from pixelwise.cli.console import (
+    create_table,
+    echo,
+    err,
+    iter_tracked,
+    note,
+    out,
+    say,
+    show_scores,
+    write_json,
+)
 from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import load_dataset
@@ -24,8 +34,6 @@ if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
     from pixelwise.prediction.pipeline import RowExecutor
     from pixelwise.prediction.predict import PredictEvent
-
-Item = TypeVar("Item")
 
 
 @click.command()
@@ -137,7 +145,7 @@ def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> 
     found = f"{data.layout} ({data.reason}), {len(data.samples)} images"
     note(f"{job.data.path}: {found}; {data.mapping}")
     scored = iter_evaluate(predictor, data, labels=labels, plan=plan or None)
-    images = dict(_track(scored, len(data.samples)))
+    images = dict(iter_tracked(scored, "evaluating", len(data.samples)))
     result = sum_evaluation(predictor, images, notes=map(str, data.problems))
     for text in () if as_json else result.notes:
         note(f"note: {text}")
@@ -181,27 +189,16 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
                 names = f"left out: {', '.join(event.files)}"
                 note(f"{event.folder}: {len(event.files)} {names} ({event.reason})")
             if isinstance(event, ImageProgressed):
-                bar.update(task, completed=event.done, description=_name(event.source))
+                name = escape(show_text(Path(event.source).name))  # the bar interprets markup
+                bar.update(task, completed=event.done, description=name)
             if isinstance(event, ImageFailed):
                 failed.append(event)
     return failed
 
 
-def _name(source: str) -> str:
-    """Name of an image for the bar, which interprets markup."""
-    return escape(show_text(Path(source).name))
-
-
 def find_model(path: Path) -> Path:
     """Model file at `path`, or that of the run folder at `path`."""
     return open_run(path).model if path.is_dir() else path
-
-
-def _track(items: Iterable[Item], total: int) -> Iterator[Item]:
-    """Items with a progress bar on a terminal."""
-    yield from track(
-        items, "evaluating", total, console=err, transient=True, disable=not err.is_terminal
-    )
 
 
 def _show_evaluation(result: Evaluation, *, as_json: bool, per_image: bool) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from pixelwise.atomic import create_array
 from pixelwise.cli.console import echo
+from pixelwise.cli.models import summarize_network
 from pixelwise.errors import ConfigError, PixelwiseError, describe_failure
 from pixelwise.events import Event, JobEnded, NetworkDescribed, PredictionStarted
 from pixelwise.jobs import DescribeJob, Job, PredictLayerJob, ServedJob, parse_job
@@ -125,16 +126,4 @@ class Server:
 
 def _describe(job: DescribeJob) -> NetworkDescribed:
     """Build the network and summarise it."""
-    from pixelwise.models.registry import create_model
-    from pixelwise.models.summary import summarize
-
-    model = job.model
-    network = create_model(
-        model.name,
-        job.in_channels,
-        classes=job.classes,
-        encoder=model.encoder,
-        **model.options,
-    )
-    summary = summarize(network, job.size, batch_size=job.batch_size)
-    return NetworkDescribed(summary=asdict(summary))
+    return NetworkDescribed(summary=asdict(summarize_network(job)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import click
 import psutil
 
-from pixelwise.cli.console import create_table, note, out, say, write_json
+from pixelwise.cli.console import create_table, note, out, read_input, say, write_json
 from pixelwise.cli.options import config_options, given_values, merge
 from pixelwise.cli.progress import show_events
 from pixelwise.config import (
@@ -28,7 +27,6 @@ from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
 from pixelwise.frozen import parse_mapping
 from pixelwise.jobs import ResumeJob, TrainJob
-from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
 
@@ -131,7 +129,9 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
     is_config = source.suffix.lower() in (".yaml", ".yml") or str(source) == "-"
-    base: dict[str, Any] = _read_yaml(source) if is_config else {"data": {"path": source}}
+    base: dict[str, Any] = {"data": {"path": source}}
+    if is_config:
+        base = parse_mapping(read_input(source, "config"), f"The config {source}")
     if run is not None:
         given["run"] = run
     if "run" not in given and "run" not in base:
@@ -181,16 +181,3 @@ def stop_on_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a config file as a mapping, for `TrainConfig` to check."""
-    if str(path) != "-":
-        return parse_mapping(
-            read_text(path, what="config", most=CONFIG_BYTES), f"The config {path}"
-        )
-    try:
-        text = sys.stdin.read(CONFIG_BYTES + 1)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the config -: {error}") from error
-    return parse_mapping(text, "The config -")

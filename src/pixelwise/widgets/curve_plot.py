@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +15,12 @@ import pyqtgraph as pg
 from napari.utils.notifications import show_error
 from pyqtgraph.exporters import ImageExporter
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QWidget
 
 from pixelwise.atomic import replacing, write_text
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded, Event, StepsDone
+from pixelwise.widgets.panel import create_button, create_row, fill_column
 from pixelwise.widgets.wording import for_window
 
 REPAINT_MS = 100
@@ -103,20 +97,12 @@ class CurvePlot(QWidget):
         self.logarithmic = QCheckBox("log", self)
         self.logarithmic.setToolTip("Logarithmic axis for the loss")
         self.logarithmic.toggled.connect(lambda on: self.losses.setLogMode(y=on))
-        row = QHBoxLayout()
-        row.addWidget(self.score)
-        row.addWidget(self.logarithmic)
+        row = create_row(self.score, self.logarithmic)
         row.addStretch()
-        for text, slot in (("PNG…", self._ask_png), ("CSV…", self._ask_csv)):
-            button = QPushButton(text, self)
-            button.setToolTip(f"Save the curves as {text[:3]}")
-            button.clicked.connect(slot)
-            row.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.losses)
-        layout.addWidget(self.scores)
-        layout.addLayout(row)
+        for kind, export in (("PNG", self.export_png), ("CSV", self.export_csv)):
+            ask = partial(self._ask, kind.lower(), export)
+            row.addWidget(create_button(f"{kind}…", f"Save the curves as {kind}", ask))
+        fill_column(self, self.losses, self.scores, row)
 
     @property
     def runs(self) -> Mapping[str, Mapping[str, Series]]:
@@ -227,20 +213,14 @@ class CurvePlot(QWidget):
         with replacing(path) as temp:
             Image.fromarray(np.vstack(padded)).save(temp, format="PNG")
 
-    def _ask_png(self) -> None:
-        if path := QFileDialog.getSaveFileName(self, "Save the plot", "loss.png", "*.png")[0]:
-            self._export(self.export_png, Path(path))
-
-    def _ask_csv(self) -> None:
-        if path := QFileDialog.getSaveFileName(self, "Save the points", "loss.csv", "*.csv")[0]:
-            self._export(self.export_csv, Path(path))
-
-    def _export(self, export: Callable[[Path], None], path: Path) -> None:
-        """Export, or show the error."""
-        try:
-            export(path)
-        except (PixelwiseError, OSError) as error:
-            show_error(for_window(str(error)))
+    def _ask(self, kind: str, export: Callable[[Path], None]) -> None:
+        """Ask for a file and export, or show the error."""
+        name = f"loss.{kind}"
+        if path := QFileDialog.getSaveFileName(self, "Save the curves", name, f"*.{kind}")[0]:
+            try:
+                export(Path(path))
+            except (PixelwiseError, OSError) as error:
+                show_error(for_window(str(error)))
 
 
 def _to_array(image: pg.QtGui.QImage) -> npt.NDArray[np.uint8]:

@@ -35,7 +35,7 @@ from pixelwise.widgets.layers import (
     read_classes,
     write_pair,
 )
-from pixelwise.widgets.panel import Fold, Panel, create_text
+from pixelwise.widgets.panel import Fold, Panel, create_text, fill_column
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -86,11 +86,8 @@ class DataPicker(QWidget):
         self._understood = create_text()
         self.tabs.addTab(self._build_layers(), "Open layers")
         self.tabs.addTab(self._build_folder(), "Folder")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tabs)
         title = "Classes and validation" if split else "Classes"
-        layout.addWidget(Fold(title, self.details.native))
+        fill_column(self, self.tabs, Fold(title, self.details.native))
         self.refresh()
         for event in ("inserted", "removed", "renamed"):
             getattr(panel.viewer.layers.events, event).connect(self.refresh)

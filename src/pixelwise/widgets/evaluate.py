@@ -14,14 +14,10 @@ import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtGui import QGuiApplication, QPixmap
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QFileDialog,
-    QHeaderView,
     QLabel,
     QProgressBar,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QTabWidget,
 )
 
@@ -41,6 +37,8 @@ from pixelwise.widgets.panel import (
     Panel,
     create_button,
     create_row,
+    create_table,
+    fill_table,
     read_setting,
     stack_widgets,
 )
@@ -108,12 +106,7 @@ class EvaluateWidget(Panel):
         )
         self.tabs.addTab(folder, "Model and folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.table = QTableWidget(0, 1 + len(SCORE_NAMES))
-        self.table.setHorizontalHeaderLabels(["class", *SCORE_NAMES])
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setMinimumHeight(180)
+        self.table = create_table(["class", *SCORE_NAMES], height=180)
         self.picture = QLabel()
         self.picture.setScaledContents(False)
         self.progress = QProgressBar()
@@ -259,12 +252,11 @@ class EvaluateWidget(Panel):
     def _show(self, scores: Scores) -> None:
         """Show scores as a table, and the confusion matrix as a picture."""
         self.scores = scores
-        rows = scores.rows()
-        self.table.setRowCount(len(rows))
-        for number, (name, row) in enumerate(rows.items()):
-            values = ["-" if v is None else f"{v:.3f}" for v in row.to_dict().values()]
-            for column, text in enumerate([name, *values]):
-                self.table.setItem(number, column, QTableWidgetItem(text))
+        rows = [
+            [name, *("-" if v is None else f"{v:.3f}" for v in row.to_dict().values())]
+            for name, row in scores.rows().items()
+        ]
+        fill_table(self.table, rows)
         with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
             path = Path(folder) / "confusion.png"
             draw_confusion(scores.matrix, scores.names, path)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from pixelwise.cards import read_card
 from pixelwise.config import DataConfig
@@ -24,7 +16,14 @@ from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
 from pixelwise.widgets.label_comparison import add_errors, compare_labels
-from pixelwise.widgets.panel import Panel, create_button
+from pixelwise.widgets.panel import (
+    Panel,
+    create_button,
+    create_table,
+    fill_column,
+    fill_table,
+    remove_folders,
+)
 from pixelwise.widgets.readers import LayerData, read_pair
 from pixelwise.widgets.threads import run_in_thread
 
@@ -49,22 +48,15 @@ class ImageScores(QWidget):
         self._data: tuple[DataConfig, Path] | None = None
         self._folders: list[Path] = []
         self._is_reading = False
-        self.table = QTableWidget(0, 2)
-        self.table.setHorizontalHeaderLabels(["image", "Dice"])
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table = create_table(["image", "Dice"], height=140)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.setMinimumHeight(140)
         show = create_button(
             "Show errors", "Open the image with its mask, prediction and errors", self.show_errors
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.table)
-        layout.addWidget(show)
+        fill_column(self, self.table, show)
         self.clear()
-        panel.destroyed.connect(partial(_remove, self._folders))
+        panel.destroyed.connect(partial(remove_folders, self._folders))
 
     @property
     def is_reading(self) -> bool:
@@ -80,7 +72,7 @@ class ImageScores(QWidget):
 
     def clear(self) -> None:
         """Empty the table and delete the predicted labels."""
-        _remove(self._folders)
+        remove_folders(self._folders)
         self.table.setRowCount(0)
         self.hide()
 
@@ -88,11 +80,8 @@ class ImageScores(QWidget):
         """List the images from the output of ``pixelwise evaluate --json``."""
         scores = {name: found["macro_foreground"]["dice"] for name, found in images.items()}
         names = sorted(scores, key=lambda name: -1.0 if scores[name] is None else scores[name])
-        self.table.setRowCount(len(names))
-        for row, name in enumerate(names):
-            score = "-" if scores[name] is None else f"{scores[name]:.3f}"
-            self.table.setItem(row, 0, QTableWidgetItem(name))
-            self.table.setItem(row, 1, QTableWidgetItem(score))
+        texts = ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in names]
+        fill_table(self.table, list(zip(names, texts, strict=True)))
         self.table.selectRow(0)
         self.show()
 
@@ -142,9 +131,3 @@ def _read_layers(
     mask = layers[1][0]
     labels = read_image(folder / f"{name}_labels.tif")[0].reshape(mask.shape)
     return layers, labels, compare_labels(labels, mask, named=True)[1]
-
-
-def _remove(folders: list[Path], *_: object) -> None:
-    """Remove folders, also when the widget is gone already."""
-    while folders:
-        shutil.rmtree(folders.pop(), ignore_errors=True)

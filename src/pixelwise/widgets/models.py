@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, SpinBox
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QDialog,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from pixelwise.architectures import find_architecture, list_architectures
 from pixelwise.config import ModelConfig
@@ -23,7 +15,16 @@ from pixelwise.jobs import DescribeJob
 from pixelwise.widgets.architecture_diagram import DiagramView
 from pixelwise.widgets.forms import Form, OptionForm, lay_out
 from pixelwise.widgets.jobs import get_server, wait_until
-from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, create_text
+from pixelwise.widgets.panel import (
+    Fold,
+    Panel,
+    create_button,
+    create_row,
+    create_table,
+    create_text,
+    fill_column,
+    fill_table,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -63,15 +64,11 @@ class ModelPicker(QWidget):
         self.options = OptionForm(find_architecture("unet"))
         self.sentence, self.diagram = create_text(), DiagramView()
         self._options_inside = QWidget()
-        self._options_column = QVBoxLayout(self._options_inside)
-        self._options_column.setContentsMargins(0, 0, 0, 0)
+        self._options_column = fill_column(self._options_inside)
         head = lay_out([self.name, self.encoder])[1]
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (head, self.sentence, self.diagram):
-            layout.addWidget(widget)
-        layout.addWidget(Fold("Network options", self._options_inside))
-        layout.addWidget(Fold("Initial weights", self.start.native))
+        options = Fold("Network options", self._options_inside)
+        weights = Fold("Initial weights", self.start.native)
+        fill_column(self, head, self.sentence, self.diagram, options, weights)
         self.name.changed.connect(self._show_architecture)
         self.encoder.native.currentTextChanged.connect(lambda *_: self.changed.emit())
         self.start.container.changed.connect(lambda *_: self.changed.emit())
@@ -140,10 +137,7 @@ class NetworkCost(QWidget):
         self.layers_button = create_button("Layers…", "List every layer", self.show_layers)
         self.layers_button.setEnabled(False)
         self.button = create_button("Describe", "Build the network and measure it", self.describe)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.text)
-        layout.addLayout(create_row(self.button, self.layers_button))
+        fill_column(self, self.text, create_row(self.button, self.layers_button))
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self.describe)
@@ -217,15 +211,13 @@ def create_layer_table(summary: dict[str, Any], parent: QWidget) -> QDialog:
     dialog = QDialog(parent)
     dialog.setWindowTitle("Layers")
     dialog.resize(560, 640)
-    table = QTableWidget(len(summary["layers"]), 4)
-    table.setHorizontalHeaderLabels(["layer", "type", "output (C, Y, X)", "parameters"])
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    for row, layer in enumerate(summary["layers"]):
+    table = create_table(["layer", "type", "output (C, Y, X)", "parameters"], height=140)
+    table.verticalHeader().show()
+    rows = []
+    for layer in summary["layers"]:
         shape = " x ".join(map(str, layer["output_shape"]))
-        cells = (layer["name"], layer["kind"], shape, f"{layer['parameters']:,}")
-        for column, text in enumerate(cells):
-            table.setItem(row, column, QTableWidgetItem(text))
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        rows.append((layer["name"], layer["kind"], shape, f"{layer['parameters']:,}"))
+    fill_table(table, rows)
     QVBoxLayout(dialog).addWidget(table)
     return dialog
 

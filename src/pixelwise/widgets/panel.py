@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QFrame,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
+    QLayout,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -67,11 +73,7 @@ class Panel(QWidget):
         self.log = ""
         self._log_button = create_button("Log…", "Output of the process", self.show_log)
         self._log_button.hide()
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(scroll)
-        outside.addWidget(self._note)
-        outside.addWidget(self._log_button)
+        fill_column(self, scroll, self._note, self._log_button)
         self.setMinimumWidth(330)
 
     @property
@@ -141,10 +143,7 @@ class Fold(QWidget):
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setStyleSheet("QToolButton { border: none; font-weight: bold; }")
         self.button.toggled.connect(self._toggle)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(inside)
+        fill_column(self, self.button, inside)
         self.button.setChecked(is_open)
         self._toggle(is_open)
 
@@ -163,15 +162,45 @@ def create_row(*widgets: QWidget) -> QHBoxLayout:
     return row
 
 
+def fill_column(widget: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
+    """Fill a widget with others, from the top down, without margins."""
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
+    return column
+
+
 def stack_widgets(*widgets: QWidget) -> QWidget:
     """Stack widgets from the top down."""
     inside = QWidget()
-    layout = QVBoxLayout(inside)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    layout.addStretch()
+    fill_column(inside, *widgets).addStretch()
     return inside
+
+
+def create_table(columns: Sequence[str], *, height: int) -> QTableWidget:
+    """Create an empty table that cannot be edited, with a minimum height in pixels."""
+    table = QTableWidget(0, len(columns))
+    table.setHorizontalHeaderLabels(columns)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.verticalHeader().hide()
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setMinimumHeight(height)
+    return table
+
+
+def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
+    """Replace the cells of a table."""
+    table.setRowCount(len(rows))
+    for number, row in enumerate(rows):
+        for column, text in enumerate(row):
+            table.setItem(number, column, QTableWidgetItem(text))
+
+
+def remove_folders(folders: MutableSequence[Path], *_: object) -> None:
+    """Remove folders; also works after a widget is gone."""
+    while folders:
+        shutil.rmtree(folders.pop(), ignore_errors=True)
 
 
 def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:

@@ -24,7 +24,7 @@ from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.layers import image_shape, read_axes
-from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+from pixelwise.widgets.panel import Panel, create_button, create_row, create_text, remove_folders
 
 if TYPE_CHECKING:
     import napari
@@ -58,12 +58,12 @@ class PatchesWidget(Panel):
         )
         self.result: Path | None = None
         self._job: JobProcess | None = None
-        self._temps: set[Path] = set()  # folders of saved layers
+        self._temps: list[Path] = []  # folders of saved layers
         self._writes = False
         self._target: Path | None = None
         self._busy = False
         self._build()
-        self.destroyed.connect(partial(_remove, self._temps))
+        self.destroyed.connect(partial(remove_folders, self._temps))
 
     def _build(self) -> None:
         self.summary = create_text()
@@ -156,7 +156,7 @@ class PatchesWidget(Panel):
         self.say("")
         self._writes = writes
         temp = Path(tempfile.mkdtemp(prefix="pixelwise-patches-"))
-        self._temps.add(temp)
+        self._temps.append(temp)
         try:
             self.windows.create()
             if writes:
@@ -220,7 +220,7 @@ class PatchesWidget(Panel):
     def _clean(self) -> None:
         """Forget the job and remove the layers saved for it."""
         self._job = None
-        _remove(self._temps)
+        remove_folders(self._temps)
         self._set_busy(False)
 
     def _set_busy(self, busy: bool) -> None:
@@ -240,9 +240,3 @@ def _list_problems(output: str, *, fatal: bool) -> str:
     lines = [problem["message"] for problem in problems if problem["fatal"] == fatal]
     more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
     return "\n".join([*lines[:_MOST_PROBLEMS], *more])
-
-
-def _remove(folders: set[Path], *_: object) -> None:
-    """Remove folders, also when the widget is gone already."""
-    while folders:
-        shutil.rmtree(folders.pop(), ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from pixelwise.config import (
     MOST_AUTO_BATCH,
@@ -19,7 +19,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.models import ModelPicker, NetworkCost
-from pixelwise.widgets.panel import Fold, Panel, read_setting, stack_widgets
+from pixelwise.widgets.panel import Fold, Panel, fill_column, read_setting, stack_widgets
 
 _FIRST = ("epochs", "batch_size", "learning_rate", "device")
 
@@ -52,8 +52,7 @@ class TrainSettings(QWidget):
         )
         self.augmentation = Form(AugmentationConfig)
         self.training.fill({"device": read_setting("general", "device", "auto")})
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        column = fill_column(self)
         for title, part, is_open in (
             ("Data", self.data, True),
             ("Network", stack_widgets(self.model, self.cost), False),
@@ -61,7 +60,7 @@ class TrainSettings(QWidget):
             ("More settings", self.more.native, False),
             ("Augmentation", self.augmentation.native, False),
         ):
-            layout.addWidget(Fold(title, part, is_open=is_open))
+            column.addWidget(Fold(title, part, is_open=is_open))
         self.data.changed.connect(self._count)
         self.patches.container.changed.connect(self._count)
         self.training["batch_size"].changed.connect(self._count)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, StepsDone
-from pixelwise.widgets.panel import create_text
+from pixelwise.widgets.panel import create_text, fill_column
 
 _ENDS = {
     "finished": "Finished",
@@ -30,10 +30,7 @@ class TrainingStatus(QWidget):
         super().__init__()
         self.progress = QProgressBar()
         self.text, self.understood = create_text(), create_text()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.progress, self.text, self.understood):
-            layout.addWidget(widget)
+        fill_column(self, self.progress, self.text, self.understood)
         self.clear()
 
     def clear(self) -> None:
