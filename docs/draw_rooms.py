@@ -1,7 +1,7 @@
 """Draw the rooms and files of the package by their imports, into ``docs/architecture.md``.
 
-    python docs/draw_rooms.py           # writes the pictures anew
-    python docs/draw_rooms.py --check   # says whether they are those of the source
+    python docs/draw_rooms.py           # writes the pictures again
+    python docs/draw_rooms.py --check   # checks whether they match the source
 
 An arrow leads from the importer to what it imports. Imports within functions count; imports for the
 type checker do not. The picture of the rooms leaves out arrows that follow from others.

@@ -135,7 +135,7 @@ def test_workers_predict_what_one_process_predicts(
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert "tiles side by side" in result.err
+    assert "tiles in parallel" in result.err
     result = pixelwise(*command, tmp_path / "two", "--skip-existing")
     assert (result.status, result.out) == (0, "")
 
@@ -145,7 +145,7 @@ def test_two_clusters_are_one_too_many(pixelwise: Callable, model: Path, tmp_pat
     options = ("--out", tmp_path, "--workers", 2, "--dask", "tcp://127.0.0.1:9")
     result = pixelwise("predict", model, image, *options)
     assert result.status != 0
-    assert "name two clusters" in result.err
+    assert "exclude each other" in result.err
 
 
 def test_predict_names_what_it_leaves_out(pixelwise: Callable, model: Path, tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_predict_names_what_it_leaves_out(pixelwise: Callable, model: Path, tmp_
     result = pixelwise("predict", model, images, "--out", tmp_path / "out")
     assert result.status == 0, result.err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_labels.tif", "f_labels.tif"]
-    assert "2 left out: e.vsi, g.xyz (no format that is read)" in result.err
-    assert "left out: more/ (sub-folders, to be named themselves)" in result.err
+    assert "2 left out: e.vsi, g.xyz (unsupported format)" in result.err
+    assert "left out: more/ (sub-folders: name them to predict them)" in result.err
     result = pixelwise("predict", model, images, images / "more", "--out", tmp_path / "json",
                        "--json")  # fmt: skip
     events = [json.loads(line) for line in result.out.splitlines()]
@@ -176,7 +176,7 @@ def test_a_folder_without_images_names_what_it_holds(
     (tmp_path / "images" / "e.vsi").write_bytes(b"Olympus")
     result = pixelwise("predict", model, tmp_path / "images", "--out", tmp_path / "out")
     assert result.status == 1
-    assert "holds e.vsi (no format that is read)" in result.err
+    assert "holds e.vsi (unsupported format)" in result.err
 
 
 def test_notes_on_an_image_reach_the_user(pixelwise: Callable, model: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_bar_shows_how_long_it_takes_after_the_first_epoch_too(
 def test_a_note_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with FULL.open("w", buffering=1) as full:
         monkeypatch.setattr(sys, "stderr", full)
-        console.note("Stopping after this step; the training is saved.")
+        console.note("Stopping after this step; the run will be saved.")
         console.drop_unwritten()
 
 
@@ -97,7 +97,7 @@ def test_a_note_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPa
     ("reason", "said"),
     [
         ("finished", "Finished after 12 s. Model: m"),
-        ("stopped", "Stopped after 12 s; 'pixelwise resume' goes on. Model: m"),
+        ("stopped", "Stopped after 12 s; 'pixelwise resume' continues. Model: m"),
         ("no_progress", "Stopped early, after 12 s: no more progress. Model: m"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_signal_stops_and_saves_where_the_request_cannot_be_written(
     assert (progress["epoch"], progress["step"]) == (1, last.step)
     said = capsys.readouterr().err
     assert "Disk quota exceeded" in said
-    assert "the training is saved" not in said
+    assert "the run will be saved" not in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")

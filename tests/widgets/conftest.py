@@ -55,7 +55,7 @@ def _quick_collections() -> None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Let Qt work until a condition holds."""
+    """Run Qt's event loop until a condition holds."""
     jobs.wait_until(condition, LONG)
 
 

@@ -85,7 +85,7 @@ def test_bad_input_ends_with_a_message(open_widget: Open, discs: Path, tmp_path:
 
     assert "Choose a new folder" in refuse()
     widget.data.tabs.setCurrentIndex(0)
-    assert "No pair" in refuse(writes=False)
+    assert "No image with labels" in refuse(writes=False)
     widget.data.choose_folder(tmp_path / "missing")
     assert "missing" in refuse(writes=False)
     widget.data.choose_folder(discs)

@@ -121,7 +121,7 @@ def test_stop_keeps_the_weights_and_resume_goes_on(
     (*_, end) = iter_events(run)
     assert end.reason == "stopped"
     assert run.model.is_file()
-    assert "Resume goes on" in widget.status.text.text()
+    assert "Resume continues it" in widget.status.text.text()
     assert widget.message == "", "it is not stopping any more"
     done = len(widget.plot.runs[str(run.path)]["validation"].x)
     widget.runs.wait()
@@ -317,7 +317,7 @@ def test_a_run_s_name_is_one_folder(
     set_tiny(widget, tmp_path / "runs")
     widget.place["name"].value = name
     widget.start()
-    assert "a name that can be a folder's" in widget.message
+    assert "a name that a folder can have" in widget.message
     assert not widget.is_running
 
 
@@ -412,7 +412,7 @@ def test_bad_input_is_refused_at_once(open_widget: Open, tmp_path: Path, discs: 
     widget = open_widget("Train")
     set_tiny(widget, tmp_path / "runs")
     widget.data.tabs.setCurrentIndex(0)
-    assert "No pair of an image and its labels" in refuse(widget)
+    assert "No image with labels" in refuse(widget)
     widget.viewer.add_image(np.zeros((64, 64), np.uint8), name="one")
     widget.viewer.add_labels(np.zeros((32, 64), np.uint8), name="drawn")
     widget.data.choose_pairs({"one": "drawn"})

@@ -23,7 +23,7 @@ def test_after_the_last_step_it_says_that_it_validates(qtbot: Any, step: int, sa
 
 @pytest.mark.parametrize(
     ("last", "said"),
-    [(RunFailed(message="no axis"), "Failed: no axis"), (None, "is gone; Resume goes on")],
+    [(RunFailed(message="no axis"), "Failed: no axis"), (None, "is gone; Resume continues")],
 )
 def test_an_end_before_the_end_is_said(qtbot: Any, last: RunFailed | None, said: str) -> None:
     status = TrainingStatus()

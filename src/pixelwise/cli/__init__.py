@@ -31,19 +31,19 @@ from pixelwise.errors import (
 # so that "pixelwise --help" does not wait for torch.
 _COMMANDS = {
     "demo": ("pixelwise.cli.demo", "Train on the shipped samples and predict others: two minutes"),
-    "inspect": ("pixelwise.cli.data", "Say what is in a data set, and what is wrong with it"),
+    "inspect": ("pixelwise.cli.data", "Describe a data set, and list its problems"),
     "patches": ("pixelwise.cli.data", "Cut images and masks into patches"),
     "architectures": ("pixelwise.cli.models", "List the networks and their options"),
     "info": ("pixelwise.cli.models", "Describe a network, a model file or a run"),
-    "train": ("pixelwise.cli.train", "Train a network on a data set or by a config file"),
-    "resume": ("pixelwise.cli.train", "Go on with a training that was stopped"),
-    "stop": ("pixelwise.cli.train", "Ask a training to save and stop"),
-    "runs": ("pixelwise.cli.train", "List the trainings in a folder"),
+    "train": ("pixelwise.cli.train", "Train a network on a data set, or from a config file"),
+    "resume": ("pixelwise.cli.train", "Continue a training run that was stopped"),
+    "stop": ("pixelwise.cli.train", "Ask a training run to save and stop"),
+    "runs": ("pixelwise.cli.train", "List the training runs in a folder"),
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
-    "verify": ("pixelwise.cli.verify", "Say what made a result, and whether it was changed since"),
-    "run": ("pixelwise.cli.job", "Do a job that another program wrote as JSON"),
-    "serve": ("pixelwise.cli.serve", "Do small jobs for another program, such as napari"),
+    "verify": ("pixelwise.cli.verify", "Show what made a result, and whether it has changed since"),
+    "run": ("pixelwise.cli.job", "Run a job that another program wrote as JSON"),
+    "serve": ("pixelwise.cli.serve", "Run small jobs for another program, such as napari"),
 }
 
 
@@ -71,7 +71,7 @@ def commands() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; gives the exit status instead of ending the process."""
+    """Run the command line; return the exit status instead of ending the process."""
     debug = "--debug" in arguments
     try:
         status: Any = commands.main(
@@ -108,6 +108,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Entry point of the command; SIGTERM ends it as Ctrl-C does, with everything cleared up."""
+    """Entry point of the command; SIGTERM ends it as Ctrl-C does, after cleaning up."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))

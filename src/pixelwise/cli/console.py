@@ -1,34 +1,37 @@
-"""What the command line shows: tables, progress, and errors as one message."""
+"""Output of the command line: results, notes, tables, and errors as one message."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from pixelwise.errors import LONGEST_MESSAGE, ConfigError, PixelwiseError, show_text
+from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.scores import SCORE_NAMES, ScoreRow, Scores
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+Item = TypeVar("Item")
 
 
 class _Console(Console):
-    """Shows every text as it is: no markup in it, and nothing that controls the terminal.
+    """Prints every text literally: no markup, no control characters.
 
-    Names of files, classes and channels are in lines, tables and titles, and come from strangers.
+    Lines, tables and titles hold names of files, classes and channels, which are not trusted.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a text of a string; whatever is printed passes here, cells of tables too."""
+        """Turn a string into text; everything printed passes through here, table cells too."""
         return super().render_str(show_text(text), **{**options, "markup": False, "emoji": False})
 
 
@@ -42,9 +45,9 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line to standard error: progress, and what is beside the result.
+    """Print a line to standard error: progress and notes.
 
-    A job does not end because that cannot be written.
+    A job does not fail if that cannot be written.
     """
     with suppress(OSError):
         shown = show_text(text, most=LONGEST_MESSAGE)
@@ -52,7 +55,7 @@ def note(text: str) -> None:
 
 
 def drop_unwritten() -> None:
-    """Let go of what was printed and cannot be written: the flush at exit would fail again."""
+    """Discard output that cannot be written: the flush at exit would fail again."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -71,8 +74,23 @@ def echo(line: str) -> None:
     click.echo(show_text(line))
 
 
+def read_input(path: Path, what: str) -> str:
+    """Read a small text file, or standard input if the path is ``-``."""
+    if str(path) != "-":
+        return read_text(path, what=what, most=CONFIG_BYTES)
+    try:
+        return sys.stdin.read(CONFIG_BYTES + 1)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"Cannot read the {what} -: {error}") from error
+
+
+def iter_tracked(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    """Yield items with a progress bar on a terminal."""
+    yield from track(items, label, total, console=err, transient=True, disable=not err.is_terminal)
+
+
 def create_table(title: str, columns: Sequence[str]) -> Table:
-    """Table whose first column is text and whose others are figures."""
+    """Create a table with text in the first column and numbers in the others."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
@@ -88,14 +106,14 @@ def show_scores(scores: Scores, title: str) -> None:
 
 
 def show_error(error: PixelwiseError | OSError) -> int:
-    """Print an error to standard error; gives the exit status."""
+    """Print an error to standard error; return the exit status."""
     notes = getattr(error, "__notes__", [])
     _print_error(" ".join([show_text(str(error), most=LONGEST_MESSAGE), *notes]))
     return WRONG_USE if isinstance(error, ConfigError) else FAILED
 
 
 def show_unexpected(error: Exception) -> int:
-    """Print an error that is a bug, here or elsewhere; gives the exit status.
+    """Print an error that is a bug, here or elsewhere; return the exit status.
 
     The notes of an error say where its traceback is, if it was kept.
     """
@@ -109,11 +127,6 @@ def _print_error(text: str) -> None:
     err.print(Text.assemble(("Error:", "bold red"), " ", show_text(text)))
 
 
-def is_terminal() -> bool:
-    """Whether standard error is a terminal that a progress bar can be drawn on."""
-    return sys.stderr.isatty()
-
-
 def _cells(row: ScoreRow) -> list[str]:
-    """Scores of a row, a dash where one is not defined."""
+    """Scores of a row; a dash where one is undefined."""
     return ["-" if value is None else f"{value:.4f}" for value in row.to_dict().values()]

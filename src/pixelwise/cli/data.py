@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import track
 
-from pixelwise.cli.console import FAILED, err, say, write_json
+from pixelwise.cli.console import FAILED, iter_tracked, say, write_json
 from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
@@ -36,9 +35,9 @@ _data_options = config_options(DataConfig, skip=["path", "validation_fraction", 
 def inspect(
     source: Path, figure: Path | None, overwrite: bool, as_json: bool, **values: Any
 ) -> int:
-    """Say what is in the data set SOURCE: images, classes, and every problem found.
+    """Describe the data set SOURCE: images, classes, and every problem found.
 
-    The exit status is 1 when something is broken.
+    The exit status is 1 if the data set is broken.
     """
     if figure is not None and figure.suffix.lower() not in FIGURE_SUFFIXES:
         raise ConfigError(
@@ -49,7 +48,7 @@ def inspect(
     )
     if figure is not None:
         read = {file for sample in data.samples for file in sample.files}
-        whole = [source] if figure.exists() else []  # what cannot be read is the truth as well
+        whole = [source] if figure.exists() else []  # unreadable files are user data too
         sources = Sources.of_data(read, *whole)
         plan_outputs([figure], sources, apart=True, overwrite=overwrite)
     inspection = inspect_dataset(data)
@@ -60,7 +59,7 @@ def inspect(
     if figure is not None:
         draw_inspection(inspection, data, path=figure)
         if not as_json:
-            say(f"drawn: {figure}")
+            say(f"figure: {figure}")
     return 0 if inspection.sound else FAILED
 
 
@@ -76,7 +75,7 @@ def inspect(
 def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **values: Any) -> int:
     """Cut the images and masks of SOURCE into patches, as a folder that is a data set itself.
 
-    The exit status of a dry run is 1 when something is broken.
+    The exit status of a dry run is 1 if the data set is broken.
     """
     windows = PatchConfig.create(**given_values(PatchConfig, values))
     if out is None and not dry_run:
@@ -87,23 +86,19 @@ def patches(source: Path, out: Path | None, dry_run: bool, as_json: bool, **valu
 
 
 def do_patches(job: PatchesJob, *, as_json: bool) -> int:
-    """Cut patches, or count them, and print what there is; gives the exit status."""
+    """Cut patches, or count them, and print the result; return the exit status."""
     data = load_dataset(job.data, strict=job.out is not None)
     if job.out is None:
         return _show_plan(data, job.windows, as_json=as_json)
     events = iter_make_patches(data, job.out, **job.windows.model_dump())
-    shown = track(
-        events, "cutting", len(data.samples) + 1, console=err, transient=True,
-        disable=not err.is_terminal,
-    )  # fmt: skip
-    *_, folder = shown
+    *_, folder = iter_tracked(events, "cutting", len(data.samples) + 1)
     if isinstance(folder, PatchFolder):
-        _show_folder(folder, as_json=as_json)
+        write_json(_describe_folder(folder)) if as_json else say(folder.summary())
     return 0
 
 
 def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
-    """Say what would be cut, and every problem of the data; nothing is cut of broken data."""
+    """Print what would be cut, or only the problems if the data set is broken."""
     inspection = inspect_dataset(data)
     problems = [{"message": str(p), "fatal": p.fatal} for p in inspection.problems]
     if not inspection.sound:
@@ -116,20 +111,12 @@ def _show_plan(data: Dataset, windows: PatchConfig, *, as_json: bool) -> int:
         return 0
     say(folder.summary())
     for problem in inspection.problems:
-        say(f"to know: {problem}")
+        say(f"note: {problem}")
     return 0
 
 
-def _show_folder(folder: PatchFolder, *, as_json: bool) -> None:
-    """Print what was cut."""
-    if not as_json:
-        say(folder.summary())
-        return
-    write_json(_describe_folder(folder))
-
-
 def _describe_folder(folder: PatchFolder) -> dict[str, Any]:
-    """Give what was or would be cut, ready for JSON."""
+    """Describe what was or would be cut, ready for JSON."""
     return {
         "path": str(folder.path),
         "patches": folder.count,

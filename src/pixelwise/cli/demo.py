@@ -1,4 +1,4 @@
-"""The command demo: the whole job on the shipped samples."""
+"""The command demo: train, predict and score on the shipped samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CLASSES = {"0": "background", "255": "nucleus"}
 def demo(out: Path, epochs: int, as_json: bool) -> None:
     """Train a small U-Net on the shipped nuclei (CC0), predict others, and score them.
 
-    Leaves label images (TIFF), an overlay picture, the loss curve, the scores and the model.
+    Writes label images (TIFF), an overlay picture, the loss curve, the scores and the model.
     """
     started = time.perf_counter()
     run = _choose_run(out)
@@ -52,7 +52,7 @@ def demo(out: Path, epochs: int, as_json: bool) -> None:
     if as_json:
         write_json(scores.to_dict())
         return
-    show_scores(scores, f"{len(test.samples)} images that it did not train on")
+    show_scores(scores, f"{len(test.samples)} images not used in training")
     dice = scores.per_class()[scores.names[1]].dice
     say(f"\nForeground Dice {dice:.3f}, {time.perf_counter() - started:.0f} s in all. Look at:")
     for name in ("labels", "overlay.png", "loss.png", "scores.json", "run/model.safetensors"):
@@ -68,7 +68,7 @@ def create_demo_config(run: Path, epochs: int) -> TrainConfig:
         model={"name": "unet", "options": {"base_channels": 12, "up": "transposed"}},
         training={
             "epochs": epochs,
-            "batch_size": 8,  # few would mix bright and dark images too unevenly for batch norm
+            "batch_size": 8,  # fewer mix bright and dark images too unevenly for batch norm
             "learning_rate": 3e-3,
             "monitor": "last",  # one validation image is too few to choose by
             "previews": 2,
@@ -77,11 +77,9 @@ def create_demo_config(run: Path, epochs: int) -> TrainConfig:
 
 
 def _choose_run(out: Path) -> RunFolder:
-    """Run folder of the demo, refused if it was made before."""
+    """Run folder of the demo; refused if it exists."""
     if (out / "run").exists():
-        raise ConfigError(
-            f"{out} holds a demo already: delete it, or give another folder by --out."
-        )
+        raise ConfigError(f"{out} already holds a demo: delete it, or give another --out.")
     require_free_folder(out)
     return require_new_run(out / "run")
 

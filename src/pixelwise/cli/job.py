@@ -1,13 +1,12 @@
-"""The command run: does one job that another program wrote, such as napari."""
+"""The command run: runs one job that another program, such as napari, wrote."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from pixelwise.cli.console import FAILED, WRONG_USE, echo
+from pixelwise.cli.console import FAILED, WRONG_USE, echo, read_input
 from pixelwise.cli.data import do_patches
 from pixelwise.cli.predict import do_evaluate, do_predict
 from pixelwise.cli.serve import Server
@@ -23,11 +22,10 @@ from pixelwise.jobs import (
     TrainJob,
     parse_job,
 )
-from pixelwise.parsing import CONFIG_BYTES, read_text
 
 
 class _WrongJob(click.ClickException):
-    """What was given is no job."""
+    """The input is not a job."""
 
     exit_code = WRONG_USE
 
@@ -35,20 +33,20 @@ class _WrongJob(click.ClickException):
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def run(file: Path) -> int:
-    """Do the job in FILE, one JSON object, or in - (standard input), and print what comes as JSON.
+    """Run the job in FILE, one JSON object (- is standard input), and print its events as JSON.
 
     The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, patches,
     predict_layer and describe; pixelwise.jobs says which fields each has.
     """
     try:
-        job = parse_job(_read_job(file))
+        job = parse_job(read_input(file, "job"))
     except ConfigError as error:
         raise _WrongJob(str(error)) from error
     return do_job(job)
 
 
 def do_job(job: Job) -> int:
-    """Do a job as its command does, and print JSON; gives the exit status."""
+    """Run a job as its command does, and print JSON; return the exit status."""
     match job:
         case TrainJob():
             do_train(job, as_json=True)
@@ -66,19 +64,10 @@ def do_job(job: Job) -> int:
 
 
 def _do_small_job(job: Job) -> int:
-    """Do a job as the warm child does; gives the exit status."""
+    """Run a job as the warm child does; return the exit status."""
     status = FAILED
     for event in Server().answer(job):
         echo(event.to_json())
         if isinstance(event, JobEnded):
             status = FAILED if event.status == "failed" else 0
     return status
-
-
-def _read_job(file: Path) -> str:
-    if str(file) != "-":
-        return read_text(file, what="job", most=CONFIG_BYTES)
-    try:
-        return sys.stdin.read(CONFIG_BYTES + 1)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the job -: {error}") from error

@@ -15,6 +15,7 @@ from pixelwise.cli.console import create_table, out, say, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import ModelConfig, PatchConfig
 from pixelwise.errors import ConfigError
+from pixelwise.jobs import DescribeJob
 from pixelwise.runs import open_run
 from pixelwise.summaries import summarize_run
 
@@ -72,13 +73,13 @@ def _describe_options(item: Architecture) -> list[str]:
         for option in item.options
     ]
     if item.takes_encoder:
-        default = item.default_encoder or "none, its own plain form"
+        default = item.default_encoder or "none"
         lines.append(f"encoder: {', '.join(item.encoders)}, or any of smp and timm [{default}]")
     return lines
 
 
 def _show_run(path: Path, *, as_json: bool) -> None:
-    """Print where a run stands, and its model."""
+    """Print the status of a run, and its model."""
     run = open_run(path)
     summary = summarize_run(run)
     if as_json:
@@ -115,20 +116,24 @@ def _show_card(path: Path, card: Card, *, as_json: bool) -> None:
     say("written with " + ", ".join(f"{k} {v}" for k, v in card.versions.items()))
 
 
-def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) -> None:
-    """Build a network and print its summary."""
+def summarize_network(job: DescribeJob) -> Summary:
+    """Build the network of a job and summarise it."""
     from pixelwise.models.registry import create_model
     from pixelwise.models.summary import summarize
 
-    size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
+    model = job.model
     network = create_model(
-        model.name,
-        values["channels"],
-        classes=values["classes"],
-        encoder=model.encoder,
-        **model.options,
+        model.name, job.in_channels, classes=job.classes, encoder=model.encoder, **model.options
     )
-    summary = summarize(network, size, batch_size=values["batch_size"])
+    return summarize(network, job.size, batch_size=job.batch_size)
+
+
+def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) -> None:
+    """Build a network and print its summary."""
+    size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
+    sizes = {"size": size, "classes": values["classes"], "batch_size": values["batch_size"]}
+    job = DescribeJob.create(model=model, in_channels=values["channels"], **sizes)
+    summary = summarize_network(job)
     if as_json:
         write_json(asdict(summary))
         return

@@ -1,4 +1,4 @@
-"""Command-line options made from the configs, so that the two cannot drift apart."""
+"""Command-line options generated from the configs, so that the two cannot drift apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixelwise.frozen import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Fields whose name says too little without their section, and short forms.
+# Fields whose name is unclear outside of their section, and short forms.
 _FLAGS = {
     ("ModelConfig", "name"): ("--model",),
     ("AugmentationConfig", "preset"): ("--augment",),
@@ -24,10 +24,10 @@ _FLAGS = {
 overwrite_option = click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace what is there, also what is no result of this program or was changed since; "
-    "never an image or a mask that is read",
+    help="Replace existing files, even those that this program did not write or that have changed "
+    "since; never an input image or mask",
 )
-"""For commands that write files which may be there."""
+"""For commands that write files which may already exist."""
 
 
 def config_options(
@@ -35,8 +35,8 @@ def config_options(
 ) -> Callable[[Command], Command]:
     """Decorate a command with one option per field of a config.
 
-    An option that is not given stays out of `given_values`, so that the config's own default, or a
-    YAML file's value, holds. Options of fields in `skip` are left out.
+    An option that is not given stays out of `given_values`, so that the default of the config, or
+    the value of a YAML file, applies. Options of fields in `skip` are left out.
     """
 
     def decorate(command: Command) -> Command:
@@ -106,7 +106,7 @@ def _metavar(kind: Any) -> str:
 
 
 def _describe_default(field: FieldInfo) -> str:
-    """Default in brackets, where there is one to tell."""
+    """Default in brackets, if there is one."""
     default = field.get_default(call_default_factory=True, validated_data={})
     if field.is_required() or default is None or default in ((), {}, False):
         return ""

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.progress import Progress, track
+from rich.progress import Progress
 
-from pixelwise.cli.console import create_table, echo, err, note, out, say, show_scores, write_json
+from pixelwise.cli.console import (
+    create_table,
+    echo,
+    err,
+    iter_tracked,
+    note,
+    out,
+    say,
+    show_scores,
+    write_json,
+)
 from pixelwise.cli.options import config_options, given_values, overwrite_option
 from pixelwise.config import DataConfig, PredictConfig
 from pixelwise.datasets import load_dataset
@@ -25,27 +35,25 @@ if TYPE_CHECKING:
     from pixelwise.prediction.pipeline import RowExecutor
     from pixelwise.prediction.predict import PredictEvent
 
-Item = TypeVar("Item")
-
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write")
-@click.option("--dask", metavar="ADDRESS", help="Let the workers of this dask scheduler predict")
-@click.option("--workers", type=click.IntRange(1), help="Predict in so many processes, by dask")
-@click.option("--skip-existing", is_flag=True, help="Leave out images whose result is there")
+@click.option("--dask", metavar="ADDRESS", help="Predict with the workers of this dask scheduler")
+@click.option("--workers", type=click.IntRange(1), help="Predict in this many processes, with dask")
+@click.option("--skip-existing", is_flag=True, help="Leave out images whose result exists")
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
 def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
-    An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
-    cannot be predicted is reported at the end, and the exit status is 1; the others are predicted.
-    Stopped on the way, it goes on within an image where it ended when it is started again; with
-    --skip-existing, results that are there are not made anew. What is no result of this program, or
-    was changed since, is replaced by --overwrite only; an image never.
+    Writes NAME_labels.tif, or .zarr, for each image; an OME-Zarr folder is one image. Images that
+    cannot be predicted are reported at the end, and the exit status is 1. An interrupted prediction
+    continues where it stopped when it is started again; --skip-existing leaves out images whose
+    result exists. Files that this program did not write, or that have changed since, are only
+    replaced with --overwrite, images never.
     """
     settings = PredictConfig.create(**given_values(PredictConfig, values))
     asked = {name: values[name] for name in ("skip_existing", "overwrite", "dask", "workers")}
@@ -130,33 +138,33 @@ def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> 
     from pixelwise.prediction.predictor import Predictor
 
     predictor, labels = Predictor(find_model(job.model), job.settings), job.labels
-    # What the masks do not show, the model may know.
+    # Not strict: the model may know what the masks do not show.
     whole = match_model(predictor.model, load_dataset(job.data, strict=False)).require_sound()
     data = whole if job.split == "all" else whole.select(job.split)
     plan = labels and plan_labels(predictor, data, labels, whole=whole, overwrite=job.overwrite)
     found = f"{data.layout} ({data.reason}), {len(data.samples)} images"
     note(f"{job.data.path}: {found}; {data.mapping}")
     scored = iter_evaluate(predictor, data, labels=labels, plan=plan or None)
-    images = dict(_track(scored, len(data.samples)))
+    images = dict(iter_tracked(scored, "evaluating", len(data.samples)))
     result = sum_evaluation(predictor, images, notes=map(str, data.problems))
     for text in () if as_json else result.notes:
-        note(f"to know: {text}")
+        note(f"note: {text}")
     _show_evaluation(result, as_json=as_json, per_image=per_image)
 
 
 def _name_source(event: ImageFailed) -> str:
-    """Name the image of a message that does not begin with it."""
+    """Image of a message that does not begin with its name."""
     return "" if event.message.startswith(event.source) else f"{event.source}: "
 
 
 @contextmanager
 def _choosing_executor(address: str | None, workers: int | None) -> Iterator[RowExecutor | None]:
-    """Give who predicts rows: a cluster, or nobody but this process."""
+    """Choose what predicts rows: a dask cluster, or None for this process."""
     if address is None and workers is None:
         yield None
         return
     if address is not None and workers is not None:
-        raise ConfigError("--dask and --workers name two clusters: leave out one of them.")
+        raise ConfigError("--dask and --workers exclude each other: leave out one of them.")
     from pixelwise.prediction.cluster import connecting, create_dask_executor
 
     with connecting(address, workers) as client:
@@ -166,7 +174,7 @@ def _choosing_executor(address: str | None, workers: int | None) -> Iterator[Row
 
 
 def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]:
-    """Print events as they come, with a bar on a terminal; give the failures."""
+    """Print events as they come, with a bar on a terminal; return the failures."""
     failed = []
     with Progress(console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
         task = bar.add_task("predicting", total=1.0)
@@ -181,27 +189,16 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
                 names = f"left out: {', '.join(event.files)}"
                 note(f"{event.folder}: {len(event.files)} {names} ({event.reason})")
             if isinstance(event, ImageProgressed):
-                bar.update(task, completed=event.done, description=_name(event.source))
+                name = escape(show_text(Path(event.source).name))  # the bar interprets markup
+                bar.update(task, completed=event.done, description=name)
             if isinstance(event, ImageFailed):
                 failed.append(event)
     return failed
 
 
-def _name(source: str) -> str:
-    """Name of an image in the bar, whose texts may have markup."""
-    return escape(show_text(Path(source).name))
-
-
 def find_model(path: Path) -> Path:
     """Model file at `path`, or that of the run folder at `path`."""
     return open_run(path).model if path.is_dir() else path
-
-
-def _track(items: Iterable[Item], total: int) -> Iterator[Item]:
-    """Items with a progress bar on a terminal."""
-    yield from track(
-        items, "evaluating", total, console=err, transient=True, disable=not err.is_terminal
-    )
 
 
 def _show_evaluation(result: Evaluation, *, as_json: bool, per_image: bool) -> None:

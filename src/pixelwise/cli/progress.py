@@ -1,4 +1,4 @@
-"""How a running training is shown: a bar on a terminal, plain lines elsewhere, or JSON."""
+"""Output of a training run: a bar on a terminal, plain lines elsewhere, or JSON."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pixelwise.events import (
 
 _REASONS = {
     "finished": "Finished after {:.0f} s.",
-    "stopped": "Stopped after {:.0f} s; 'pixelwise resume' goes on.",
+    "stopped": "Stopped after {:.0f} s; 'pixelwise resume' continues.",
     "no_progress": "Stopped early, after {:.0f} s: no more progress.",
 }
 
 
 def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
-    """Iterate a training and show what it reports, as long as that can be written.
+    """Iterate over a training run and show its events.
 
-    A full disk under the output ends what is shown, not the training; a reader that is gone, as
-    after ``| head``, ends both.
+    If the output cannot be written, e.g. to a full disk, training continues in silence; a closed
+    pipe, e.g. after ``| head``, ends it.
     """
     drawing = nullcontext(_show_json) if as_json else _drawing_bar()
     try:
@@ -43,8 +43,8 @@ def show_events(events: Iterator[Event], *, as_json: bool = False) -> None:
                 except OSError as error:
                     show = _show_nothing
                     note(
-                        f"Warning: no more can be printed ({error.strerror or error}). The "
-                        "training goes on; what happens is in the events.jsonl of its run folder."
+                        f"Warning: nothing more can be printed ({error.strerror or error}). "
+                        "Training continues; its events are in events.jsonl of the run folder."
                     )
     finally:
         drop_unwritten()
@@ -86,7 +86,7 @@ def _drawing_bar() -> Iterator[Callable[[Event], None]]:
 
 
 def describe(event: Event) -> str | None:
-    """One event as a line for people; None for those that need none."""
+    """Describe an event in a line; None if it needs none."""
     match event:
         case RunStarted():
             return _describe_start(event)
@@ -110,7 +110,7 @@ def describe(event: Event) -> str | None:
 
 def _describe_start(event: RunStarted) -> str:
     return "\n".join((
-        (f"{'Going on with' if event.resumed else 'Training'} {event.architecture} "
+        (f"{'Continuing' if event.resumed else 'Training'} {event.architecture} "
         f"({event.parameters:,} parameters), {len(event.classes)} classes: "
         f"{', '.join(event.classes)}"),
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})",

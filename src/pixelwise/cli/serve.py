@@ -1,4 +1,4 @@
-"""The command serve: a warm child that does one small job after another."""
+"""The command serve: a warm child process that runs one small job after another."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from pixelwise.atomic import create_array
 from pixelwise.cli.console import echo
+from pixelwise.cli.models import summarize_network
 from pixelwise.errors import ConfigError, PixelwiseError, describe_failure
 from pixelwise.events import Event, JobEnded, NetworkDescribed, PredictionStarted
 from pixelwise.jobs import DescribeJob, Job, PredictLayerJob, ServedJob, parse_job
@@ -27,12 +28,12 @@ _SECONDS_BETWEEN_EVENTS = 0.2
 
 @click.command()
 @click.option(
-    "--idle-minutes", type=float, default=10.0, help="End after so long without a job [10]"
+    "--idle-minutes", type=float, default=10.0, help="End after this long without a job [10]"
 )
 def serve(idle_minutes: float) -> None:
-    """Do small jobs from standard input, one JSON line each, with events; for the widgets.
+    """Run small jobs from standard input, one JSON line each, and print their events.
 
-    Ends with its input, so never later than the program that asks.
+    Ends with its input, so never later than the program that started it.
     """
     server = Server()
     for line in _iter_lines(idle_minutes * 60):
@@ -41,7 +42,7 @@ def serve(idle_minutes: float) -> None:
 
 
 def _iter_lines(idle_seconds: float) -> Iterator[str]:
-    """Lines of standard input until it ends, or none comes for too long."""
+    """Lines of standard input, until it ends or stays silent for too long."""
     # Windows cannot select on a pipe: there the child just waits for its input to end.
     waits = sys.platform != "win32"
     source = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
@@ -55,7 +56,7 @@ def _iter_lines(idle_seconds: float) -> Iterator[str]:
 
 
 class Server:
-    """Does the small jobs, and keeps the last model loaded between them."""
+    """Runs small jobs, and keeps the last model loaded between them."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -72,7 +73,7 @@ class Server:
                 case PredictLayerJob():
                     yield from self._predict(job)
                 case _:
-                    raise ConfigError(f"The job {job.job} is one for 'pixelwise run'.")
+                    raise ConfigError(f"The job {job.job} needs 'pixelwise run'.")
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
             message = describe_failure(error)
             yield JobEnded(number=number, status="failed", message=message)
@@ -104,7 +105,7 @@ class Server:
             if rows.stop > rows.start or time.monotonic() - said > _SECONDS_BETWEEN_EVENTS:
                 said = time.monotonic()
                 yield rows
-            if job.cancel.exists() or not job.output.exists():  # nobody waits any more
+            if job.cancel.exists() or not job.output.exists():  # nobody is waiting
                 yield JobEnded(number=job.number, status="cancelled")
                 return
         notes = list_notes(predictor, image)
@@ -117,24 +118,12 @@ class Server:
         stamp = job.model.stat().st_mtime_ns if job.model.exists() else 0
         key = (job.model, stamp, job.settings)
         if self._predictor is None or key != self._key:
-            self._key, self._predictor = None, None  # gives its memory back first
+            self._key, self._predictor = None, None  # frees its memory first
             self._predictor = Predictor(job.model, job.settings)
             self._key = key
         return self._predictor
 
 
 def _describe(job: DescribeJob) -> NetworkDescribed:
-    """Build the network and look at it."""
-    from pixelwise.models.registry import create_model
-    from pixelwise.models.summary import summarize
-
-    model = job.model
-    network = create_model(
-        model.name,
-        job.in_channels,
-        classes=job.classes,
-        encoder=model.encoder,
-        **model.options,
-    )
-    summary = summarize(network, job.size, batch_size=job.batch_size)
-    return NetworkDescribed(summary=asdict(summary))
+    """Build the network and summarise it."""
+    return NetworkDescribed(summary=asdict(summarize_network(job)))

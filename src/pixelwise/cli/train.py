@@ -1,9 +1,8 @@
-"""Commands about trainings: train, resume, stop, runs."""
+"""Commands about training runs: train, resume, stop, runs."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import click
 import psutil
 
-from pixelwise.cli.console import create_table, note, out, say, write_json
+from pixelwise.cli.console import create_table, note, out, read_input, say, write_json
 from pixelwise.cli.options import config_options, given_values, merge
 from pixelwise.cli.progress import show_events
 from pixelwise.config import (
@@ -28,7 +27,6 @@ from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
 from pixelwise.frozen import parse_mapping
 from pixelwise.jobs import ResumeJob, TrainJob
-from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
 
@@ -45,7 +43,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print events as JS
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", "run", type=click.Path(path_type=Path), help="Run folder to write")
-@click.option("--dry-run", is_flag=True, help="Print the whole config as YAML and do not train")
+@click.option("--dry-run", is_flag=True, help="Print the complete config as YAML and do not train")
 @_json
 @config_options(DataConfig, skip=["path"])
 @config_options(PatchConfig)
@@ -55,9 +53,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print events as JS
 def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Train a network on SOURCE: a folder with images and masks, or a config in YAML.
 
-    SOURCE may be -, a config on standard input.
+    SOURCE may be - for a config on standard input.
 
-    Ctrl-C ends the step, saves and stops; 'pixelwise resume' goes on.
+    Ctrl-C finishes the step, saves and stops; 'pixelwise resume' continues.
     """
     config = create_train_config(source, run, values)
     if dry_run:
@@ -70,14 +68,14 @@ def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values
 @click.argument("run", type=click.Path(path_type=Path))
 @_json
 def resume(run: Path, as_json: bool) -> None:
-    """Continue the training in the folder RUN, exactly where it stopped."""
+    """Continue the training run in the folder RUN, exactly where it stopped."""
     do_resume(ResumeJob.create(run=run), as_json=as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def stop(run: Path) -> None:
-    """Ask the training in the folder RUN to end its step, save and stop."""
+    """Ask the training run in the folder RUN to finish its step, save and stop."""
     folder = open_run(run)
     if not is_training(folder):
         state = summarize_run(folder).state
@@ -90,7 +88,7 @@ def stop(run: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 def runs(folder: Path, as_json: bool) -> None:
-    """List the trainings in FOLDER."""
+    """List the training runs in FOLDER."""
     found = list_runs(folder)
     if as_json:
         write_json([run.to_dict() for run in found])
@@ -111,16 +109,16 @@ def do_train(job: TrainJob, *, as_json: bool) -> None:
 
 
 def do_resume(job: ResumeJob, *, as_json: bool) -> None:
-    """Continue a training, and show the events."""
+    """Continue a training run, and show the events."""
     from pixelwise.training.fit import resume as resume_training
 
-    asked = psutil.Process().create_time()  # who started it may want it stopped before it is ready
+    asked = psutil.Process().create_time()  # it may be asked to stop before it is ready
     with stop_on_signals(open_run(job.run), resume_training(job.run, since=asked)) as events:
         show_events(events, as_json=as_json)
 
 
 def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) -> TrainConfig:
-    """Config of a training: of a data folder or a YAML file, changed by the options given.
+    """Config of a training run: from a data folder or a YAML file, changed by the options.
 
     Raises
     ------
@@ -131,7 +129,9 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
     is_config = source.suffix.lower() in (".yaml", ".yml") or str(source) == "-"
-    base: dict[str, Any] = _read_yaml(source) if is_config else {"data": {"path": source}}
+    base: dict[str, Any] = {"data": {"path": source}}
+    if is_config:
+        base = parse_mapping(read_input(source, "config"), f"The config {source}")
     if run is not None:
         given["run"] = run
     if "run" not in given and "run" not in base:
@@ -145,13 +145,13 @@ def stop_on_signals(
 ) -> Iterator[Iterator[Event]]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once.
 
-    So does the first before the training has begun: the folder may be another's. Where the disk
-    does not take the request, the events end, which stops the training as well.
+    So does a first one before training has begun, because the folder may belong to another process.
+    If the request cannot be written, the events end, which also stops training.
     """
     from pixelwise.training.distributed import count_processes
 
     asked = refused = begun = False
-    is_alone = count_processes()[0] == 1  # of several, only the first sees events
+    is_alone = count_processes()[0] == 1  # else only rank 0 sees events
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked, refused
@@ -162,9 +162,9 @@ def stop_on_signals(
             request_stop(run)
         except WriteError as error:
             refused = True
-            note(f"{error} The training is stopped all the same.")
+            note(f"{error} Training stops anyway.")
         else:
-            note("Stopping after this step; the training is saved.")
+            note("Stopping after this step; the run will be saved.")
 
     def iter_until_refused() -> Iterator[Event]:
         nonlocal begun
@@ -181,16 +181,3 @@ def stop_on_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a config file as a mapping, for `TrainConfig` to check."""
-    if str(path) != "-":
-        return parse_mapping(
-            read_text(path, what="config", most=CONFIG_BYTES), f"The config {path}"
-        )
-    try:
-        text = sys.stdin.read(CONFIG_BYTES + 1)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"Cannot read the config -: {error}") from error
-    return parse_mapping(text, "The config -")

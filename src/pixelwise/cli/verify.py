@@ -1,4 +1,4 @@
-"""The command verify: what made a file, and whether it is still what was written."""
+"""The command verify: what made a file, and whether it has changed since."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixelwise.marks import Mark, check_mark, read_mark
 
 _FILE = click.Path(path_type=Path)
 _STATES = {
-    Checksum.RIGHT: "as it was written",
+    Checksum.RIGHT: "unchanged",
     Checksum.WRONG: "CHANGED since it was written",
     Checksum.MISSING: "without a checksum: an older version wrote it",
 }
@@ -25,20 +25,20 @@ _STATES = {
 
 @click.command()
 @click.argument("file", type=_FILE)
-@click.option("--model", type=_FILE, help="Say whether this model file, or run, made it")
-@click.option("--image", type=_FILE, help="Say whether it was made of this image")
-@click.option("--again", is_flag=True, help="Compute it again from --model and --image and compare")
+@click.option("--model", type=_FILE, help="Check whether this model file, or run, made it")
+@click.option("--image", type=_FILE, help="Check whether it was made from this image")
+@click.option("--again", is_flag=True, help="Recompute it from --model and --image, and compare")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 def verify(
     file: Path, model: Path | None, image: Path | None, *, again: bool, as_json: bool
 ) -> int:
-    """Say which model, settings and image made FILE, and whether it was changed since.
+    """Show which model, settings and image made FILE, and whether it has changed since.
 
-    FILE is a result (TIFF, OME-Zarr, CSV) or a model file. The exit status is 1 if it was changed,
-    or is not of that model or image, or is another one when it is computed again.
+    FILE is a result (TIFF, OME-Zarr, CSV) or a model file. The exit status is 1 if it has changed,
+    was not made by that model or from that image, or differs when it is recomputed.
     """
     if again and (model is None or image is None):
-        raise ConfigError("To compute it again, name both: --model MODEL --image IMAGE.")
+        raise ConfigError("To recompute it, give both: --model MODEL --image IMAGE.")
     _require(file)
     if file.suffix.lower() == ".safetensors" or (file / "config.yaml").is_file():
         found, good = _describe_model(find_model(file))
@@ -49,7 +49,7 @@ def verify(
 
 
 def _describe_model(file: Path) -> tuple[dict[str, Any], bool]:
-    """Say whether a model file is as it was written."""
+    """Check whether a model file is unchanged."""
     card, state = read_card(file), check_checksum(file)
     found = {
         "kind": "model",
@@ -64,12 +64,12 @@ def _describe_model(file: Path) -> tuple[dict[str, Any], bool]:
 def _describe_result(
     file: Path, model: Path | None, image: Path | None, *, again: bool
 ) -> tuple[dict[str, Any], bool]:
-    """Say what made a result, and whether it is so."""
+    """Find out what made a result, and check it."""
     mark = read_mark(file)
     if mark is None:
         raise DataError(
-            f"{file} has no mark of this program: another one wrote it, or an older version, or "
-            "it was saved anew. Nothing is known of what made it."
+            f"{file} has no mark of this program: another program or an older version wrote it, or "
+            "it was saved again. What made it is unknown."
         )
     state = check_mark(file)
     found: dict[str, Any] = {"state": state.value, "kind": "result"}
@@ -99,7 +99,7 @@ def _is_model(model: Path, mark: Mark) -> bool:
 
 
 def _require(path: Path) -> Path:
-    """Give a path if there is something to read, and no pipe or device."""
+    """Return a path if it is a file or folder, not a pipe or device."""
     if not (path.is_file() or path.is_dir()):
         raise ReadError(f"There is no file or folder {path}.")
     return path
@@ -118,11 +118,11 @@ def _show(file: Path, found: dict[str, Any]) -> None:
     say(f"settings: {settings}; version {found['pixelwise']}")
     if "different" in found:
         count = found["different"]
-        say("computed again: " + (f"{count:,} values DIFFER" if count else "the same"))
+        say("recomputed: " + (f"{count:,} values DIFFER" if count else "identical"))
 
 
 def _judge(found: dict[str, Any], key: str) -> str:
-    """Say whether what was named is what made the result."""
+    """Say whether the given model or image made the result."""
     if key not in found:
         return ""
-    return " (the one that was named)" if found[key] else " (NOT the one that was named)"
+    return " (matches)" if found[key] else " (does NOT match)"

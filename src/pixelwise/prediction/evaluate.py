@@ -1,4 +1,4 @@
-"""How well a model does on a data set with masks."""
+"""Evaluation of a model on a data set with masks."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def iter_evaluate(
     labels : Path, optional
         Folder to keep the predicted labels in, as NAME_labels.tif, (N, Y, X).
     plan : Outputs, optional
-        What `plan_labels` said of that folder; asked here if not given.
+        Result of `plan_labels` for that folder; computed here if not given.
 
     Raises
     ------

@@ -127,9 +127,9 @@ def _spell(value: float) -> str:
 
 
 def require_intensities(source: ImageSource, card: Card, *, white: float | None = None) -> None:
-    """Refuse an image that is stored otherwise than the training images.
+    """Refuse an image with another dtype or range than the training images.
 
-    Pixels are looked at, in some of the rows, only if its dtype does not settle it.
+    Some of its rows are read if the dtype alone does not settle it.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def require_intensities(source: ImageSource, card: Card, *, white: float | None 
 
 
 def describe_darkness(card: Card, dtype: np.dtype[Any], largest: float) -> str | None:
-    """Say that an image of 8 bits is all but black beside the training images; None if it is not.
+    """Say that an 8-bit image is almost black compared to the training images, else None.
 
     An image may be dark, so this is no reason to refuse it.
     """
@@ -181,7 +181,7 @@ def _fits(dtype: np.dtype[Any], card: Card) -> bool:
 
 
 def _find_extent(source: ImageSource) -> tuple[float, float]:
-    """Least value (or 0) and greatest in some rows of some planes; NaN is left to the reading."""
+    """Least value (or 0) and greatest in some rows of some planes; NaN is refused later."""
     axes = source.axes.names
     planes, _, height, _ = planes_shape(axes, source.shape)
     tops = np.linspace(0, max(height - _SAMPLED_ROWS, 0), _SAMPLES).astype(int)

@@ -1,4 +1,4 @@
-"""Labels of images: arrays, files and folders."""
+"""Prediction of arrays, files and folders of images."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def _list_strangers(out: Path, outputs: Sequence[Path]) -> Iterator[FilesLeftOut
                 continue
         names.append(output.name)
     if names:
-        reason = "there already, but without the mark of a result: left as they are"
+        reason = "there already, but without the mark of a result: left unchanged"
         yield FilesLeftOut(folder=str(out), files=tuple(names), reason=reason)
 
 
@@ -317,9 +317,9 @@ def _list_left_out(
         files = tuple(path.name for path in left if path.is_file())
         folders = tuple(f"{path.name}/" for path in left if path.is_dir())
         if files:
-            yield FilesLeftOut(folder=str(folder), files=files, reason="no format that is read")
+            yield FilesLeftOut(folder=str(folder), files=files, reason="unsupported format")
         if folders:
-            reason = "sub-folders, to be named themselves"
+            reason = "sub-folders: name them to predict them"
             yield FilesLeftOut(folder=str(folder), files=folders, reason=reason)
 
 

@@ -309,7 +309,7 @@ def _clear(folder: Path) -> None:
 def _prepare(
     folder: Path, about: Mapping[str, Any] | None, *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
-    """Keep the rows in a folder if they are of the same prediction; else start anew."""
+    """Keep the rows in a folder if they are of the same prediction; else start over."""
     import zarr
 
     if about is not None and read_about(folder) == _describe_rows(

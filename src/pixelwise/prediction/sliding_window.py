@@ -94,8 +94,8 @@ class TilePredictor:
     def __str__(self) -> str:
         how = f"{self.batch_size} tiles at a time"
         if self.threads is not None:
-            how = f"{self.threads.count} tiles side by side"
-        return f"{self.compute}, {how}, {self.folded} batch norms folded"
+            how = f"{self.threads.count} tiles in parallel"
+        return f"{self.compute}, {how}, {self.folded} batch norms fused"
 
     def plan(self, length: int, side: int) -> TileAxis:
         """Tiles along an axis of an image: side 0 is Y, 1 is X."""

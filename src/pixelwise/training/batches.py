@@ -36,11 +36,11 @@ class Batch:
         return Batch(*(send(tensor, device) for tensor in self._tensors()))
 
     def pin(self) -> Batch:
-        """Put the batch into memory from which a GPU can fetch it by itself."""
+        """Pin the memory of the batch, so that a GPU can copy it asynchronously."""
         return Batch(*(tensor.pin_memory() for tensor in self._tensors()))
 
     def split(self, parts: int) -> list[Batch]:
-        """Give the batch in parts of nearly the same number of patches."""
+        """Split the batch into parts of nearly equal size."""
         pieces = (tensor.tensor_split(parts) for tensor in self._tensors())
         return [Batch(*piece) for piece in zip(*pieces, strict=True)]
 

@@ -43,7 +43,7 @@ class Stateful(Protocol):
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Take the state over."""
+        """Restore the state."""
         ...
 
 
@@ -153,11 +153,11 @@ class Checkpoints:
             except RuntimeError as error:  # what torch makes of a full disk
                 raise WriteError(f"Cannot write the checkpoint {self.last}: {error}") from error
             flush_file(temporary)
-            forget_cached(temporary)  # it is the disk that is asked
+            forget_cached(temporary)  # so that it is read from the disk
             if not _is_whole(temporary):
                 raise WriteError(
                     f"The checkpoint read back from {self.last} differs from the one written. "
-                    "The one before is kept; look at the disk's health."
+                    "The one before is kept; check the disk."
                 )
         self.keeps = content["progress"]["step"] == 0
 

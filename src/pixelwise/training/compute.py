@@ -32,10 +32,10 @@ def choose_training_compute(config: TrainConfig) -> Compute:
     if training.precision != "auto" or compute.device.type != "cpu":
         return compute
     if not _find_bf16():
-        return replace(compute, precision_reason="no fast bf16 is known of the CPU")
+        return replace(compute, precision_reason="the CPU has no fast bf16")
     if _has_grouped_convolutions(config.model):
         return replace(compute, precision_reason="no slower than bf16 for this network")
-    return replace(compute, precision="bf16", precision_reason="the CPU computes in it")
+    return replace(compute, precision="bf16", precision_reason="the CPU has fast bf16")
 
 
 def describe_arithmetic(compute: Compute, *, processes: int) -> dict[str, str]:

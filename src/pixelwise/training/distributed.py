@@ -53,7 +53,7 @@ class Ranks:
         self.fabric, self.neighbours = fabric, neighbours
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.is_first = self.rank == 0
-        # Decisions travel between the hosts: a GPU need not be waited for.
+        # Decisions are sent between hosts, so that they do not wait for a GPU.
         self._hosts = cast("dist.ProcessGroup | None", None)
         if self.size > 1:
             self._hosts = cast("Any", dist.new_group(backend="gloo"))
@@ -203,7 +203,7 @@ def _join(compute: Compute, size: int, nodes: int) -> Fabric:
         accelerator=compute.device.type,
         devices=here,
         num_nodes=nodes,
-        # The same graph in every step: what never gets a gradient is found out in the first.
+        # Parameters that never get a gradient are found in the first step.
         strategy=DDPStrategy(static_graph=True, gradient_as_bucket_view=True),
         precision=compute.fabric_precision,
         plugins=[TorchElasticEnvironment() if _TORCHRUN in os.environ else _SlurmStep(size)],
@@ -215,8 +215,8 @@ def _join(compute: Compute, size: int, nodes: int) -> Fabric:
 class _SlurmStep(SLURMEnvironment):
     """The processes of one srun, however the job is called and their number was asked for.
 
-    Fabric's own goes by the job: it takes one called "bash" or "interactive", as those of salloc
-    are, for none, and refuses --ntasks without --ntasks-per-node.
+    Fabric's own class ignores jobs called "bash" or "interactive", which salloc uses, and refuses
+    --ntasks without --ntasks-per-node.
     """
 
     def __init__(self, size: int) -> None:

@@ -28,7 +28,7 @@ Total = Callable[[Tensor], Tensor]
 
 
 def unchanged(tensor: Tensor) -> Tensor:
-    """Give the sums of a batch that is all here."""
+    """Return the sums of a batch that is not distributed."""
     return tensor
 
 
@@ -62,7 +62,7 @@ class Loss:
 
 
 class JoinedLoss:
-    """The loss of a batch that comes part by part.
+    """The loss of a batch that is computed in micro-batches.
 
     Every loss is a function of sums over pixels, so that of the whole batch needs no more than the
     sums of its parts, and does not depend on them, up to rounding.
@@ -109,7 +109,7 @@ def cross_entropy(
 
 
 def focal(logits: Tensor, mask: Tensor, weights: Tensor, *, total: Total = unchanged) -> Tensor:
-    """Cross-entropy that looks away from easy pixels: -(1-p)^2 log p (Lin et al. 2017)."""
+    """Cross-entropy that down-weights easy pixels: -(1-p)^2 log p (Lin et al. 2017)."""
     log_probability, weight = _of_true_class(logits, mask, weights)
     hard = (1 - log_probability.exp()) ** _FOCUS
     return _weighted_mean(-hard * log_probability, weight, total)

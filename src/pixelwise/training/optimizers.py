@@ -24,7 +24,7 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """Make the optimiser of a config: adamw, adam or sgd (with Nesterov's momentum).
 
-    It has all the memory that it will ever need, on its parameters' device.
+    All its state is allocated at once, on the device of its parameters.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def _create_state(
 ) -> dict[str, torch.Tensor]:
     """Make the state that torch would make in a parameter's first step, and with the same values.
 
-    There memory could run out between one moment and the next, and leave half a state behind; and
-    fused SGD makes its momentum without filling it, and leaves that behind if the step is skipped.
+    In that step memory could run out and leave half a state behind. Fused SGD also allocates its
+    momentum without initialising it, which a skipped step would leave behind.
     """
     if isinstance(optimizer, torch.optim.SGD):
         names = ["momentum_buffer"] if optimizer.defaults["momentum"] else []

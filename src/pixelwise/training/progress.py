@@ -100,7 +100,7 @@ class Progress:
         self.epoch, self.step, self.loss_sum, self.skipped = self.epoch + 1, 0, 0.0, 0
 
     def keep_lessons(self, fault: Progress) -> None:
-        """Take over from the progress that a rollback discards what must not be forgotten."""
+        """Keep what must survive a rollback, from the progress that it discards."""
         self.rollbacks = fault.rollbacks + 1
         self.micro_batches = fault.micro_batches
         self.validation_micro_batches = fault.validation_micro_batches

@@ -23,7 +23,7 @@ from pixelwise.training.sync_batch_norm import synchronize_batch_norms
 
 
 class TrainingState:
-    """Network, optimiser, running statistics and progress; nobody else keeps a copy of them.
+    """Network, optimiser, running statistics and progress; there is no other copy of them.
 
     Parameters
     ----------

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-_DENSE = "Every pixel has a class: what you do not draw is the first class, the background."
-_SPARSE = "Draw a few strokes of every class, the background too: 0 is 'not annotated'."
+_DENSE = "Every pixel gets a class. Unpainted pixels are the first class, the background."
+_SPARSE = "Paint a few strokes of every class, the background too. Unpainted pixels are ignored."
 
 
 class AnnotateWidget(Panel):
-    """Make a labels layer for an image.
+    """Create a labels layer for an image.
 
     Attributes
     ----------
     image : magicgui ComboBox
         Name of the image layer.
     axes : magicgui LineEdit
-        Its axes, where they are understood wrongly.
+        Its axes, if the guess is wrong.
     table : QTableWidget
         Classes; a click on a colour changes it.
     sparse : QCheckBox
@@ -56,9 +56,7 @@ class AnnotateWidget(Panel):
             label="Image",
             choices=lambda _: [layer.name for layer in find_layers(self.viewer, "image")],
         )
-        self.axes = LineEdit(
-            name="axes", label="Axes", tooltip="Only if they are understood wrongly: e.g. CYX"
-        )
+        self.axes = LineEdit(name="axes", label="Axes", tooltip="If the guess is wrong, e.g. CYX")
         self.understood = create_text()
         self.layer: Labels | None = None
         self._was_shown = False  # whether an image was open yet
@@ -76,8 +74,10 @@ class AnnotateWidget(Panel):
         self.image.changed.connect(self._explain_axes)
         self.axes.changed.connect(self._explain_axes)
         self.column.addWidget(self.table)
-        add = create_button("Add class", "One class more", self.add_class)
-        remove = create_button("Remove class", "The last class, or the selected", self.remove_class)
+        add = create_button("Add class", "Add a class to the table", self.add_class)
+        remove = create_button(
+            "Remove class", "Remove the selected class, or the last", self.remove_class
+        )
         self.column.addLayout(create_row(add, remove))
         self.column.addWidget(self.sparse)
         self.column.addWidget(self.hint)
@@ -101,7 +101,7 @@ class AnnotateWidget(Panel):
         Raises
         ------
         ConfigError
-            Names are empty or twice, or there are fewer than two.
+            A name is empty or repeated, or there are fewer than two classes.
         """
         names, colors = [], []
         for row in range(self.table.rowCount()):
@@ -125,16 +125,16 @@ class AnnotateWidget(Panel):
         self._add_row(f"class {count - 1}", palette[count - 1].color)
 
     def remove_class(self) -> None:
-        """Remove the selected class, or the last one; two are left at least."""
+        """Remove the selected class, or the last one; at least two remain."""
         with self.complaining():
             if self.table.rowCount() <= 2:
-                raise ConfigError("A segmentation needs two classes at least.")
+                raise ConfigError("A segmentation needs at least two classes.")
             row = self.table.currentRow()
             self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
             self._number_rows()
 
     def create(self) -> Labels | None:
-        """Add the labels layer; None, with a message, if it cannot be."""
+        """Add the labels layer; None and a message if that fails."""
         try:
             return self._create()
         except PixelwiseError as error:
@@ -193,7 +193,7 @@ class AnnotateWidget(Panel):
         self._number_rows()
 
     def _number_rows(self) -> None:
-        """Show beside each class the value that is painted for it."""
+        """Show the label value of each class."""
         first = int(self.sparse.isChecked())
         values = [str(first + row) for row in range(self.table.rowCount())]
         self.table.setVerticalHeaderLabels(values)
@@ -221,7 +221,7 @@ class AnnotateWidget(Panel):
         self._explain_axes()
 
     def _explain_axes(self, *_: object) -> None:
-        """Say how the image is understood."""
+        """Show the axes of the image, or why they are unknown."""
         name: Any = self.image.value
         text = ""
         if name is not None and name in self.viewer.layers:

@@ -1,4 +1,4 @@
-"""A small picture of each architecture: the way down, the way up, and what joins them."""
+"""A small diagram of each architecture: encoder, decoder and skip connections."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _INK, _DOWN, _UP, _EXTRA = "#9aa4ad", "#56b4e9", "#e69f00", "#009e73"
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a picture shows.
+    """What a diagram shows.
 
     Attributes
     ----------
     levels : int
         Resolutions, the finest at the top.
     skips : str
-        What joins the two ways: maps, every map between ("dense"), indices of the pooling, none.
+        Skip connections: feature maps, nested ("dense"), pooling indices or none.
     note : str
-        What is special, in a few words.
+        What sets it apart, in a few words.
     middle : bool
-        Whether something special stands at the lowest level.
+        Whether the bottleneck is a special block.
     loops : bool
-        Whether the blocks recur.
+        Whether the blocks are recurrent.
     dilated : tuple of int
-        Levels whose convolutions are dilated, 0 is the finest.
+        Levels with dilated convolutions; 0 is the finest.
     """
 
     levels: int = 5
@@ -43,7 +43,7 @@ class Sketch:
 SKETCHES = {
     "unet": Sketch(note="skip connections carry fine detail across"),
     "unetplusplus": Sketch(skips="dense", note="nested skip connections"),
-    "segnet": Sketch(skips="indices", note="enlarges with the places of the maxima"),
+    "segnet": Sketch(skips="indices", note="upsamples with pooling indices"),
     "deeplabv3": Sketch(4, "none", "parallel dilated convolutions (ASPP)", middle=True),
     "deeplabv3plus": Sketch(4, "maps", "ASPP and one skip connection", middle=True),
     "r2unet": Sketch(note="recurrent residual blocks", loops=True),
@@ -68,7 +68,7 @@ class DiagramView(QWidget):
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802  Qt's name
-        """Paint both ways, level by level, and what joins them."""
+        """Paint encoder, decoder and skip connections, level by level."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         sketch, step = self._sketch, (self.height() - 22) / self._sketch.levels

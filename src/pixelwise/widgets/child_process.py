@@ -1,4 +1,4 @@
-"""Child processes: started beside napari, explained when they fail, and never left behind."""
+"""Child processes of napari: start them, explain failures, and clean up after them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixelwise.atomic import require_own
 _CLEAN_UP_SECONDS = 2.0
 _END_SECONDS = 5.0
 _NICE = 10
-_BELOW_NORMAL = 0x4000  # Windows' class of that name
+_BELOW_NORMAL = 0x4000  # Windows' BELOW_NORMAL_PRIORITY_CLASS
 _children: set[ChildProcess] = set()
 
 
@@ -34,9 +34,9 @@ class ChildProcess:
     purpose : str
         Part of the folder's name.
     log : Path, optional
-        File for what the child says on standard error; one in the folder if not given.
+        File for its standard error; one in the folder if not given.
     has_input : bool
-        Whether something will be written to its standard input.
+        Whether its standard input is a pipe.
     detached : bool
         The child may outlive napari.
 
@@ -44,7 +44,7 @@ class ChildProcess:
     ----------
     process : Popen
     printed, log : Path
-        What it says on standard output, and on standard error.
+        Its standard output and standard error.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ChildProcess:
         self._detached = detached
         options: dict[str, Any] = {}
         if os.name == "posix":
-            options["start_new_session"] = True  # Ctrl-C in napari's terminal is not for the child
+            options["start_new_session"] = True  # no Ctrl-C from napari's terminal
         try:
             with self.printed.open("wb") as output, self.log.open("ab") as errors:
                 self.process = subprocess.Popen(
@@ -86,20 +86,20 @@ class ChildProcess:
         return self.process.poll()
 
     def write(self, text: str) -> None:
-        """Write to its standard input; a child that is gone takes no notice."""
-        assert self.process.stdin is not None  # noqa: S101  only asked with `has_input`
+        """Write to its standard input; no error if the child has ended."""
+        assert self.process.stdin is not None  # noqa: S101  only called with `has_input`
         with contextlib.suppress(OSError):
             self.process.stdin.write(text.encode())
             self.process.stdin.flush()
 
     def close_input(self) -> None:
-        """Tell the child that nothing more comes."""
+        """Close its standard input."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
 
     def read_log(self) -> str:
-        """Read what it said on standard error."""
+        """Read its standard error."""
         with contextlib.suppress(OSError):
             return self.log.read_text(encoding="utf-8", errors="replace")
         return ""
@@ -109,9 +109,9 @@ class ChildProcess:
         return explain(self.process.returncode, self.read_log())
 
     def end(self, *_: object) -> None:
-        """End it, wait until it is gone, and remove its folder.
+        """Terminate it, wait for it, and remove its folder.
 
-        It gets the time to remove what it has half written.
+        It gets time to remove half-written files before it is killed.
         """
         self.close_input()
         if self.process.poll() is None:
@@ -130,7 +130,7 @@ class ChildProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def leave(self, *_: object) -> None:
-        """End it, or, if it is detached, let it go on without us."""
+        """End it; a detached child keeps running."""
         if not self._detached:
             self.end()
             return
@@ -145,22 +145,22 @@ def explain(status: int, log: str) -> str:
     if starts:
         return "\n".join(lines[starts[-1] :]).removeprefix("Error:").strip()
     if status in (-9, 137):
-        return "The process was killed from outside; often the machine ran out of memory."
-    said = f" Its last words: {lines[-1]}" if lines else ""
+        return "The process was killed, most likely because the machine ran out of memory."
+    said = f" Its last output: {lines[-1]}" if lines else ""
     return f"The process ended with status {status}.{said}"
 
 
 def _lower_priority(pid: int) -> None:
-    """Let the window come first where both want the processor; an idle one is used fully."""
+    """Give the window priority over the child; an idle processor is still used fully."""
     with contextlib.suppress(psutil.Error, OSError):
         psutil.Process(pid).nice(_NICE if psutil.POSIX else _BELOW_NORMAL)
-        group = Path(f"/proc/{pid}/autogroup")  # Linux shares the processor by session first
+        group = Path(f"/proc/{pid}/autogroup")  # Linux schedules by session first
         if group.exists():
             group.write_text(str(_NICE))
 
 
 @atexit.register
 def _leave_all() -> None:
-    """End every child that was not meant to go on, however napari ends."""
+    """End every child that is not detached, however napari exits."""
     for child in tuple(_children):
         child.leave()

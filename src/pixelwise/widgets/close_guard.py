@@ -1,4 +1,4 @@
-"""What happens to a running training when napari is closed: the user is asked."""
+"""Asks what to do with a running training when napari is closed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Answer = Literal["keep", "stop", "cancel"]
 
 
 class CloseGuard(QObject):
-    """Sees the close event of napari's window before napari does.
+    """Filters the close event of napari's window.
 
-    napari does not delete a widget whose dock is closed, so the training that it follows is asked
-    about still, until a new widget takes its place.
+    napari keeps a widget whose dock is closed, so the guard still asks about its training, until a
+    new widget takes over.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class CloseGuard(QObject):
     stop : callable
         Saves and stops it.
     is_alone : callable
-        Whether no new widget could know of it yet.
+        Whether a new widget could not find the training yet.
 
     Attributes
     ----------
     ask : callable
-        Gives "keep", "stop" or "cancel"; a dialog, unless a script puts something else here.
+        Returns "keep", "stop" or "cancel"; a dialog, unless a script replaces it.
     replaced : Signal
-        Another guard watches the window from now on.
+        Another guard has taken over the window.
     """
 
     replaced = Signal()
@@ -55,7 +55,7 @@ class CloseGuard(QObject):
         self._window: Callable[[], QWidget | None] = lambda: None
 
     def watch(self) -> None:
-        """Watch the window that the widget belongs to, also from a dock that floats."""
+        """Watch the widget's main window, even if its dock floats."""
         window = self._find_window()
         if window is self._window():
             return
@@ -70,21 +70,21 @@ class CloseGuard(QObject):
         _guards.add(self)
 
     def _leave(self) -> None:
-        """Watch no window."""
+        """Stop watching the window."""
         if (window := self._window()) is not None:
             window.removeEventFilter(self)
         self._window = lambda: None
         _guards.discard(self)
 
     def _find_window(self) -> QWidget:
-        """Give the window itself, not a dock that floats."""
+        """Find the main window, not a floating dock."""
         window = self._widget
         while (above := window.parentWidget()) is not None:
             window = above
         return window
 
     def eventFilter(self, _: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
-        """Hold back a close event that the user takes back."""
+        """Ignore the close event if the user cancels."""
         if event.type() != QEvent.Type.Close or not self._is_running():
             return False
         answer = self.ask()
@@ -97,16 +97,16 @@ class CloseGuard(QObject):
 
     def _ask(self) -> Answer:
         window = self._window()
-        if window is None or not window.isVisible():  # a script's: nobody is there to ask
+        if window is None or not window.isVisible():  # run by a script: nobody can answer
             return "stop"
         box = QMessageBox(window)
         box.setIcon(QMessageBox.Icon.Question)
         box.setText("A training is running.")
         box.setInformativeText(
-            "It can go on without napari; the next napari finds it and shows all its curves."
+            "It can continue without napari. You can reattach to it when you reopen napari."
         )
         roles = QMessageBox.ButtonRole
-        keep = box.addButton("Go on without napari", roles.AcceptRole)
+        keep = box.addButton("Continue without napari", roles.AcceptRole)
         stop = box.addButton("Save and stop", roles.DestructiveRole)
         box.addButton("Cancel", roles.RejectRole)
         box.setDefaultButton(keep)

@@ -1,4 +1,4 @@
-"""Curves of trainings: live, several over one another, exported as PNG and CSV."""
+"""Live training curves of one or more runs, exported as PNG and CSV."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,13 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from pixelwise.atomic import replacing, write_text
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded, Event, StepsDone
+from pixelwise.widgets.panel import create_button, create_row, fill_column
 from pixelwise.widgets.wording import for_window
 
 REPAINT_MS = 100
@@ -49,7 +48,7 @@ class Series:
     points: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 64)))
 
     def append(self, x: float, y: float) -> None:
-        """Add a point; those from `x` on were done again, after a fault, and are dropped."""
+        """Add a point; later ones, which a rollback has repeated, are dropped."""
         while self.count and self.points[0, self.count - 1] >= x:
             self.count -= 1
         if self.count == self.points.shape[1]:
@@ -69,9 +68,9 @@ class Series:
 
 
 class CurvePlot(QWidget):
-    """Training and validation loss above, one score of choice below; repaints ten times a second.
+    """Training and validation loss above, one chosen score below; repainted ten times a second.
 
-    Zoom with the wheel, move with the mouse, right-click for more; A in the corner shows all.
+    Scroll to zoom, drag to pan, right-click for more; the A in the corner shows all.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -100,25 +99,17 @@ class CurvePlot(QWidget):
         self.scores.setXLink(self.losses)
         self.score = QComboBox(self)
         self.score.addItems(SCORES)
-        self.score.setToolTip("Score of the validation images to draw")
+        self.score.setToolTip("Validation score to plot")
         self.score.currentTextChanged.connect(self._show_score)
         self.logarithmic = QCheckBox("log", self)
         self.logarithmic.setToolTip("Logarithmic axis for the loss")
         self.logarithmic.toggled.connect(lambda on: self.losses.setLogMode(y=on))
-        row = QHBoxLayout()
-        row.addWidget(self.score)
-        row.addWidget(self.logarithmic)
+        row = create_row(self.score, self.logarithmic)
         row.addStretch()
-        for text, slot in (("PNG…", self._ask_png), ("CSV…", self._ask_csv)):
-            button = QPushButton(text, self)
-            button.setToolTip(f"Save the curves as {text[:3]}")
-            button.clicked.connect(slot)
-            row.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.losses)
-        layout.addWidget(self.scores)
-        layout.addLayout(row)
+        for kind, export in (("PNG", self.export_png), ("CSV", self.export_csv)):
+            ask = partial(self._ask, kind.lower(), export)
+            row.addWidget(create_button(f"{kind}…", f"Save the curves as {kind}", ask))
+        fill_column(self, self.losses, self.scores, row)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802  Qt's name
         """Draw axes and words in the colours of the theme."""
@@ -140,7 +131,7 @@ class CurvePlot(QWidget):
         return self._runs
 
     def add_run(self, run: str) -> None:
-        """Show a run, empty as yet; one that is shown starts again."""
+        """Add an empty run; one that is already shown starts over."""
         self.remove_run(run)
         free = [color for color in _COLORS if color not in self._colors.values()]
         color = free[0] if free else _COLORS[len(self._runs) % len(_COLORS)]
@@ -159,7 +150,7 @@ class CurvePlot(QWidget):
             self._curves[run, name] = curve
 
     def remove_run(self, run: str) -> None:
-        """Take a run's curves away."""
+        """Remove a run's curves."""
         self._runs.pop(run, None)
         self._colors.pop(run, None)
         for name in ("training", "validation", "score"):
@@ -169,7 +160,7 @@ class CurvePlot(QWidget):
         self._stale = {key for key in self._stale if key[0] != run}
 
     def add_events(self, run: str, events: Iterable[Event]) -> None:
-        """Add what a run reports; the next repaint shows it."""
+        """Add a run's events; the next repaint shows them."""
         if run not in self._runs:
             self.add_run(run)
         for event in events:
@@ -218,17 +209,17 @@ class CurvePlot(QWidget):
         Raises
         ------
         WriteError
-            The folder cannot be written.
+            The file cannot be written.
         """
         write_text(path, self.to_csv())
 
     def export_png(self, path: Path) -> None:
-        """Write both plots as they are seen, twice as large, as one PNG.
+        """Write both plots as one PNG, at twice their size on screen.
 
         Raises
         ------
         WriteError
-            The folder cannot be written.
+            The file cannot be written.
         """
         self.repaint_curves()
         images = []
@@ -243,20 +234,14 @@ class CurvePlot(QWidget):
         with replacing(path) as temp:
             Image.fromarray(np.vstack(padded)).save(temp, format="PNG")
 
-    def _ask_png(self) -> None:
-        if path := QFileDialog.getSaveFileName(self, "Save the plot", "loss.png", "*.png")[0]:
-            self._export(self.export_png, Path(path))
-
-    def _ask_csv(self) -> None:
-        if path := QFileDialog.getSaveFileName(self, "Save the points", "loss.csv", "*.csv")[0]:
-            self._export(self.export_csv, Path(path))
-
-    def _export(self, export: Callable[[Path], None], path: Path) -> None:
-        """Export, or say why it cannot be done."""
-        try:
-            export(path)
-        except (PixelwiseError, OSError) as error:
-            show_error(for_window(str(error)))
+    def _ask(self, kind: str, export: Callable[[Path], None]) -> None:
+        """Ask for a file and export, or show the error."""
+        name = f"loss.{kind}"
+        if path := QFileDialog.getSaveFileName(self, "Save the curves", name, f"*.{kind}")[0]:
+            try:
+                export(Path(path))
+            except (PixelwiseError, OSError) as error:
+                show_error(for_window(str(error)))
 
 
 def _to_array(image: pg.QtGui.QImage) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Where images and masks come from: open layers, or a folder in any layout."""
+"""Choice of images and masks: open layers, or a folder in any layout."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pixelwise.widgets.layers import (
     read_classes,
     write_pair,
 )
-from pixelwise.widgets.panel import Fold, Panel, create_text
+from pixelwise.widgets.panel import Fold, Panel, create_text, fill_column
 from pixelwise.widgets.threads import run_in_thread
 from pixelwise.widgets.wheel import calm_wheel
 
@@ -55,23 +55,23 @@ class DataPicker(QWidget):
     Parameters
     ----------
     panel : Panel
-        The widget that it is part of.
+        The widget that holds it.
     split : bool
-        Whether to ask which share of the images is for validation.
+        Whether to show the fields of the validation split.
 
     Attributes
     ----------
     changed : Signal
-        Something was chosen.
+        A field or choice has changed.
     folder : Form of DataConfig
         ``folder["path"].value`` and ``folder["layout"].value``.
     files : Form of DataConfig
-        Where a folder holds what, and its axes.
+        Where the folder holds images and masks, and their axes.
     details : Form of DataConfig
         Classes, void values, ... of layers and folders alike.
     tabs : QTabWidget
     axes : QLineEdit
-        Axes of the layers, where the guess is wrong.
+        Axes of the layers, if the guess is wrong.
     """
 
     changed = Signal()
@@ -88,11 +88,8 @@ class DataPicker(QWidget):
         self._understood = create_text()
         self.tabs.addTab(self._build_layers(), "Open layers")
         self.tabs.addTab(self._build_folder(), "Folder")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tabs)
         title = "Classes and validation" if split else "Classes"
-        layout.addWidget(Fold(title, self.details.native))
+        fill_column(self, self.tabs, Fold(title, self.details.native))
         self.refresh()
         for event in ("inserted", "removed", "renamed"):
             getattr(panel.viewer.layers.events, event).connect(self.refresh)
@@ -110,7 +107,7 @@ class DataPicker(QWidget):
         self.table.setMinimumHeight(110)
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.table.itemChanged.connect(self._tell)
-        self.axes.setPlaceholderText("axes, only if they were understood wrongly: e.g. ZYX or CYX")
+        self.axes.setPlaceholderText("axes, only if the guess is wrong, e.g. ZYX or CYX")
         self.axes.setToolTip("Axes of the images, letters of TZCYX")
         self.axes.textChanged.connect(self._tell)
         inside = QWidget()
@@ -144,7 +141,7 @@ class DataPicker(QWidget):
         return chosen
 
     def choose_pairs(self, pairs: dict[str, str]) -> None:
-        """Tick just these images, by name, with the labels of the given names."""
+        """Tick only these images, by name, each with the name of its labels."""
         self.tabs.setCurrentIndex(0)
         for item, box in self._list_cells():
             is_chosen = item.text() in pairs
@@ -153,13 +150,13 @@ class DataPicker(QWidget):
                 box.setCurrentText(pairs[item.text()])
 
     def choose_folder(self, path: str | Path, **fields: Any) -> None:
-        """Take a folder; `fields` are those of `DataConfig`."""
+        """Choose a folder; `fields` are those of `DataConfig`."""
         self.tabs.setCurrentIndex(1)
         for form in (self.folder, self.files, self.details):
             form.fill({"path": str(path)} | fields)
 
     def refresh(self, *_: object) -> None:
-        """Show the layers that are open now; what was ticked stays ticked."""
+        """List the open layers; ticks are kept."""
         unticked = self._list_unticked()
         images = find_layers(self._panel.viewer, "image")
         labels = find_truth(self._panel.viewer)
@@ -185,17 +182,17 @@ class DataPicker(QWidget):
         self._tell()
 
     def _list_cells(self) -> list[tuple[Any, Any]]:
-        """Item of the image, and box of its labels, of each row."""
+        """Image item and labels box of each row."""
         rows = range(self.table.rowCount())
         return [(self.table.item(row, 0), self.table.cellWidget(row, 1)) for row in rows]
 
     def _list_chosen(self, labels: set[str]) -> dict[str, str]:
-        """Labels that the table shows for each image now, where they are still open."""
+        """Labels chosen for each image, if they are still open."""
         cells = self._list_cells()
         return {i.text(): b.currentText() for i, b in cells if b.currentText() in labels}
 
     def _list_unticked(self) -> set[str]:
-        """Images that the user has unticked, though there are labels for them."""
+        """Images with labels that the user has unticked."""
         return {
             item.text()
             for item, box in self._list_cells()
@@ -209,7 +206,7 @@ class DataPicker(QWidget):
         self._tell()
 
     def _tell(self, *_: object) -> None:
-        """Say how the layers are understood, and that something changed."""
+        """Show how the axes are read, and emit `changed`."""
         pairs = self.pairs
         try:
             kinds = {str(read_axes(image, self.axes.text())) for image, _ in pairs}
@@ -218,12 +215,12 @@ class DataPicker(QWidget):
         self._understood.setText(
             f"{len(pairs)} pairs, {'; '.join(sorted(kinds))}"
             if pairs
-            else "Open images and draw labels on them (Annotate), or take a folder."
+            else "Open images and paint labels on them with Annotate, or choose a folder."
         )
         self.changed.emit()
 
     def count_channels(self) -> int | None:
-        """Count the channels of the first pair of layers; None for folders, which are not read."""
+        """Channels of the first image layer; None for a folder, which is not read."""
         if not self.uses_layers or not (pairs := self.pairs):
             return None
         image = pairs[0][0]
@@ -241,9 +238,9 @@ class DataPicker(QWidget):
         failed: Callable[[Exception], None],
         abandoned: Callable[[], None],
     ) -> None:
-        """Give a `DataConfig` to `then`; layers are saved into `folder` first, in a thread.
+        """Call `then` with a `DataConfig`; a thread first saves layers into `folder`.
 
-        When the widget is gone before they are saved, only `abandoned` is called.
+        If the widget is closed before they are saved, only `abandoned` is called.
 
         Raises
         ------
@@ -259,11 +256,11 @@ class DataPicker(QWidget):
         pairs = self.pairs
         if not pairs:
             raise DataError(
-                "No pair of an image and its labels is ticked: open images, draw labels on them "
-                "with Annotate, and choose them in the table; or take a folder."
+                "No image with labels is ticked: open images, paint labels on them with Annotate "
+                "and choose them in the table, or choose a folder."
             )
         axes = [read_axes(image, self.axes.text()).names for image, _ in pairs]
-        DataConfig.create(path=folder, **self.details.values)  # refuses a wrong field now
+        DataConfig.create(path=folder, **self.details.values)  # refuses wrong fields early
         work = partial(write_layers, pairs, axes, folder, **self.details.values)
         run_in_thread(work, self, then=then, failed=failed, abandoned=abandoned)
 
@@ -271,12 +268,12 @@ class DataPicker(QWidget):
 def write_layers(
     pairs: list[tuple[Any, Any]], axes: list[str], folder: Path, **fields: Any
 ) -> DataConfig:
-    """Save pairs of layers as a data set and say how to read it, with `fields` of `DataConfig`.
+    """Save pairs of layers as a data set; return its config, with `fields` of `DataConfig`.
 
     Raises
     ------
     DataError
-        Labels do not fit their image.
+        Labels do not have the shape of their image.
     WriteError
         The folder cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The widget Evaluate: labels against the truth, or a model against a data set."""
+"""The widget Evaluate: labels against the ground truth, or a model against a data set."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtGui import QGuiApplication, QPixmap
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QFileDialog,
-    QHeaderView,
     QLabel,
     QProgressBar,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QTabWidget,
 )
 
@@ -41,6 +37,8 @@ from pixelwise.widgets.panel import (
     Panel,
     create_button,
     create_row,
+    create_table,
+    fill_table,
     read_setting,
     stack_widgets,
 )
@@ -57,7 +55,7 @@ _SETTINGS = ["device", "tile", "overlap", "batch_size", "flips", "rotations", "p
 
 
 class EvaluateWidget(Panel):
-    """Scores per class and in total, the confusion matrix, and a map of the errors.
+    """Scores per class and in total, the confusion matrix, and an error map.
 
     Attributes
     ----------
@@ -68,7 +66,7 @@ class EvaluateWidget(Panel):
     settings : Form of PredictConfig
         device, batch size, ...
     images : ImageScores
-        Each image of a folder with its score; one is shown with a map of its errors.
+        Score of each image of a folder.
     scores : Scores or None
         The last result.
     table : QTableWidget
@@ -81,7 +79,7 @@ class EvaluateWidget(Panel):
             [
                 ComboBox(name="prediction", label="Prediction", choices=self._list_labels),
                 ComboBox(name="truth", label="Truth", choices=self._list_labels),
-                CheckBox(name="error_map", text="Map of the errors", value=True),
+                CheckBox(name="error_map", text="Error map", value=True),
             ]
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")
@@ -108,18 +106,13 @@ class EvaluateWidget(Panel):
         )
         self.tabs.addTab(folder, "Model and folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.table = QTableWidget(0, 1 + len(SCORE_NAMES))
-        self.table.setHorizontalHeaderLabels(["class", *SCORE_NAMES])
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setMinimumHeight(180)
+        self.table = create_table(["class", *SCORE_NAMES], height=180)
         self.picture = QLabel()
         self.picture.setScaledContents(False)
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.button = create_button("Evaluate", "Score what is chosen", self.evaluate)
-        self.stop_button = create_button("Stop", "End the evaluation", self.stop)
+        self.stop_button = create_button("Stop", "Stop the evaluation", self.stop)
         self.column.addWidget(self.tabs)
         self.pin(create_row(self.button, self.stop_button), self.progress)
         forms = (self.data, self.details, self.settings)
@@ -136,7 +129,7 @@ class EvaluateWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether an evaluation is going on, or one of its images is being opened."""
+        """Whether an evaluation is running, or one of its images is being opened."""
         return self._busy or self.images.is_reading
 
     def refresh(self, *_: object) -> None:
@@ -156,22 +149,22 @@ class EvaluateWidget(Panel):
                 self._start_child()
 
     def stop(self) -> None:
-        """End the evaluation of a model."""
+        """Stop the evaluation of a model."""
         if self._job is not None:
             self._job.stop()
 
     def to_csv(self) -> str:
-        """Give the table as CSV."""
+        """Return the table as CSV."""
         return self._write_table(",")
 
     def copy(self) -> None:
-        """Copy the table, tabs between the cells."""
+        """Copy the table as tab-separated text."""
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(self._write_table("\t"))
 
     def _write_table(self, delimiter: str) -> str:
-        """Give the scores with all their digits that count."""
+        """Return the scores as delimited text."""
         text = io.StringIO()
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         rows.writerow(["class", *SCORE_NAMES])
@@ -184,10 +177,10 @@ class EvaluateWidget(Panel):
         return [layer.name for layer in find_layers(self.viewer, "labels")]
 
     def _compare_layers(self) -> None:
-        """Count the confusion of two layers in a thread."""
+        """Compute the confusion matrix of two layers in a thread."""
         names: list[Any] = [self.layers.prediction.value, self.layers.truth.value]
         if None in names or names[0] == names[1]:
-            raise DataError("Choose two labels layers: a prediction, and the truth.")
+            raise DataError("Choose two labels layers: a prediction and the ground truth.")
         found, truth = (self.viewer.layers[name] for name in names)
         shapes = [tuple(layer_array(layer).shape) for layer in (found, truth)]
         if shapes[0] != shapes[1]:
@@ -226,7 +219,7 @@ class EvaluateWidget(Panel):
         if "path" not in values:
             raise ConfigError("Choose a folder with images and masks.")
         if not Path(self.model.value).is_file():
-            raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
+            raise ConfigError("Choose a model file (model.safetensors in a run folder).")
         data, model = DataConfig.create(**values), Path(self.model.value)
         settings = self.settings.create().model_copy(update={"axes": data.axes})
         labels = self.images.begin(data, model)
@@ -259,14 +252,13 @@ class EvaluateWidget(Panel):
         self.complain(str(error))
 
     def _show(self, scores: Scores) -> None:
-        """Show scores as a table and a picture."""
+        """Show scores as a table, and the confusion matrix as a picture."""
         self.scores = scores
-        rows = scores.rows()
-        self.table.setRowCount(len(rows))
-        for number, (name, row) in enumerate(rows.items()):
-            values = ["-" if v is None else f"{v:.3f}" for v in row.to_dict().values()]
-            for column, text in enumerate([name, *values]):
-                self.table.setItem(number, column, QTableWidgetItem(text))
+        rows = [
+            [name, *("-" if v is None else f"{v:.3f}" for v in row.to_dict().values())]
+            for name, row in scores.rows().items()
+        ]
+        fill_table(self.table, rows)
         with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
             path = Path(folder) / "confusion.png"
             draw_confusion(scores.matrix, scores.names, path)

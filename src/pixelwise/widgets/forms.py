@@ -1,4 +1,4 @@
-"""Forms made from the configs, so that a widget asks for what the command line asks for.
+"""Forms generated from the configs, so that widgets and command line have the same fields.
 
 Types, bounds, choices, defaults and help texts all come from the config's own JSON schema.
 """
@@ -20,17 +20,17 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 _INT_LIMIT = 2**31 - 1
 _FOLDERS = ("path", "validation", "run")
-# Fields whose name says too little without its section.
+# Fields whose name is unclear outside of its section.
 _LABELS = {
     ("PatchConfig", "size"): "Patch size (px)",
     ("PatchConfig", "step"): "Patch step (px)",
     ("PatchConfig", "edge"): "Patches at the edge",
-    ("PatchConfig", "min_foreground"): "Least foreground",
+    ("PatchConfig", "min_foreground"): "Minimum foreground",
     ("DataConfig", "path"): "Folder",
     ("PredictConfig", "tile"): "Tile (px)",
-    ("PredictConfig", "format"): "Format of files",
-    ("PredictConfig", "table"): "Table of objects",
-    ("PredictConfig", "border"): "Beyond the border",
+    ("PredictConfig", "format"): "File format",
+    ("PredictConfig", "table"): "Object table",
+    ("PredictConfig", "border"): "Padding at the border",
     ("PredictConfig", "probability_dtype"): "Probabilities as",
     ("PredictConfig", "fold"): "Fold batch norms",
     ("ModelConfig", "start_from"): "Start from model",
@@ -72,11 +72,11 @@ class Form(Generic[AnyConfig]):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the controls say; an empty text means the config's default and is left out."""
+        """Values of the controls; empty text means the default and is left out."""
         return dict(self._iter_values())
 
     def create(self, **others: Any) -> AnyConfig:
-        """Make the config; fields that are not in the form are given as `others`.
+        """Create the config; fields that are not in the form are given as `others`.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class OptionForm:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Options that differ from their defaults; an empty text is the default."""
+        """Options that differ from their defaults; empty text is the default."""
         found = {}
         for option in self.architecture.options:
             value = self.container[option.name].value
@@ -138,7 +138,7 @@ def name_field(config: type[Config], field: str) -> str:
 
 
 def lay_out(controls: Sequence[ValueWidget[Any]]) -> tuple[Container[Any], QWidget]:
-    """Give controls a container, for access by name, and a widget with aligned labels."""
+    """Put controls into a container, for access by name, and a widget with aligned labels."""
     container = Container(widgets=controls, labels=False)
     native = QWidget()
     rows = QFormLayout(native)

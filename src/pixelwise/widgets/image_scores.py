@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from pixelwise.cards import read_card
 from pixelwise.config import DataConfig
@@ -24,18 +16,25 @@ from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
 from pixelwise.widgets.label_comparison import add_errors, compare_labels
-from pixelwise.widgets.panel import Panel, create_button
+from pixelwise.widgets.panel import (
+    Panel,
+    create_button,
+    create_table,
+    fill_column,
+    fill_table,
+    remove_folders,
+)
 from pixelwise.widgets.readers import LayerData, read_pair
 from pixelwise.widgets.threads import run_in_thread
 
 
 class ImageScores(QWidget):
-    """A table of images with their mean Dice of the foreground; hidden while there is none.
+    """A table of images with their mean foreground Dice; hidden while empty.
 
     Parameters
     ----------
     panel : Panel
-        The widget that it is part of.
+        The widget that holds it.
 
     Attributes
     ----------
@@ -49,50 +48,40 @@ class ImageScores(QWidget):
         self._data: tuple[DataConfig, Path] | None = None
         self._folders: list[Path] = []
         self._is_reading = False
-        self.table = QTableWidget(0, 2)
-        self.table.setHorizontalHeaderLabels(["image", "Dice"])
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table = create_table(["image", "Dice"], height=140)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.setMinimumHeight(140)
         show = create_button(
-            "Show the errors", "Open the image with mask, prediction and errors", self.show_errors
+            "Show errors", "Open the image with its mask, prediction and errors", self.show_errors
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.table)
-        layout.addWidget(show)
+        fill_column(self, self.table, show)
         self.clear()
-        panel.destroyed.connect(partial(_remove, self._folders))
+        panel.destroyed.connect(partial(remove_folders, self._folders))
 
     @property
     def is_reading(self) -> bool:
-        """Whether an image is on its way into layers."""
+        """Whether an image is being opened."""
         return self._is_reading
 
     def begin(self, data: DataConfig, model: Path) -> Path:
-        """Forget the last evaluation; give a folder for the labels that a model's next makes."""
+        """Start a new evaluation; return a folder for its predicted labels."""
         self.clear()
         self._data = data, model
         self._folders.append(Path(tempfile.mkdtemp(prefix="pixelwise-evaluate-")))
         return self._folders[-1]
 
     def clear(self) -> None:
-        """Show nothing, and remove the labels that were kept."""
-        _remove(self._folders)
+        """Empty the table and delete the predicted labels."""
+        remove_folders(self._folders)
         self.table.setRowCount(0)
         self.hide()
 
     def show_scores(self, images: Mapping[str, Any]) -> None:
-        """List the images as ``pixelwise evaluate --json`` gives them."""
+        """List the images from the output of ``pixelwise evaluate --json``."""
         scores = {name: found["macro_foreground"]["dice"] for name, found in images.items()}
         names = sorted(scores, key=lambda name: -1.0 if scores[name] is None else scores[name])
-        self.table.setRowCount(len(names))
-        for row, name in enumerate(names):
-            score = "-" if scores[name] is None else f"{scores[name]:.3f}"
-            self.table.setItem(row, 0, QTableWidgetItem(name))
-            self.table.setItem(row, 1, QTableWidgetItem(score))
+        texts = ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in names]
+        fill_table(self.table, list(zip(names, texts, strict=True)))
         self.table.selectRow(0)
         self.show()
 
@@ -111,7 +100,7 @@ class ImageScores(QWidget):
             )
 
     def _add_layers(self, found: tuple[list[LayerData], Any, Any]) -> None:
-        """Add the layers; older ones of the same image are replaced."""
+        """Add the layers, replacing older ones of the same image."""
         self._is_reading = False
         layers, labels, errors = found
         (image, options, _), (mask, mask_options, _) = layers
@@ -133,7 +122,7 @@ class ImageScores(QWidget):
 def _read_layers(
     config: DataConfig, model: Path, name: str, *, folder: Path
 ) -> tuple[list[LayerData], Any, Any]:
-    """Image and mask of a sample, its predicted labels and their errors."""
+    """Image and mask of a sample, its predicted labels and its error map."""
     card = read_card(model)
     known = KnownClasses(card.classes, card.background, card.mask_values)
     data = match_classes(load_dataset(config, strict=False), known)
@@ -142,9 +131,3 @@ def _read_layers(
     mask = layers[1][0]
     labels = read_image(folder / f"{name}_labels.tif")[0].reshape(mask.shape)
     return layers, labels, compare_labels(labels, mask, named=True)[1]
-
-
-def _remove(folders: list[Path], *_: object) -> None:
-    """Remove folders, also when the widget is gone already."""
-    while folders:
-        shutil.rmtree(folders.pop(), ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The one client of child processes: starts `python -m pixelwise run -`, follows, stops, cleans up.
+"""Jobs in child processes: start `python -m pixelwise run -`, follow its events, stop it, clean up.
 
-A child writes its events into a file and a timer reads what is new. Nothing here waits for a child,
-and a child that dies takes nothing with it but its own work.
+A child writes its events to a file, and a timer reads the new lines. Nothing here blocks on a
+child, and a crash loses only the child's own work.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class ProcessEnd:
     stopped : bool
         It was asked to stop.
     message : str
-        What went wrong, for the user; empty if nothing did.
+        Error message for the user; empty if there was none.
     log : str
-        All that it said on standard error.
+        Its standard error.
     """
 
     ok: bool
@@ -46,14 +46,14 @@ class ProcessEnd:
 
 
 class LineFollower:
-    """Reads the complete lines that were added to a file since the last look."""
+    """Reads the complete lines added to a file since the last read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._place = 0
 
     def read(self, limit: int = _LINES_PER_POLL) -> list[bytes]:
-        """Give up to `limit` new lines; a line without its end is left for the next look."""
+        """Return up to `limit` new lines; an incomplete line is left for the next read."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._place)
@@ -65,30 +65,30 @@ class LineFollower:
         return whole
 
     def read_events(self) -> list[Event]:
-        """Give the new lines that are events."""
+        """Return the events among the new lines."""
         return [event for line in self.read() if (event := read_line(line)) is not None]
 
 
 class JobProcess(QObject):
-    """One child process.
+    """A job in a child process.
 
     Parameters
     ----------
     job : Job
-        What it does.
+        What to run.
     parent : QObject
-        Its end ends the child, unless that is `detached`.
+        Ends the child when it is destroyed, unless that is `detached`.
     log : Path, optional
-        File for what the child says on standard error; a temporary one if not given.
+        File for the child's standard error; a temporary one if not given.
     detached : bool
-        The child goes on when napari is closed.
+        The child keeps running when napari is closed.
 
     Attributes
     ----------
     reported, ended : Signal
         Each event of the child; a `ProcessEnd`, once.
     output : str
-        All that the child printed, once it has ended.
+        Standard output of the child, once it has ended.
     """
 
     reported = Signal(object)
@@ -116,13 +116,13 @@ class JobProcess(QObject):
         self._timer.start(_POLL_MS)
 
     def stop(self) -> None:
-        """Ask the child to end: a training saves first."""
+        """Ask the child to end; a training run saves first."""
         if self.child.status is None:
             self._stopped = True
             self.child.process.terminate()
 
     def wait(self, seconds: float = 600.0) -> ProcessEnd:
-        """Let Qt work until the child has ended.
+        """Run Qt's event loop until the child has ended.
 
         Raises
         ------
@@ -152,14 +152,14 @@ class JobProcess(QObject):
 
 
 class Server(QObject):
-    """A warm child that does one small job after another; started when first asked.
+    """Client of a warm child that does one small job after another; started on demand.
 
     Attributes
     ----------
     reported : Signal
-        Each event of the answers; the last of an answer is `JobEnded`.
+        Each event of a job; the last one is `JobEnded`.
     log : str
-        What the child had said on standard error when a job failed last.
+        Standard error of the child when a job last failed.
     """
 
     reported = Signal(object)
@@ -175,16 +175,16 @@ class Server(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job is not done yet."""
+        """Whether a job is pending."""
         return bool(self._pending)
 
     def next_number(self) -> int:
-        """Give a number for a job."""
+        """Return a new job number."""
         self._count += 1
         return self._count
 
     def submit(self, job: ServedJob) -> None:
-        """Ask; the answer comes as events, `JobEnded` with the job's number last."""
+        """Queue a job; its events are reported, `JobEnded` with its number last."""
         if self.child is None or self.child.status is not None:
             self._start()
         self._pending.append(job)
@@ -208,12 +208,12 @@ class Server(QObject):
 
     def _send(self, job: ServedJob) -> None:
         assert self.child is not None  # noqa: S101  `submit` starts it
-        self.child.write(job.model_dump_json() + "\n")  # one that is gone is found by a look
+        self.child.write(job.model_dump_json() + "\n")  # `_look` finds out if it has died
 
     def _look(self) -> None:
-        """Report new events; a child that died fails its jobs, and the next has a new one.
+        """Report new events; if the child crashed, its jobs fail, and the next starts a new child.
 
-        One that ended by itself, idle, just as it was asked, is asked again.
+        A child that ended because it was idle may have missed a job, which is submitted again.
         """
         if self.child is None:
             return
@@ -248,7 +248,7 @@ _server: Server | None = None
 
 
 def get_server() -> Server:
-    """Give the warm child's client, one for all widgets of this napari."""
+    """Return the client of the warm child, shared by all widgets."""
     global _server
     if _server is None:
         _server = Server()
@@ -264,7 +264,7 @@ def end_server() -> None:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Let Qt work until a condition holds.
+    """Run Qt's event loop until a condition holds.
 
     Raises
     ------

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-ERRORS = ("right", "missed", "too much", "wrong class")
+ERRORS = ("correct", "missed", "false positive", "wrong class")
 _ERROR_COLORS = ("#000000", "#0072b2", "#d55e00", "#f0e442")
-_STRIP_PX = 2**24  # so many pixels are counted at a time
+_STRIP_PX = 2**24  # pixels counted at a time
 
 
 def add_errors(viewer: napari.Viewer, errors: Any, *, name: str, **placement: Any) -> Labels:
-    """Add a map of errors as a layer, in the place of an older one of that name."""
+    """Add an error map as a layer, replacing an older one of that name."""
     if name in viewer.layers:
         viewer.layers.remove(name)
     layer = viewer.add_labels(errors, name=name, **placement)
@@ -35,10 +35,9 @@ def compare_labels(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Confusion matrix (rows are the truth) and error map of two label arrays of one shape.
 
-    255 in the truth is void; in a sparse truth 0 is, and its classes begin at 1. Labels of 0 and
-    255 alone are a mask, whose 255 is 1, as in a data set, unless the truth's classes have names
-    (`named`). The map holds 0 where right or void, 1 missed foreground, 2 too much foreground, 3
-    the wrong class of foreground.
+    255 in the truth is void; in a sparse truth 0 is void and classes begin at 1. Labels that hold
+    only 0 and 255 are a binary mask (255 is class 1), unless the truth's classes have names
+    (`named`). Error map: 0 correct or void, 1 missed foreground, 2 false foreground, 3 wrong class.
 
     Raises
     ------
@@ -52,8 +51,8 @@ def compare_labels(
     top = max(int(found.max(initial=0)), int(np.where(truth == VOID, 0, truth).max(initial=0)))
     if top >= VOID:
         raise DataError(
-            f"The labels go up to {top}: these are numbered objects, not classes. Evaluate the "
-            "labels of classes."
+            f"The labels go up to {top}: these are numbered objects, not classes. Choose layers of "
+            "class labels."
         )
     count = max(top + 1, 2)
     matrix = np.zeros((count, count), np.int64)
@@ -70,7 +69,7 @@ def compare_labels(
 
 
 def _read_mask(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels with 1 in place of 255, if there is nothing but 0 and 255."""
+    """Replace 255 with 1 in labels that hold only 0 and 255."""
     if labels.max(initial=0) != VOID or np.isin(labels, (0, VOID), invert=True).any():
         return labels
     mask: npt.NDArray[Any] = (labels == VOID).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Layers on their way through the warm child: saved, predicted, shown while they fill up."""
+"""Prediction of layers by the warm child, shown while they are computed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REDRAW_MS = 100
 
 @dataclass
 class _Task:
-    """One layer, and what has become of it."""
+    """One layer and the state of its prediction."""
 
     layer: Layer
     axes: str
@@ -53,13 +53,13 @@ class _Task:
     result: Layer | None = None
 
     def read_result(self) -> Any:
-        """View the result as far as it is computed, in the child's file."""
-        assert self.started is not None  # noqa: S101  asked for after the start only
+        """View the result in the child's file, as far as it is computed."""
+        assert self.started is not None  # noqa: S101  only called after the start
         return from_planes(self.planes, self.started.axes, self.started.shape)
 
 
 class LayerPredictions(QObject):
-    """Predicts layers one after another; a result's layer appears when its first rows are due.
+    """Predicts layers one after another; a result appears as soon as its prediction starts.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class LayerPredictions(QObject):
     results : list of Layer
         Finished results of the last call.
     failures, notes : list of str
-        What went wrong, and what is to know, one line for each.
+        Errors and notes, one line each.
     """
 
     told = Signal(str)
@@ -96,7 +96,7 @@ class LayerPredictions(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether a layer is not done."""
+        """Whether a layer is pending."""
         return bool(self._tasks)
 
     def predict(
@@ -138,7 +138,7 @@ class LayerPredictions(QObject):
         self.told.emit("Waiting for the model…")
 
     def cancel(self) -> None:
-        """End all; results that are not finished go away."""
+        """Cancel all layers; unfinished results are removed."""
         for task in self._tasks:
             with contextlib.suppress(OSError):
                 task.request.cancel.touch()
@@ -154,7 +154,7 @@ class LayerPredictions(QObject):
         self._end(task, JobEnded(number=number, status="failed", message=str(error)))
 
     def _hear(self, event: Event) -> None:
-        """Take what the warm child says about one of these layers."""
+        """Handle an event of the warm child about one of these layers."""
         match event:
             case PredictionStarted():
                 for task in self._tasks:
@@ -171,7 +171,7 @@ class LayerPredictions(QObject):
                 pass
 
     def _show(self, task: _Task, event: PredictionStarted) -> None:
-        """Add the result's layer; it reads the file that the child fills."""
+        """Add the result layer, which shows the file that the child is writing."""
         about = [f"{task.layer.name} on {event.device} ({event.device_reason})", *event.notes]
         self.told.emit("\n".join(about))
         task.planes, task.started = np.load(event.output, mmap_mode="r"), event
@@ -206,7 +206,7 @@ class LayerPredictions(QObject):
         task.layer.visible = True
 
     def _refresh(self) -> None:
-        """Show the rows that have come; what the user has deleted need not go on."""
+        """Show new rows; cancel results whose layer the user has deleted."""
         for task in [task for task in self._tasks if task.started is not None]:
             if task.result is not None and task.result in self._viewer.layers:
                 task.result.refresh()
@@ -215,7 +215,7 @@ class LayerPredictions(QObject):
                     task.request.cancel.touch()
 
     def _end(self, task: _Task, event: JobEnded) -> None:
-        """Keep the result in memory, or take away what is not finished."""
+        """Load a finished result into memory, or remove an unfinished one."""
         layer = task.result if task.result in self._viewer.layers else None
         self.notes += [f"{task.layer.name}: {note}" for note in event.notes]
         if event.status == "done" and layer is not None:
@@ -233,7 +233,7 @@ class LayerPredictions(QObject):
         self._forget(task, event.status)
 
     def _keep(self, task: _Task, array: Any) -> None:
-        """Give the finished layer an array of its own, in place of the child's file."""
+        """Show an array in memory instead of the child's file."""
         layer = task.result
         if layer is not None and layer in self._viewer.layers:
             layer.data = array
@@ -241,7 +241,7 @@ class LayerPredictions(QObject):
         self._forget(task, "done")
 
     def _forget(self, task: _Task, status: str) -> None:
-        """Remove the files of a layer; the last one ends the job."""
+        """Remove the files of a layer; the last one emits `finished`."""
         self._tasks.remove(task)
         task.planes = None
         shutil.rmtree(task.folder, ignore_errors=True)
@@ -250,7 +250,7 @@ class LayerPredictions(QObject):
 
 
 def _forget(tasks: list[_Task], *_: object) -> None:
-    """Cancel what a widget that is gone was waiting for, and remove its files."""
+    """Cancel the predictions of a widget that is gone, and remove their files."""
     for task in tasks:
         with contextlib.suppress(OSError):
             task.request.cancel.touch()

@@ -26,7 +26,7 @@ CLASS_COLUMN = "class"
 """Column of a Labels layer's features that names the classes; napari's status bar shows it."""
 
 AXES_KEY = "pixelwise axes"
-"""Key in a layer's metadata: axes of its data, as this plugin made it or a user has named them."""
+"""Key in a layer's metadata: its axes, set by this plugin or the user."""
 
 SPARSE = "pixelwise sparse"
 """Key in a labels layer's metadata: whether 0 means 'not annotated'."""
@@ -38,7 +38,7 @@ SOURCE = "pixelwise source"
 """Key in a prediction's metadata: name of the image layer that it was made from."""
 
 PREVIEW = "pixelwise preview"
-"""Key in the metadata of layers that show a training: no data to work on."""
+"""Key in the metadata of preview layers, which are no input for other widgets."""
 
 
 def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:
@@ -52,12 +52,12 @@ def find_truth(viewer: napari.Viewer) -> list[Labels]:
 
 
 def read_axes(layer: Layer, given: str = "") -> NamedAxes:
-    """Name the axes of an image or labels layer: as given, now or before, by its labels or shape.
+    """Find the axes of a layer: as given, from metadata or axis labels, or guessed from its shape.
 
     Raises
     ------
     DataError
-        The layer has fewer than 2 or more than 5 dimensions, or other ones than are given.
+        The layer has fewer than 2 or more than 5 dimensions, or the given axes do not fit it.
     """
     if text := given.strip():
         return NamedAxes(parse_axes(text, layer_array(layer).ndim), "as given")
@@ -86,7 +86,7 @@ def layer_array(layer: Layer) -> Any:
 
 
 def find_file(layer: Layer) -> Path | None:
-    """File that holds just the layer's pixels, if there is one that the engine can open."""
+    """File that holds exactly the layer's pixels, if the engine can open it."""
     path = getattr(layer.source, "path", None)
     if path is None or layer.source.reader_plugin is None:
         return None
@@ -96,18 +96,18 @@ def find_file(layer: Layer) -> Path | None:
         return None
     array = layer_array(layer)
     same = source.shape == tuple(array.shape) and source.dtype == array.dtype
-    same = same and not source.notes  # what is noted, e.g. turned, is not what the layer shows
+    same = same and not source.notes  # e.g. rotated: not what the layer shows
     lazy = not isinstance(array, np.ndarray)  # an array in memory may have been changed
     return source.path if same and lazy else None
 
 
 def save_array(array: Any, path: Path) -> None:
-    """Write an array, lazy or not, as a NumPy file, part by part of its first axis.
+    """Write an array, lazy or not, as a NumPy file, in slices of its first axis.
 
     Raises
     ------
     WriteError
-        The disk has not enough room.
+        The disk is full.
     """
     if not array.ndim or not array.size:
         np.save(path, np.asarray(array))
@@ -119,7 +119,7 @@ def save_array(array: Any, path: Path) -> None:
 
 
 def pair_layers(images: Sequence[Image], labels: Sequence[Labels]) -> list[tuple[Image, Labels]]:
-    """Find the labels of each image: by name, else the only one of its size that is free."""
+    """Pair images with labels: by name, else by shape if only one unpaired layer fits."""
     pairs: dict[int, Labels] = {}
     free = list(labels)
     for image in images:
@@ -215,7 +215,7 @@ def color_labels(layer: Labels, classes: Sequence[SegmentationClass], first: int
 
 
 def create_look(classes: Sequence[SegmentationClass], first: int = 0) -> dict[str, Any]:
-    """Names and colours for a labels layer; class `i` is the value `first` + i, black is clear."""
+    """Names and colours for a labels layer; class i has value `first` + i; black is transparent."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colors: dict[int | None, Any] = {None: (0.5, 0.5, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0)}

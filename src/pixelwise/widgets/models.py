@@ -1,4 +1,4 @@
-"""The choice of a network, and what it costs: alone as a widget, and inside Train."""
+"""Choice of a network and its cost: the widget Models, and a part of Train."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, SpinBox
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QDialog,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from pixelwise.architectures import find_architecture, list_architectures
 from pixelwise.config import ModelConfig
@@ -23,25 +15,34 @@ from pixelwise.jobs import DescribeJob
 from pixelwise.widgets.architecture_diagram import DiagramView
 from pixelwise.widgets.forms import Form, OptionForm, lay_out
 from pixelwise.widgets.jobs import get_server, wait_until
-from pixelwise.widgets.panel import Fold, Panel, create_button, create_row, create_text
+from pixelwise.widgets.panel import (
+    Fold,
+    Panel,
+    create_button,
+    create_row,
+    create_table,
+    create_text,
+    fill_column,
+    fill_table,
+)
 from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
     import napari
 
-OWN = "its own plain form"
+OWN = "none"
 _DELAY_MS = 400
 
 
 class ModelPicker(QWidget):
-    """Architecture, encoder, first weights and options of a network.
+    """Architecture, encoder, initial weights and options of a network.
 
     Attributes
     ----------
     changed : Signal
-        Something was chosen.
+        A field or choice has changed.
     name, encoder : magicgui ComboBox
-        Of the registry's names; an encoder's name can also be typed.
+        Names from the registry; an encoder's name can also be typed.
     start : Form of ModelConfig
         pretrained, weights, start_from, freeze_encoder.
     options : OptionForm
@@ -64,15 +65,11 @@ class ModelPicker(QWidget):
         self.options = OptionForm(find_architecture("unet"))
         self.sentence, self.diagram = create_text(), DiagramView()
         self._options_inside = QWidget()
-        self._options_column = QVBoxLayout(self._options_inside)
-        self._options_column.setContentsMargins(0, 0, 0, 0)
+        self._options_column = fill_column(self._options_inside)
         head = lay_out([self.name, self.encoder])[1]
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (head, self.sentence, self.diagram):
-            layout.addWidget(widget)
-        layout.addWidget(Fold("Options of the network", self._options_inside))
-        layout.addWidget(Fold("First weights", self.start.native))
+        options = Fold("Network options", self._options_inside)
+        weights = Fold("Initial weights", self.start.native)
+        fill_column(self, head, self.sentence, self.diagram, options, weights)
         self.name.changed.connect(self._show_architecture)
         self.encoder.native.currentTextChanged.connect(lambda *_: self.changed.emit())
         self.start.container.changed.connect(lambda *_: self.changed.emit())
@@ -91,7 +88,7 @@ class ModelPicker(QWidget):
         }
 
     def create(self) -> ModelConfig:
-        """Make the config.
+        """Create the config.
 
         Raises
         ------
@@ -124,12 +121,12 @@ class ModelPicker(QWidget):
 
 
 class NetworkCost(QWidget):
-    """Parameters, memory and receptive field of what a `ModelPicker` shows, by the warm child.
+    """Parameters, memory and receptive field of a chosen network, measured by the warm child.
 
     Attributes
     ----------
     summary : dict
-        What ``pixelwise info --model … --json`` gives; empty until it is there.
+        Output of ``pixelwise info --model … --json``; empty until it arrives.
     """
 
     def __init__(self, picker: ModelPicker, panel: Panel) -> None:
@@ -138,16 +135,11 @@ class NetworkCost(QWidget):
         self.sizes: dict[str, Any] = {}
         self._picker, self._panel, self._number = picker, panel, -1
         self._pending: dict[str, Any] = {}
-        self.text = create_text("Parameters, memory and receptive field: Describe.")
-        self.layers_button = create_button("Layers…", "Every layer, in a table", self.show_layers)
+        self.text = create_text("Describe shows parameters, memory and receptive field.")
+        self.layers_button = create_button("Layers…", "List every layer", self.show_layers)
         self.layers_button.setEnabled(False)
-        self.button = create_button(
-            "Describe", "Build the network once and look at it", self.describe
-        )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.text)
-        layout.addLayout(create_row(self.button, self.layers_button))
+        self.button = create_button("Describe", "Build the network and measure it", self.describe)
+        fill_column(self, self.text, create_row(self.button, self.layers_button))
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.timeout.connect(self.describe)
@@ -167,21 +159,21 @@ class NetworkCost(QWidget):
             server.submit(request)
 
     def wait(self, seconds: float = 120.0) -> None:
-        """Let Qt work until the description is there, or could not be made."""
+        """Run Qt's event loop until the description has arrived or failed."""
         wait_until(lambda: self._number < 0, seconds)
 
     def describe_soon(self, **sizes: Any) -> None:
-        """Describe again, if it was asked for before, with these sizes of `DescribeJob`."""
+        """Describe again with these sizes of `DescribeJob`, if it was described before."""
         self.sizes = sizes
         self._forget()
 
     def _forget(self) -> None:
-        """Describe again what has changed, if it was described, or is being."""
+        """Describe again after a change, if it was described before."""
         if self.summary or self._number >= 0:
             self._delay.start(_DELAY_MS)
 
     def _hear(self, event: Event) -> None:
-        """Take the answer, if it is to the last question."""
+        """Handle the events of the last request."""
         if self._number < 0:
             return
         if isinstance(event, NetworkDescribed):
@@ -198,12 +190,12 @@ class NetworkCost(QWidget):
                 self._panel.complain(event.message, log=get_server().log)
 
     def show_layers(self) -> None:
-        """Show every layer in a window of its own."""
+        """Show every layer in a separate window."""
         create_layer_table(self.summary, self).show()
 
 
 def describe_summary(summary: dict[str, Any]) -> str:
-    """Say what a network costs and sees."""
+    """Describe the cost and the receptive field of a network."""
     reach = summary["receptive_field_px"]
     height, width = summary["input_size"]
     channels = summary["in_channels"]
@@ -212,7 +204,7 @@ def describe_summary(summary: dict[str, Any]) -> str:
         f"multiply-adds for a patch of {height} x {width} px, {channels} channels\n"
         f"{summary['activation_bytes'] / 2**20:,.0f} MiB of activations for a training step with "
         f"{summary['batch_size']} patches\n"
-        f"a pixel sees {'the whole image' if reach is None else f'{reach} x {reach} px'}"
+        f"receptive field {'the whole image' if reach is None else f'{reach} x {reach} px'}"
     )
 
 
@@ -221,28 +213,26 @@ def create_layer_table(summary: dict[str, Any], parent: QWidget) -> QDialog:
     dialog = QDialog(parent)
     dialog.setWindowTitle("Layers")
     dialog.resize(560, 640)
-    table = QTableWidget(len(summary["layers"]), 4)
-    table.setHorizontalHeaderLabels(["layer", "type", "output (C, Y, X)", "parameters"])
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    for row, layer in enumerate(summary["layers"]):
+    table = create_table(["layer", "type", "output (C, Y, X)", "parameters"], height=140)
+    table.verticalHeader().show()
+    rows = []
+    for layer in summary["layers"]:
         shape = " x ".join(map(str, layer["output_shape"]))
-        cells = (layer["name"], layer["kind"], shape, f"{layer['parameters']:,}")
-        for column, text in enumerate(cells):
-            table.setItem(row, column, QTableWidgetItem(text))
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        rows.append((layer["name"], layer["kind"], shape, f"{layer['parameters']:,}"))
+    fill_table(table, rows)
     QVBoxLayout(dialog).addWidget(table)
     return dialog
 
 
 class ModelsWidget(Panel):
-    """The networks, one by one: what each is, and what it costs.
+    """Browse the networks: what each one is and what it costs.
 
     Attributes
     ----------
     picker : ModelPicker
     cost : NetworkCost
     sizes : magicgui Container
-        channels, classes, patch and batch_size that the cost is counted for.
+        channels, classes, patch and batch_size that the cost is computed for.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:

@@ -1,8 +1,9 @@
-"""What all widgets share: a place for messages, folded parts, choices of layers."""
+"""What all widgets share: messages, folds, buttons, texts and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QFrame,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QLayout,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -47,9 +52,9 @@ class Panel(QWidget):
     ----------
     viewer : napari.Viewer
     message : str
-        What the widget says last; empty if nothing.
+        The last message; empty if there is none.
     log : str
-        What the child process printed that failed last; "Log…" shows it.
+        Output of the last child process that failed; "Log…" shows it.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -63,16 +68,11 @@ class Panel(QWidget):
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note.hide()
         self.log = ""
-        self._log_button = create_button("Log…", "What the process printed", self.show_log)
+        self._log_button = create_button("Log…", "Output of the process", self.show_log)
         self._log_button.hide()
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(create_scroll(inside))
         self._foot = QVBoxLayout()
         self._foot.setContentsMargins(6, 0, 6, 0)
-        outside.addLayout(self._foot)
-        outside.addWidget(self._note)
-        outside.addWidget(self._log_button)
+        fill_column(self, create_scroll(inside), self._foot, self._note, self._log_button)
         self.setMinimumWidth(330)
         self._complained = False
         for event in ("inserted", "removed", "renamed"):
@@ -85,16 +85,16 @@ class Panel(QWidget):
 
     @property
     def message(self) -> str:
-        """What the widget says last; empty if nothing."""
+        """The last message; empty if there is none."""
         return str(self._note.text())
 
     @property
     def is_running(self) -> bool:
-        """Whether a job of this widget is going on."""
+        """Whether a job of this widget is running."""
         return False
 
     def wait(self, seconds: float = 600.0) -> None:
-        """Let Qt work until the widget's job has ended, or it cannot begin.
+        """Run Qt's event loop until the widget's job has ended, or could not begin.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Panel(QWidget):
         return panel
 
     def say(self, text: str) -> None:
-        """Show a message, in the widget only; an empty text takes it away."""
+        """Show a message in the widget only; empty text removes it."""
         self._write_note(text, "")
 
     def forgive(self, *_: object) -> None:
@@ -123,7 +123,7 @@ class Panel(QWidget):
             self.say("")
 
     def complain(self, text: str, log: str = "") -> None:
-        """Show what went wrong: in the widget, and as napari's notification; the log on request."""
+        """Show an error in the widget and as napari's notification, with a button for the log."""
         self._write_note(text, "color: #ff6b6b;")
         self._complained = True
         self.log = log
@@ -131,21 +131,21 @@ class Panel(QWidget):
         show_error(for_window(text))
 
     def announce(self, text: str) -> None:
-        """Show that something is done: in the widget, and as napari's notification."""
+        """Show a success in the widget and as napari's notification."""
         self._write_note(text, "")
         show_info(for_window(text))
 
     @contextmanager
     def complaining(self) -> Iterator[None]:
-        """Turn errors that were raised on purpose into a message."""
+        """Show expected errors as a message."""
         try:
             yield
         except (PixelwiseError, OSError) as error:
             self.complain(str(error))
 
     def show_log(self) -> None:
-        """Show what the process printed, in a window of its own."""
-        self._log_window = show_text("Log", self.log or "Nothing was printed.")
+        """Show the output of the process in a separate window."""
+        self._log_window = show_text("Log", self.log or "The process printed nothing.")
 
     def _write_note(self, text: str, style: str) -> None:
         self._log_button.hide()
@@ -156,7 +156,7 @@ class Panel(QWidget):
 
 
 class Fold(QWidget):
-    """A part with a title that opens and closes by a click."""
+    """A section that opens and closes with a click on its title."""
 
     def __init__(self, title: str, inside: QWidget, *, is_open: bool = False) -> None:
         super().__init__()
@@ -167,10 +167,7 @@ class Fold(QWidget):
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setStyleSheet("QToolButton { border: none; font-weight: bold; }")
         self.button.toggled.connect(self._toggle)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(inside)
+        fill_column(self, self.button, inside)
         self.button.setChecked(is_open)
         self._toggle(is_open)
 
@@ -191,7 +188,7 @@ def create_scroll(inside: QWidget) -> QScrollArea:
 
 
 def create_row(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets side by side."""
+    """Arrange widgets side by side."""
     row = QHBoxLayout()
     row.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
@@ -199,29 +196,56 @@ def create_row(*widgets: QWidget) -> QHBoxLayout:
     return row
 
 
+def fill_column(widget: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
+    """Fill a widget with others, from the top down, without margins."""
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
+    return column
+
+
 def stack_widgets(*widgets: QWidget) -> QWidget:
-    """Widgets one below the other, at the top of what room there is."""
+    """Stack widgets from the top down."""
     inside = QWidget()
-    layout = QVBoxLayout(inside)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    layout.addStretch()
+    fill_column(inside, *widgets).addStretch()
     return inside
 
 
-def fill_column(*widgets: QWidget) -> QWidget:
-    """Widgets one below the other; the first takes what room there is."""
-    inside = QWidget()
-    layout = QVBoxLayout(inside)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        layout.addWidget(widget, stretch=int(not number))
-    return inside
+def create_page(*parts: QWidget) -> QWidget:
+    """Stack widgets; the first takes the room that the others leave."""
+    page = QWidget()
+    fill_column(page, *parts).setStretch(0, 1)
+    return page
+
+
+def create_table(columns: Sequence[str], *, height: int) -> QTableWidget:
+    """Create an empty table that cannot be edited, with a minimum height in pixels."""
+    table = QTableWidget(0, len(columns))
+    table.setHorizontalHeaderLabels(columns)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.verticalHeader().hide()
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setMinimumHeight(height)
+    return table
+
+
+def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
+    """Replace the cells of a table."""
+    table.setRowCount(len(rows))
+    for number, row in enumerate(rows):
+        for column, text in enumerate(row):
+            table.setItem(number, column, QTableWidgetItem(text))
+
+
+def remove_folders(folders: MutableSequence[Path], *_: object) -> None:
+    """Remove folders; also works after a widget is gone."""
+    while folders:
+        shutil.rmtree(folders.pop(), ignore_errors=True)
 
 
 def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
-    """Make a push button; `act` is called without arguments."""
+    """Create a push button; `act` is called without arguments."""
     button = QPushButton(text)
     button.setToolTip(tip)
     button.clicked.connect(lambda *_: act())
@@ -229,12 +253,12 @@ def create_button(text: str, tip: str, act: Callable[[], Any]) -> QPushButton:
 
 
 def write_tip(text: str) -> str:
-    """Write a text for a tool tip, which Qt would take for HTML if it looked so."""
+    """Escape text for a tooltip, which Qt might take for HTML."""
     return f"<p style='white-space: pre'>{escape(for_window(text))}</p>"
 
 
 class Text(QLabel):
-    """A text of the engine or of the window, in the window's words."""
+    """A label that shows messages of the engine in the window's words."""
 
     def setText(self, text: str) -> None:  # noqa: N802  Qt's name
         """Show a message; options of the command line become fields, see `for_window`."""
@@ -244,7 +268,7 @@ class Text(QLabel):
 def create_text(text: str = "") -> Text:
     """Text that wraps and can be copied."""
     label = Text()
-    label.setTextFormat(Qt.TextFormat.PlainText)  # names of files and classes are no HTML
+    label.setTextFormat(Qt.TextFormat.PlainText)  # names of files may look like HTML
     label.setText(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -253,7 +277,7 @@ def create_text(text: str = "") -> Text:
 
 
 def show_text(title: str, text: str) -> QPlainTextEdit:
-    """Show a text in a window of its own, which the caller keeps."""
+    """Show text in a separate window, which the caller must keep."""
     window = QPlainTextEdit()
     window.setReadOnly(True)
     window.setWindowTitle(title)
@@ -283,5 +307,5 @@ def write_setting(category: str, name: str, value: str) -> None:
 
 
 def runs_folder() -> Path:
-    """Folder of the trainings, as napari's preferences say: ~/pixelwise-runs if they do not."""
+    """Folder of the runs in napari's preferences; by default ~/pixelwise-runs."""
     return Path(read_setting("general", "runs_folder", "~/pixelwise-runs")).expanduser()

@@ -24,7 +24,7 @@ from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.layers import image_shape, read_axes
-from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+from pixelwise.widgets.panel import Panel, create_button, create_row, create_text, remove_folders
 
 if TYPE_CHECKING:
     import napari
@@ -58,28 +58,26 @@ class PatchesWidget(Panel):
         )
         self.result: Path | None = None
         self._job: JobProcess | None = None
-        self._temps: set[Path] = set()  # folders of saved layers
+        self._temps: list[Path] = []  # folders of saved layers
         self._writes = False
         self._target: Path | None = None
         self._busy = False
         self._build()
-        self.destroyed.connect(partial(_remove, self._temps))
+        self.destroyed.connect(partial(remove_folders, self._temps))
 
     def _build(self) -> None:
         self.summary = create_text()
         self.grid = QCheckBox("Show the grid on the image")
         self.grid.setToolTip("Draws every patch as a rectangle on the first image")
         self.grid.toggled.connect(self.show_grid)
-        self._later = QTimer(self)  # nobody needs a grid for each key that is typed
+        self._later = QTimer(self)  # no new grid on every keystroke
         self._later.setSingleShot(True)
         self._later.setInterval(_GRID_MS)
         self._later.timeout.connect(self.show_grid)
         self.windows.container.changed.connect(lambda *_: self._later.start())
         self.data.changed.connect(lambda *_: self._later.start())
         self.count_button = create_button(
-            "Count",
-            "How many patches of which classes, and problems of the data",
-            self.count,
+            "Count", "Count patches and class shares, list problems of the data", self.count
         )
         self.write_button = create_button("Write", "Write the patches into the folder", self.write)
         self.stop_button = create_button("Stop", "Stop, and leave nothing behind", self.stop)
@@ -98,7 +96,7 @@ class PatchesWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether patches are counted or written."""
+        """Whether patches are being counted or written."""
         return self._busy
 
     def count(self) -> None:
@@ -115,7 +113,7 @@ class PatchesWidget(Panel):
             self._job.stop()
 
     def show_grid(self, *_: object) -> None:
-        """Draw the windows on the first image, or take them away."""
+        """Draw the patches on the first image, or remove them."""
         if GRID in self.viewer.layers and not self.grid.isChecked():
             self.viewer.layers.remove(GRID)
         pairs = self.data.pairs if self.data.uses_layers else []
@@ -149,17 +147,17 @@ class PatchesWidget(Panel):
         )
         if selected := {layer for layer in selected if layer in self.viewer.layers}:
             self.viewer.layers.selection = selected
-        self._later.stop()  # the grid's own layer is no news
+        self._later.stop()  # the grid's own layer started it
 
     def _start(self, *, writes: bool) -> None:
-        """Save layers if need be, then start the child."""
+        """Save layers if necessary, then start the child."""
         if self._busy:
-            self.complain("Patches are being made: wait for them, or stop.")
+            self.complain("Patches are being cut: wait for them, or stop.")
             return
         self.say("")
         self._writes = writes
         temp = Path(tempfile.mkdtemp(prefix="pixelwise-patches-"))
-        self._temps.add(temp)
+        self._temps.append(temp)
         try:
             self.windows.create()
             if writes:
@@ -221,9 +219,9 @@ class PatchesWidget(Panel):
             self.viewer.open(str(self.result), plugin="napari-pixelwise")
 
     def _clean(self) -> None:
-        """Forget the job and remove what was saved for it."""
+        """Forget the job and remove the layers saved for it."""
         self._job = None
-        _remove(self._temps)
+        remove_folders(self._temps)
         self._set_busy(False)
 
     def _set_busy(self, busy: bool) -> None:
@@ -235,7 +233,7 @@ class PatchesWidget(Panel):
 
 
 def _list_problems(output: str, *, fatal: bool) -> str:
-    """Problems of the data that a dry run has found, one line each; none in another output."""
+    """Problems of the data that a dry run found, one line each; empty for other output."""
     try:
         problems = json.loads(output).get("problems", [])
     except ValueError:
@@ -243,9 +241,3 @@ def _list_problems(output: str, *, fatal: bool) -> str:
     lines = [problem["message"] for problem in problems if problem["fatal"] == fatal]
     more = [f"and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
     return "\n".join([*lines[:_MOST_PROBLEMS], *more])
-
-
-def _remove(folders: set[Path], *_: object) -> None:
-    """Remove folders, also when the widget is gone already."""
-    while folders:
-        shutil.rmtree(folders.pop(), ignore_errors=True)

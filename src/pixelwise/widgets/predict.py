@@ -62,7 +62,7 @@ class PredictWidget(Panel):
     layers : QListWidget
         Image layers; those that are ticked are predicted.
     axes : magicgui LineEdit
-        Axes of the images, where they are understood wrongly.
+        Axes of the images, if the guess is wrong.
     settings : Form of PredictConfig
     source, out : magicgui FileEdit
         Folder of images, and folder for their labels.
@@ -74,9 +74,7 @@ class PredictWidget(Panel):
             name="model", mode="r", label="Model", filter="*.safetensors",
             value=_newest_model(), tooltip="Model file that a training wrote",
         )  # fmt: skip
-        self.axes = LineEdit(
-            name="axes", label="Axes", tooltip="Only if they are understood wrongly: e.g. ZYX"
-        )
+        self.axes = LineEdit(name="axes", label="Axes", tooltip="If the guess is wrong, e.g. ZYX")
         self.settings = Form(PredictConfig, _SETTINGS)
         self.settings.fill({"device": read_setting("general", "device", "auto")})
         self.source = FileEdit(
@@ -87,8 +85,8 @@ class PredictWidget(Panel):
         self._job: JobProcess | None = None
         self._failed: list[str] = []
         self._notes: list[str] = []
-        self._found = self.model.value  # not chosen by anybody
-        self._by_hand = False  # whether somebody has ticked layers
+        self._found = self.model.value  # not chosen by the user
+        self._by_hand = False  # whether the user has ticked layers
         self._build()
 
     def _build(self) -> None:
@@ -100,9 +98,9 @@ class PredictWidget(Panel):
         self.tabs.addTab(stack_widgets(self.layers, axes, self.understood), "Layers")
         self.tabs.addTab(stack_widgets(lay_out([self.source, self.out])[1]), "Folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.predict_button = create_button("Predict", "Predict what is chosen", self.predict)
+        self.predict_button = create_button("Predict", "Predict the chosen images", self.predict)
         self.cancel_button = create_button(
-            "Cancel", "Stop; files that are done stay, the next one goes on", self.cancel
+            "Cancel", "Stop; finished files stay, and Predict continues from there", self.cancel
         )
         self.save_button = create_button(
             "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
@@ -137,12 +135,12 @@ class PredictWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether something is predicted."""
+        """Whether a prediction is running."""
         return self._predictions.is_running or self._job is not None
 
     @property
     def results(self) -> list[Layer]:
-        """Layers that the last prediction of layers has made."""
+        """Layers that the last prediction has added."""
         return self._predictions.results
 
     @property
@@ -153,7 +151,7 @@ class PredictWidget(Panel):
         return [layer for layer in find_layers(self.viewer, "image") if layer.name in names]
 
     def choose(self, *names: str) -> None:
-        """Tick just these layers."""
+        """Tick only these layers."""
         self.tabs.setCurrentIndex(0)
         for row in range(self.layers.count()):
             item = self.layers.item(row)
@@ -181,13 +179,13 @@ class PredictWidget(Panel):
         self._show_state()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
-        """Take the model of the newest run, unless somebody has chosen one."""
+        """Choose the model of the newest run, unless the user has chosen one."""
         super().showEvent(event)
         if self.model.value == self._found and (newest := _newest_model()) is not None:
             self._found = self.model.value = newest
 
     def cancel(self) -> None:
-        """Stop; labels that are not finished go away."""
+        """Stop; unfinished labels are removed."""
         self._predictions.cancel()
         if self._job is not None:
             self._job.stop()
@@ -198,13 +196,13 @@ class PredictWidget(Panel):
         Raises
         ------
         WriteError
-            The folder cannot be written, or a file is there already and not to be replaced, as the
-            images of open layers never are.
+            The folder cannot be written, or a file exists and is not to be replaced; images of open
+            layers never are.
         """
         targets = self._name_files(folder)
         there = [path.name for path in targets if path.exists()]
         if there and not replace:
-            raise WriteError(f"{', '.join(there)} is in {folder} already. Nothing was changed.")
+            raise WriteError(f"{folder} already holds {', '.join(there)}. Nothing was changed.")
         shown = [layer.source.path for layer in find_layers(self.viewer, "image")]
         images = tuple(Path(path) for path in shown if path)
         plan_outputs(targets, Sources(images), overwrite=True)
@@ -220,7 +218,7 @@ class PredictWidget(Panel):
         return [folder / f"{name}{suffix}" for name in names]
 
     def refresh(self, *_: object) -> None:
-        """List the image layers: ticked are those ticked by hand, else the selected ones."""
+        """List the image layers and tick those the user ticked, else the selected ones."""
         images = find_layers(self.viewer, "image")
         selected = [layer for layer in images if layer in self.viewer.layers.selection]
         if self._by_hand:
@@ -237,12 +235,12 @@ class PredictWidget(Panel):
         self._explain_axes()
 
     def _hear_tick(self, *_: object) -> None:
-        """Keep ticks that somebody has made, whatever is selected then."""
+        """Keep the user's ticks, whatever is selected later."""
         self._by_hand = True
         self._explain_axes()
 
     def _explain_axes(self, *_: object) -> None:
-        """Say how the ticked layers are understood."""
+        """Show the axes of the ticked layers."""
         lines = []
         for layer in self.chosen:
             try:
@@ -254,7 +252,7 @@ class PredictWidget(Panel):
     def _read_card(self) -> Card:
         path = Path(self.model.value or "")
         if not path.is_file():
-            raise ConfigError("Choose a model file (model.safetensors in a run's folder).")
+            raise ConfigError("Choose a model file (model.safetensors in a run folder).")
         return read_card(path)
 
     def _show_card(self, *_: object) -> None:
@@ -272,7 +270,7 @@ class PredictWidget(Panel):
     def _predict_layers(self, settings: PredictConfig) -> None:
         layers = [(layer, read_axes(layer, self.axes.value).names) for layer in self.chosen]
         if not layers:
-            raise DataError("Open an image and tick it in the list, or take a folder.")
+            raise DataError("Open an image and tick it in the list, or choose a folder.")
         self._predictions.predict(layers, Path(self.model.value), settings)
 
     def _end_layers(self, status: str) -> None:
@@ -353,7 +351,7 @@ class PredictWidget(Panel):
 
 
 def _join(text: str, notes: Sequence[str]) -> str:
-    """Write notes below a text, the first ones of many."""
+    """Write the first few notes below a text."""
     more = [f"and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
     return "\n".join([text, *notes[:_MOST_NOTES], *more])
 

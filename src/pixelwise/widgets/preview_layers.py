@@ -1,4 +1,4 @@
-"""Previews of a running training as layers: input, truth and prediction, updated in place."""
+"""Preview layers of a training run: input, ground truth and prediction, updated in place."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _GAP_PX = 20
-_EMPTY = (2, 16, 16)  # two, so that napari makes its slider at once
+_EMPTY = (2, 16, 16)  # two planes, so that napari has a slider at once
 _STEP_MS = 40
 NAMES = ("preview input", "preview truth", "preview prediction")
 Preview = tuple[list[Any], tuple[SegmentationClass, ...]]
 
 
 class PreviewLayers(QObject):
-    """Three layers with one slider over the preview images; a layer that is deleted stays away.
+    """Three layers with one slider over the preview images; deleted layers are not restored.
 
-    The layers are made, empty, when a run begins, because a new layer holds napari up for a tenth
-    of a second or two; later only their data change, one layer at a time.
+    The layers are added, empty, when a run begins, because adding one blocks napari for 0.1 to
+    0.2 s. Later only their data change, one layer at a time.
     """
 
     def __init__(self, viewer: napari.Viewer, parent: QObject) -> None:
@@ -43,15 +43,15 @@ class PreviewLayers(QObject):
         self._layers: dict[str, Layer] = {}
         self._run: RunFolder | None = None
         self._is_empty = True
-        self._is_over = False  # no more is written
+        self._is_over = False  # the run has ended
         self._reading = False
-        self._again = False  # something was written while it was busy
+        self._again = False  # new previews were written meanwhile
         self._steps: deque[Callable[[], None]] = deque()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._do_step)
 
     def begin(self, run: RunFolder) -> None:
-        """Make empty layers, in the place of those of the last run."""
+        """Add empty layers, replacing those of the last run."""
         self.remove()
         self._run = run
         selection = self._viewer.layers.selection
@@ -59,15 +59,15 @@ class PreviewLayers(QObject):
         self._add_empty()
         selection.clear()
         selection.update(chosen)
-        selection.active = active  # whoever is painting goes on with that layer
+        selection.active = active  # a user who is painting keeps the layer
 
     @property
     def is_done(self) -> bool:
-        """Whether all that was asked for is shown."""
+        """Whether all requested previews are shown."""
         return not (self._reading or self._again or self._steps)
 
     def leave(self) -> None:
-        """Change the layers no more: what is followed now shows no previews."""
+        """Stop updating the layers: the followed run shows no previews."""
         self._run, self._again = None, False
         self._steps.clear()
 
@@ -82,7 +82,7 @@ class PreviewLayers(QObject):
             self._layers[name] = layer
 
     def remove(self, *, only_empty: bool = False) -> None:
-        """Take the layers away; or, where the run has shown nothing, the empty ones."""
+        """Remove the layers, or only those that never showed a preview."""
         self._is_over = only_empty
         if only_empty and (self._reading or not self._is_empty):
             return
@@ -93,7 +93,7 @@ class PreviewLayers(QObject):
         self._layers, self._run, self._is_empty, self._again = {}, None, True, False
 
     def show(self, run: RunFolder) -> None:
-        """Show what a run has written last, as soon as what came before is shown."""
+        """Show the newest previews of a run, once the earlier ones are shown."""
         if run != self._run:
             return
         self._again = self._reading or bool(self._steps)
@@ -105,10 +105,10 @@ class PreviewLayers(QObject):
 
     def _skip(self, _: Exception) -> None:
         self._reading = False
-        self._go_on()
+        self._continue()
 
-    def _go_on(self) -> None:
-        """Read again what was written meanwhile; what stays empty goes when no more comes."""
+    def _continue(self) -> None:
+        """Show previews written meanwhile; after the end, remove empty layers."""
         if self._again and self._run is not None:
             self.show(self._run)
         elif self._is_over:
@@ -117,8 +117,8 @@ class PreviewLayers(QObject):
     def _plan(self, run: RunFolder, preview: Preview) -> None:
         """Queue one step for each layer."""
         self._reading = False
-        if run != self._run:  # another one has begun meanwhile
-            self._go_on()
+        if run != self._run:  # another run has begun meanwhile
+            self._continue()
             return
         arrays, classes = preview
         for name, array in zip(NAMES, arrays, strict=True):
@@ -134,7 +134,7 @@ class PreviewLayers(QObject):
             self._steps.popleft()()
         else:
             self._timer.stop()
-            self._go_on()
+            self._continue()
 
     def _update(self, name: str, array: Any) -> None:
         layer = self._layers.get(name)
@@ -144,7 +144,7 @@ class PreviewLayers(QObject):
     def _arrange(
         self, name: str, shape: tuple[int, ...], classes: tuple[SegmentationClass, ...]
     ) -> None:
-        """Put a layer to its place, and give it its colours."""
+        """Set the place and the colours of a layer."""
         layer = self._layers.get(name)
         if layer is None or layer not in self._viewer.layers:
             return

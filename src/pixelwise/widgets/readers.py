@@ -1,4 +1,4 @@
-"""What napari opens and writes with this plugin: data sets, patch folders, models, labels."""
+"""napari's readers and writer: data sets, patch folders, models, labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Reader = Callable[[Any], list[LayerData]]
 _NO_LAYER: Any = (None,)  # npe2's sign for "read, but there is no layer"
 _MOST_BYTES = 2**28
 """Stacks of up to this size are read at once."""
-_MOST_IMAGES = 8  # pairs of layers that are opened of a data set; a list of hundreds helps nobody
+_MOST_IMAGES = 8  # opened of a data set; hundreds of layers help nobody
 
 
 def choose_reader(path: str | list[str]) -> Reader | None:
@@ -48,7 +48,7 @@ def read_folder(path: str | Path) -> list[LayerData]:
 
 
 def _folder(path: str | Path) -> Path:
-    """Folder of a data set; of a patch folder, its index may be given."""
+    """Folder of a data set; `path` may also be the index of a patch folder."""
     return Path(path).parent if Path(path).name == INDEX_NAME else Path(path)
 
 
@@ -62,7 +62,7 @@ def choose_model_reader(path: str | list[str]) -> Reader | None:
 
 
 def open_model(path: str | Path) -> list[LayerData]:
-    """Open Predict on a model file; there is no layer to add."""
+    """Open Predict with a model file; adds no layer."""
     import napari
 
     viewer = napari.current_viewer()
@@ -107,7 +107,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def list_classes(attributes: dict[str, Any], first: int) -> tuple[SegmentationClass, ...]:
     """Names and colours of a labels layer's values from `first` on; none if they have gaps.
 
-    The background, which is clear, is black.
+    Transparent values, such as the background, become black.
     """
     features = attributes.get("features")
     if features is None or not {"index", CLASS_COLUMN} <= set(features):
@@ -170,7 +170,7 @@ def _read_patches(data: Dataset) -> list[LayerData]:
 
 
 def _stack(readers: Sequence[Callable[[], Any]]) -> Any:
-    """Put arrays (1, ...) of one shape together; read only when shown if they are many."""
+    """Stack arrays (1, ...) of one shape; many are only read when they are shown."""
     first = readers[0]()
     if first.nbytes * len(readers) <= _MOST_BYTES:
         return np.concatenate([first, *(read() for read in readers[1:])])

@@ -1,4 +1,4 @@
-"""Run folders as a widget sees them: one that is followed, and a list of all."""
+"""Run folders in the widgets: follow one, list all."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def discard_run(run: RunFolder) -> None:
 
 
 class RunWatch(QObject):
-    """Follows a run folder, whoever writes it: its events from the first to the newest.
+    """Follows the events of a run folder from the first on, whichever process writes them.
 
     Parameters
     ----------
     run : RunFolder
     parent : QObject
     has_child : callable
-        Whether a child of ours is about to write, or writes, the run.
+        Whether a child of this process writes the run, or is about to.
 
     Attributes
     ----------
     events : Signal
         A list of new events.
     ended : Signal
-        The run ended, or the process that trained is gone: `RunEnded`, `RunFailed` or None.
+        The run ended, or its process is gone: `RunEnded`, `RunFailed` or None.
     """
 
     events = Signal(list)
@@ -90,7 +90,7 @@ class RunWatch(QObject):
         self._timer.start(_POLL_MS)
 
     def look(self) -> None:
-        """Report what is new."""
+        """Report new events, or the end."""
         if found := self._follower.read_events():
             self._quiet = 0
             self.last = next(
@@ -106,22 +106,22 @@ class RunWatch(QObject):
             self.ended.emit(self.last)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop following the run."""
         self.is_over = True
         self._timer.stop()
 
 
 class RunsTable(QTableWidget):
-    """The runs of a folder, newest first; a ticked one is drawn.
+    """The runs of a folder, newest first; the curves of ticked ones are drawn.
 
     Attributes
     ----------
     ticked : Signal
         A run's path and whether it is ticked now.
     listed : Signal
-        The folder was read, which is done in a thread.
+        A thread has read the folder.
     summaries : list of RunSummary
-        What is listed.
+        The listed runs.
     """
 
     ticked = Signal(str, bool)
@@ -143,7 +143,7 @@ class RunsTable(QTableWidget):
         self.itemChanged.connect(self._tell)
 
     def refresh(self, folder: Path, drawn: Sequence[str]) -> None:
-        """List the runs in a folder, soon; those in `drawn` (paths) are ticked."""
+        """Start listing the runs in a folder; those in `drawn` (paths) are ticked."""
         self._next = folder, drawn
         if not self._reading:
             self._read()
@@ -154,12 +154,12 @@ class RunsTable(QTableWidget):
         return next((run for run in listed if is_training(run)), None)
 
     def wait(self, seconds: float = 30.0) -> None:
-        """Let Qt work until the folder is read."""
+        """Run Qt's event loop until the folder is read."""
         wait_until(lambda: not self._reading, seconds)
 
     def _read(self) -> None:
-        """Read the folder that was asked for last."""
-        assert self._next is not None  # noqa: S101  only called with something asked
+        """Read the folder requested last."""
+        assert self._next is not None  # noqa: S101  only called after a request
         (folder, drawn), self._next = self._next, None
         self._reading = True
         run_in_thread(
@@ -171,7 +171,7 @@ class RunsTable(QTableWidget):
 
     def _take(self, drawn: Sequence[str], summaries: list[RunSummary]) -> None:
         self._reading = False
-        if self._next is not None:  # asked again meanwhile: this is old news
+        if self._next is not None:  # requested again meanwhile: outdated
             self._read()
             return
         if summaries != self.summaries or drawn != self._list_ticked():
@@ -224,7 +224,7 @@ class RunsTable(QTableWidget):
 
 
 class DrawnRuns(QObject):
-    """Runs that are drawn though they are not followed.
+    """Draws the curves of runs that are not followed.
 
     Parameters
     ----------
@@ -246,12 +246,12 @@ class DrawnRuns(QObject):
         watch.events.connect(lambda events: self._plot.add_events(path, events))
 
     def hide(self, path: str) -> None:
-        """Take the curves of a run away."""
+        """Remove the curves of a run."""
         self.stop(path)
         self._plot.remove_run(path)
 
     def stop(self, path: str) -> None:
-        """Look no more at a run; its curves stay."""
+        """Stop following a run; its curves stay."""
         if (watch := self._watches.pop(path, None)) is not None:
             watch.stop()
             watch.deleteLater()

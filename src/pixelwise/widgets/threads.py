@@ -1,4 +1,4 @@
-"""Short work beside the window, such as saving an array: no torch, and no waiting in the window."""
+"""Threads for short work that must not block the window, such as saving an array; no torch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def run_in_thread(
     failed: Callable[[Exception], None],
     abandoned: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do `work` in a thread; `then` gets its result, or `failed` its error, in the window's thread.
+    """Do `work` in a thread; `then` gets its result, or `failed` its error, in Qt's thread.
 
-    Neither is called once `parent` is gone: then `abandoned` cleans up, when the work is done.
+    If `parent` is gone by then, only `abandoned` is called, to clean up.
     """
     _Watch(_pool.submit(work), parent, then=then, failed=failed, abandoned=abandoned)
 
 
 class _Watch(QObject):
-    """Looks whether a piece of work is done."""
+    """Polls whether the work is done."""
 
     def __init__(
         self,
@@ -64,5 +64,5 @@ class _Watch(QObject):
 
 
 def _abandon(future: Future[Any], clean: Callable[[], None], *_: object) -> None:
-    """Clean up as soon as the work is done, if nobody waits for it any more."""
+    """Clean up as soon as the work is done."""
     future.add_done_callback(lambda _: clean())

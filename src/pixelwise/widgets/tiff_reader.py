@@ -1,4 +1,4 @@
-"""TIFFs that this plugin has written as labels, with the names and colours of their classes."""
+"""Reader for label TIFFs of this plugin, with the names and colours of their classes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CLASSES, _SPARSE = "classes", "sparse"
 
 
 def choose_tiff_reader(path: str | list[str]) -> Callable[[Any], list[Any]] | None:
-    """Reader for a TIFF with such notes; None for any other."""
+    """Reader for a TIFF that describes its classes; None for any other."""
     if isinstance(path, list) or not _read_notes(path):
         return None
     return read_tiff_labels
 
 
 def read_tiff_labels(path: str | Path) -> list[tuple[Any, dict[str, Any], str]]:
-    """One Labels layer."""
+    """Read one Labels layer."""
     source, notes = open_image(path), _read_notes(path)
     sparse = bool(notes.get(_SPARSE))
     classes = [SegmentationClass(name=n, color=c) for n, c in notes.get(_CLASSES, ())]
@@ -38,7 +38,7 @@ def read_tiff_labels(path: str | Path) -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def _read_notes(path: str | Path) -> dict[str, Any]:
-    """Read what `describe_classes` has put into a file; empty for other files."""
+    """Read the notes of `describe_classes` in a file; empty for other files."""
     import tifffile
 
     try:

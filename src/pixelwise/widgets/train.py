@@ -1,4 +1,4 @@
-"""The widget Train: data, network and settings in; a running training, its curves and model out."""
+"""The widget Train: configure, start, follow, stop and resume training runs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.panel import (
     Panel,
     create_button,
+    create_page,
     create_row,
     create_scroll,
-    fill_column,
     runs_folder,
     stack_widgets,
     write_setting,
@@ -54,15 +54,15 @@ _STOPPING = "Stopping after this step…"
 
 
 class TrainWidget(Panel):
-    """Train a network in a process of its own, and look on.
+    """Train a network in a child process, and follow it.
 
     Attributes
     ----------
     settings : TrainSettings
-        What is asked; its parts `data`, `model`, `patches`, `training`, `more` and `augmentation`
+        The form; its parts `data`, `model`, `patches`, `training`, `more` and `augmentation`
         are attributes of this widget too: ``widget.training["epochs"].value = 20``.
     fill, create_config : callable
-        Show a config, and make the one that is shown.
+        Show a config, and create the one that is shown.
     place : magicgui Container
         `folder` (of all runs) and `name` (of this one).
     plot : CurvePlot
@@ -109,23 +109,25 @@ class TrainWidget(Panel):
         self._look_again.start(_LIST_MS)
 
     def _build(self) -> None:
-        self.start_button = create_button("Start", "Start a new training", self.start)
-        self.stop_button = create_button("Stop", "End the step, save and stop", self.stop)
+        self.start_button = create_button("Start", "Start a new training run", self.start)
+        self.stop_button = create_button("Stop", "Finish the step, save and stop", self.stop)
         self.resume_button = create_button(
-            "Resume", "Go on with the selected run, or the last one", self.resume
+            "Resume", "Continue the selected run, or the last one", self.resume
         )
-        self.log_button = create_button("Log…", "What the process printed", self.show_log)
+        self.log_button = create_button("Log…", "Output of the process", self.show_log)
         self.status = TrainingStatus()
         self.show_previews = QCheckBox("Show previews as layers")
-        self.show_previews.setToolTip("Input, truth and prediction after each epoch; of new runs")
+        self.show_previews.setToolTip(
+            "Input, ground truth and prediction after each epoch, for new runs"
+        )
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
         follow = create_button("Follow", "Show the selected run as it trains", self.follow_selected)
         self.tabs = QTabWidget()
         self.tabs.addTab(create_scroll(stack_widgets(self.settings, self._place)), "Settings")
-        curves = fill_column(self.plot, self.show_previews, self.status.understood)
+        curves = create_page(self.plot, self.show_previews, self.status.understood)
         self.tabs.addTab(curves, "Curves")
-        self.tabs.addTab(fill_column(self.runs, follow), "Runs")
+        self.tabs.addTab(create_page(self.runs, follow), "Runs")
         self.column.addWidget(self.tabs)
         self.predict_button = create_button(
             "Predict with it", "Open Predict with the model of this run", self.predict
@@ -145,12 +147,12 @@ class TrainWidget(Panel):
 
     @property
     def is_running(self) -> bool:
-        """Whether the run that is followed trains, here or elsewhere."""
+        """Whether the followed run is training, here or elsewhere."""
         watching = self._watch is not None and not self._watch.is_over
         return self._saving or self._job is not None or watching
 
     def start(self) -> None:
-        """Start a new training; layers are saved into its run folder first."""
+        """Start a new run; layers are saved into its folder first."""
         with self.complaining():
             if self._saving:
                 raise RunError("A training is about to start: wait until its layers are saved.")
@@ -200,12 +202,12 @@ class TrainWidget(Panel):
         self._is_queued = False
         with self.complaining():
             if not self.is_running:
-                raise RunError("No training is followed that could be stopped.")
+                raise RunError("There is no followed training to stop.")
             self.say(_STOPPING)
             self._stop_now()
 
     def resume(self) -> None:
-        """Go on with the selected run, or with the one that was followed last."""
+        """Continue the selected run, or the one followed last."""
         with self.complaining():
             self._require_idle()
             selected = self.runs.selected
@@ -235,7 +237,7 @@ class TrainWidget(Panel):
         self.runs.refresh(Path(self.place["folder"].value).expanduser(), list(self.plot.runs))
 
     def show_log(self) -> None:
-        """Show what the process of the followed run printed, or the one that failed."""
+        """Show the output of the followed run's process, or of the one that failed."""
         if self.run is not None and self.run.log.exists():
             self.log = self.run.log.read_text("utf-8", "replace")
         super().show_log()
@@ -275,7 +277,7 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _follow(self, run: RunFolder) -> None:
-        """Look at a run from its first event on."""
+        """Follow a run from its first event on."""
         if self._watch is not None:
             left = None if self._watch.is_over else str(self._watch.run.path)
             self._watch.stop()
@@ -295,14 +297,14 @@ class TrainWidget(Panel):
         self._show_state()
 
     def _leave_run(self) -> None:
-        """Follow no more: a newer widget of this window does."""
+        """Stop following: a newer widget of this window takes over."""
         if self._watch is not None:
             self._watch.stop()
             self._gc_pause.end()
 
     def _find_running(self) -> None:
-        """Follow a run that is going on, as after napari was closed and opened."""
-        self.runs.listed.disconnect(self._find_running)  # asked once
+        """Reattach to a run that is training, e.g. after napari was reopened."""
+        self.runs.listed.disconnect(self._find_running)  # only once
         if self.run is not None:
             return
         if (run := self.runs.find_running()) is not None:
@@ -323,7 +325,7 @@ class TrainWidget(Panel):
             self._previews.show(self.run)
 
     def _end_job(self, end: ProcessEnd) -> None:
-        """Take note that the child is gone; a run that never began leaves no folder."""
+        """Handle the end of the child; a run that never began leaves no folder."""
         self._gc_pause.end()
         self._job = None
         run, watch = self.run, self._watch
@@ -336,7 +338,7 @@ class TrainWidget(Panel):
             self.run = None
             self.status.clear()
             self.refresh_runs()
-        elif not end.ok and not is_training(run):  # what the run said before is not its end
+        elif not end.ok and not is_training(run):  # an earlier end does not count
             watch.stop()
             self.status.end(watch.last)
             self.refresh_runs()
@@ -351,7 +353,7 @@ class TrainWidget(Panel):
         self._start_queued()
 
     def _end_watch(self, last: RunEnded | RunFailed | None) -> None:
-        """Show how the run has ended, here or elsewhere."""
+        """Show how the run ended, here or elsewhere."""
         self._gc_pause.end()
         self.status.end(last)
         if self.message == _STOPPING:
@@ -367,14 +369,14 @@ class TrainWidget(Panel):
         self._start_queued()
 
     def _fail(self, run: RunFolder, error: Exception) -> None:
-        """Say that the layers could not be saved."""
+        """Show why the layers could not be saved."""
         self._saving = False
         discard_run(run)
         self.complain(str(error))
         self._show_state()
 
     def _stop_now(self) -> None:
-        """Stop without a word: the child saves and ends by itself, also after napari."""
+        """Stop without a message; the child saves and ends by itself, even after napari."""
         if self._saving:
             self._cancelled = True
         elif self.run is not None and self.run.events.exists():
@@ -383,7 +385,7 @@ class TrainWidget(Panel):
             self._job.stop()
 
     def _draw_run(self, path: str, ticked: bool) -> None:
-        """Draw the curves of a run that is not followed, or take them away."""
+        """Draw the curves of a run that is not followed, or remove them."""
         if self.run is not None and path == str(self.run.path) and self.is_running:
             return
         self._looks.show(path) if ticked else self._looks.hide(path)

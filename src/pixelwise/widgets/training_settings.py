@@ -1,4 +1,4 @@
-"""What is asked of a training: data, network, patches, settings, augmentation."""
+"""The form of a training run: data, network, patches, settings, augmentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from pixelwise.config import (
     MOST_AUTO_BATCH,
@@ -20,18 +20,18 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.widgets.data_picker import DataPicker
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.models import ModelPicker, NetworkCost
-from pixelwise.widgets.panel import Fold, Panel, read_setting, stack_widgets
+from pixelwise.widgets.panel import Fold, Panel, fill_column, read_setting, stack_widgets
 
 _FIRST = ("epochs", "batch_size", "learning_rate", "device")
 
 
 class TrainSettings(QWidget):
-    """All that a `TrainConfig` holds, the usual parts open and the rest folded away.
+    """All fields of a `TrainConfig`, the usual ones open and the rest folded.
 
     Parameters
     ----------
     panel : Panel
-        The widget that it is part of.
+        The widget that holds it.
 
     Attributes
     ----------
@@ -57,8 +57,7 @@ class TrainSettings(QWidget):
         )
         self.augmentation = Form(AugmentationConfig)
         self.training.fill({"device": read_setting("general", "device", "auto")})
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        column = fill_column(self)
         for title, part, is_open in (
             ("Data", self.data, True),
             ("Network", stack_widgets(self.model, self.cost), False),
@@ -67,7 +66,7 @@ class TrainSettings(QWidget):
             ("More settings", self.more.native, False),
             ("Augmentation", self.augmentation.native, False),
         ):
-            layout.addWidget(Fold(title, part, is_open=is_open))
+            column.addWidget(Fold(title, part, is_open=is_open))
         forms = (self.patches, self.training, self.more, self.augmentation)
         for changed in (
             self.data.changed,
@@ -80,7 +79,7 @@ class TrainSettings(QWidget):
         self.training["batch_size"].changed.connect(self._count)
 
     def create(self, data: DataConfig, run: Path) -> TrainConfig:
-        """Make the config that the controls show.
+        """Create the config that the controls show.
 
         Raises
         ------
@@ -106,8 +105,8 @@ class TrainSettings(QWidget):
         self.more.fill(config.training)
 
     def _count(self, *_: object) -> None:
-        """Tell the description of the network what it is counted for."""
-        with suppress(PixelwiseError):  # half typed; Start refuses what is wrong
+        """Update the sizes that the cost of the network is computed for."""
+        with suppress(PixelwiseError):  # half typed; Start reports what is wrong
             asked = TrainingConfig.create(**self.training.values).batch_size
             self.cost.describe_soon(
                 size=self.patches.create().size_px,

@@ -1,17 +1,17 @@
-"""Where a training stands: progress, time left, device and why, how the data were read."""
+"""Status of a training run: progress, time left, device, how the data were read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, StepsDone
-from pixelwise.widgets.panel import create_text
+from pixelwise.widgets.panel import create_text, fill_column
 
 _ENDS = {
     "finished": "Finished",
-    "stopped": "Stopped and saved; Resume goes on",
+    "stopped": "Stopped and saved; Resume continues it",
     "no_progress": "Stopped early: no more progress",
 }
 
@@ -30,10 +30,7 @@ class TrainingStatus(QWidget):
         super().__init__()
         self.progress = QProgressBar()
         self.text, self.understood = create_text(), create_text()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.progress, self.text):
-            layout.addWidget(widget)
+        fill_column(self, self.progress, self.text)
         self.clear()
 
     def clear(self) -> None:
@@ -43,14 +40,14 @@ class TrainingStatus(QWidget):
         self.understood.setText("")
 
     def begin(self) -> None:
-        """Show that a run is looked at, before its first event."""
+        """Show that a run is followed, before its first event."""
         self.progress.setRange(0, 0)
         self.progress.show()
         self.text.setText("Starting…")
         self.understood.setText("")
 
     def show_events(self, events: Sequence[Event]) -> None:
-        """Show what a run reports."""
+        """Show the newest events of a run."""
         for event in events:
             if isinstance(event, RunStarted):
                 self.understood.setText(_describe_start(event))
@@ -61,7 +58,7 @@ class TrainingStatus(QWidget):
             self._show_epoch(newest[-1])
 
     def end(self, last: RunEnded | RunFailed | None) -> None:
-        """Show how a run has ended; None: its process is gone."""
+        """Show how a run ended; None: its process is gone."""
         self.progress.hide()
         if isinstance(last, RunEnded):
             best = "" if last.best_score is None else f" Best {last.monitor} {last.best_score:.3f}."
@@ -69,7 +66,7 @@ class TrainingStatus(QWidget):
         elif isinstance(last, RunFailed):
             self.text.setText(f"Failed: {last.message}")
         else:
-            self.text.setText("The process that trained is gone; Resume goes on.")
+            self.text.setText("The training process is gone; Resume continues the run.")
 
     def _show_steps(self, event: StepsDone) -> None:
         self.progress.setRange(0, event.steps)

@@ -1,4 +1,4 @@
-"""Messages of the engine in the words of a window: fields and buttons in place of options.
+"""Translates messages of the engine for a window: options become fields and buttons.
 
 The engine's messages name the options of the command line. Every text that a window shows goes
 through `for_window`, so that no message has to be written twice.
@@ -39,7 +39,7 @@ _OTHER: Final = {
     "lr": "Learning rate",
 }
 _PLACE: Final = "folder for the result"
-"""What every window asks for in a way of its own, and commands by --out."""
+"""What commands call --out; each window has a field of its own for it."""
 _COMMANDS: Final = (
     (r"'?pixelwise inspect'?( lists)?", r"Count in the widget Patches\1"),
     (r"'?pixelwise patches( …)?( --size)?'?", "the widget Patches"),
@@ -47,7 +47,7 @@ _COMMANDS: Final = (
     (r"'pixelwise resume [^']*'|'?pixelwise resume'?", "Resume"),
     (r"'?pixelwise train'?", "the widget Train"),
     (r"--split all, or ", ""),
-    (r", or replace what is there by --overwrite", ""),  # a window never does
+    (r", or replace what is there by --overwrite", ""),  # windows cannot
     (r" on the command line", " in this window"),
 )
 _CHOICE: Final = re.compile(
@@ -60,9 +60,9 @@ _PYTHON_NAME: Final = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b(?![/.(\\])")
 
 
 def for_window(text: str) -> str:
-    """Give a message with the names of fields and buttons in place of options and commands.
+    """Replace options and commands in a message with the names of fields and buttons.
 
-    What controls or turns a text is escaped, and a text of a megabyte is cut.
+    Control characters are escaped, and very long text is cut.
     ``--classes '0=background,1=cell'`` becomes ``“Classes”: 0=background,1=cell``.
     """
     text = show_text(text, most=LONGEST_MESSAGE)
@@ -85,7 +85,7 @@ def list_labels() -> dict[str, str]:
 
 @cache
 def _list_choices() -> frozenset[str]:
-    """Words that are values of fields: those of all choices by name."""
+    """All values that fields with named choices can have."""
     schemas = (config.model_json_schema() for config in _CONFIGS)
     return frozenset(_iter_choices(list(schemas)))
 
@@ -102,7 +102,7 @@ def _iter_choices(schema: Any) -> Iterator[str]:
 
 
 def _name_choice(found: re.Match[str]) -> str:
-    """Fields and values of a command to choose."""
+    """Fields and values of a suggested `inspect` command."""
     options = iter(shlex.split(found[1]))
     labels = list_labels()
     pairs = [
@@ -130,6 +130,6 @@ def _name_option(found: re.Match[str]) -> str:
 
 
 def _name_python(found: re.Match[str]) -> str:
-    """Label of a field that a message calls by its name in Python."""
+    """Label of a field that a message names as in Python."""
     label = list_labels().get(found[0].replace("_", "-"))
     return found[0] if label is None else f"“{label}”"

@@ -1,6 +1,6 @@
-"""OME-Zarr labels as a Labels layer with the names and colours of their classes.
+"""Reader for OME-Zarr labels, with the names and colours of their classes.
 
-Other Zarrs are left to napari's own reader and to other plugins: napari has no sign for labels.
+Other Zarrs are left to napari's own reader and to other plugins.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def choose_zarr_reader(path: str | list[str]) -> Reader | None:
 
 
 def read_labels(path: str | Path) -> list[LayerData]:
-    """One layer that lies where its metadata say.
+    """Read one layer, placed by its metadata.
 
-    Labels that fit into memory are read, so that they can be corrected: napari lets nobody draw on
-    a multiscale layer, which larger ones become.
+    Labels of up to `MOST_BYTES` are loaded so that they can be edited: napari cannot paint on a
+    multiscale layer, which larger ones become.
     """
     from dask.array import from_zarr
 
