@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import napari
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -58,7 +59,9 @@ def read(field: Any) -> Any:
 @pytest.mark.parametrize("name", ["Segment", "Patches", "Models"])
 def test_the_wheel_changes_no_field_that_nobody_has_clicked(name: str, open_widget: Open) -> None:
     widget = open_widget(name, show=True)
-    add_pairs(widget.viewer)
+    add_pairs(napari.current_viewer())
+    for _ in range(20):  # tables are filled, and make their fields, in the event loop
+        QApplication.processEvents()
     if name == "Segment":
         for page in ("Annotate", "Train", "Predict", "Evaluate"):
             widget.open_page(page)

@@ -186,9 +186,12 @@ class LayerPredictions(QObject):
             axes=(task.axes, event.axes),
             classes=task.card.classes if kind == "prediction" else None,
         )
-        task.result.metadata = {AXES_KEY: event.axes, "model": str(task.request.model)}
-        if kind == "prediction":
-            task.result.metadata |= {PREDICTED: True, SOURCE: task.layer.name}
+        is_prediction = kind == "prediction"
+        task.result.metadata = {
+            AXES_KEY: event.axes,
+            "model": str(task.request.model),
+            **({PREDICTED: True, SOURCE: task.layer.name} if is_prediction else {}),
+        }
         self._reveal(task)
 
     def _reveal(self, task: _Task) -> None:
