@@ -201,4 +201,4 @@ def test_masks_of_nothing_but_foreground_teach_nothing(tmp_path: Path) -> None:
         save(tmp_path / f"masks/{i}.png", np.full((96, 96), 255, np.uint8))
     found = inspect_dataset(load_dataset(tmp_path))
     assert not found.sound
-    assert "all masks hold one class only, foreground" in found.text()
+    assert "all masks hold only one class, foreground" in found.text()

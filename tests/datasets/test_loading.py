@@ -174,12 +174,12 @@ def replace_mask(root: Path, array: np.ndarray) -> None:
         (
             lambda root: replace_mask(root, RNG.integers(0, 255, (8, 9, 3), np.uint8)),
             "values",
-            r"RGB pictures with \d+ colours",
+            r"RGB images with \d+ colours",
         ),
         (
             lambda root: replace_mask(root, np.linspace(0, 1, 72, dtype="f4").reshape(8, 9)),
             "unreadable",
-            "no whole numbers",
+            "not integers",
         ),
     ],
     ids=["image-cut", "mask-cut", "foreign", "shape", "channels", "photo", "fractions"],
@@ -202,7 +202,7 @@ def test_pixels_that_are_cut_off_show_when_they_are_read(tmp_path: Path) -> None
     path = tmp_path / "images" / "a.png"
     path.write_bytes(path.read_bytes()[:-30])
     sample = load_dataset(tmp_path).samples[0]  # headers are whole
-    with pytest.raises(ReadError, match=r"a\.png is damaged or cut off"):
+    with pytest.raises(ReadError, match=r"a\.png is damaged or truncated"):
         sample.read_image()
 
 

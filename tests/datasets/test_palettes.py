@@ -218,7 +218,7 @@ def test_classes_given_by_number_can_be_the_greys_of_a_palette(tmp_path: Path) -
 def test_classes_given_by_number_cannot_be_colours(tmp_path: Path) -> None:
     write_set(tmp_path / "a", [as_palette(FOUR, order=order) for order in ORDERS], 4)
     data = load_dataset(tmp_path / "a", classes={"0": "a", "1": "b", "2": "c", "3": "d"})
-    with pytest.raises(DataError, match="give them by colour"):
+    with pytest.raises(DataError, match="give them as colours"):
         data.samples[0].read_mask()
 
 

@@ -45,8 +45,8 @@ def test_polygons_beyond_the_image_are_cut() -> None:
     ("content", "message"),
     [
         (None, "Cannot read the annotation.*No such file"),
-        ("", "is no XML"),
-        ("<Annotations><Region>", "is no XML"),
+        ("", "is not XML"),
+        ("<Annotations><Region>", "is not XML"),
         (SQUARE.replace('X="1"', 'x="1"'), "is no annotation with Region/Vertices/Vertex"),
         (SQUARE.replace('X="1"', 'X="one"'), "is no annotation"),
         (BOMB, "defines XML entities.*refused"),

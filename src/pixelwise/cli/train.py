@@ -24,9 +24,9 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
+from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
-from pixelwise.frozen import parse_mapping
 from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.parsing import CONFIG_BYTES, read_text
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop

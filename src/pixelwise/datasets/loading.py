@@ -135,7 +135,7 @@ def _require_entries(found: Found, listing: Listing) -> None:
 
 
 def _name_uniquely(listing: Listing) -> Listing:
-    """Give entries of one name a number, with a note: files of patches are named after them."""
+    """Return entries of one name a number, with a note: files of patches are named after them."""
     taken = {entry.name.lower() for entry in listing.entries}
     seen: set[str] = set()
     entries, renamed = [], []

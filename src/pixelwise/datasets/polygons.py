@@ -63,7 +63,7 @@ def fill_rings(
         Vertices (x, y), where pixel 0 reaches from 0 to 1: a square from 10 to 20 holds the pixels
         10 to 19.
     shape_yx : tuple of int
-        Height and width of the image; what lies beyond is cut off.
+        Height and width of the image; what lies beyond is truncated.
 
     Returns
     -------

@@ -312,7 +312,7 @@ class StackedPatch:
         except OSError as error:
             raise ReadError(f"Cannot read patches from {self.path}: {error}.") from error
         if flat.size < count:
-            raise ReadError(f"{self.path} is cut off. Make the patches again.")
+            raise ReadError(f"{self.path} is truncated. Make the patches again.")
         native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
         return to_planes(native.reshape(self.shape), self.axes)
 

@@ -76,7 +76,7 @@ def describe_turned_image(image: ImageHeader, orientation: int) -> tuple[str, ..
 
 
 def _explain_turn(path: Path, image: int, mask: int) -> str:
-    """Say that the sizes fit as stored, and how to turn the mask."""
+    """Explain that the sizes fit as stored, and how to turn the mask."""
     if swaps_sides(image):
         why = f"The image has EXIF orientation {image} and was turned upright, the mask was not"
         turn, save = f".transpose(Image.Transpose.{name_pillow_turn(image)})", "save(p)"

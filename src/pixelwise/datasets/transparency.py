@@ -84,7 +84,7 @@ def require_one_color(path: Path, colors: Array, alpha: Array) -> None:
 
 
 def describe_conflict(path: Path, conflicts: Colors) -> str:
-    """Say that alpha was dropped although it holds something, and what to do."""
+    """Explain that alpha was dropped although it holds something, and what to do."""
     return (
         f"In the mask {path} the alpha channel tells apart pixels of one colour "
         f"({sorted(conflicts)[0]} is visible in some places and transparent in others), and other "
@@ -94,7 +94,7 @@ def describe_conflict(path: Path, conflicts: Colors) -> str:
 
 
 def _advise(path: Path) -> str:
-    """Say how to make transparent pixels black."""
+    """Describe how to make transparent pixels black."""
     code = (
         f"from PIL import Image; p = {str(path)!r}; m = Image.open(p).convert('RGBA'); "
         "Image.alpha_composite(Image.new('RGBA', m.size, 'black'), m).convert('RGB').save(p)"

@@ -132,7 +132,7 @@ def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
 
 
 def free_cache(device: torch.device) -> None:
-    """Give back what torch holds of a device's memory without using it."""
+    """Return back what torch holds of a device's memory without using it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

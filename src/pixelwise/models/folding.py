@@ -21,7 +21,7 @@ _TOLERANCE: Final = 1e-4
 
 
 def fold_batch_norms(network: SegmentationNetwork) -> tuple[SegmentationNetwork, int]:
-    """Give a copy with the batch norms that follow a convolution folded into it, and their number.
+    """Return a copy with batch norms folded into the convolutions before them, and their number.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def download_weights(source: str) -> State:
 
 
 def find_download(source: str) -> Download:
-    """Say where the ImageNet weights of an encoder, or of SegNet's, are published.
+    """Describe where the ImageNet weights of an encoder, or of SegNet's, are published.
 
     Raises
     ------

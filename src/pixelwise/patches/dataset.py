@@ -79,7 +79,7 @@ class PatchDataset:
     def place(
         self, numbers: Sequence[int], rng: np.random.Generator | None = None
     ) -> list[Position]:
-        """Give the patches with these numbers their places.
+        """Return the patches with these numbers their places.
 
         With `rng` every patch moves to a random place within its share of the image, as long as
         what it shows there does not leave it out.
@@ -114,7 +114,7 @@ class PatchDataset:
         return slice(y.start + rows[window.y], y.stop), slice(x.start + columns[window.x], x.stop)
 
     def _move(self, number: int, window: Window, rng: np.random.Generator) -> Position:
-        """Give a window a random place within its own share of each axis.
+        """Return a window a random place within its own share of each axis.
 
         If none of a few places is wanted, it stays on the grid.
         """

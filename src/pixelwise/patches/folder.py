@@ -158,7 +158,7 @@ def iter_make_patches(
 
 
 def count_patches(data: Dataset, **windows: Any) -> tuple[SourcePatches, ...]:
-    """Say what `make_patches` would write, without writing: one entry for each source image.
+    """Describe what `make_patches` would write, without writing: one entry for each source image.
 
     Parameters and errors as in `make_patches`.
     """
@@ -191,7 +191,7 @@ class _Cutter:
             (self.folder / name).mkdir()
 
     def count_source(self, sample: Sample) -> SourcePatches:
-        """Say what `write_source` would write."""
+        """Describe what `write_source` would write."""
         labels = sample.read_mask()
         cuts = list(_iter_cuts(sample.shape, self.config))
         kept = [cut for cut in cuts if self._has_foreground(labels, cut)]

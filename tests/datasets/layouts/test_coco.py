@@ -263,10 +263,10 @@ def test_a_name_that_goes_up_but_stays_inside_is_read(tmp_path: Path) -> None:
         (annotate({"size": [16, 20], "counts": [10**30]}), "run lengths that fit"),
         (annotate({"size": [16, 20], "counts": "é"}), "compressed runs"),
         (annotate({"size": [16, 20], "counts": [100]}), "cover 100 pixels"),
-        (annotate({"size": [16, 20], "counts": "!!"}), "characters that such runs never hold"),
+        (annotate({"size": [16, 20], "counts": "!!"}), "contain invalid characters"),
         (annotate({"size": [16, 20], "counts": "PPPPPPPPPPPPP0"}), "more than 32 bits"),
         (annotate({"size": [20, 16], "counts": [320]}), "the sides are swapped"),
-        (annotate([[0, 0, 9e5, 0, 9e5, 9e5]]), "far beyond the image"),
+        (annotate([[0, 0, 9e5, 0, 9e5, 9e5]]), "far outside the image"),
         (annotate([[0.1, 0.2, 0.9, 0.2, 0.9, 0.8]]), "between 0 and 1; expected pixels"),
         (annotate([[0, 0, 20, 15] * 200_000]), "outline is .* px long"),
         (annotate(category=9), "one of the categories"),
@@ -351,7 +351,7 @@ def test_the_users_classes_come_first(exports: Path) -> None:
     full = load_dataset(exports / "coco")
     for sample, other in zip(data.samples, full.samples, strict=True):
         assert np.array_equal(sample.read_mask() == 1, other.read_mask() == 2)
-    with pytest.raises(ConfigError, match="leave out 1 of the exported classes: cell"):
+    with pytest.raises(ConfigError, match="does not name 1 of the exported classes: cell"):
         load_dataset(exports / "coco", classes="nucleus=core")
     sparse = load_dataset(exports / "coco", sparse=True)
     assert names(sparse) == ["cell", "nucleus"]
@@ -399,7 +399,7 @@ def test_captions_are_no_masks(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-def test_pictures_of_masks_come_first(tmp_path: Path) -> None:
+def test_raster_of_masks_come_first(tmp_path: Path) -> None:
     paint(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")
     write(tmp_path / "annotations.json", [annotate()])
     assert load_dataset(tmp_path).layout == "pairs"

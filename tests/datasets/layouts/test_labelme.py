@@ -224,7 +224,7 @@ def test_masks_in_a_box(tmp_path: Path, mode: str) -> None:
             "inside the image",
         ),
         (shape(points=[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]), "between 0 and 1; expected pixels"),
-        (shape(points=[[90, 90], [99, 90], [99, 99]]), "lies beyond the image"),
+        (shape(points=[[90, 90], [99, 90], [99, 99]]), "is outside the image"),
     ],
 )
 def test_what_strangers_write_is_one_error(tmp_path: Path, entry: Any, message: str) -> None:
@@ -257,7 +257,7 @@ def test_the_users_classes_and_folders_come_first(tmp_path: Path) -> None:
         load_dataset(tmp_path, layout="labelme", images="three")
 
 
-def test_pictures_of_masks_come_first(tmp_path: Path) -> None:
+def test_raster_of_masks_come_first(tmp_path: Path) -> None:
     paint(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")
     write(tmp_path / "images" / "a.json")
     assert load_dataset(tmp_path).layout == "pairs"
@@ -269,5 +269,5 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", tmp_path / "b.png")
     write(tmp_path / "a.json")
     (tmp_path / "b.json").write_text('{"version": "5", "shapes": [')
-    with pytest.raises(ReadError, match=r"b.json is no JSON: .*cut off"):
+    with pytest.raises(ReadError, match=r"b.json is not JSON: .*truncated"):
         load_dataset(tmp_path)

@@ -118,7 +118,7 @@ def test_without_a_description_the_masks_are_asked(tmp_path: Path, content: str 
 def test_values_that_the_description_lacks_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "x")
     describe(tmp_path, {"background": 0, "a": 1})
-    with pytest.raises(DataError, match="stand for no class: 2"):
+    with pytest.raises(DataError, match="not mapped to a class: 2"):
         load_dataset(tmp_path).samples[0].read_mask()
 
 

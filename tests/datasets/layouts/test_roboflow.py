@@ -70,7 +70,7 @@ def test_tables_of_classes(tmp_path: Path, classes: str, found: list[str]) -> No
 
 def test_values_that_the_table_lacks_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "a", values=(0, 1, 3))
-    with pytest.raises(DataError, match=r"stand for no class: 3 \(24 pixels\)"):
+    with pytest.raises(DataError, match=r"not mapped to a class: 3 \(24 pixels\)"):
         load_dataset(tmp_path).samples[0].read_mask()
 
 

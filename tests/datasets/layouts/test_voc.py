@@ -141,7 +141,7 @@ def test_black_is_background_where_no_label_is(tmp_path: Path) -> None:
 
 def test_colours_that_no_label_has_are_refused(tmp_path: Path) -> None:
     write_cvat(tmp_path, labelmap=LABELMAP.replace("52,209,183", "52,209,184"))
-    with pytest.raises(DataError, match=r"stand for no class: #34d1b7 \(32 pixels\)"):
+    with pytest.raises(DataError, match=r"not mapped to a class: #34d1b7 \(32 pixels\)"):
         load_dataset(tmp_path).samples[0].read_mask()
     assert not inspect_dataset(load_dataset(tmp_path, strict=False)).sound
 

@@ -142,7 +142,7 @@ def _recognise_near(path: Path, layouts: list[Layout]) -> Found | None:
 
 
 def _go_inside(found: Found) -> Found:
-    """Say that the layout was recognised in a sub-folder."""
+    """Explain that the layout was recognised in a sub-folder."""
     return found._replace(reason=f"in {found.root.name}/: {found.reason}")
 
 
@@ -157,7 +157,7 @@ def _names_pictures(config: DataConfig) -> bool:
 
 
 def _explain_names(config: DataConfig) -> str:
-    """Say how pairs are found that nothing was recognised for."""
+    """Describe how pairs are found that nothing was recognised for."""
     return pairs.describe_pairs(config) or "as given"
 
 
@@ -181,7 +181,7 @@ def _require_folder(path: Path) -> None:
 
 
 def _describe_several(path: Path, inside: list[Found]) -> str:
-    """Say that a folder holds several data sets."""
+    """Explain that a folder holds several data sets."""
     folders = ", ".join(f"{found.root.name}/ ({found.layout.name})" for found in inside)
     return (
         f"{path} holds several data sets: {folders}. Give one of these folders: pixelwise inspect "
@@ -190,7 +190,7 @@ def _describe_several(path: Path, inside: list[Found]) -> str:
 
 
 def _describe_failure(config: DataConfig, layouts: list[Layout]) -> str:
-    """Say what was looked for and what was there instead."""
+    """Describe what was looked for and what was there instead."""
     path = config.path
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     held = ", ".join(entries[:8]) + (" ..." if len(entries) > 8 else "") if entries else "nothing"
@@ -206,14 +206,14 @@ def _describe_failure(config: DataConfig, layouts: list[Layout]) -> str:
 
 
 def _offer_choices(config: DataConfig) -> str:
-    """Give commands to choose from, each of which was tried; empty if there is none."""
+    """Return commands to choose from, each of which was tried; empty if there is none."""
     choices = list_choices(config)
     listed = "".join(f"\n  {choice}" for choice in choices)
     return f"\nChoose one of these:{listed}" if choices else ""
 
 
 def _describe_missing(config: DataConfig) -> str:
-    """Say whether it is images or masks that were found, and what to do about the others."""
+    """Tell whether it is images or masks that were found, and what to do about the others."""
     folders = list_folders(config.path)
     of_masks = bool(folders) and all(folder.role == "masks" for folder in folders)
     shown = ", ".join(folder.label for folder in folders[:_SHOWN]) or "no folder"

@@ -131,7 +131,7 @@ def _cut_image_end(stem: str) -> str:
 
 
 def _describe_missing(image: Path) -> Problem:
-    """Say that an image has no mask, and what to do where Cellpose has only saved its pickle."""
+    """Explain that an image has no mask, and what to do if Cellpose saved only its pickle."""
     message = f"{image} has no mask such as {image.stem}_cp_masks.png; left out"
     if image.with_name(f"{image.stem}{_PICKLE}").is_file():
         message += (

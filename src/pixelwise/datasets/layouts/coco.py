@@ -187,7 +187,7 @@ def _list_source(
 
 
 def _describe_missing(coco: CocoFile, image: CocoImage, *, outside: bool) -> Problem:
-    """Say that an image is not there, or may not be read."""
+    """Explain that an image is not there, or may not be read."""
     if outside:
         message = (
             f"{coco.path} names the image {image.file_name!r}, which lies outside of the data "

@@ -53,7 +53,7 @@ def _iter_images(folder: Path) -> Iterator[Path]:
 
 
 def _describe(folder: Path, *, images: int, masks: int) -> Problem:
-    """Say what a sub-folder lacks."""
+    """Describe what a sub-folder lacks."""
     return Problem(
         "unpaired",
         str(folder),

@@ -147,7 +147,7 @@ def _iter_folders(
 
 
 def describe_unread(root: Path) -> str:
-    """Say what lies where masks should be, if it is of a format that is not read; else nothing."""
+    """Name the unsupported files in a mask folder; empty if there are none."""
     for folder in sorted(p for p in root.rglob("*") if p.is_dir() and _judge(p.name) == "masks"):
         files = [f for f in sorted(folder.iterdir()) if f.is_file() and f.name[0] != "."]
         if files and not any(True for _ in iter_image_files(folder)):

@@ -118,7 +118,7 @@ def _list_labels(rois: Sequence[Roi], label_by: LabelBy) -> list[str]:
 
 
 def _describe(files: Sequence[RoiFile]) -> list[Problem]:
-    """Say what was left out of all files."""
+    """Describe what was left out of all files."""
     counts: Counter[str] = Counter()
     for file in files:
         counts.update(dict(file.notes))

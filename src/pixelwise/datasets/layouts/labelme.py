@@ -111,7 +111,7 @@ def _require_only(file: LabelMeFile, first: LabelMeFile, picture: Path) -> None:
 
 
 def _describe_missing(file: LabelMeFile) -> Problem:
-    """Say that the picture is not there, and how an embedded one comes out."""
+    """Explain that the picture is not there, and how an embedded one comes out."""
     message = f"{file.path} has no picture ({file.image_name or 'it names none'}); left out"
     if file.embedded:
         path = str(file.path)
@@ -124,7 +124,7 @@ def _describe_missing(file: LabelMeFile) -> Problem:
 
 
 def _describe_lines(files: Sequence[LabelMeFile]) -> list[Problem]:
-    """Say that points and lines were left out."""
+    """Explain that points and lines were left out."""
     found = [label for file in files for label in file.without_area]
     if not found:
         return []

@@ -284,7 +284,7 @@ def _match_parts(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule) -
 def _dropping(
     list_parts: Callable[[Name], Parts], dropped: frozenset[Part]
 ) -> Callable[[Name], Key]:
-    """Give the function from a name to its key: the scope, and the parts that are not dropped."""
+    """Return the function from a name to its key: the scope, and the parts that are not dropped."""
     return lambda name: (name.scope, tuple(p for p in list_parts(name) if p not in dropped))
 
 
@@ -340,7 +340,7 @@ def _find_constant(side: Sequence[Parts]) -> set[Part]:
 
 
 def _describe_dropped(dropped: tuple[frozenset[Part], frozenset[Part]]) -> str:
-    """Say which words were not compared."""
+    """Describe which words were not compared."""
     words = IMAGE_WORDS | MASK_WORDS
     shown = [", ".join(repr(str(p)) for p in sorted(side - words, key=str)) for side in dropped]
     parts = [

@@ -233,7 +233,7 @@ def _list_masks(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _describe_left(without: list[Path], labels: Path, split: Split | None) -> list[Problem]:
-    """Say which images have no labels: each of those to train on, a count of test images."""
+    """Describe which images have no labels: each of those to train on, a count of test images."""
     if split == "test" and without:
         message = f"{len(without)} images have no labels in {labels.name}/ and are left out"
         return [Problem("note", str(without[0].parent), f"{message}, e.g. {without[0].name}")]

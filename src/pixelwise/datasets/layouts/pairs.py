@@ -61,7 +61,7 @@ def read(config: DataConfig) -> Listing:
 
 
 def describe_pairs(config: DataConfig) -> str | None:
-    """Say what was found, in words for a person; None if nothing looks like images with masks."""
+    """Describe what was found, for the user; None if nothing looks like images with masks."""
     found = find_pairs(config)
     if found is None:
         return None
@@ -193,7 +193,7 @@ def _choose_masks(
 
 
 def _refuse_twins(image: Path, masks: Sequence[Path]) -> Problem:
-    """Say that one image has two masks of one name."""
+    """Explain that one image has two masks of one name."""
     names = " and ".join(file.name for file in masks)
     message = (
         f"{image} has two masks of one name, {names}: choose by --mask-suffix "
@@ -268,7 +268,7 @@ def _list_results(place: Place) -> list[Path]:
 
 
 def _describe_single(file: Path, other: str, unread: Sequence[Path]) -> Problem:
-    """Say that a file has no partner, and if there is one that cannot be read."""
+    """Explain that a file has no partner, and if there is one that cannot be read."""
     message = f"{file} has no {other} of its name; left out"
     stem = cut_suffix(file.name)
     if partner := next((path for path in unread if cut_suffix(path.name) == stem), None):
@@ -277,7 +277,7 @@ def _describe_single(file: Path, other: str, unread: Sequence[Path]) -> Problem:
 
 
 def _describe_failure(search: Search, rivals: Sequence[str], suffix: str | None) -> str:
-    """Say what is there, and why it makes no pairs."""
+    """Describe what is there, and why it makes no pairs."""
     place = search.places[0]
     images, masks = (
         _count(files, what) for files, what in ((place.images, "image"), (place.masks, "mask"))

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import VOID, Classes
 from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.config_base import describe_invalid
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.mapping import ClassMap, ClassScheme
 from pixelwise.datasets.readers import StackedImage, StackedMask, StackedPatch
 from pixelwise.datasets.sample import Split
 from pixelwise.errors import ReadError, quote
-from pixelwise.frozen import describe_invalid
 from pixelwise.images.damage import DAMAGE
 from pixelwise.parsing import FileName, InnerPath, read_bytes, require_regular
 

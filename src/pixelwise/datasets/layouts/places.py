@@ -66,7 +66,7 @@ class Search:
 
 
 def iter_searches(config: DataConfig) -> Iterator[Search]:
-    """Give where to look, the most certain place first.
+    """Yield where to look, the most certain place first.
 
     Raises
     ------

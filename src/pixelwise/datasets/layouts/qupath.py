@@ -92,7 +92,7 @@ def _list_labels(files: Sequence[GeoJsonFile]) -> list[Label]:
 
 
 def _describe(files: Sequence[GeoJsonFile]) -> list[Problem]:
-    """Say what was left out of all files, and that objects have no class."""
+    """Describe what was left out of all files, and that objects have no class."""
     counts: Counter[str] = Counter()
     for file in files:
         counts.update(dict(file.notes))
@@ -109,7 +109,7 @@ def _describe(files: Sequence[GeoJsonFile]) -> list[Problem]:
 
 
 def _describe_packed(folder: Path) -> list[Problem]:
-    """Say that packed files are not read."""
+    """Explain that packed files are not read."""
     return [
         Problem("unreadable", str(file), f"{file} is packed; unpack it to be read")
         for file in iter_files(iter_tree(folder), *_PACKED)

@@ -195,7 +195,7 @@ def _assign_splits(
 def _describe_unpaired(
     images: Mapping[str, Path], masks: Mapping[str, Path], *, listed: Iterable[str]
 ) -> list[Problem]:
-    """Say which pictures have no mask, and which masks no picture; listed ones are said already."""
+    """Report images without a mask and masks without an image, except the `listed` ones."""
     known = set(listed)
     problems = [
         Problem("unpaired", str(masks[name]), f"{masks[name]} has no picture; left out")
@@ -212,7 +212,7 @@ def _describe_unpaired(
 def _describe_unlisted(
     paired: list[str], splits: Mapping[str, Split], folder: Path
 ) -> list[Problem]:
-    """Say which masks are in no list of a split."""
+    """Describe which masks are in no list of a split."""
     left = [name for name in paired if name not in splits]
     if not left:
         return []
