@@ -70,7 +70,7 @@ TRIED = (
     "Nothing names the axes",
     "give the same pixels different values",
     "has two masks of one name",
-    "is compressed with loss, its image is not",
+    "has lossy compression, its image has not",
     "or the same suffix after it, and say that",
     "If they lie elsewhere, name both folders",
     "replace existing files with --overwrite",
@@ -579,7 +579,7 @@ def test_a_picture_of_a_mask(tmp_path: Path, call: Call) -> None:
     status, message = call("inspect", tmp_path, "--mask-suffix", "_lesion")
     ways = read_advice(message)
     assert (status, ways[0]) == (1, ["--mask-suffix", "_lesion.jpg"])
-    assert "stand for no class" not in call("inspect", tmp_path, *ways[0])[1]
+    assert "are not mapped to a class" not in call("inspect", tmp_path, *ways[0])[1]
 
 
 def test_names_that_do_not_tell(tmp_path: Path, call: Call) -> None:

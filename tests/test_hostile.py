@@ -89,7 +89,7 @@ def test_names_of_patches_stay_inside(
     capsys.readouterr()
     assert run(["patches", str(out), "--out", again, "--size", "16"]) == 1
     message = capsys.readouterr().err
-    assert "patches.json is no patch index" in message.replace("\n", "")
+    assert "patches.json is not a patch index" in message.replace("\n", "")
     assert f"sources.0.{field}" in message
     assert not list((tmp_path / "victim").iterdir())
 

@@ -321,7 +321,7 @@ def test_a_mask_in_colours_and_alpha_is_refused_and_the_advice_works(tmp_path: P
     """Class 2 is black on transparent black."""
     write = as_colors([(0, 0, 0, 0), (*RED, 255), (0, 0, 0, 255)])
     write_set(tmp_path / "a", [write] * 2, 3)
-    with pytest.raises(DataError, match="tells apart pixels of one colour") as caught:
+    with pytest.raises(DataError, match="distinguishes pixels of one colour") as caught:
         load_dataset(tmp_path / "a")
     follow(str(caught.value))
     with Image.open(tmp_path / "a" / "masks" / "0.png") as picture:

@@ -146,7 +146,7 @@ def test_a_mask_of_an_image_that_was_turned_is_taken_as_upright(
     (facts,) = FileMask(tmp_path / "m.png").require_match(image)
     (note,) = facts.notes
     assert f"EXIF orientation {orientation}" in note
-    assert "drawn on the upright image" in note
+    assert "fit the upright image" in note
 
 
 def test_a_mask_with_the_orientation_of_its_image_is_turned_with_it(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_what_headers_note_of_images_and_masks_is_in_the_notes_of_the_data_set(
     notes = [str(problem) for problem in data.problems]
     for note in (
         "jpg: turned upright",
-        "taken to be drawn on the upright",
+        "assumed to fit the upright",
         "the largest was read",
         "inverted",
     ):

@@ -121,7 +121,7 @@ def test_same_names_in_two_splits(tmp_path: Path) -> None:
 def test_a_picture_outside_of_the_data_folder_is_not_read(tmp_path: Path) -> None:
     paint(tmp_path / "secret.png", tmp_path / "data" / "other.png")
     write(tmp_path / "data" / "a.json", imagePath="../secret.png")
-    with pytest.raises(DataError, match=r"a.json has no picture \(../secret.png\)"):
+    with pytest.raises(DataError, match=r"a.json has no image \(../secret.png\)"):
         load_dataset(tmp_path / "data")
 
 
@@ -129,23 +129,23 @@ def test_two_files_of_one_picture_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.json")
     write(tmp_path / "b.json", imagePath="a.png")
     paint(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a.json and .*b.json both are of the picture .*a.png"):
+    with pytest.raises(DataError, match=r"a.json and .*b.json are both for the image .*a.png"):
         load_dataset(tmp_path)
 
 
 def test_one_file_for_two_pictures_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "json" / "a.json", imagePath="a.tif")
     paint(tmp_path / "old" / "a.png", tmp_path / "new" / "a.png")
-    with pytest.raises(DataError, match="fits 2 pictures"):
+    with pytest.raises(DataError, match="fits 2 images"):
         load_dataset(tmp_path)
 
 
 def test_an_embedded_picture_comes_out_by_the_command_that_is_named(tmp_path: Path) -> None:
     data = to_png(np.zeros((16, 20), np.uint8))
     write(tmp_path / "a.json", imageData=data)
-    with pytest.raises(DataError, match="It holds the picture itself; write it out with") as caught:
+    with pytest.raises(DataError, match="It has the image embedded; extract it with") as caught:
         load_dataset(tmp_path)
-    command = str(caught.value).partition("write it out with: ")[2].splitlines()[0]
+    command = str(caught.value).partition("extract it with: ")[2].splitlines()[0]
     words = shlex.split(command)
     subprocess.run([sys.executable, *words[1:]], check=True)
     assert len(load_dataset(tmp_path).samples) == 1

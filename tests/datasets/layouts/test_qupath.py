@@ -194,7 +194,7 @@ def test_what_is_left_over_is_said(tmp_path: Path) -> None:
     text = "\n".join(map(str, data.problems))
     assert "b.png has no annotation of its name; left out" in text
     assert "c.geojson has no image of its name; left out" in text
-    assert "d.geojson.gz is packed; unpack it to be read" in text
+    assert "d.geojson.gz is compressed; unpack it first" in text
     assert names(data) == ["background", "Tumor"]
 
 
