@@ -70,16 +70,16 @@ TRIED = (
     "Nothing names the axes",
     "give the same pixels different values",
     "has two masks of one name",
-    "is compressed with loss, its image is not",
+    "has lossy compression, its image has not",
     "or the same suffix after it, and say that",
     "If they lie elsewhere, name both folders",
-    "replace what is there by --overwrite",
+    "replace existing files with --overwrite",
 )
 # Advice that other tests follow, or that needs a machine of its own.
 NOT_TRIED = {
     "datum convert": "was tried with datumaro 1.12 in an environment of its own",
     "of what was exported: pixelwise inspect": "tests/datasets/layouts names the folders",
-    "no folder that may be written to": "the administrator may write anywhere",
+    "is not a writable folder": "the administrator may write anywhere",
     "They take X GB": "needs a full disk",
     "cannot be downloaded": "tests/models/test_weights.py gives a file",
     "leave out --sync-batch-norm": "tests/training/test_sync_batch_norm.py",
@@ -199,15 +199,15 @@ MASKS = {
 def test_masks_that_are_not_understood(masks: Masks, tmp_path: Path, call: Call) -> None:
     root = write_set(tmp_path, masks.draw, suffix=masks.suffix, **masks.options)
     status, message = call("inspect", root, *masks.fields)
-    assert status == (0 if "no problem" in message or "must be mended" not in message else 1)
+    assert status == (0 if "no problem" in message or "to fix" not in message else 1)
     ways = [way for way in read_advice(message) if way[0] == "--classes"]
     unique = list({tuple(way): way for way in ways}.values())
     assert len(unique) == masks.ways, message
     for way in unique:
         status, shown = call("inspect", root, *way)
         assert "0 background" in shown or "0 " in shown
-        assert "stand for no class" not in shown
-        assert "not understood" not in shown
+        assert "not mapped to a class" not in shown
+        assert "unclear" not in shown
         only = "nothing to learn" in shown  # masks of one value teach nothing yet
         assert status == 0 or only, shown
 
@@ -579,7 +579,7 @@ def test_a_picture_of_a_mask(tmp_path: Path, call: Call) -> None:
     status, message = call("inspect", tmp_path, "--mask-suffix", "_lesion")
     ways = read_advice(message)
     assert (status, ways[0]) == (1, ["--mask-suffix", "_lesion.jpg"])
-    assert "stand for no class" not in call("inspect", tmp_path, *ways[0])[1]
+    assert "are not mapped to a class" not in call("inspect", tmp_path, *ways[0])[1]
 
 
 def test_names_that_do_not_tell(tmp_path: Path, call: Call) -> None:
@@ -613,7 +613,7 @@ def test_a_file_of_somebody_else_where_a_result_is_to_be(tmp_path: Path, call: C
     command = ("predict", tmp_path / "m.safetensors", tmp_path / "a.tif", "--out")
     status, message = call(*command, tmp_path)
     assert status == 1
-    assert "Name another place" in message
+    assert "Choose another folder" in message
     assert read_advice(message) == [["--overwrite"]]
     assert call(*command, tmp_path / "other")[0] == 0
     assert call(*command, tmp_path, "--overwrite")[0] == 0

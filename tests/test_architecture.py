@@ -32,7 +32,7 @@ LAYERS = [
     {"errors"},
     {"parsing"},
     {"atomic", "checksums", "classes", "host_memory"},
-    {"architectures", "axes", "events", "frozen", "locks", "scores"},
+    {"architectures", "axes", "config_base", "events", "locks", "scores"},
     {"config", "images", "marks"},
     {"figures", "normalization", "outputs"},
     {"cards", "datasets", "jobs", "runs", "samples"},

@@ -71,10 +71,10 @@ def test_planes_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("names", "ndim", "message"),
     [
-        ("YXQ", 3, "hold Q"),
-        ("YYX", 3, "each letter once"),
-        ("ZC", 2, "must hold Y and X"),
-        ("", 0, "must hold Y and X"),
+        ("YXQ", 3, "contain Q"),
+        ("YYX", 3, "each letter only once"),
+        ("ZC", 2, "must contain Y and X"),
+        ("", 0, "must contain Y and X"),
         ("ZYX", 2, "name 3 dimensions, but the image has 2"),
     ],
 )

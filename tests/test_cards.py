@@ -70,7 +70,7 @@ def test_a_file_cut_off_is_recognised(path: Path, keep: int) -> None:
 def test_a_foreign_file_is_recognised(tmp_path: Path, path: Path) -> None:
     other = tmp_path / "other.safetensors"
     save_file({"w": np.ones(5)}, other)
-    with pytest.raises(ModelFileError, match="no pixelwise card"):
+    with pytest.raises(ModelFileError, match="without a pixelwise card"):
         read_card(other)
     picture = tmp_path / "image.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" * 50)

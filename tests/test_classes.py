@@ -42,7 +42,7 @@ def test_wrong_colours(color: str) -> None:
         SegmentationClass(name="a", color=color)
 
 
-def test_frozen() -> None:
+def test_config_base() -> None:
     item = SegmentationClass(name="a", color="#000000")
     with pytest.raises(ValidationError):
         item.name = "b"  # type: ignore[misc]

@@ -16,8 +16,8 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
+from pixelwise.config_base import Config
 from pixelwise.errors import ConfigError
-from pixelwise.frozen import Config
 
 ALL = [
     *(AugmentationConfig, DataConfig, ModelConfig, PatchConfig, PredictConfig),

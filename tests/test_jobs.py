@@ -45,7 +45,7 @@ def test_a_job_is_one_line_that_is_read_back(job: Job) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("{}", "Not a job"),
         ("[]", "Not a job"),
         ('{"job": "dance"}', "'dance'"),

@@ -191,7 +191,7 @@ def test_an_annotation_beside_its_image_is_kept(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ("predict", root / "run", root / "flat" / "a.png", "--out", root / "flat")
-    require_refused(root, capsys, *command, name="a_labels.tif is there already")
+    require_refused(root, capsys, *command, name="a_labels.tif exists already")
     assert call(*command, "--overwrite") == 0
     assert call(*command) == 0, "now it is a result, which may be made anew"
 
@@ -201,7 +201,7 @@ def test_the_truth_is_kept_whatever_is_asked_for(
 ) -> None:
     for more in ((), ("--overwrite",)):
         command = ("evaluate", root / "run", root / "flat", "--labels", root / "flat", *more)
-        require_refused(root, capsys, *command, name="b_labels.tif would be in the place of")
+        require_refused(root, capsys, *command, name="b_labels.tif would overwrite")
 
 
 def test_an_image_that_was_named_is_kept_whatever_is_asked_for(
@@ -210,7 +210,7 @@ def test_an_image_that_was_named_is_kept_whatever_is_asked_for(
     images = (root / "flat" / "a.png", root / "flat" / "a_labels.tif")
     for more in ((), ("--overwrite",)):
         command = ("predict", root / "run", *images, "--out", root / "flat", *more)
-        require_refused(root, capsys, *command, name="a_labels.tif would be in the place of")
+        require_refused(root, capsys, *command, name="a_labels.tif would overwrite")
 
 
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)], ids=["plain", "overwrite"])
@@ -285,7 +285,7 @@ def test_a_file_that_came_during_the_prediction_is_kept(
     monkeypatch.setattr(Predictor, "iter_rows", interfere)
     image = root / "data" / "images" / "0.png"
     assert call("predict", root / "run", image, "--out", target.parent) == 1
-    assert "came to lie there" in capsys.readouterr().err
+    assert "was created or changed" in capsys.readouterr().err
     assert target.read_text() == "saved by hand"
 
 
@@ -318,10 +318,10 @@ def test_arrays_of_python_follow_the_same_rule(root: Path) -> None:
     import pixelwise as pw
 
     image, out = np.asarray(Image.open(root / "flat" / "a.png")), root / "flat" / "a_labels.tif"
-    with pytest.raises(pw.PixelwiseError, match="is there already"):
+    with pytest.raises(pw.PixelwiseError, match="exists already"):
         pw.predict(root / "run" / "model.safetensors", image, out=out)
     pw.predict(root / "run" / "model.safetensors", image, out=out, overwrite=True)
     pw.predict(root / "run" / "model.safetensors", image, out=out)
-    with pytest.raises(pw.PixelwiseError, match="in the place of"):
+    with pytest.raises(pw.PixelwiseError, match="would overwrite"):
         pw.predict(root / "run" / "model.safetensors", image, overwrite=True,
                    out=root / "run" / "model.safetensors")  # fmt: skip

@@ -127,7 +127,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="Cannot make the run folder"):
+    with pytest.raises(WriteError, match="Cannot create the run folder"):
         create_run(config_of(tmp_path / "file" / "run"))
 
 

@@ -9,7 +9,7 @@ from pixelwise.datasets import load_dataset
 from pixelwise.samples import load_samples, samples_path
 
 
-def test_pictures() -> None:
+def test_raster() -> None:
     samples = load_samples()
     assert [sample.split for sample in samples] == ["train"] * 24 + ["test"] * 8
     assert len({sample.name for sample in samples}) == 32

@@ -141,9 +141,9 @@ def test_counts_add_up_to_annotated_pixels(truth: np.ndarray, seed: int) -> None
     ("truth", "prediction", "message"),
     [
         (np.zeros((2, 2), int), np.zeros((2, 3), int), r"\(2, 2\) and prediction \(2, 3\)"),
-        (np.array([5]), np.array([0]), "Truth holds values 5 to 5"),
-        (np.array([0]), np.array([2]), "Prediction holds values 2 to 2"),
-        (np.array([0]), np.array([VOID]), "Prediction holds values 255"),
+        (np.array([5]), np.array([0]), "Truth has values 5 to 5"),
+        (np.array([0]), np.array([2]), "Prediction has values 2 to 2"),
+        (np.array([0]), np.array([VOID]), "Prediction has values 255"),
     ],
     ids=["shapes", "truth", "prediction", "void predicted"],
 )

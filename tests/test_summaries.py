@@ -37,7 +37,7 @@ def test_summary_follows_the_events(run: RunFolder) -> None:
 
 
 def test_listing_what_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="no folder"):
+    with pytest.raises(ReadError, match="not a folder"):
         list_runs(tmp_path / "none")
 
 

@@ -1,7 +1,7 @@
-"""The networks that can be trained, as plain data: what each is, and which options it takes.
+"""The networks that can be trained, as plain data: descriptions and options.
 
-No torch here: the command line lists it and the widgets build forms from it. `models.registry`
-builds the networks themselves.
+Free of torch: the command line lists them and the widgets build forms from them. `models.registry`
+builds the networks.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ OptionValue = bool | int | float | str | tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of an architecture: its default, its help text and what it may be.
+    """One setting of an architecture: default, help text and allowed values.
 
     Attributes
     ----------
     default : bool, int, float, str, tuple of int, or None
-        Value if not given; without `choices`, its type is the type of the option.
+        Value if not given; without `choices`, it also sets the option's type.
     choices : tuple
-        The only values allowed; empty if every value of the type within the bounds is.
+        The only values allowed; empty: any value of the type within the bounds.
     low, high : float or None
-        Bounds of a number, or of each of several; both included.
+        Inclusive bounds of a number, or of each number of a tuple.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Option:
     high: float | None = None
 
     def parse(self, value: object) -> OptionValue:
-        """Return `value` as this option's type; text such as ``"16"`` or ``"3+4"`` is read.
+        """Return `value` as this option's type; text such as ``"16"`` or ``"3+4"`` is converted.
 
         Raises
         ------
         ConfigError
-            Not of the option's type, none of its choices, or out of bounds.
+            Wrong type, not one of the choices, or out of bounds.
         """
         parsed = self._choose(value) if self.choices else self._convert(value)
         numbers = parsed if isinstance(parsed, tuple) else (parsed,)
@@ -57,7 +57,7 @@ class Option:
 
     @property
     def expectation(self) -> str:
-        """What the option may be, in words: for error messages and tool tips."""
+        """The allowed values in words, for error messages and tool tips."""
         if self.choices:
             return "one of " + ", ".join(str(choice).lower() for choice in self.choices)
         kinds = {bool: "true or false", int: "an integer", float: "a number"}
@@ -89,25 +89,24 @@ class Option:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network of the registry, described for the person who chooses it.
+    """One network of the registry, with the text that helps a user choose it.
 
     Attributes
     ----------
     name : str
-        Name in the registry.
+        Key in the registry.
     title : str
-        Name in print.
+        Display name.
     sentence : str
-        What it is good for, in words a biologist can use.
+        What it is good for, in a biologist's words.
     source : str
         The paper.
     options : tuple of Option
-        The settings it takes.
     encoders : tuple of str
-        Encoders worth showing first. Empty: the network takes none. Where it takes one, every
-        encoder of segmentation-models-pytorch works, and timm's as ``tu-<name>``.
+        Suggested encoders; empty if the network takes none. If it takes one, every encoder of
+        segmentation-models-pytorch works, and timm's as ``tu-<name>``.
     default_encoder : str or None
-        Encoder if none is given; None: the network's own plain form.
+        Encoder if none is given; None: the plain network.
     imagenet : bool
         Whether ImageNet weights exist for the network without an encoder.
     """
@@ -132,12 +131,12 @@ class Architecture:
         return {option.name: option.default for option in self.options}
 
     def parse_options(self, options: Mapping[str, object]) -> dict[str, OptionValue]:
-        """Return every option's value: the given ones read and checked, defaults for the rest.
+        """Return a value for every option: the given ones, checked, and defaults for the rest.
 
         Raises
         ------
         ConfigError
-            An option that the architecture does not have, or a value it cannot take.
+            Unknown option, or a value that is not allowed.
         """
         known = {option.name: option for option in self.options}
         if unknown := sorted(set(options) - set(known)):

@@ -30,12 +30,12 @@ _TEMPORARY = re.compile(r"\..*-[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
 def replacing(
     path: Path, *, keep: Path | None = None, check: Callable[[], None] | None = None
 ) -> Iterator[Path]:
-    """Give a temp path to write to; it takes the place of `path` when the block ends well.
+    """Yield a temp path to write to; it replaces `path` if the block succeeds.
 
     The temp name keeps the suffix of `path`, starts with a dot, and is removed after an error.
-    An old file under `path` stays untouched until the new one is complete on the disk; then it
-    takes the name `keep`, in the same folder, if one is given. `check` is called right before that;
-    what it raises leaves the old file.
+    An existing file at `path` is untouched until the new one is complete on disk; it is then
+    renamed to `keep`, in the same folder, if given. `check` is called right before that; if it
+    raises, the old file stays.
 
     Raises
     ------
@@ -45,18 +45,15 @@ def replacing(
     path = Path(path)
     temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
     try:
-        yield temp
-        flush_file(temp)
-        if check is not None:
-            check()
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temp.replace(path)
-        flush_folder(path.parent)
-    except PixelwiseError:
-        raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
+        with _explaining(path):
+            yield temp
+            flush_file(temp)
+            if check is not None:
+                check()
+            if keep is not None and path.exists():
+                path.replace(keep)
+            temp.replace(path)
+            flush_folder(path.parent)
     finally:
         with suppress(OSError):
             temp.unlink(missing_ok=True)
@@ -64,40 +61,37 @@ def replacing(
 
 @contextmanager
 def creating_folder(path: Path) -> Iterator[Path]:
-    """Give a temp folder to fill; it takes the name `path` when the block ends well.
+    """Yield a temp folder to fill; it is renamed to `path` if the block succeeds.
 
-    The block flushes what it writes (`replacing` does). After an error nothing is left.
+    The block must flush what it writes (`replacing` does). After an error nothing is left.
 
     Raises
     ------
     WriteError
-        `path` is a file or holds something, or its parent cannot be written.
+        `path` is a file or a folder that is not empty, or its parent cannot be written.
     """
     path = Path(path).absolute()
     require_free_folder(path)
     temp = path.with_name(f".{path.name}-{token_hex(4)}.tmp")
     try:
-        temp.mkdir(parents=True)
-        yield temp
-        flush_folder(temp)
-        with suppress(FileNotFoundError):
-            path.rmdir()
-        temp.rename(path)
-        flush_folder(path.parent)
-    except PixelwiseError:
-        raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
+        with _explaining(path):
+            temp.mkdir(parents=True)
+            yield temp
+            flush_folder(temp)
+            with suppress(FileNotFoundError):
+                path.rmdir()
+            temp.rename(path)
+            flush_folder(path.parent)
     finally:
         shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager
 def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Give a temp folder to fill; it takes the place of the folder `path` when the block ends well.
+    """Yield a temp folder to fill; it replaces the folder `path` if the block succeeds.
 
-    The caller has made sure that an old folder may go. It stays until the new one is complete on
-    the disk and `check` has raised nothing, then moves to a temp name and is removed. After an
+    The caller must have checked that an old folder may be removed. It stays until the new one is
+    complete on disk and `check` has passed, then moves to a temp name and is removed. After an
     error nothing new is left.
 
     Raises
@@ -109,21 +103,18 @@ def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> 
     temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
     old = temp.with_suffix(f".old{path.suffix}")
     try:
-        temp.mkdir()
-        yield temp
-        for entry in temp.rglob("*"):
-            flush_folder(entry) if entry.is_dir() else flush_file(entry)
-        flush_folder(temp)
-        if check is not None:
-            check()
-        with suppress(FileNotFoundError):
-            path.rename(old)
-        temp.rename(path)
-        flush_folder(path.parent)
-    except PixelwiseError:
-        raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
+        with _explaining(path):
+            temp.mkdir()
+            yield temp
+            for entry in temp.rglob("*"):
+                flush_folder(entry) if entry.is_dir() else flush_file(entry)
+            flush_folder(temp)
+            if check is not None:
+                check()
+            with suppress(FileNotFoundError):
+                path.rename(old)
+            temp.rename(path)
+            flush_folder(path.parent)
     finally:
         if old.exists() and not path.exists():
             old.rename(path)
@@ -132,66 +123,61 @@ def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> 
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, so that they outlast a power cut; it may exist.
+    """Create a folder and its parents, flushed to disk so that they survive a power cut.
 
     Raises
     ------
     WriteError
-        A folder cannot be made.
+        A folder cannot be created.
     """
     path = Path(path).absolute()
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
+    with _explaining(path):
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             flush_folder(folder.parent)
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Add whole lines to the end of a file, or none of them.
+    """Append lines to a file: all of them or none.
 
     Raises
     ------
     WriteError
-        The file cannot be written; what was written of the lines is taken back.
+        The file cannot be written; it is truncated to its former size.
     """
     data = lines.encode()
-    try:
-        with path.open("ab", buffering=0) as file:
-            size = file.tell()
-            try:
-                while data:
-                    data = data[os.write(file.fileno(), data) :]
-            except OSError:
-                file.truncate(size)
-                raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
+    with _explaining(path), path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while data:
+                data = data[os.write(file.fileno(), data) :]
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a name is that of a file or folder that is being written, or was when it ended."""
+    """Whether a name is one of the temp names made here, in use or left by a killed process."""
     return bool(_TEMPORARY.fullmatch(path.name))
 
 
 def remove_temps(path: Path) -> None:
-    """Remove what a killed process has left of a file or folder that it was making of this name.
+    """Remove the temp files and folders that a killed process left while writing `path`.
 
-    Nobody else may be making it now.
+    No other process may be writing it now.
     """
     path = Path(path).absolute()
     token = "-" + "[0-9a-f]" * 8 + ".tmp"
     stem = f".{escape(path.stem)}{token}"
-    if not path.exists():  # the old one had gone, and the new one not yet come
+    if not path.exists():  # killed between the two renames of `replacing_folder`
         for old in path.parent.glob(f"{stem}.old{path.suffix}"):
             if not is_link(old):
                 old.rename(path)
     patterns = (f".{escape(path.name)}{token}", f"{stem}{path.suffix}", f"{stem}.old{path.suffix}")
     for pattern in patterns:
         for temp in path.parent.glob(pattern):
-            if is_link(temp):  # nothing here makes one
+            if is_link(temp):  # not ours: this module creates no links
                 continue
             if temp.is_dir():
                 shutil.rmtree(temp, ignore_errors=True)
@@ -200,7 +186,7 @@ def remove_temps(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in a folder; links are not ours."""
+    """Remove the temp files that a killed process left in a folder; links are left alone."""
     for path in filter(is_temporary, list_folder(folder)):
         if path.is_file() and not is_link(path):
             with suppress(OSError):
@@ -208,12 +194,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_link(path: Path) -> bool:
-    """Whether a name stands for a file or folder elsewhere: a symbolic link or a junction."""
+    """Whether a path is a symbolic link or a Windows junction."""
     return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """List what is in a folder; nothing where it is not there or cannot be read."""
+    """List the entries of a folder, sorted; empty if it is missing or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -221,14 +207,14 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def require_own(path: Path, *, folder: bool = False) -> None:
-    """Raise if what is under a name of ours is a link, or no plain file; nothing there is fine.
+    """Raise unless `path` is missing, or a plain file or folder rather than a link.
 
     Parameters
     ----------
     path : path
-        What is going to be written, emptied or removed. Folders above it may be links.
+        About to be written, emptied or removed. Its parent folders may be links.
     folder : bool
-        Whether it is a folder; then nothing in it may be a link either.
+        Whether a folder is expected; nothing inside it may be a link either.
 
     Raises
     ------
@@ -237,14 +223,14 @@ def require_own(path: Path, *, folder: bool = False) -> None:
     """
     if is_link(path):
         raise WriteError(
-            f"{path} is a link to {path.readlink()}, and nothing is written through one. Nothing "
-            "was changed: put a copy in the place of the link, or remove it."
+            f"{path} is a link to {path.readlink()}; links are never written through. Nothing was "
+            "changed: replace the link with a copy, or remove it."
         )
     if path.exists() and not (path.is_dir() if folder else path.is_file()):
         wanted = "a folder" if folder else "a file"
         raise WriteError(
-            f"Expected {wanted} at {path}, found something else. Nothing was changed: remove it or "
-            "give it another name."
+            f"Expected {wanted} at {path}, found something else. Nothing was changed: remove or "
+            "rename it."
         )
     for entry in list_folder(path) if folder else ():
         require_own(entry, folder=entry.is_dir())
@@ -253,7 +239,7 @@ def require_own(path: Path, *, folder: bool = False) -> None:
 def require_free_folder(path: Path) -> None:
     """Raise `WriteError` if `path` is a link, a file, or a folder that holds anything."""
     if path.is_symlink():
-        raise WriteError(f"{path} is a link: name the folder that it leads to, or a new one.")
+        raise WriteError(f"{path} is a link: name its target folder, or a new folder.")
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():
@@ -265,7 +251,7 @@ def require_free_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file in UTF-8, see `replacing`."""
+    """Write a UTF-8 text file through `replacing`."""
     with replacing(path) as temp:
         temp.write_text(text, encoding="utf-8")
 
@@ -273,22 +259,20 @@ def write_text(path: Path, text: str) -> None:
 def create_array(
     path: Path, *, dtype: npt.DTypeLike, shape: tuple[int, ...]
 ) -> npt.NDArray[np.generic]:
-    """Make a NumPy file of zeros, mapped into memory, and take its room on the disk at once.
+    """Create a memory-mapped NumPy file of zeros, with its disk space allocated at once.
 
-    A disk that fills up later would end the process at the first page that it cannot write.
+    Otherwise a disk that fills up later would kill the process at the first page it cannot write.
 
     Raises
     ------
     WriteError
-        The folder is missing or read-only, or the disk has not enough room.
+        The folder is missing or read-only, or the disk is too full.
     """
-    try:
+    with _explaining(path):
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
         if hasattr(os, "posix_fallocate") and array.nbytes:
             with path.open("rb+") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
     return array
 
 
@@ -301,14 +285,14 @@ def flush_file(path: Path) -> None:
 
 
 def forget_cached(path: Path) -> None:
-    """Have the next reader of a flushed file ask the disk, where the system can be told so."""
+    """Drop a flushed file from the page cache, so that the next read comes from the disk."""
     if hasattr(os, "posix_fadvise"):
-        with suppress(OSError), path.open("rb") as file:  # it is advice
+        with suppress(OSError), path.open("rb") as file:  # a failure does no harm
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flush_folder(path: Path) -> None:
-    """Wait until the folder's names are on the disk; Windows has no such call and needs none."""
+    """Wait until the folder's entries are on the disk; not needed on Windows."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -318,10 +302,16 @@ def flush_folder(path: Path) -> None:
         os.close(handle)
 
 
-def _explain(path: Path, error: OSError) -> str:
-    """Say what could not be written, why, and what to do."""
-    reason = error.strerror or str(error) or type(error).__name__
-    return (
-        f"Cannot write {path}: {reason}. "
-        "Check that the folder exists, that you may write to it, and that the disk has room."
-    )
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """Turn an `OSError` into a `WriteError` that says what to check."""
+    try:
+        yield
+    except PixelwiseError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise WriteError(
+            f"Cannot write {path}: {reason}. "
+            "Check that the folder exists, that you may write to it, and that the disk has room."
+        ) from error

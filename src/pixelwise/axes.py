@@ -1,8 +1,8 @@
-"""Named axes: what each dimension of an array is, said and never guessed silently.
+"""Named axes: what each dimension of an array is; guesses are always reported.
 
-An axes string names every dimension with one letter of ``TZCYX`` (time, depth, channel, row,
-column), in the order of the array's shape: an RGB picture is ``YXC``, a confocal stack ``ZCYX``.
-Planes are the one form that the engine computes on: ``(N, C, Y, X)``, where N runs over T and Z.
+An axes string has one letter of ``TZCYX`` (time, depth, channel, row, column) per dimension, in
+the order of the array's shape: an RGB image is ``YXC``, a confocal stack ``ZCYX``. The engine
+computes on planes only: ``(N, C, Y, X)``, where N runs over T and Z.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ AXES = "TZCYX"
 _CANONICAL = {2: "YX", 3: "ZYX", 4: "ZCYX", 5: "TZCYX"}
 _COLOUR_CHANNELS = (3, 4)
 _THINNEST = 2
-"""Planes that are no wider than this, in pixels, beside others are no planes."""
+"""Width in pixels up to which YX planes of a stack are doubted."""
 _NARROW = 16
 _NARROW_RATIO = 4
-"""Narrower planes, beside at least so many times as many, look like channels at the end."""
+"""Planes narrower than `_NARROW`, with other axes this many times longer, may be channels."""
 _LONGEST = 16
-"""A shorter first axis is a stack, even if its planes are smaller still."""
+"""A first axis shorter than this is a stack, even if its planes are smaller."""
 _MOST_PLANES = 2000
 
 _MICROMETRES = {
@@ -77,7 +77,7 @@ class NamedAxes:
     reason : str
         Where the names come from: a file's metadata, the user, or the shape.
     doubt : str
-        Why the names must not be used unless a person says so; empty if they may.
+        Why the names must not be used until the user confirms them; empty if they may be used.
     """
 
     names: str
@@ -88,12 +88,12 @@ class NamedAxes:
         return f"read as {self.names} ({self.reason})"
 
     def require(self, ask: str = "--axes") -> NamedAxes:
-        """Return the axes if they may be used; `ask` is where a person can name them.
+        """Return the axes if they may be used; `ask` is the option that names them.
 
         Raises
         ------
         AxesError
-            The names are a guess that may well be wrong; the message asks for them.
+            The names are an unsafe guess; the message asks for them.
         """
         if self.doubt:
             raise AxesError(self.doubt.replace("--axes", ask))
@@ -102,14 +102,14 @@ class NamedAxes:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where the pixels of an array lie in the world; one value per axis, in the array's order.
+    """World coordinates of an array's pixels; one value per axis, in the array's order.
 
     Attributes
     ----------
     scale : tuple of float
         Size of a pixel in `units`, above 0.
     units : tuple of str or None
-        Full names such as ``micrometer`` and ``second``; None: the axis counts pixels.
+        Full names such as ``micrometer`` and ``second``; None: pixels.
     translation : tuple of float
         Position of the first pixel in `units`.
     """
@@ -125,7 +125,7 @@ class Calibration:
         units: Sequence[object] | None = None,
         translation: Sequence[float] | None = None,
     ) -> Self:
-        """Make a calibration; units may be short (µm) or a layer's, with "pixel" for none.
+        """Create a calibration; units may be short (µm), or "pixel" for none, as in napari layers.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class Calibration:
     def select(self, axes: str, kept: str) -> Calibration:
         """Calibration of an array with the axes `kept`, made from one with `axes`.
 
-        Axes that are new, and channels, count from 0 by 1: a result's channels are its own.
+        New axes and channels get scale 1 and translation 0: a result has channels of its own.
         """
         own = axes.replace("C", "-")
         found = [own.index(letter) if letter in own else None for letter in kept]
@@ -172,7 +172,7 @@ def shorten_unit(name: str) -> str:
 
 
 def name_unit(text: str) -> str | None:
-    """Full name of a unit that may be short; None for pixels and for what is no unit we know."""
+    """Full name of a unit that may be short; None for pixels and unknown units."""
     plain = text.strip().replace("\\u00B5", "µ").replace("μ", "µ").replace("metre", "meter")
     known = _MICROMETRES.keys() | set(_SHORT_UNITS.values())
     name = _SHORT_UNITS.get(plain, plain.lower())
@@ -191,10 +191,10 @@ def parse_axes(names: str, ndim: int) -> str:
     wrong = sorted(set(text) - set(AXES))
     if wrong:
         raise DataError(
-            f"Axes {names!r} hold {', '.join(wrong)}: expected letters of {AXES} only, e.g. 'ZYX'."
+            f"Axes {names!r} contain {', '.join(wrong)}: expected letters of {AXES}, e.g. 'ZYX'."
         )
     if len(set(text)) != len(text) or not {"Y", "X"} <= set(text):
-        raise DataError(f"Axes {names!r} must hold Y and X, and each letter once.")
+        raise DataError(f"Axes {names!r} must contain Y and X, and each letter only once.")
     if len(text) != ndim:
         raise DataError(
             f"Axes {names!r} name {len(text)} dimensions, but the image has {ndim}: "
@@ -204,17 +204,17 @@ def parse_axes(names: str, ndim: int) -> str:
 
 
 def guess_axes(shape: tuple[int, ...]) -> NamedAxes:
-    """Name the axes of an array that carries no names, and say that it is a guess.
+    """Guess the axes of an unnamed array from its shape; the reason says that it is a guess.
 
-    Axes of one pixel are set aside. Of the others, a last one of 3 or 4 is read as colour, one
-    before Y and X as Z, and of two the one of up to 4 as channels; the reason says that the shape
-    was all there was to go by. Where another reading is likely, the names carry a doubt: planes of
-    one or two pixels, narrow ones, thousands of them, or a first axis longer than the others.
+    Axes of size 1 are set aside. Of the others, a last axis of 3 or 4 is colour, one axis before
+    YX is Z, and of two such axes a first one of up to 4 is channels. The result carries a doubt
+    where another reading is likely: planes only one or two pixels wide, narrow planes, thousands
+    of planes, or a first axis longer than the others.
 
     Returns
     -------
     NamedAxes
-        Call `NamedAxes.require` before using it; the names are empty where none can be found.
+        Call `NamedAxes.require` before using it; the names are empty if none can be found.
     """
     ndim = len(shape)
     if not 2 <= ndim <= len(AXES):
@@ -231,7 +231,7 @@ def guess_axes(shape: tuple[int, ...]) -> NamedAxes:
 
 
 def _find_long_axes(shape: tuple[int, ...]) -> list[int]:
-    """Positions of the axes of more than one pixel, and of at least two, the last ones first."""
+    """Positions of the axes longer than 1; filled up to two with the last of the others."""
     kept = [i for i, size in enumerate(shape) if size != 1]
     short = [i for i, size in enumerate(shape) if size == 1]
     return sorted(kept + short[len(short) - max(2 - len(kept), 0) :])
@@ -249,7 +249,7 @@ def _name_long_axes(shape: tuple[int, ...]) -> tuple[str, str]:
 
 
 def _insert_short_axes(core: str, kept: list[int], ndim: int) -> str:
-    """Name the axes of one pixel with letters that are free, the usual one of each place first."""
+    """Give axes of size 1 free letters, preferring the usual one for each position."""
     named = dict(zip(kept, core, strict=True))
     for i in range(ndim):
         if i not in named:
@@ -259,7 +259,7 @@ def _insert_short_axes(core: str, kept: list[int], ndim: int) -> str:
 
 
 def _find_doubt(shape: tuple[int, ...], names: str, *, sizes: dict[str, int]) -> str:
-    """Say why a guess is not to be trusted; empty if it is."""
+    """Explain why a guess is not to be trusted; empty if it is."""
     height, width = sizes["Y"], sizes["X"]
     beside = [size for letter, size in sizes.items() if letter not in "YX"]
     if not beside:
@@ -272,22 +272,22 @@ def _find_doubt(shape: tuple[int, ...], names: str, *, sizes: dict[str, int]) ->
         return ""
     fit = _propose_axes(shape) if thin else names
     channels = shape[fit.index("C")] if "C" in fit else 1
-    told = f" ({channels} channels)" if channels > 1 else ""
+    counted = f" ({channels} channels)" if channels > 1 else ""
     return (
         f"Nothing names the axes of the shape {shape}. Read as {names} it would be {planes} planes "
-        f"of {height} x {width} pixels, which may be wrong: say what the axes are, e.g. "
-        f"--axes {fit}{told}."
+        f"of {height} x {width} pixels, which may be wrong: name the axes, e.g. "
+        f"--axes {fit}{counted}."
     )
 
 
 def _is_thin(narrow: int, sizes: Sequence[int], *, is_colour: bool) -> bool:
-    """Whether planes are so narrow, beside two longer axes, that these may be the plane."""
+    """Whether planes are so narrow that two longer axes may be the real Y and X."""
     compared = not is_colour and narrow < _NARROW
     return narrow <= _THINNEST or (compared and _NARROW_RATIO * narrow <= sizes[-2])
 
 
 def _propose_axes(shape: tuple[int, ...]) -> str:
-    """Axes whose planes are the two longest ones; of the others the shortest is the channels."""
+    """Propose the two longest axes as Y and X, and the shortest of the others as channels."""
     order = sorted(range(len(shape)), key=lambda i: -shape[i])
     rows, columns = sorted(order[:2])
     rest = sorted(order[2:], key=lambda i: (shape[i] == 1, shape[i]))

@@ -1,8 +1,8 @@
-"""The model card: what it is, what it expects and what it gives, read without torch.
+"""The model card: what a model is, expects and returns. Read without torch.
 
-A model is one safetensors file. Its header is JSON: a length of eight bytes (little-endian), then
-the header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise``, and the file's
-checksum, see `checksums`, under ``checksum``.
+A model is one safetensors file. It starts with the header's length in eight bytes (little-endian),
+then the JSON header, whose ``__metadata__`` holds the card as JSON text under ``pixelwise`` and the
+file's checksum (see `checksums`) under ``checksum``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from pixelwise.classes import Classes, MaskValues
+from pixelwise.config_base import Config, describe_invalid
 from pixelwise.errors import ModelFileError, ReadError
-from pixelwise.frozen import Config, describe_invalid
 from pixelwise.normalization import Normalization
 from pixelwise.parsing import open_regular, parse_json
 
@@ -24,7 +24,7 @@ METADATA_KEY = "pixelwise"
 CHECKSUM_KEY = "checksum"
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 16 << 20
-_MOST_AXES = 8  # of a weight; to multiply a million sizes takes minutes
+_MOST_AXES = 8  # of a weight; a shape of a million axes would take minutes to multiply
 _ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
     **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
@@ -57,7 +57,7 @@ class Card(Config):
     background : int or None
         Class that does not count as foreground in the scores.
     resize : (height, width) in pixels, or None
-        What every image was resized to, and is in prediction.
+        Size that every image was resized to, and is in prediction.
     normalization : Normalization
     axes : str
         Axes of the images it was trained on.
@@ -65,13 +65,13 @@ class Card(Config):
         Stored dtype of those images, a NumPy name.
     patch_size : (height, width) in pixels
     intensities : (least, greatest) or None
-        Of the training images, as stored; None in cards of older versions.
+        Range of the training images, as stored; None in cards of older versions.
     mask_values : MaskValues or None
-        What the values of the training masks stood for, so that other masks are read alike; None
-        in cards of older versions, and where a layout has classes of its own.
+        What the training masks' values stood for, so that other masks are read the same way; None
+        in cards of older versions, and if the layout defines the classes.
     training : TrainingSummary or None
     versions : dict
-        Packages that wrote the model.
+        Versions of the packages that wrote the model.
     """
 
     format: int = 1
@@ -105,7 +105,7 @@ def read_card(path: str | Path) -> Card:
     ReadError
         The file is missing or cannot be read.
     ModelFileError
-        The file is no model of this project, is cut off, or is newer than this version.
+        The file is no model of this project, is truncated, or is newer than this version.
     """
     path = Path(path)
     header = _read_header(path)
@@ -113,8 +113,8 @@ def read_card(path: str | Path) -> Card:
     text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ModelFileError(
-            f"{path} is a safetensors file, but has no pixelwise card: expected a model file "
-            "that 'pixelwise train' wrote."
+            f"{path} is a safetensors file without a pixelwise card: expected a model file written "
+            "by 'pixelwise train'."
         )
     try:
         return Card.model_validate_json(text)
@@ -132,7 +132,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def promises_checksum(path: Path) -> bool:
-    """Whether a model file says that it has a checksum; those of older versions do not.
+    """Whether a model file's header announces a checksum; those of older versions do not.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _read_header(path: Path) -> dict[str, Any]:
         sizes = [_measure(entry) for name, entry in header.items() if name[:2] != "__"]
     except (ReadError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(
-            f"{path} is not a model file: expected a safetensors file that 'pixelwise train' wrote."
+            f"{path} is not a model file: expected a safetensors file from 'pixelwise train'."
         ) from error
     expected = _LENGTH_BYTES + length + sum(sizes)
     if size != expected:
@@ -171,17 +171,11 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _measure(entry: dict[str, Any]) -> int:
-    """Bytes of a tensor by its shape, which must be those between its ends.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        It is no tensor.
-    """
+    """Bytes of a tensor; raises ValueError, KeyError or TypeError if shape and offsets disagree."""
     start, stop = entry["data_offsets"]
     shape = entry["shape"]
     is_shape = len(shape) <= _MOST_AXES and all(type(n) is int and n >= 0 for n in shape)
     size = prod(shape) * _ITEM_BYTES[entry["dtype"]] if is_shape else -1
     if size != stop - start:
-        raise ValueError("the shape of a tensor is not that of its bytes")
+        raise ValueError("a tensor's shape does not match its byte count")
     return size

@@ -1,32 +1,31 @@
-"""Files and folders that carry the SHA-256 of what they hold, so that a later change shows.
+"""Files and folders that carry the SHA-256 of their content, so that later changes are detected.
 
-The checksum stands in the file itself, after a word that is easy to find. It is that of all bytes,
-with zeros in the place of its own digits. It finds accidents: a bit that flipped, a copy that was
-cut off, pixels that somebody has corrected. It does not find who changes it together with the rest.
+The checksum is in the file itself, after a fixed word. It covers all bytes, with zeros in place of
+its own digits. It detects accidents: flipped bits, truncated copies, pixels edited by hand. It does
+not detect someone who changes the content and the checksum together.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pixelwise.parsing import open_regular
 
 WORD: Final = "pixelwise-sha256:"
-"""Stands before the digits of a checksum."""
+"""Precedes the digits of a checksum."""
 BLANK_CHECKSUM: Final = WORD + "0" * 64
-"""What is written first; `add_checksum` puts the digits in the place of the zeros."""
+"""Placeholder that is written first; `add_checksum` replaces the zeros by the digits."""
 
 _HEAD_BYTES: Final = 4 << 20
-"""The checksum begins in this part of a file."""
+"""The checksum starts within this many bytes."""
 _BLOCK_BYTES: Final = 1 << 20
 
 
 class Checksum(enum.Enum):
-    """What a file's checksum says of its content."""
+    """Result of comparing a file with its checksum."""
 
     MISSING = "missing"
     RIGHT = "right"
@@ -34,13 +33,13 @@ class Checksum(enum.Enum):
 
 
 def add_checksum(path: Path, *, folder: Path | None = None) -> str:
-    """Write the checksum of a file that holds `BLANK_CHECKSUM` into it; gives its digits.
+    """Replace the `BLANK_CHECKSUM` in a file by its checksum, and return the digits.
 
     Parameters
     ----------
     path : path
     folder : path, optional
-        The checksum is that of all files in this folder, `path` among them.
+        Compute the checksum of all files in this folder, including `path`.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def hash_content(path: Path) -> str:
 
 
 def _count(path: Path, folder: Path | None) -> str:
-    """Digits of a file's checksum, or of the folder's whose checksum it holds."""
+    """Checksum digits of a file, or of the folder if one is given."""
     if folder is None:
         return _hash_file(path, blank=True)
     return _hash_files(folder, path)
@@ -103,23 +102,18 @@ def _hash_files(folder: Path, marked: Path) -> str:
 
 
 def _hash_file(path: Path, *, blank: bool) -> str:
-    """SHA-256 of a file, as if its checksum had not been written yet if `blank`."""
+    """SHA-256 of a file; `blank` treats its checksum as not yet written."""
     found = hashlib.sha256()
-    for number, block in enumerate(_iter_blocks(path)):
-        found.update(_blank(block) if blank and not number else block)
+    with open_regular(path) as file:
+        head = file.read(_HEAD_BYTES)
+        found.update(_blank(head) if blank else head)
+        while block := file.read(_BLOCK_BYTES):
+            found.update(block)
     return found.hexdigest()
 
 
-def _iter_blocks(path: Path) -> Iterator[bytes]:
-    """Bytes of a file: first those in which its checksum is."""
-    with open_regular(path) as file:
-        yield file.read(_HEAD_BYTES)
-        while block := file.read(_BLOCK_BYTES):
-            yield block
-
-
 def _blank(head: bytes) -> bytes:
-    """Put zeros in the place of the first checksum."""
+    """Replace the digits of the first checksum by zeros."""
     place = head.find(WORD.encode())
     if place < 0:
         return head

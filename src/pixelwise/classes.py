@@ -1,4 +1,4 @@
-"""What a pixel can be: named, coloured classes, and the one value that is none of them."""
+"""The classes a pixel can have, named and coloured, and the one value that is ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixelwise.errors import ConfigError, quote_value
 from pixelwise.parsing import PlainName, require_plain_name
 
 VOID: Final = 255
-"""The ignore index: value of a pixel in a class mask that no loss and no score counts."""
+"""The ignore index: class mask value of pixels that are left out of every loss and score."""
 
 MAX_CLASSES: Final = 255
 """Class masks are uint8, and 255 is void."""
@@ -48,20 +48,20 @@ class SegmentationClass(BaseModel):
 
 
 Classes = Annotated[tuple[SegmentationClass, ...], Field(min_length=2, max_length=MAX_CLASSES)]
-"""All classes of a data set or model, as a file tells them."""
+"""All classes of a data set or model, as stored in a file."""
 
 
 class MaskValues(BaseModel):
-    """Which class each value of the mask files stood for in a training.
+    """The class of each mask file value in a training run.
 
     Attributes
     ----------
     table : tuple of (int, int)
         Value as stored (a colour is 0xRRGGBB) and its class index, or `VOID`.
     rest : int or None
-        Class index of every other value; None: other values stand for nothing.
+        Class index of every other value; None: there are no others.
     colors : bool
-        The values are colours.
+        Whether the values are colours.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +74,7 @@ class MaskValues(BaseModel):
 def describe_classes(
     classes: Sequence[SegmentationClass], *, sparse: bool = False
 ) -> dict[str, Any]:
-    """Describe classes for a file of labels, as JSON: from value 0 or, if sparse, from 1 on."""
+    """Describe classes as JSON for a label file: from value 0, or from 1 if sparse."""
     listed = [[item.name, item.color] for item in classes]
     return {"classes": listed, "sparse": sparse} if listed or sparse else {}
 
@@ -82,14 +82,14 @@ def describe_classes(
 def create_classes(
     names: Sequence[str], colors: Sequence[str] | None = None, *, background: int | None = 0
 ) -> tuple[SegmentationClass, ...]:
-    """Classes 0, 1, … with these names, and colours of a colour-blind safe palette unless given.
+    """Create classes 0, 1, … with these names, and colour-blind safe colours unless given.
 
-    The background is black, and no other class is.
+    Only the background is black.
 
     Raises
     ------
     ConfigError
-        Fewer than two names, more than 255, a name twice, or one with control characters.
+        Fewer than two names, more than 255, duplicates, or control characters in a name.
     """
     if not 2 <= len(names) <= MAX_CLASSES:
         found = quote_value(list(names))
@@ -100,7 +100,7 @@ def create_classes(
         try:
             require_plain_name(name)
         except ValueError as error:
-            raise ConfigError(f"A class has no usable name: {error}.") from error
+            raise ConfigError(f"A class name is not usable: {error}.") from error
     chosen = colors or _choose_colors(len(names), background)
     return tuple(SegmentationClass(name=n, color=c) for n, c in zip(names, chosen, strict=True))
 

@@ -1,7 +1,7 @@
-"""What a job is asked to do: frozen models that the command line, Python and the widgets share.
+"""Job settings: immutable models shared by the command line, Python and the widgets.
 
-A config round-trips through YAML, forbids unknown fields, and is checked once, when it is made.
-The descriptions and bounds of the fields are the help texts and limits of every form built from it.
+A config round-trips through YAML, forbids unknown fields, and is validated once, on creation.
+Field descriptions and bounds are the help texts and limits of every form built from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pixelwise.architectures import find_architecture
-from pixelwise.frozen import ClassMapping, Config, Numbers, Options, Size
+from pixelwise.config_base import ClassMapping, Config, Numbers, Options, Size
 
 Edge = Literal["drop", "cover"]
 LayoutName = Literal[
@@ -30,7 +30,7 @@ FileFormat = Literal["tiff", "zarr"]
 WindowName = Literal["hann", "gaussian", "flat"]
 FULL_PATCH, TRAINED_PATCH = (256, 256), 32  # size "auto" of large images; least side to train on
 MOST_AUTO_BATCH = 16
-"""Patches per step that "auto" takes at most: more gain little speed and cost accuracy."""
+"""Largest batch size that "auto" chooses: larger ones gain little speed and cost accuracy."""
 
 
 class DataConfig(Config):
@@ -52,7 +52,7 @@ class DataConfig(Config):
     )
     mask_suffix: str | None = Field(
         default=None,
-        description="pairs: what a mask's name has and its image's has not, e.g. _mask, or .png",
+        description="pairs: text in a mask's name that its image's name lacks, e.g. _mask, or .png",
     )
     classes: ClassMapping = Field(
         default="auto",
@@ -72,7 +72,7 @@ class DataConfig(Config):
     )
     skip_unreadable: bool = Field(
         default=False,
-        description="Leave out images and masks that cannot be read, and name each, instead of "
+        description="Skip images and masks that cannot be read, and name each, instead of "
         "refusing the data; reads every file twice",
     )
     resize: Size | None = Field(
@@ -99,8 +99,8 @@ class PatchConfig(Config):
     )
     edge: Edge = Field(
         default="cover",
-        description="drop: leave out what does not fill a patch; cover: move the last patch back "
-        "to the border, so that every pixel is seen",
+        description="drop: skip pixels that do not fill a patch; cover: move the last patch back "
+        "to the border, so that every pixel is used",
     )
     min_foreground: float = Field(
         default=0.0,
@@ -121,7 +121,7 @@ class PatchConfig(Config):
 
 
 class ModelConfig(Config):
-    """Which network, and where its weights start from."""
+    """Which network to train, and its initial weights."""
 
     name: str = Field(default="unet", description="Architecture, see 'pixelwise architectures'")
     encoder: str | None = Field(
@@ -162,8 +162,8 @@ class AugmentationConfig(Config):
     preset: PresetName = Field(default="light", description="Named set of augmentations")
     shift: bool | None = Field(
         default=None,
-        description="Cut patches at random places that cover the image, its borders too, on the "
-        "fly only; places without annotation are not taken",
+        description="Cut patches at random positions that cover the image up to its borders, on "
+        "the fly only; unannotated positions are skipped",
     )
     flips: bool | None = Field(default=None, description="Mirror left-right")
     rotate90: bool | None = Field(
@@ -218,8 +218,8 @@ class TrainingConfig(Config):
     epochs: int = Field(default=50, ge=1, le=100_000, description="Passes over all patches")
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default=8,
-        description="Patches per step; at least 2 are taken, for batch normalisation; auto takes "
-        "the largest power of two up to 16 that fits the device's memory",
+        description="Patches per step, at least 2 because of batch normalisation; auto takes the "
+        "largest power of two up to 16 that fits the device's memory",
     )
     loss: LossName = Field(default="dice_cross_entropy", description="Loss function")
     class_weights: Literal["none", "balanced"] | Numbers = Field(
@@ -241,8 +241,8 @@ class TrainingConfig(Config):
     )
     monitor: Literal["dice", "iou", "accuracy", "loss", "last"] = Field(
         default="dice",
-        description="What the best model is chosen by, on the validation images; last takes the "
-        "newest epoch, for a handful of validation images whose scores jump",
+        description="Validation score that selects the best model; last takes the newest epoch, "
+        "for a handful of validation images whose scores jump",
     )
     normalization: NormalizationName = Field(
         default="auto", description="How intensities are normalised; recorded in the model"
@@ -258,9 +258,9 @@ class TrainingConfig(Config):
         description="Batch normalisation over the patches of all processes, if there are several",
     )
     seed: int = Field(default=0, ge=0, description="Seed of everything that is random")
-    deterministic: bool = Field(default=False, description="Same bits on every run, if slower")
+    deterministic: bool = Field(default=False, description="Same bits on every run, but slower")
     keep_every: int | None = Field(
-        default=None, ge=1, description="Keep a model file every so many epochs"
+        default=None, ge=1, description="Keep a model file every this many epochs"
     )
     save_minutes: float = Field(
         default=10.0,
@@ -286,7 +286,7 @@ class TrainingConfig(Config):
             )
         if self.monitor == "last" and self.patience is not None:
             raise ValueError(
-                "monitor last takes every epoch for progress, so patience would never end the "
+                "monitor last counts every epoch as progress, so patience would never stop the "
                 "training: leave it out, or monitor dice, iou, accuracy or loss"
             )
         return self
@@ -296,7 +296,7 @@ class TrainConfig(Config):
     """A whole training: data in, run folder out."""
 
     data: DataConfig
-    run: Path = Field(description="Folder of the run; made, and refused if it holds another run")
+    run: Path = Field(description="Folder of the run; created; refused if it holds another run")
     patches: PatchConfig = PatchConfig()
     model: ModelConfig = ModelConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -324,7 +324,7 @@ class PredictConfig(Config):
         description="Tile height x width in pixels; the model's patch size if not given",
     )
     overlap: float = Field(
-        default=0.25, ge=0, le=0.9, description="Share of a tile that it shares with the next"
+        default=0.25, ge=0, le=0.9, description="Fraction of a tile that overlaps the next"
     )
     window: WindowName = Field(default="hann", description="How overlapping tiles are blended")
     border: Literal["zero", "mirror"] = Field(
@@ -349,7 +349,7 @@ class PredictConfig(Config):
         description="Number the connected areas of each class, plane by plane; 0 is background",
     )
     smallest_object: int = Field(
-        default=0, ge=0, description="Take out objects with fewer pixels than this; 0 keeps all"
+        default=0, ge=0, description="Remove objects with fewer pixels than this; 0 keeps all"
     )
     largest_hole: int = Field(
         default=0, ge=0, description="Fill holes inside a class of up to this many pixels"
@@ -370,15 +370,14 @@ class PredictConfig(Config):
     )
     white: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Intensity of white in the images, where they are stored otherwise than those "
-        "of the training: 4095 for 12 bits, 1 for 0 to 1; they are scaled by it",
+        description="Intensity of white, if the images are scaled differently from the training "
+        "images: 4095 for 12 bits, 1 for 0 to 1; they are rescaled by it",
     )
     device: DeviceName = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps")
     precision: Precision = Field(default="auto", description="Number format of the computation")
     fold: bool = Field(
         default=True,
-        description="Fold batch norms into convolutions, where the result is the same but for "
-        "rounding",
+        description="Fold batch norms into convolutions where only rounding changes",
     )
 
     @model_validator(mode="after")
@@ -396,5 +395,5 @@ class PredictConfig(Config):
 
     @property
     def cleans(self) -> bool:
-        """Whether small objects or holes are looked for."""
+        """Whether small objects are removed or holes filled."""
         return bool(self.smallest_object or self.largest_hole)

@@ -1,4 +1,4 @@
-"""Every error of the project: one base class, mixed with the builtin each one stands for.
+"""Every error of the project: each subclasses `PixelwiseError` and the matching builtin.
 
 A message says what was expected, what was found, where, and what to do.
 """
@@ -20,19 +20,19 @@ _MEMORY_SIGNS = re.compile(
     "out of memory|can't allocate memory|cannot allocate memory|not enough memory|bad_alloc"
     "|invalid buffer size"  # MPS
     "|alloc_failed|cublas_status_not_initialized|unable to find an engine"  # cuBLAS and cuDNN
-    # oneDNN; a "primitive descriptor" that it cannot create is one that it does not have
+    # oneDNN; not "primitive descriptor", which means that the operation is not implemented
     "|could not create a memory object|could not create a primitive(?! descriptor)",
     re.IGNORECASE,
 )
 _LONGEST_QUOTE = 160  # characters
 LONGEST_VALUE: Final = 200
-"""Characters that are shown of a value from a file or of what somebody typed."""
+"""Characters shown of a value from a file or from the user."""
 LONGEST_MESSAGE: Final = 4_000
-"""Characters of a whole message."""
+"""Characters shown of a whole message."""
 
 _UNSEEN = re.compile(
-    # C0 without tab and line feed, DEL and C1; directions and their overrides; line and paragraph
-    # separators; halves of characters, which names that are no UTF-8 have
+    # C0 without tab and line feed, DEL and C1; text directions and their overrides; line and
+    # paragraph separators; surrogates, which stand for bytes that are not UTF-8
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _repr = Repr()
@@ -51,11 +51,11 @@ class PixelwiseError(Exception):
 
 
 class ConfigError(PixelwiseError, ValueError):
-    """A setting has a value that cannot work, alone or together with another one."""
+    """A setting has an invalid value, or one that conflicts with another setting."""
 
 
 class UnknownNameError(ConfigError):
-    """A choice by name that does not exist; the message lists the names that do."""
+    """A name that does not exist; the message lists those that do."""
 
 
 class DataError(PixelwiseError, ValueError):
@@ -63,7 +63,7 @@ class DataError(PixelwiseError, ValueError):
 
 
 class AxesError(DataError):
-    """Nobody names the axes of an image, and a guess from its shape may be wrong."""
+    """The axes of an image are not named, and a guess from its shape may be wrong."""
 
 
 class ReadError(PixelwiseError, OSError):
@@ -79,15 +79,15 @@ class BudgetError(PixelwiseError, MemoryError):
 
 
 class ModelFileError(PixelwiseError, ValueError):
-    """A model file or checkpoint is damaged, foreign, or does not fit the job."""
+    """A model file or checkpoint is damaged, not ours, or does not fit the job."""
 
 
 class WeightsError(PixelwiseError, RuntimeError):
-    """Pre-trained weights cannot be had or do not fit the network."""
+    """Pre-trained weights are not available or do not fit the network."""
 
 
 class DivergedError(PixelwiseError, FloatingPointError):
-    """A training gives numbers that are not finite, again and again."""
+    """The loss or the weights are repeatedly not finite."""
 
 
 class MissingPackageError(PixelwiseError, ImportError):
@@ -117,51 +117,50 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> str:
 def is_memory_error(error: Exception) -> bool:
     """Whether memory ran out, on the host or on a GPU, in the wording of any torch backend.
 
-    Some of these wordings have rarer causes too, so a message keeps them: see `quote`.
+    Some of these texts have other, rarer causes, so messages quote them: see `quote`.
     """
     return isinstance(error, MemoryError) or bool(_MEMORY_SIGNS.search(str(error)))
 
 
 def explain_memory_error(error: Exception) -> str:
-    """Say that memory ran out, what to do, and in which words it was found."""
+    """Explain that memory ran out and what to do, and quote the original message."""
     return f"{MEMORY_ADVICE} {quote(error)}"
 
 
 def describe_failure(error: Exception) -> str:
-    """Give the message of an error of any kind; if memory ran out, say what to do."""
+    """Return the message of any error; if memory ran out, also what to do."""
     if is_memory_error(error) and not isinstance(error, PixelwiseError):
         return explain_memory_error(error)
     return str(error) or type(error).__name__
 
 
 def quote(error: Exception) -> str:
-    """Give the beginning of an error's own words, in brackets."""
+    """Return the start of an error's own message, in parentheses."""
     return f"({shorten(str(error) or type(error).__name__, _LONGEST_QUOTE)})"
 
 
 def quote_value(value: object) -> str:
-    """Give a value as Python writes it, cut to 200 characters: it may come from a file."""
+    """Return the repr of a value, cut to 200 characters: it may come from a file."""
     try:
         shown = _repr.repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return f"a value of the type {type(value).__name__} that is too long to show"
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return f"a value of type {type(value).__name__} that is too long to show"
     if len(shown) > LONGEST_VALUE:
         return f"{shown[: LONGEST_VALUE - 3]}..."
     return shown
 
 
 def show_text(text: str, *, most: int | None = None) -> str:
-    r"""Make a text safe to show, on a terminal, in a log or in a window.
+    r"""Make a text safe to show on a terminal, in a log or in a window.
 
-    Characters that control a terminal, turn the direction of what follows, or break lines are
-    written as ``\u001b``, which JSON means by it too: shown JSON stays JSON. Tabs and line feeds
-    stay.
+    Characters that control a terminal, change the text direction, or break lines are escaped as
+    ``\u001b``, as in JSON, so that JSON stays valid. Tabs and line feeds stay.
 
     Parameters
     ----------
     text : str
     most : int, optional
-        Characters to show; the middle is left out of a longer text.
+        Characters to show; the middle of a longer text is left out.
     """
     text = text if most is None else _shorten_message(text, most)
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -176,5 +175,5 @@ def _shorten_message(text: str, most: int = LONGEST_MESSAGE) -> str:
 
 
 def has_control(text: str) -> bool:
-    """Whether a text has characters that no name needs, see `show_text`; or tabs or line feeds."""
+    """Whether a text has control characters (see `show_text`), tabs or line feeds."""
     return bool(_UNSEEN.search(text)) or "\n" in text or "\t" in text

@@ -1,7 +1,7 @@
-"""What a job reports while it runs: frozen events, one JSON line each.
+"""What a job reports while it runs: immutable events, one JSON line each.
 
-`fit` and the prediction of folders yield them; the run folder keeps them; the command line prints
-them and a widget reads the same lines.
+`fit` and `predict` yield them, the run folder keeps them, the command line prints them, and the
+widgets read the same lines.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Event(BaseModel):
 
 
 class RunStarted(_Event):
-    """A training begins or goes on: what it runs on, and on what."""
+    """A training run starts or continues: its device, network and data."""
 
     kind: Literal["run_started"] = "run_started"
     run: str
@@ -66,7 +66,7 @@ class StepsDone(_Event):
 
     @property
     def pace(self) -> str:
-        """Patches a second, and, where it is known, how long the training still takes."""
+        """Patches per second and, if known, the time left."""
         pace = f"{self.patches_per_second:.1f} patches/s"
         if self.seconds_left is None:
             return pace
@@ -77,11 +77,11 @@ class StepsDone(_Event):
 
 
 class EpochEnded(_Event):
-    """One epoch with its validation.
+    """One epoch has ended, with its validation.
 
     Losses are means over patches; `scores` are those of the validation images (macro over the
-    foreground classes for Dice and IoU), null where a score is not defined. `patches_per_second` is
-    that of the steps, null where the training went on with the epoch's validation.
+    foreground classes for Dice and IoU), null if undefined. `patches_per_second` covers the
+    training steps; it is null if the run was resumed at this epoch's validation.
     """
 
     kind: Literal["epoch_ended"] = "epoch_ended"
@@ -98,7 +98,7 @@ class EpochEnded(_Event):
 
 
 class ModelSaved(_Event):
-    """A model file is complete under its name."""
+    """A model file has been written completely."""
 
     kind: Literal["model_saved"] = "model_saved"
     path: str
@@ -107,7 +107,7 @@ class ModelSaved(_Event):
 
 
 class PreviewsWritten(_Event):
-    """Input, truth and prediction of the fixed validation images, after an epoch."""
+    """Input, ground truth and prediction of the fixed validation images, after an epoch."""
 
     kind: Literal["previews_written"] = "previews_written"
     epoch: int
@@ -122,7 +122,7 @@ class Warned(_Event):
 
 
 class RunEnded(_Event):
-    """The training is over, with its reason."""
+    """The training run has ended, and why."""
 
     kind: Literal["run_ended"] = "run_ended"
     reason: Literal["finished", "stopped", "no_progress"]
@@ -142,10 +142,10 @@ class RunFailed(_Event):
 
 
 class PredictionStarted(_Event):
-    """An image was understood, and its prediction begins.
+    """The header of an image has been read, and its prediction starts.
 
-    `output` is a NumPy file of planes, (N, Y, X) labels or (N, classes, Y, X) probabilities, that
-    fills up row by row; `axes` and `shape` are those of the result.
+    `output` is a NumPy file of planes, (N, Y, X) labels or (N, classes, Y, X) probabilities,
+    filled row by row; `axes` and `shape` are those of the result.
     """
 
     kind: Literal["prediction_started"] = "prediction_started"
@@ -168,16 +168,16 @@ class RowsPredicted(_Event):
 
 
 class NetworkDescribed(_Event):
-    """What `pixelwise info --model` says of a network."""
+    """The output of `pixelwise info --model`."""
 
     kind: Literal["network_described"] = "network_described"
     summary: dict[str, Any]
 
 
 class JobEnded(_Event):
-    """A request to ``pixelwise serve`` has its answer; the message says what went wrong.
+    """A request to ``pixelwise serve`` has ended; the message says what went wrong.
 
-    `notes` are those of `PredictionStarted`, and what the pixels have shown since.
+    `notes` are those of `PredictionStarted`, and what was found in the pixels since.
     """
 
     kind: Literal["job_ended"] = "job_ended"
@@ -200,7 +200,7 @@ class ImagePredicted(_Event):
 
 
 class FilesLeftOut(_Event):
-    """Files of a folder that may be images, but are not predicted, and why."""
+    """Files of a folder that may be images but are skipped, and why."""
 
     kind: Literal["files_left_out"] = "files_left_out"
     folder: str
@@ -209,7 +209,7 @@ class FilesLeftOut(_Event):
 
 
 class ImageProgressed(_Event):
-    """A share `done` of one image is predicted, 0 to 1; a few times a second at most."""
+    """A fraction `done` (0 to 1) of one image is predicted; a few times a second at most."""
 
     kind: Literal["image_progressed"] = "image_progressed"
     source: str
@@ -217,7 +217,7 @@ class ImageProgressed(_Event):
 
 
 class ImageFailed(_Event):
-    """One image of a prediction could not be predicted; the others go on."""
+    """One image could not be predicted; the job continues with the others."""
 
     kind: Literal["image_failed"] = "image_failed"
     source: str
@@ -262,18 +262,18 @@ _CHECK: Final = b',"crc":"'
 _END: Final = b'"}'
 _CHECK_BYTES: Final = len(_CHECK) + 8 + len(_END)
 _STEPS: Final = b'"kind":"steps_done"'
-_KIND_BYTES: Final = 80  # the time stands before it
+_KIND_BYTES: Final = 80  # the time comes before the kind
 _KINDS: Final = {item.model_fields["kind"].default for item in get_args(Event)}
 
 
 def write_line(event: Event) -> str:
-    """Write an event as a line of a run's story: its JSON, with a checksum as the last field."""
+    """Write an event as a line of a run's log: its JSON, with a checksum as the last field."""
     text = event.to_json()
     return f'{text[:-1]},"crc":"{crc32(text.encode()):08x}"}}\n'
 
 
 def read_line(line: bytes) -> Event | None:
-    """Read a line of a run's story; None if it is damaged, or the event of another version.
+    """Read a line of a run's log; None if it is damaged, or from another version.
 
     Lines of older versions have no checksum.
     """
@@ -287,9 +287,9 @@ def read_line(line: bytes) -> Event | None:
 
 
 def is_of_another_version(line: bytes) -> bool:
-    """Whether a line that `read_line` cannot read is sound, and tells what this version knows not.
+    """Whether a line that `read_line` rejects is intact, but an event unknown to this version.
 
-    One without a checksum is so if it is of a kind that is not known here.
+    Without a checksum, a line counts as intact if its kind is unknown.
     """
     text, is_right = _take_check(line)
     if is_right is not None:
@@ -303,17 +303,17 @@ def is_of_another_version(line: bytes) -> bool:
 
 
 def has_check(line: bytes) -> bool:
-    """Whether what is there of a line goes up to its checksum, or beyond."""
+    """Whether a possibly truncated line includes its checksum."""
     return _END in line.rpartition(_CHECK)[2] and _CHECK in line
 
 
 def tells_steps(line: bytes) -> bool:
-    """Whether a line, not read yet, is one of the many of `StepsDone`."""
+    """Whether an unparsed line is a `StepsDone`, as most are."""
     return _STEPS in line[:_KIND_BYTES]
 
 
 def _take_check(line: bytes) -> tuple[bytes, bool | None]:
-    """Take the checksum off a line, and tell whether it is right; None if there is none."""
+    """Split off a line's checksum, and check it; None if there is none."""
     line = line.removesuffix(b"\n")
     place = len(line) - _CHECK_BYTES
     if place < 0 or not (line.startswith(_CHECK, place) and line.endswith(_END)):

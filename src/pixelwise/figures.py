@@ -1,4 +1,4 @@
-"""Pictures of images, masks and classes. Matplotlib is loaded when the first one is drawn."""
+"""Figures of images, masks and classes. Matplotlib is imported when the first one is drawn."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Rgb8 = npt.NDArray[np.uint8]
 FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 _PERCENTILES: Final = (0.5, 99.5)
 _PAIR: Final = np.array([[255, 0, 255], [0, 255, 0]], np.float32)
-"""Two channels are shown in magenta and green, which colour-blind readers tell apart."""
+"""Two channels are shown in magenta and green, which colour-blind readers can distinguish."""
 _UNPAINTED: Final = "#000000"
 _STRIPE_PX: Final = 4
 _INCH_PX: Final = 110
 _COLUMN_IN: Final = 3
 _OUTLINE_SHARE: Final = 1 / 400
-"""Width of outlines as a share of the image, so that they survive being shown small."""
+"""Width of outlines as a fraction of the image, so that they stay visible in thumbnails."""
 
-_MOST_NUMBERED = 20  # classes; with more, numbers in the cells could not be read
+_MOST_NUMBERED = 20  # classes; with more, the numbers in the cells would be unreadable
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Panel:
 
 
 def to_rgb8(planes: Array) -> Rgb8:
-    """Make an image of any dtype and channel count visible.
+    """Convert an image of any dtype and channel count to 8-bit RGB.
 
-    8-bit grey and RGB stay as they are, unless they are dim; everything else is stretched between
-    its 0.5 and 99.5 percentiles, each channel on its own (RGB together). Two channels become
-    magenta and green; of more than three, the first three are shown.
+    8-bit grey and RGB are kept, unless they are dim; everything else is stretched between its 0.5
+    and 99.5 percentiles, per channel (RGB together). Two channels become magenta and green; of
+    more than three, the first three are shown.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def to_rgb8(planes: Array) -> Rgb8:
 def overlay(
     image: Rgb8, labels: Array, *, classes: Sequence[SegmentationClass], alpha: float = 0.4
 ) -> Rgb8:
-    """Paint labels over an image: tinted areas with firm outlines, void in white stripes.
+    """Paint labels over an image: tinted areas with stronger outlines, void in white stripes.
 
-    Classes whose colour is black (background) are left unpainted.
+    Classes whose colour is black (background) are not painted.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def draw_overview(
     title: str,
     path: Path,
 ) -> None:
-    """Draw images, the same images under their labels, and how much of each class there is.
+    """Draw images, their overlays, and the share of each class; see `save_figure` for `path`.
 
     Parameters
     ----------
@@ -152,16 +152,9 @@ def draw_overview(
     classes : sequence
         Names and colours.
     shares : sequence of float
-        Share of each class in the annotated pixels, 0 to 1.
+        Fraction of the annotated pixels in each class, 0 to 1.
     title : str
-        Above everything.
-    path : Path
-        PNG, SVG or PDF.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written.
+        Title of the figure.
     """
     bars_height = 0.7 + 0.24 * len(classes)
     aspect = max((panel.labels.shape[0] / panel.labels.shape[1] for panel in panels), default=0)
@@ -208,12 +201,7 @@ def draw_comparison(
     classes : sequence
         Names and colours.
     path : Path
-        PNG, SVG or PDF.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written.
+        As in `save_figure`.
     """
     from matplotlib.patches import Patch
 
@@ -232,21 +220,9 @@ def draw_comparison(
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], names: Sequence[str], path: Path) -> None:
-    """Draw a confusion matrix: each row in shares of the true class, coloured from 0 to 1.
+    """Draw a confusion matrix (C, C), rows normalised to 1, with one name per class.
 
-    Parameters
-    ----------
-    matrix : int64 ndarray, (C, C)
-        Rows are the truth, columns the prediction.
-    names : sequence of str
-        One per class.
-    path : Path
-        PNG, SVG or PDF.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written.
+    Rows are the truth, columns the prediction.
     """
     side = 1.6 + 0.55 * len(names)
     figure = _create_figure(side + 0.6, side)
@@ -264,19 +240,7 @@ def draw_confusion(matrix: npt.NDArray[np.int64], names: Sequence[str], path: Pa
 
 
 def draw_losses(epochs: Sequence[EpochEnded], path: Path) -> None:
-    """Draw the losses of a training, and the scores on its validation images, by epoch.
-
-    Parameters
-    ----------
-    epochs : sequence of EpochEnded
-    path : Path
-        PNG, SVG or PDF.
-
-    Raises
-    ------
-    WriteError
-        The folder cannot be written.
-    """
+    """Draw the losses of a training run, and its validation scores, by epoch."""
     figure = _create_figure(9, 3.6)
     losses, scores = figure.subplots(1, 2)
     steps = [event.epoch for event in epochs]
@@ -293,11 +257,17 @@ def draw_losses(epochs: Sequence[EpochEnded], path: Path) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all, with its mark; a name with ``$`` in it is no formula."""
+    """Write a figure atomically as PNG, SVG or PDF, with its mark; ``$`` starts no formula.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
     from matplotlib import rc_context
     from matplotlib.text import Text
 
-    with replacing(path) as temp, rc_context({"text.parse_math": False}):  # of texts made now
+    with replacing(path) as temp, rc_context({"text.parse_math": False}):  # for new texts
         for text in figure.findobj(Text):
             text.set_parse_math(False)
             text.set_text(show_text(text.get_text()))
@@ -306,7 +276,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _create_figure(width_in: float, height_in: float) -> Figure:
-    """Make a figure without pyplot, which would keep it alive and look for a screen."""
+    """Create a figure without pyplot, which would keep it alive and look for a display."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), dpi=_INCH_PX, layout="constrained")
@@ -323,7 +293,7 @@ def _show(axes: Axes, image: Rgb8, title: str = "") -> None:
 def _plot(
     axes: Axes, steps: Sequence[int], *, curves: Mapping[str, Sequence[float | None]]
 ) -> None:
-    """Plot curves by name; a value that is not defined is a gap."""
+    """Plot curves by name; an undefined value is a gap."""
     for name, values in curves.items():
         points = [np.nan if value is None else value for value in values]
         axes.plot(steps, points, label=name, marker="." if len(steps) < 30 else "")
@@ -332,7 +302,7 @@ def _plot(
 
 
 def _is_dim(values: Array) -> bool:
-    """Whether 8-bit values lie in the dark quarter of their range."""
+    """Whether 8-bit values lie in the darkest quarter of their range."""
     return bool(np.percentile(values, _PERCENTILES[1]) < 64)
 
 

@@ -1,6 +1,6 @@
-"""The memory that this process may still take: what the machine has free, or what its job may.
+"""The memory this process may still use: free memory of the machine, or the limit of its job.
 
-Clusters and containers give a job less than the machine has, and end it when it takes more.
+Clusters and containers give a job less than the machine has, and kill it if it uses more.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-_FILES = {  # of Linux's control groups, versions 2 and 1: limit, use, and what is cached of files
+_FILES = {  # of Linux's control groups, versions 2 and 1: limit, usage, and cached file pages
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 
 
 def measure_host_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take; `root` holds Linux's ``proc`` and ``sys``."""
+    """Bytes this process may still use; `root` holds Linux's ``proc`` and ``sys``."""
     import psutil  # takes a tenth of a second
 
     free = int(psutil.virtual_memory().available)
@@ -24,7 +24,7 @@ def measure_host_memory(root: Path = Path("/")) -> int:
 
 
 def _iter_free_in_groups(root: Path) -> Iterator[int]:
-    """Bytes that are left of each limit that this process is under."""
+    """Bytes left under each memory limit of this process."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # not on Linux
@@ -42,10 +42,10 @@ def _iter_free_in_groups(root: Path) -> Iterator[int]:
 
 
 def _read_free(folder: Path, names: tuple[str, str, str]) -> Iterator[int]:
-    """Bytes that are left of a group's limit, if it has one."""
+    """Bytes left under a group's limit, if it has one."""
     limit, use, cached = names
     try:
-        allowed = int((folder / limit).read_text())  # "max" is none
+        allowed = int((folder / limit).read_text())  # "max", no limit, raises ValueError
         used = int((folder / use).read_text())
         match = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
     except (OSError, ValueError):

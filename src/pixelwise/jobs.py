@@ -1,8 +1,8 @@
-"""Jobs: what the engine can be asked to do, one JSON object each.
+"""Jobs: requests to the engine, one JSON object each.
 
-The command line and the widgets build the same objects. ``pixelwise run`` does one job; the warm
-child, ``pixelwise serve``, does the small ones, one line of its standard input each. Answers are
-events. Arrays travel as NumPy files, never through the pipe.
+The command line and the widgets build the same objects. ``pixelwise run`` does one job;
+``pixelwise serve``, a child process that keeps models loaded, does small ones, one per line of
+its standard input. Answers are events. Arrays are passed as NumPy files, never through the pipe.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pixelwise.config import DataConfig, ModelConfig, PatchConfig, PredictConfig, TrainConfig
+from pixelwise.config_base import Config, Size, describe_invalid
 from pixelwise.errors import ConfigError, ReadError
-from pixelwise.frozen import Config, Size, describe_invalid
 from pixelwise.parsing import parse_json
 
 
 class TrainJob(Config):
-    """Train a network from the start."""
+    """Start a training run."""
 
     job: Literal["train"] = "train"
     config: TrainConfig
@@ -45,9 +45,9 @@ class PredictJob(Config):
         Folder for the results.
     settings : PredictConfig
     skip_existing, overwrite : bool
-        What to do with files that are there already, see the command.
+        What to do with existing results, as in the command.
     dask : str or None
-        Address of a scheduler whose workers predict.
+        Address of a dask scheduler whose workers predict.
     workers : int or None
         Number of processes to predict in.
     """
@@ -75,7 +75,7 @@ class EvaluateJob(Config):
         Which of the data set's own splits to score.
     settings : PredictConfig
     labels : Path or None
-        Folder to keep the predicted labels in.
+        Folder for the predicted labels.
     overwrite : bool
     """
 
@@ -98,12 +98,12 @@ class PatchesJob(Config):
 
 
 class ServedJob(Config):
-    """A small job for the warm child.
+    """A small job for ``pixelwise serve``.
 
     Attributes
     ----------
     number : int
-        Comes back in the last event of the answer, `JobEnded`.
+        Repeated in the last event of the answer, `JobEnded`.
     """
 
     number: int = 0
@@ -115,15 +115,15 @@ class PredictLayerJob(ServedJob):
     Attributes
     ----------
     model : Path
-        Model file; it stays loaded for the next job.
+        Model file; stays loaded for the next job.
     source : Path
-        NumPy file, which needs `axes`, or an image file.
+        Image file, or a NumPy file, which needs `axes`.
     axes : str or None
         Axes of the source; from the file's metadata if not given.
     output : Path
         NumPy file to write the planes of the result to.
     cancel : Path
-        The prediction ends as soon as this file exists.
+        The prediction stops as soon as this file exists.
     settings : PredictConfig
     """
 
@@ -157,7 +157,7 @@ def parse_job(text: str) -> Job:
     Raises
     ------
     ConfigError
-        The text is no JSON, or not a job that is known.
+        The text is not JSON, or not a known job.
     """
     try:
         job: Job = _ADAPTER.validate_python(parse_json(text, "The job"))

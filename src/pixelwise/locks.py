@@ -1,4 +1,4 @@
-"""Locks: one writer of a folder, on disks that can tell."""
+"""Lock files: only one process writes to a folder."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _WITHOUT: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def take_lock(path: Path, *, seconds: float = 0) -> FileLock | None:
-    """Lock a file, and make it if it is not there; the system lets go of it if the process ends.
+    """Lock a file, created if missing; the system releases it when the process ends.
 
     Parameters
     ----------
     path : path
-        An empty file that nothing else is kept in.
+        A file used for nothing else.
     seconds : float
         How long to wait for another process.
 
     Returns
     -------
     FileLock or None
-        To be released; None if another process holds it.
+        The caller must release it; None if another process holds it.
 
     Raises
     ------
     WriteError
-        The file is a link or cannot be made, or the disk has no locks.
+        The file is a link or cannot be created, or the disk does not support locks.
     """
     require_own(path)
     lock = FileLock(path, thread_local=False)

@@ -1,9 +1,9 @@
-"""What made a result, kept in the file itself: a mark with a checksum.
+"""Marks: the provenance and checksum of a result, kept in the file itself.
 
 A TIFF has it in the tag Software, an OME-Zarr in its group's attributes, a table (CSV) in a file
-beside it, ``NAME_objects.csv.json``. It tells the results of this program from everybody else's
-files, and those that were changed afterwards from those that were not. There is no time and no path
-in it: the same model, image and settings give the same bytes. A figure has a checksum only.
+beside it, ``NAME_objects.csv.json``. It distinguishes this program's results from other files, and
+changed results from unchanged ones. It holds no time and no path: the same model, image and
+settings give the same bytes. A figure has only a checksum.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from pixelwise.checksums import (
     check_checksum,
     hash_content,
 )
-from pixelwise.frozen import Config
+from pixelwise.config_base import Config
 
 _HEAD_BYTES: Final = 4 << 20
-"""A mark begins in this part of a file, as its checksum does."""
+"""A mark and its checksum start within this many bytes."""
 _MOST_BYTES: Final = 1 << 16
-"""Longer ones are not read."""
+"""Longer marks are not read."""
 _COMMENTS: Final = {".pdf": "\n% {}\n", ".png": "\n{}\n", ".svg": "\n<!-- {} -->\n"}
-"""What may stand after the end of a figure, which the programs that show it leave out."""
+"""Comments that viewers ignore after the end of a figure."""
 
 
 class Mark(Config):
-    """What made a result.
+    """Provenance of a result.
 
     Attributes
     ----------
     checksum : str
-        Of the file or folder, see `checksums`; it comes first, because it is what is looked for.
+        Of the file or folder, see `checksums`; first, because `read_mark` searches for it.
     pixelwise : str
-        Version that wrote it.
+        Version that wrote the result.
     model : str
-        SHA-256 of the model file; of card and weights, where the model was no file.
+        SHA-256 of the model file, or of card and weights if the model was not a file.
     image : str or None
         SHA-256 of the image's file or folder; None for an array.
     axes : str
@@ -52,7 +52,7 @@ class Mark(Config):
     settings : dict
         Fields of `PredictConfig` that change the result.
     content : str or None
-        SHA-256 of the table that the mark lies beside.
+        SHA-256 of the table that the mark belongs to.
     """
 
     checksum: str = BLANK_CHECKSUM
@@ -94,7 +94,7 @@ def read_mark(path: Path) -> Mark | None:
 
 
 def check_mark(path: Path) -> Checksum:
-    """Say whether a path has a mark, and whether it is still what was written with it.
+    """Check a result against its mark: missing, right or wrong.
 
     Raises
     ------
@@ -113,15 +113,15 @@ def check_mark(path: Path) -> Checksum:
 
 
 def mark_figure(path: Path, suffix: str) -> None:
-    """Put a checksum after the end of a figure that was drawn as PNG, SVG or PDF."""
+    """Append a checksum to a figure in PNG, SVG or PDF."""
     with path.open("ab") as file:
         file.write(_COMMENTS[suffix.lower()].format(BLANK_CHECKSUM).encode())
-    if path.stat().st_size <= _HEAD_BYTES:  # else it is too large to be found
+    if path.stat().st_size <= _HEAD_BYTES:  # otherwise the checksum would not be found
         add_checksum(path)
 
 
 def write_mark_beside(table: Path, mark: Mark, *, content: str) -> None:
-    """Write the mark of a table that has no room for one; `content` is the table's SHA-256.
+    """Write the mark of a table to a file beside it; `content` is the table's SHA-256.
 
     Raises
     ------

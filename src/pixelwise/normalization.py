@@ -1,9 +1,8 @@
-"""How intensities are normalised: recorded in the model, applied alike in training and prediction.
+"""Intensity normalisation: recorded in the model, the same in training and prediction.
 
-Every kind comes down to ``(image - offset) / scale`` with one offset and one scale per channel.
-"fixed" takes them from the training set (mean and standard deviation), from ImageNet, or from the
-range of the dtype; "percentile" takes them from each image, for intensities that vary between
-images.
+Every kind computes ``(image - offset) / scale`` with one offset and one scale per channel. "fixed"
+takes them from the training set (mean and standard deviation), from ImageNet, or from the dtype's
+range; "percentile" takes them from each image, for intensities that vary between images.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _SAMPLED_ROWS = 1024
 
 
 class Plane(Protocol):
-    """A plane (C, Y, X) that gives its rows when it is sliced: an array, or one of a file."""
+    """A plane (C, Y, X) whose rows can be sliced: an array, or a plane of a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,13 +38,13 @@ class Plane(Protocol):
 
 
 class Normalization(BaseModel):
-    """What turns stored intensities into network input.
+    """How stored intensities become network input.
 
     Attributes
     ----------
     kind : "fixed" or "percentile"
     source : str
-        Where it comes from, in words.
+        Where the values come from, in words.
     offset, scale : tuple of float
         One value per channel, in stored intensities (kind "fixed").
     low, high : float
@@ -67,7 +66,7 @@ class Normalization(BaseModel):
         Parameters
         ----------
         image : Plane, (C, Y, X)
-            In stored intensities; only "percentile" looks at it, some rows at a time.
+            In stored intensities; only "percentile" reads it, some rows at a time.
 
         Returns
         -------
@@ -81,14 +80,14 @@ class Normalization(BaseModel):
 
 
 def rescale(normalization: Normalization, factor: float) -> Normalization:
-    """Normalisation of images whose intensities are to be multiplied by a factor first."""
+    """Normalisation for images before their intensities are multiplied by `factor`."""
     offset = tuple(value / factor for value in normalization.offset)
     scale = tuple(value / factor for value in normalization.scale)
     return normalization.model_copy(update={"offset": offset, "scale": scale})
 
 
 def _sample(image: Plane) -> Array:
-    """Every n-th pixel of each channel (C, pixels), at most `_PERCENTILE_PIXELS` or so."""
+    """Every n-th pixel of each channel (C, pixels), about `_PERCENTILE_PIXELS` at most."""
     _, height, width = image.shape
     step = max(1, height * width // _PERCENTILE_PIXELS)
     parts = []
@@ -106,7 +105,7 @@ def create_fixed(mean: Array, std: Array, source: str) -> Normalization:
 
 
 def create_range(dtype: np.dtype[Any], channels: int) -> Normalization:
-    """Normalisation by the dtype's largest value; float images are left as they are."""
+    """Normalisation by the dtype's largest value; float images are not changed."""
     top = intensity_range(dtype)
     return Normalization(
         kind="fixed",
@@ -119,8 +118,8 @@ def create_range(dtype: np.dtype[Any], channels: int) -> Normalization:
 def create_imagenet(dtype: np.dtype[Any], channels: int) -> Normalization:
     """ImageNet's mean and standard deviation, scaled to the range of `dtype`.
 
-    Other channel counts than 3 repeat them in turn, as segmentation-models-pytorch does with the
-    first layer's weights.
+    For channel counts other than 3 they are repeated in turn, as segmentation-models-pytorch does
+    with the first layer's weights.
     """
     top = intensity_range(dtype)
     mean = tuple(_IMAGENET_MEAN[i % 3] * top for i in range(channels))

@@ -1,9 +1,9 @@
-"""What a job may write: planned before its first byte, looked at again before each rename.
+"""What a job may write: planned before the first byte, checked again before each rename.
 
-- What the job reads is never written: no image, no mask, no model, not by another name either.
-- Nothing is written through a link that lies where a result is to be.
-- What is there already is replaced if this program wrote it and it was not changed since (see
-  `marks`), or if somebody asked for it.
+- The job never writes to its inputs (images, masks, models), not through another name either.
+- It never writes through a link in place of a result.
+- Existing files are replaced only if this program wrote them and they are unchanged (see `marks`),
+  or if the user asked for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Stamp = tuple[int, ...] | None
 
 _MOST_CONFLICTS: Final = 5
 _REASONS: Final = {
-    Checksum.MISSING: "is there already, and not known to be a result of this program",
+    Checksum.MISSING: "exists already, and is not known to be a result of this program",
     Checksum.WRONG: "has been changed since this program wrote it",
 }
 
@@ -38,8 +38,8 @@ class Sources:
     files : tuple of Path
         Images, masks, models: files, or folders such as an OME-Zarr. Never written to.
     folders : tuple of Path
-        Folders of images and masks. New files may be put there; what is there is never replaced,
-        unless it is a result.
+        Folders of images and masks. New files may be added; existing ones are never replaced,
+        except results.
     """
 
     files: tuple[Path, ...] = ()
@@ -47,25 +47,25 @@ class Sources:
 
     @classmethod
     def of_data(cls, files: Iterable[Path], *more: Path) -> Sources:
-        """Make those of a data set with these files; `more` are files that are read beside it."""
+        """Create the sources of a data set's `files`; `more` are other files that are read."""
         known = {place for file in files for place in (file, find_file(file))}
         return cls((*known, *more), tuple({file.parent for file in known}))
 
     @cached_property
     def _places(self) -> dict[Path, Path]:
-        """Real place of each file, and the name that leads there."""
+        """Each file by its resolved path."""
         parents = _Parents()
         found = {parents.place(file): file for file in self.files}
         return found | {file.resolve(): file for file in self.files if file.is_symlink()}
 
     @cached_property
     def _above(self) -> dict[Path, Path]:
-        """Folders around the files."""
+        """A file by each of its resolved parent folders."""
         return {parent: file for place, file in self._places.items() for parent in place.parents}
 
     @cached_property
     def _identities(self) -> dict[tuple[int, int], Path]:
-        """Device and number of each file, which are those of its hard links as well."""
+        """Files by device and inode, which hard links share."""
         found = {}
         for file in self.files:
             if file.is_file():
@@ -75,20 +75,20 @@ class Sources:
 
     @cached_property
     def _folders(self) -> dict[Path, Path]:
-        """Real place of each data folder, and the name that leads there."""
+        """Each data folder by its resolved path."""
         return {folder.resolve(): folder for folder in self.folders}
 
     def explain_conflict(self, output: Path, place: Path) -> str | None:
-        """Say which source an output, whose real place is `place`, would damage; None: none."""
+        """Name the source that an output, resolved to `place`, would damage; None if none."""
         found = next((self._places[p] for p in (place, *place.parents) if p in self._places), None)
         found = found or self._above.get(place)
         if found is None and output.is_file():
             stat = output.stat()
             found = self._identities.get((stat.st_dev, stat.st_ino))
-        return None if found is None else f"would be in the place of {found}, which is read"
+        return None if found is None else f"would overwrite {found}, which is read"
 
     def holds(self, place: Path) -> Path | None:
-        """Give the data folder that what is at a real place lies in directly."""
+        """Return the data folder that directly contains a resolved path, if any."""
         return self._folders.get(place.parent)
 
 
@@ -99,17 +99,17 @@ class Outputs:
     Attributes
     ----------
     stamps : mapping of Path to Stamp
-        What tells what lay there when that was decided; None where nothing did.
+        State of each path when it was planned; None if nothing was there.
     """
 
     stamps: Mapping[Path, Stamp] = field(default_factory=dict)
 
     def require_unchanged(self, path: Path) -> None:
-        """Raise `WriteError` if something came to lie at a path, or changed, since the plan."""
+        """Raise `WriteError` if a path was created or changed since it was planned."""
         if _stamp(path) != self.stamps[path]:
             raise WriteError(
-                f"{path} came to lie there, or was changed, while the job ran. It was left as it "
-                "is; move it away, and start the job again."
+                f"{path} was created or changed while the job ran. It was left as it is; move it "
+                "away, and start the job again."
             )
 
 
@@ -121,20 +121,20 @@ def plan_outputs(
     apart: bool = False,
     overwrite: bool = False,
 ) -> Outputs:
-    """Decide what may be written, before anything is.
+    """Check what may be written, before anything is.
 
     Parameters
     ----------
     outputs : iterable of Path
-        Files, and folders where the suffix is ``.zarr``.
+        Files, or folders with the suffix ``.zarr``.
     sources : Sources
         What the job reads.
     root : Path, optional
-        Folder that was named for the outputs: it may be a link, what lies in it may not.
+        The user's output folder: it may be a link, but nothing inside it may.
     apart : bool
-        Whether no output may lie in a data folder, where it would be taken for an image or a mask.
+        Refuse outputs in a data folder, where they would be taken for images or masks.
     overwrite : bool
-        Whether what this program did not write, or somebody changed, may be replaced.
+        Allow replacing files that this program did not write or that were changed.
 
     Raises
     ------
@@ -161,43 +161,43 @@ def plan_outputs(
 
 
 class _Parents:
-    """What is to know of the folders of many outputs, asked for once each."""
+    """Cached facts about the folders of many outputs."""
 
     def __init__(self) -> None:
         self._real: dict[Path, Path] = {}
         self._images: dict[Path, Path | None] = {}
 
     def resolve(self, folder: Path) -> Path:
-        """Give the real place of a folder."""
+        """Resolve a folder."""
         if folder not in self._real:
             self._real[folder] = folder.resolve()
         return self._real[folder]
 
     def place(self, path: Path) -> Path:
-        """Give the place of a path itself, also if it is a link."""
+        """Resolve the parent of a path; the path itself may be a link."""
         path = path.absolute()
         return self.resolve(path.parent) / path.name
 
     def find_image(self, folder: Path) -> Path | None:
-        """Give the Zarr that a folder, by its real place, is or lies in."""
+        """Return the Zarr that a resolved folder is or lies in."""
         if folder not in self._images:
             self._images[folder] = find_zarr(folder)
         return self._images[folder]
 
 
 def find_zarr(folder: Path) -> Path | None:
-    """Give the OME-Zarr or Zarr that a folder is, or lies in; None: it is in none."""
+    """Return the OME-Zarr or Zarr that a folder is or lies in; None if there is none."""
     return next((path for path in (folder, *folder.parents) if is_zarr(path)), None)
 
 
 def require_outside_images(path: Path) -> None:
-    """Raise `WriteError` if a new folder would be inside an image, which is a folder: a Zarr."""
+    """Raise `WriteError` if a new folder would be inside a Zarr."""
     if (image := find_zarr(path.absolute().parent.resolve())) is not None:
-        raise WriteError(f"{path} would be inside the image {image}: name another place.")
+        raise WriteError(f"{path} would be inside the image {image}: choose another folder.")
 
 
 def _forbid(output: Path, sources: Sources, root: Path | None, *, parents: _Parents) -> str | None:
-    """Say why an output is not written, whatever was asked for; None: it may be."""
+    """Explain why an output can never be written, even with --overwrite; None if it can."""
     place = parents.place(output)
     if root is not None and parents.resolve(root) not in place.parents:
         return f"lies outside of {root}"
@@ -212,30 +212,30 @@ def _forbid(output: Path, sources: Sources, root: Path | None, *, parents: _Pare
         try:
             require_replaceable(output)
         except WriteError:
-            return "is there already and is no Zarr"
+            return "exists already and is not a Zarr"
     elif output.is_dir():
         return "is a folder"
     elif output.exists() and not output.is_file():
-        return "is no regular file"
+        return "is not a regular file"
     elif (
         output.suffix.lower() == ".png" and _explain_stranger(output) == _REASONS[Checksum.MISSING]
     ):
-        return "is there already, and may be an image or a mask of other data"
+        return "exists already, and may be an image or a mask of other data"
     folder = sources.holds(place)
     if folder is not None and _explain_stranger(output) is not None:
-        return f"is there already, in the data folder {folder}"
+        return f"exists already, in the data folder {folder}"
     return None
 
 
 def _iter_inner(output: Path, root: Path | None) -> Iterator[Path]:
-    """Give an output, and the folders that lie between it and the folder that was named."""
+    """Yield an output and the folders between it and `root`."""
     yield output
     if root is not None and root in output.parents:
         yield from (parent for parent in output.parents if root in parent.parents)
 
 
 def _explain_stranger(output: Path) -> str | None:
-    """Say why what lies at a path is not this program's any more; None: it is, or nothing does."""
+    """Explain why an existing path is not an unchanged result; None if it is, or is missing."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
     try:
@@ -245,17 +245,17 @@ def _explain_stranger(output: Path) -> str | None:
 
 
 def _describe(refused: list[str], *, all_replaceable: bool) -> str:
-    """Say what cannot be written, the first ones of many, and what to do."""
+    """Describe the first outputs that cannot be written, and what to do."""
     more = len(refused) - _MOST_CONFLICTS
     lines = [*refused[:_MOST_CONFLICTS], *([f"and {more} more"] if more > 0 else [])]
-    advice = "Name another place for the results"
+    advice = "Choose another folder for the results"
     if all_replaceable:
-        advice += ", or replace what is there by --overwrite"
+        advice += ", or replace existing files with --overwrite"
     return "Nothing was written:\n  " + "\n  ".join(lines) + f"\n{advice}."
 
 
 def _stamp(path: Path) -> Stamp:
-    """Give what changes when another file or folder comes to lie at a path, or a file in it."""
+    """Return a fingerprint of a file or folder that changes when it is replaced or modified."""
     try:
         found = path.lstat()
         inner = [file.lstat() for file in path.rglob("*")] if path.is_dir() else []

@@ -1,7 +1,7 @@
-"""One border for what is parsed: regular files only, and limits for size, depth and count.
+"""The boundary for untrusted files: regular files only, and limits for size, depth and count.
 
-What has passed it is plain data that fits into memory; what the data mean is checked by who asked.
-Every refusal is a `ReadError` that names the file.
+What passes is plain data that fits into memory; its meaning is checked by the caller. Every
+refusal is a `ReadError` that names the file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _KINDS: Final = (
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read its bytes; never waits for a writer as opening a pipe would.
+    """Open a file to read its bytes; never blocks, as opening a pipe would.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def _open_regular(path: str, flags: int) -> int:
-    """Open without waiting, and ask the open file what it is: no further look at the disk."""
+    """Open without blocking, then check the type of the open file."""
     try:
         handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     except OSError:
@@ -73,22 +73,14 @@ def _open_regular(path: str, flags: int) -> int:
 
 
 def _refuse_special(path: str, mode: int) -> None:
-    """Raise if a path is something that bytes flow through."""
+    """Raise if a path is a pipe, a socket or a device."""
     kind = next((words for matches, words in _KINDS if matches(mode)), None)
     if kind is not None:
         raise ReadError(f"{path} is {kind}; expected a file. Save its content to a file first.")
 
 
 def require_regular(path: Path) -> None:
-    """Raise if a path is a pipe, a socket or a device, for those who open it themselves.
-
-    Raises
-    ------
-    ReadError
-        It is.
-    OSError
-        It is missing.
-    """
+    """Raise `ReadError` if a path is a pipe, a socket or a device, `OSError` if it is missing."""
     _refuse_special(str(path), path.stat().st_mode)
 
 
@@ -99,14 +91,14 @@ def read_bytes(path: Path, *, what: str = "file", most: int = JSON_BYTES) -> byt
     ----------
     path : path
     what : str
-        As messages call it: config, annotation, patch index.
+        Name for messages: config, annotation, patch index.
     most : int
         Largest size in bytes.
 
     Raises
     ------
     ReadError
-        The file is missing, too large, or no regular file.
+        The file is missing, too large, or not a regular file.
     """
     try:
         with open_regular(path) as file:
@@ -119,8 +111,8 @@ def read_bytes(path: Path, *, what: str = "file", most: int = JSON_BYTES) -> byt
         raise ReadError(f"Cannot read the {what} {path}: {reason}. Check the path.") from error
     if max(size, len(data)) > most:
         raise ReadError(
-            f"The {what} {path} has {_describe_size(size)}; those of up to {_describe_size(most)} "
-            "are read. Check that it is the file you mean, or export it in parts."
+            f"The {what} {path} has {_describe_size(size)}; at most {_describe_size(most)} are "
+            "read. Check that it is the right file, or export it in parts."
         )
     return data
 
@@ -131,7 +123,7 @@ def read_text(path: Path, *, what: str = "file", most: int = JSON_BYTES) -> str:
     Raises
     ------
     ReadError
-        As `read_bytes`, or the file is no UTF-8.
+        As `read_bytes`, or the file is not UTF-8.
     """
     return decode_text(read_bytes(path, what=what, most=most), f"The {what} {path}")
 
@@ -142,18 +134,18 @@ def decode_text(data: bytes, place: str) -> str:
     Raises
     ------
     ReadError
-        It is something else.
+        It is not UTF-8.
     """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ReadError(
-            f"{place} is no UTF-8 text {quote(error)}. Save it as UTF-8, or export it again."
+            f"{place} is not UTF-8 text {quote(error)}. Save it as UTF-8, or export it again."
         ) from error
 
 
 def parse_json(text: str, place: str) -> Any:
-    """Parse JSON of limited depth and count, each key once in its object.
+    """Parse JSON of limited depth and count, without duplicate keys.
 
     Parameters
     ----------
@@ -164,7 +156,7 @@ def parse_json(text: str, place: str) -> Any:
     Raises
     ------
     ReadError
-        It is no JSON, or beyond the limits.
+        It is not JSON, or exceeds the limits.
     """
     if text.count(",") + text.count("[") + text.count("{") > _MOST_ITEMS:
         raise ReadError(f"{place} holds more than {_MOST_ITEMS:,} values: refused. Split it.")
@@ -172,27 +164,27 @@ def parse_json(text: str, place: str) -> Any:
         return json.loads(text, object_pairs_hook=_collect)
     except RecursionError:
         raise ReadError(
-            f"{place} is nested thousands of levels deep, which no such file is: refused. Check "
+            f"{place} is nested thousands of levels deep, which is never needed: refused. Check "
             "where it comes from."
         ) from None
     except ValueError as error:
         raise ReadError(
-            f"{place} is no JSON: {quote(error)} Is it cut off? Copy or export it again."
+            f"{place} is not JSON: {quote(error)} Is it truncated? Copy or export it again."
         ) from error
 
 
 def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object; readers do not agree on a key that stands twice."""
+    """Create an object; duplicate keys are refused, because parsers disagree on them."""
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise ValueError(f"the key {quote_value(twice)} stands twice in one object")
+        raise ValueError(f"the key {quote_value(twice)} occurs twice in one object")
     return found
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of plain values: no aliases, no dates, no key twice, within limits."""
+    """YAML of plain values: no aliases, no dates, no duplicate keys, within limits."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  as PyYAML declares it
         first: [(tag, form) for tag, form in resolvers if not tag.endswith(":timestamp")]
@@ -204,7 +196,7 @@ class _Loader(yaml.SafeLoader):
         self._nodes = self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Make a node, unless it is one too many."""
+        """Create a node, unless there are too many or it is nested too deeply."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _refuse(event, "anchors and aliases (&, *) are refused: write the value again")
@@ -222,10 +214,10 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """Make a mapping in which no key stands twice."""
+        """Create a mapping without duplicate keys."""
         found = super().construct_mapping(node, deep)
         if len(found) != len(node.value):
-            raise _refuse(node, "a key stands twice in one mapping")
+            raise _refuse(node, "a key occurs twice in one mapping")
         return found
 
 
@@ -236,17 +228,17 @@ def _refuse(place: Any, problem: str) -> yaml.YAMLError:
 def parse_yaml(text: str, place: str) -> Any:
     """Parse YAML of plain values, at most 256 KiB, 10,000 values and 30 levels of them.
 
-    A date stays a text. Parameters as in `parse_json`.
+    Dates stay text. Parameters as in `parse_json`.
 
     Raises
     ------
     ReadError
-        It is no YAML, beyond the limits, has anchors or aliases, or a key twice.
+        It is not YAML, exceeds the limits, or has anchors, aliases or duplicate keys.
     """
     if len(text) > CONFIG_BYTES:
         raise ReadError(
             f"{place} has {_describe_size(len(text))}; YAML of up to "
-            f"{_describe_size(CONFIG_BYTES)} is read. Check that it is the file you mean."
+            f"{_describe_size(CONFIG_BYTES)} is read. Check that it is the right file."
         )
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader with fewer rights
@@ -255,14 +247,14 @@ def parse_yaml(text: str, place: str) -> Any:
 
 
 def parse_xml(text: str | bytes, place: str) -> Element:
-    """Parse XML without a document type: no entities, nothing from elsewhere.
+    """Parse XML without a document type: no entities, no external references.
 
     Parameters as in `parse_json`.
 
     Raises
     ------
     ReadError
-        It is no XML, defines a document type or entities, or has more than 64 MiB or 2 million
+        It is not XML, defines a document type or entities, or has more than 64 MiB or 2 million
         elements.
     """
     from xml.etree.ElementTree import ParseError
@@ -284,7 +276,7 @@ def parse_xml(text: str | bytes, place: str) -> Element:
             "never need and which can blow up when read: refused. Check where the file comes from."
         ) from error
     except (ParseError, ValueError, LookupError) as error:
-        raise ReadError(f"{place} is no XML: {quote(error)} Copy or export it again.") from error
+        raise ReadError(f"{place} is not XML: {quote(error)} Copy or export it again.") from error
     return root
 
 
@@ -296,12 +288,12 @@ def _describe_size(count: int) -> str:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """List what lies in a folder, sorted by name.
+    """List the entries of a folder, sorted by name.
 
     Raises
     ------
     ReadError
-        It cannot be listed, or a name breaks lines, which could forge a message.
+        It cannot be listed, or a name has a line break, which could forge a message.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -315,12 +307,9 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def require_file_name(name: str) -> str:
-    """Return the name of one file: no separator, drive, ``..`` or control character in it.
+    """Return a file name, or raise `ValueError`.
 
-    Raises
-    ------
-    ValueError
-        It is something else, or longer than 255 bytes.
+    It must have no separator, drive, ``..`` or control character, and at most 255 bytes.
     """
     plain = name not in ("", "..") and PureWindowsPath(name).name == name
     if (
@@ -329,20 +318,14 @@ def require_file_name(name: str) -> str:
         or len(name.encode("utf-8", "surrogateescape")) > _LONGEST_NAME
     ):
         raise ValueError(
-            f"expected a name of one file without /, \\, .. and control characters, at most "
+            f"expected a file name without /, \\, .. and control characters, at most "
             f"{_LONGEST_NAME} bytes, got {quote_value(name)}"
         )
     return name
 
 
 def require_inner_path(name: str) -> str:
-    """Return a path below a folder: relative, without ``..`` and control characters.
-
-    Raises
-    ------
-    ValueError
-        It leads elsewhere.
-    """
+    """Return a path inside a folder, relative and without ``..``, or raise `ValueError`."""
     paths: tuple[PurePath, ...] = (PurePosixPath(name), PureWindowsPath(name))
     leaves = any(path.anchor or ".." in path.parts for path in paths)
     if leaves or not name or has_control(name) or len(name) > _LONGEST_PATH:
@@ -354,16 +337,13 @@ def require_inner_path(name: str) -> str:
 
 
 def require_plain_name(name: str) -> str:
-    """Return a name that is shown, such as that of a class.
+    """Return a display name, such as a class's, or raise `ValueError`.
 
-    Raises
-    ------
-    ValueError
-        It has control characters, or more than 200 characters.
+    It must have no control characters and at most 200 characters.
     """
     if has_control(name) or len(name) > LONGEST_VALUE:
         raise ValueError(
-            f"expected a name without control characters, of at most {LONGEST_VALUE}, got "
+            f"expected a name without control characters, at most {LONGEST_VALUE} long, got "
             f"{quote_value(name)}"
         )
     return name

@@ -1,21 +1,21 @@
-"""The run folder: all about one training, and the interface of who trains and who looks.
+"""The run folder: all files of one training run, and how other processes follow it.
 
 ::
 
     run/config.yaml         what was asked
         events.jsonl        what happened, one JSON line each with a checksum, append-only
-        checkpoints/        last.pt: all it takes to go on; previous.pt: the one before, from the
+        checkpoints/        last.pt: the full training state; previous.pt: the one before, from the
                             start of an epoch; epoch-0010.safetensors: kept models
-        previews/           pictures of fixed validation images, after each epoch
+        previews/           figures of fixed validation images, after each epoch
         model.safetensors   the best model so far
         stop                exists while the run is asked to stop
-        lock                held by the process that trains
-        data/               layers that were saved to train on, when a widget started the run
-        log.txt             what the child process printed, when a widget started the run; and the
-                            traceback of an error that nobody expected
+        lock                held by the training process
+        data/               napari layers saved for training, if a widget started the run
+        log.txt             output of the child process, if a widget started the run, and
+                            tracebacks of unexpected errors
 
-Whoever trains writes; everybody else reads, follows, or asks to stop. The folder may be reached by
-a link, but nothing is written through a link in it.
+The training process writes; all others read, follow, or ask it to stop. The folder may be reached
+through a link, but nothing is written through a link inside it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from pixelwise.events import (
 from pixelwise.locks import take_lock
 from pixelwise.outputs import require_outside_images
 
-_LOCK_SECONDS = 2.0  # somebody who only looks holds the lock for an instant
+_LOCK_SECONDS = 2.0  # `is_training` holds the lock for an instant
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """All that is needed to go on with the training."""
+        """The full training state, to resume from."""
         return self.checkpoints / "last.pt"
 
     @property
     def previews(self) -> Path:
-        """Folder of the preview pictures."""
+        """Folder of the preview figures."""
         return self.path / "previews"
 
     @property
@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """File that the process that trains holds locked."""
+        """File that the training process holds locked."""
         return self.path / "lock"
 
     @property
@@ -111,7 +111,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What the process printed, where a widget started it, and tracebacks."""
+        """Output of the child process, if a widget started it, and tracebacks."""
         return self.path / "log.txt"
 
     @property
@@ -121,28 +121,22 @@ class RunFolder:
 
     @property
     def is_there(self) -> bool:
-        """Whether the run still is where it was begun: it may be moved or deleted meanwhile."""
+        """Whether the run folder still exists: it may have been moved or deleted."""
         return self.config.exists()
 
     def require_own(self) -> None:
-        """Raise if anything that a training writes here is a link or no plain file or folder.
-
-        Raises
-        ------
-        WriteError
-            As in `atomic.require_own`.
-        """
+        """Raise `WriteError` if anything to be written here is a link, see `atomic.require_own`."""
         for file in (self.events, self.model, self.stop_request, self.lock, self.log):
             require_own(file)
         for folder in (self.checkpoints, self.previews, self.tensorboard):
             require_own(folder, folder=True)
 
     def read_config(self) -> TrainConfig:
-        """Read what was asked."""
+        """Read the config of the run."""
         return TrainConfig.read(self.config)
 
     def append(self, *events: Event) -> None:
-        """Add events to the run's story, all of them or none.
+        """Append events to the run's log, all of them or none.
 
         Raises
         ------
@@ -152,12 +146,12 @@ class RunFolder:
         append_lines(self.events, "".join(map(write_line, events)))
 
     def flush_events(self) -> None:
-        """Wait until the run's story is on the disk.
+        """Wait until the run's log is on the disk.
 
         Raises
         ------
         WriteError
-            The disk does not take it.
+            The file cannot be written.
         """
         try:
             flush_file(self.events)
@@ -166,10 +160,10 @@ class RunFolder:
             raise WriteError(f"Cannot write {self.events}: {error.strerror}.") from error
 
     def mend_events(self) -> int:
-        """Mend what a killed process or a power cut left; gives the number of damaged lines.
+        """Repair the log after a killed process or a power cut; return the number of bad lines.
 
-        What there is of a last line is cut off. Damaged lines become blank ones of the same length,
-        so that whoever follows the run can read on from where they are.
+        An incomplete last line is cut off. Damaged lines are overwritten by blanks of the same
+        length, so that followers keep their position.
         """
         place = damaged = 0
         for end, event in iter_lines(self):
@@ -195,47 +189,47 @@ class RunFolder:
 
 
 def require_new_run(path: Path) -> RunFolder:
-    """Give the run folder at `path` if a new run can be made there.
+    """Return the run folder at `path` if a new run can be created there.
 
     Raises
     ------
     RunError
         The folder already holds a run or other files.
     WriteError
-        It cannot be made where it should be, or would be inside an image.
+        The folder cannot be created, or would be inside an image.
     """
     run = RunFolder(path)
     require_outside_images(run.path)
     if run.config.exists():
         raise RunError(
-            f"{run.path} already holds a run. Go on with it by 'pixelwise resume {run.path}', or "
+            f"{run.path} already holds a run. Continue it with 'pixelwise resume {run.path}', or "
             "give another --out."
         )
-    if run.path.is_dir() and not all(_may_lie_there(run, path) for path in run.path.iterdir()):
+    if run.path.is_dir() and not all(_may_stay(run, path) for path in run.path.iterdir()):
         raise RunError(f"{run.path} is not empty: give a new folder as --out.")
     above = next(folder for folder in (run.path, *run.path.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise WriteError(
-            f"Cannot make the run folder {run.path}: {above} is no folder that may be written to. "
-            "Give another --out."
+            f"Cannot create the run folder {run.path}: {above} is not a writable folder. Give "
+            "another --out."
         )
     return run
 
 
-def _may_lie_there(run: RunFolder, path: Path) -> bool:
-    """Whether a new run can share its folder with this file, or with what a killed start left."""
+def _may_stay(run: RunFolder, path: Path) -> bool:
+    """Whether a new run may share its folder with this entry, e.g. left by a killed start."""
     return not is_link(path) and (path in (run.data, run.log, run.lock) or is_temporary(path))
 
 
 def create_run(config: TrainConfig) -> RunFolder:
-    """Make the run folder of a config; its paths are kept as absolute ones.
+    """Create the run folder of a config, whose paths are stored as absolute ones.
 
     Raises
     ------
     RunError
         The folder already holds a run or other files.
     WriteError
-        The folder cannot be made.
+        The folder cannot be created.
     """
     run = require_new_run(config.run)
     make_folder(run.path)
@@ -245,13 +239,7 @@ def create_run(config: TrainConfig) -> RunFolder:
 
 
 def complete_run(run: RunFolder) -> None:
-    """Make the folders inside a run folder, where a killed start has not.
-
-    Raises
-    ------
-    WriteError
-        They cannot be made.
-    """
+    """Create the folders inside a run folder that are missing, e.g. after a killed start."""
     for folder in (run.checkpoints, run.previews):
         make_folder(folder)
 
@@ -266,26 +254,26 @@ def open_run(path: str | Path) -> RunFolder:
     """
     run = RunFolder(Path(path))
     if not run.config.is_file():
-        raise ReadError(f"{path} is no run folder: it has no config.yaml.")
+        raise ReadError(f"{path} is not a run folder: it has no config.yaml.")
     return run
 
 
 @contextmanager
 def lock_run(run: RunFolder) -> Iterator[None]:
-    """Hold a run folder for writing; the system lets go of it when the process ends, however.
+    """Lock a run folder for writing; the system releases it if the process dies.
 
     Raises
     ------
     RunError
         Another process trains there.
     WriteError
-        The disk has no locks, or something in the folder is a link, see `RunFolder.require_own`.
+        The disk does not support locks, or as in `RunFolder.require_own`.
     """
     run.require_own()
     lock = take_lock(run.lock, seconds=_LOCK_SECONDS)
     if lock is None:
         raise RunError(
-            f"Another process is training in {run.path}: wait until it ends, or stop it by "
+            f"Another process is training in {run.path}: wait until it ends, or stop it with "
             f"'pixelwise stop {run.path}'."
         )
     try:
@@ -295,12 +283,12 @@ def lock_run(run: RunFolder) -> Iterator[None]:
 
 
 def is_training(run: RunFolder) -> bool:
-    """Whether a process holds the run folder."""
+    """Whether a process holds the run's lock."""
     if not run.lock.exists():
         return False
     try:
         lock = take_lock(run.lock)
-    except WriteError:  # a read-only folder, or one that is no run's: nobody trains there
+    except WriteError:  # a read-only folder, or not a run: nobody trains there
         return False
     if lock is not None:
         lock.release()
@@ -308,12 +296,12 @@ def is_training(run: RunFolder) -> bool:
 
 
 def request_stop(run: RunFolder) -> None:
-    """Ask a training to end its step, save and stop; does nothing if it is not running.
+    """Ask a training run to end its step, save and stop; no effect if it is not running.
 
     Raises
     ------
     WriteError
-        The folder cannot be written, or there is a link of this name.
+        The folder cannot be written, or the stop file is a link.
     """
     require_own(run.stop_request)
     try:
@@ -330,17 +318,16 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
 def iter_lines(
     run: RunFolder, start: int = 0, *, with_steps: bool = True
 ) -> Iterator[tuple[int, Event | None]]:
-    """Read the lines of a run's story from byte `start` on; one not complete yet is left out.
+    """Read the complete lines of a run's log from byte `start` on.
 
-    Without the steps, `StepsDone` is not read, which most lines are.
+    Without `with_steps`, `StepsDone` events, which most lines are, are not parsed.
 
     Yields
     ------
     int, Event or None
-        Where the line ends, and its event; None for one that is damaged, as by a power cut, or
-        not read.
+        Where the line ends, and its event; None if it is damaged or was not parsed.
     """
-    if not run.events.is_file():  # a pipe would be waited for
+    if not run.events.is_file():  # opening a pipe would block
         return
     with run.events.open("rb") as file:
         file.seek(start)

@@ -1,13 +1,13 @@
 """All scores of a segmentation, from one confusion matrix over the whole set.
 
-Counting comes first and dividing last: a score of a set is never the mean of its batches' scores.
-Pixels that are void in the truth are not counted anywhere. A score that is not defined, such as
-the sensitivity to a class that never occurs, is NaN; it is left out of means and is null in JSON.
+Counts are summed first and divided last: a set's score is never the mean of its batches' scores.
+Pixels that are void in the truth are not counted. An undefined score, such as the sensitivity to a
+class that never occurs, is NaN; it is left out of means and is null in JSON.
 
 Definitions (one class against the rest): accuracy (TP+TN)/all, sensitivity TP/(TP+FN),
 specificity TN/(TN+FP), precision TP/(TP+FP), Dice = F1 = 2TP/(2TP+FP+FN), IoU TP/(TP+FP+FN).
-Macro is the mean over classes, micro pools their counts; "foreground" leaves background out. The
-accuracy over all classes is the share of pixels whose class is right.
+Macro is the mean over classes, micro pools their counts; "foreground" leaves out the background.
+The accuracy over all classes is the fraction of pixels with the right class.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
     Raises
     ------
     DataError
-        The shapes differ, or a value that is counted is no class.
+        The shapes differ, or a counted value is not a class.
     """
     if truth.shape != prediction.shape:
         raise DataError(
@@ -59,7 +59,7 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
     for name, values in (("Truth", true), ("Prediction", predicted)):
         if values.size and not (values.min() >= 0 and values.max() < classes):
             raise DataError(
-                f"{name} holds values {values.min()} to {values.max()}; expected classes 0 to "
+                f"{name} has values {values.min()} to {values.max()}; expected classes 0 to "
                 f"{classes - 1}, or {VOID} (void) in the truth."
             )
     counts = np.bincount(true * classes + predicted, minlength=classes * classes)
@@ -68,7 +68,7 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """Scores of one class, or of several taken together; each 0 to 1, or NaN where undefined."""
+    """Scores of one class, or of several together; each 0 to 1, or NaN if undefined."""
 
     accuracy: float
     sensitivity: float
@@ -96,7 +96,7 @@ class Scores:
     matrix : int64 ndarray, (C, C)
         Rows are the truth, columns the prediction.
     background : int or None
-        Class that does not count as foreground; None where every class does, as in street scenes.
+        Class that is not foreground; None if every class is, as in street scenes.
     """
 
     names: tuple[str, ...]
@@ -117,7 +117,7 @@ class Scores:
         }
 
     def macro(self, *, foreground: bool = False) -> ScoreRow:
-        """Mean over the classes, without those for which a score is not defined."""
+        """Mean over the classes, without undefined scores."""
         rows = _ratios(_one_vs_rest(self.matrix))
         row = ScoreRow(*(_mean(column[self._chosen(foreground)]) for column in rows))
         return self._with_accuracy(row, foreground=foreground)
@@ -129,7 +129,7 @@ class Scores:
         return self._with_accuracy(row, foreground=foreground)
 
     def rows(self) -> dict[str, ScoreRow]:
-        """All rows of a table: each class, then the means, with and without background."""
+        """All rows of the score table: each class, then the means, with and without background."""
         return {
             **self.per_class(),
             "macro": self.macro(),
@@ -139,19 +139,19 @@ class Scores:
         }
 
     def _chosen(self, foreground: bool) -> npt.NDArray[np.bool_]:
-        """Mark the classes to take together."""
+        """Mask of the classes to average or pool."""
         numbers = np.arange(len(self.names))
         return numbers != self.background if foreground else numbers >= 0
 
     def _with_accuracy(self, row: ScoreRow, *, foreground: bool) -> ScoreRow:
-        """Over all classes, accuracy is the share of right pixels: true negatives add nothing."""
+        """Replace the accuracy over all classes by the fraction of correct pixels."""
         if foreground:
             return row
         accuracy = float(_divide(np.trace(self.matrix), self.matrix.sum()))
         return ScoreRow(**{**asdict(row), "accuracy": accuracy})
 
     def summary(self) -> dict[str, float | None]:
-        """Give the scores that a training shows: accuracy, and macro Dice and IoU of foreground."""
+        """Scores shown during training: accuracy, and macro Dice and IoU of the foreground."""
         front, whole = self.macro(foreground=True).to_dict(), self.macro().to_dict()
         return {"accuracy": whole["accuracy"], "dice": front["dice"], "iou": front["iou"]}
 

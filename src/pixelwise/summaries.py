@@ -1,4 +1,4 @@
-"""Where runs stand: read from their events, one run or a folder of them."""
+"""The state of runs, read from their events: one run, or a folder of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pixelwise.runs import RunFolder, is_training, iter_lines
 
 
 def read_epochs(run: RunFolder) -> list[EpochEnded]:
-    """Read what the epochs gave; of one that was done again after a fault, the last time counts."""
+    """Read the results of each epoch; of a repeated epoch the last counts."""
     events = (event for _, event in iter_lines(run, with_steps=False))
     return keep_last(event for event in events if isinstance(event, EpochEnded))
 
 
 def keep_last(epochs: Iterable[EpochEnded]) -> list[EpochEnded]:
-    """Epochs in their order, without those that were done again, or follow one that was."""
+    """Epochs in order, without those that were repeated, or that follow a repeated one."""
     kept: list[EpochEnded] = []
     for event in epochs:
         _add_last(kept, event)
@@ -27,7 +27,7 @@ def keep_last(epochs: Iterable[EpochEnded]) -> list[EpochEnded]:
 
 
 def _add_last(kept: list[EpochEnded], event: EpochEnded) -> None:
-    """Add an epoch in the place of itself and of those after it."""
+    """Append an epoch, dropping earlier results of it and of those after it."""
     while kept and kept[-1].epoch >= event.epoch:
         kept.pop()
     kept.append(event)
@@ -42,10 +42,10 @@ class RunSummary:
     path : Path
     state : str
         "waiting", "training", "finished", "stopped", "no_progress", "failed", "interrupted"
-        for one that was killed, or in lists "unreadable".
+        (killed), or in lists "unreadable".
     architecture : str
     epoch, epochs : int
-        Done, and asked for.
+        Epochs done and requested.
     best_score : float or None
         Best value of `monitor` so far.
     monitor : str
@@ -65,12 +65,7 @@ class RunSummary:
 
 
 class RunStory:
-    """Where a run stands; a second look reads only what was added since the first.
-
-    Parameters
-    ----------
-    run : RunFolder
-    """
+    """Follows the state of a run; each look reads only the events added since the last."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -81,11 +76,11 @@ class RunStory:
 
     @property
     def is_of_another(self) -> bool:
-        """Whether there is a new run in the place of this one, which was deleted."""
+        """Whether this run was deleted and a new one now has its path."""
         return _find_stamp(self.run) != self._written
 
     def look(self) -> RunSummary:
-        """Read the lines that are new; damaged ones say nothing."""
+        """Read new events and return the state; damaged lines are skipped."""
         for end, event in iter_lines(self.run, self._place, with_steps=False):
             self._place = end
             self._add(event)
@@ -113,13 +108,13 @@ class RunStory:
 
 
 def _find_stamp(run: RunFolder) -> tuple[int, int]:
-    """Find what tells a config from that of another run: it is written once."""
+    """Identity of a run: inode and time of its config, which is written once."""
     found = run.config.stat()
     return found.st_ino, found.st_mtime_ns
 
 
 def summarize_run(run: RunFolder) -> RunSummary:
-    """Read where a run stands."""
+    """Read the state of a run."""
     return RunStory(run).look()
 
 
@@ -132,7 +127,7 @@ def list_runs(
     ----------
     folder : path
     stories : dict, optional
-        What was read before, by run; filled, and read on from there the next time.
+        Cache by run, so that the next call reads only new events; filled here.
 
     Raises
     ------
@@ -141,7 +136,7 @@ def list_runs(
     """
     folder, stories = Path(folder), {} if stories is None else stories
     if not folder.is_dir():
-        raise ReadError(f"{folder} is no folder: expected a folder with run folders in it.")
+        raise ReadError(f"{folder} is not a folder: expected a folder that contains runs.")
     candidates = [folder, *sorted(folder.iterdir())]
     return [_summarize(path, stories) for path in candidates if (path / "config.yaml").is_file()]
 
@@ -158,5 +153,5 @@ def _summarize(path: Path, stories: dict[Path, RunStory]) -> RunSummary:
 
 
 def _score(event: EpochEnded, name: str) -> float | None:
-    """Give the validation loss or a score by its name."""
+    """Return the validation loss or a score by its name."""
     return event.validation_loss if name == "loss" else event.scores.get(name)

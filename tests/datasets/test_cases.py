@@ -192,7 +192,7 @@ def test_masks_of_one_image_that_are_stored_differently_are_refused(tmp_path: Pa
     save(tmp_path / "1_mask_1.png", draw_disks(9).astype(np.uint8) & ~draw_disks(1))
     found = inspect_dataset(load_dataset(tmp_path, strict=False))
     assert not found.sound
-    assert "one marks with 1 and the other with 255" in found.text()
+    assert "one uses 1 and the other 255" in found.text()
 
 
 def test_masks_of_nothing_but_foreground_teach_nothing(tmp_path: Path) -> None:
@@ -201,4 +201,4 @@ def test_masks_of_nothing_but_foreground_teach_nothing(tmp_path: Path) -> None:
         save(tmp_path / f"masks/{i}.png", np.full((96, 96), 255, np.uint8))
     found = inspect_dataset(load_dataset(tmp_path))
     assert not found.sound
-    assert "all masks hold one class only, foreground" in found.text()
+    assert "all masks hold only one class, foreground" in found.text()

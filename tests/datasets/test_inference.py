@@ -31,7 +31,7 @@ class Held:
 
 class Broken(Held):
     def read(self, image: PlanesHeader) -> np.ndarray:
-        raise ReadError("mask.png is cut off")
+        raise ReadError("mask.png is truncated")
 
 
 def speckle(*values: int, dtype: str = "uint8") -> Held:
@@ -126,7 +126,7 @@ def test_sparse_with_255_as_void() -> None:
 
 
 def test_sparse_with_one_class_is_refused() -> None:
-    with pytest.raises(DataError, match=r"one class only \(value 1"):
+    with pytest.raises(DataError, match=r"only one class \(value 1"):
         infer_scheme([(speckle(0, 1), HEADER)], sparse=True)
 
 
@@ -194,7 +194,7 @@ def test_grey_pictures_are_no_masks() -> None:
 
 def test_photographs_are_no_masks() -> None:
     photo = Held(RNG.integers(0, 256, (1, 3, 32, 32), np.uint8))
-    with pytest.raises(DataError, match=r"RGB pictures with \d+ colours"):
+    with pytest.raises(DataError, match=r"RGB images with \d+ colours"):
         infer_scheme([(photo, HEADER)])
 
 

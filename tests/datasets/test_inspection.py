@@ -83,7 +83,7 @@ def test_every_problem_is_found_in_one_go(tmp_path: Path) -> None:
     assert found.problems[0].fatal
     assert not found.sound
     text = found.text()
-    assert text.index("must be mended:") < text.index("to know:")
+    assert text.index("to fix:") < text.index("notes:")
 
 
 def test_nothing_but_background_is_fatal(tmp_path: Path) -> None:

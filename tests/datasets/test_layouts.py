@@ -32,7 +32,7 @@ def test_the_config_knows_every_layout() -> None:
         ),
         ("monuseg2018", "monuseg", "MoNuSegTrainingData", "in MoNuSegTrainingData/: holds Tissue"),
         ("dsb2018", "dsb2018", "stage1_train", "sub-folders such as"),
-        ("dsb2018/stage1_train", "dsb2018", "stage1_train", "hold images/ and masks/"),
+        ("dsb2018/stage1_train", "dsb2018", "stage1_train", "contain images/ and masks/"),
         ("sstem_vnc", "pairs", "sstem_vnc", "found images/ and labels/"),
         ("wbc_dataset1", "pairs", "wbc_dataset1", "found images/ and masks/"),
         ("stardist_samples", "pairs", "stardist_samples", "such as img2d.tif with mask2d.tif"),
@@ -56,7 +56,7 @@ def test_what_was_looked_for_is_said(tmp_path: Path, content: list[str]) -> None
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     held = content[0].split("/")[0] if content else "nothing"
-    with pytest.raises(DataError, match=rf"holds {held}") as caught:
+    with pytest.raises(DataError, match=rf"contains {held}") as caught:
         find(tmp_path)
     for layout in LAYOUTS:
         assert f"  {layout}: " in str(caught.value)

@@ -174,12 +174,12 @@ def replace_mask(root: Path, array: np.ndarray) -> None:
         (
             lambda root: replace_mask(root, RNG.integers(0, 255, (8, 9, 3), np.uint8)),
             "values",
-            r"RGB pictures with \d+ colours",
+            r"RGB images with \d+ colours",
         ),
         (
             lambda root: replace_mask(root, np.linspace(0, 1, 72, dtype="f4").reshape(8, 9)),
             "unreadable",
-            "no whole numbers",
+            "not integers",
         ),
     ],
     ids=["image-cut", "mask-cut", "foreign", "shape", "channels", "photo", "fractions"],
@@ -202,19 +202,19 @@ def test_pixels_that_are_cut_off_show_when_they_are_read(tmp_path: Path) -> None
     path = tmp_path / "images" / "a.png"
     path.write_bytes(path.read_bytes()[:-30])
     sample = load_dataset(tmp_path).samples[0]  # headers are whole
-    with pytest.raises(ReadError, match=r"a\.png is damaged or cut off"):
+    with pytest.raises(ReadError, match=r"a\.png is damaged or truncated"):
         sample.read_image()
 
 
 def test_no_pairs_at_all(tmp_path: Path) -> None:
     add(tmp_path, "a")
     (tmp_path / "masks" / "a.tif").rename(tmp_path / "masks" / "z.tif")
-    with pytest.raises(DataError, match=r"a\.png.*z\.tif, but their names do not tell"):
+    with pytest.raises(DataError, match=r"a\.png.*z\.tif, but their names do not show"):
         load_dataset(tmp_path)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds nothing"):
+    with pytest.raises(DataError, match="contains nothing"):
         load_dataset(tmp_path)
     with pytest.raises(ReadError, match="does not exist"):
         load_dataset(tmp_path / "nowhere")
@@ -309,6 +309,6 @@ def test_what_is_validated_on_is_not_trained_on(tmp_path: Path) -> None:
     train, validation = data.split()
     assert [sample.name for sample in train.samples] == ["a", "c"]
     assert [sample.name for sample in validation.samples] == ["b"]
-    assert "validated on only: 1 of the images" in str(data.problems[0])
+    assert "1 of the images are also in the validation folder" in str(data.problems[0])
     with pytest.raises(DataError, match="none is left to train on"):
         load_dataset(tmp_path / "train", validation=tmp_path / "train")

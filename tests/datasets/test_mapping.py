@@ -80,7 +80,7 @@ def test_grey_repeated_over_channels() -> None:
 def test_colours_for_a_map_of_values_are_refused() -> None:
     raw = np.zeros((1, 3, 2, 2), np.uint8)
     raw[:, 0] = 255
-    with pytest.raises(DataError, match=r"channels that differ.*--classes '#ff0000=name 1'"):
+    with pytest.raises(DataError, match=r"different channels.*--classes '#ff0000=name 1'"):
         ClassMap(((0, 0),)).apply(raw)
 
 
@@ -88,7 +88,7 @@ def test_pack_colors() -> None:
     raw = np.array([0x12, 0xAB, 0xFF], np.uint8).reshape(1, 3, 1, 1)
     assert pack_colors(raw).item() == 0x12ABFF
     assert pack_colors(np.full((1, 1, 1, 1), 0x10, np.uint8)).item() == 0x101010
-    with pytest.raises(DataError, match="3 channels of 8 bits"):
+    with pytest.raises(DataError, match="three 8-bit channels"):
         pack_colors(raw.astype(np.uint16))
 
 
@@ -135,7 +135,7 @@ def test_sparse_without_a_class_of_that_name_has_no_background() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"classes": "0=a,#ffffff=b"}, "mix colours and numbers"),
+        ({"classes": "0=a,#ffffff=b"}, "mixes colours and numbers"),
         ({"classes": "0=a,x=b"}, "whole number or a colour"),
         ({"classes": "0=a,1.5=b"}, "whole number or a colour"),
         ({"classes": "0=a,inf=b"}, "whole number or a colour"),
@@ -143,7 +143,7 @@ def test_sparse_without_a_class_of_that_name_has_no_background() -> None:
         ({"classes": "0=a,1=a"}, "2 to 255 classes, got 1"),
         (
             {"classes": "0=a,1=b", "sparse": True},
-            "0 means 'not annotated', but classes name it 'a'",
+            "0 means 'not annotated', but classes names it 'a'",
         ),
         ({"classes": "instances", "sparse": True}, "give one of them"),
         ({"classes": "0=a,1=b", "void": (0.5,)}, "whole number"),

@@ -180,7 +180,7 @@ def test_smooth_colours_are_refused(tmp_path: Path) -> None:
         drawn = Image.fromarray(np.array([[0, 0, 0], [255, 0, 0]], "u1")[byte(large, 1)])
         return np.asarray(drawn.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
-    assert "lie on edges only" in fatal(inspect(write_set(tmp_path, draw)))
+    assert "occur only on edges" in fatal(inspect(write_set(tmp_path, draw)))
 
 
 # One tool saves 0/1, the next 0/255

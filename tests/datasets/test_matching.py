@@ -138,7 +138,7 @@ def test_a_class_that_the_model_lacks(
     tmp_path: Path, train: tuple, test: tuple, message: str
 ) -> None:
     fill(tmp_path / "train", *train)
-    with pytest.raises(DataError, match="expected no class that the model does not have") as error:
+    with pytest.raises(DataError, match="expected no class that the model lacks") as error:
         match(tmp_path / "train", fill(tmp_path / "test", *test))
     assert message in str(error.value)
 

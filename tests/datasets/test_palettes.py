@@ -218,7 +218,7 @@ def test_classes_given_by_number_can_be_the_greys_of_a_palette(tmp_path: Path) -
 def test_classes_given_by_number_cannot_be_colours(tmp_path: Path) -> None:
     write_set(tmp_path / "a", [as_palette(FOUR, order=order) for order in ORDERS], 4)
     data = load_dataset(tmp_path / "a", classes={"0": "a", "1": "b", "2": "c", "3": "d"})
-    with pytest.raises(DataError, match="give them by colour"):
+    with pytest.raises(DataError, match="give them as colours"):
         data.samples[0].read_mask()
 
 
@@ -321,7 +321,7 @@ def test_a_mask_in_colours_and_alpha_is_refused_and_the_advice_works(tmp_path: P
     """Class 2 is black on transparent black."""
     write = as_colors([(0, 0, 0, 0), (*RED, 255), (0, 0, 0, 255)])
     write_set(tmp_path / "a", [write] * 2, 3)
-    with pytest.raises(DataError, match="tells apart pixels of one colour") as caught:
+    with pytest.raises(DataError, match="distinguishes pixels of one colour") as caught:
         load_dataset(tmp_path / "a")
     follow(str(caught.value))
     with Image.open(tmp_path / "a" / "masks" / "0.png") as picture:

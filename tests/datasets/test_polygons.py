@@ -45,10 +45,10 @@ def test_polygons_beyond_the_image_are_cut() -> None:
     ("content", "message"),
     [
         (None, "Cannot read the annotation.*No such file"),
-        ("", "is no XML"),
-        ("<Annotations><Region>", "is no XML"),
-        (SQUARE.replace('X="1"', 'x="1"'), "is no annotation with Region/Vertices/Vertex"),
-        (SQUARE.replace('X="1"', 'X="one"'), "is no annotation"),
+        ("", "is not XML"),
+        ("<Annotations><Region>", "is not XML"),
+        (SQUARE.replace('X="1"', 'x="1"'), "is not an annotation with Region/Vertices/Vertex"),
+        (SQUARE.replace('X="1"', 'X="one"'), "is not an annotation"),
         (BOMB, "defines XML entities.*refused"),
         (BOMB.replace('"lol"', 'SYSTEM "file:///etc/passwd"'), "defines XML entities.*refused"),
     ],
@@ -128,5 +128,5 @@ def test_many_corners_are_quick_and_too_many_refused() -> None:
     assert abs(fill([star], (3000, 3000)).mean() - np.pi * 1400**2 / 3000**2) < 1e-4
     assert time.perf_counter() - start < 5
     zigzag = np.array([(0, 0), (9, 3000)] * 20_000, float)
-    with pytest.raises(DataError, match=r"crosses .* rows, at most"):
+    with pytest.raises(DataError, match=r"crosses .* rows; the limit"):
         fill_rings([zigzag], (3000, 3000))

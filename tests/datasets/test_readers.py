@@ -146,7 +146,7 @@ def test_a_mask_of_an_image_that_was_turned_is_taken_as_upright(
     (facts,) = FileMask(tmp_path / "m.png").require_match(image)
     (note,) = facts.notes
     assert f"EXIF orientation {orientation}" in note
-    assert "drawn on the upright image" in note
+    assert "fit the upright image" in note
 
 
 def test_a_mask_with_the_orientation_of_its_image_is_turned_with_it(tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_what_headers_note_of_images_and_masks_is_in_the_notes_of_the_data_set(
     notes = [str(problem) for problem in data.problems]
     for note in (
         "jpg: turned upright",
-        "taken to be drawn on the upright",
-        "the largest",
+        "assumed to fit the upright",
+        "the largest was read",
         "inverted",
     ):
         (found,) = [text for text in notes if note in text]
@@ -304,7 +304,7 @@ def test_stacked_patches_that_are_cut_off_or_gone(tmp_path: Path) -> None:
     patch = StackedPatch(tmp_path / "s.raw", 4, (4, 5), "YX", "u1")
     mask = StackedMask(patch)
     mask.require_match(header(1, 3, 4, 5))
-    with pytest.raises(ReadError, match=r"cut off.*again"):
+    with pytest.raises(ReadError, match=r"truncated.*again"):
         mask.read(header(1, 3, 4, 5))
     (tmp_path / "s.raw").unlink()
     with pytest.raises(ReadError, match="Cannot read patches"):

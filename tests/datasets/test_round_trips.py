@@ -391,7 +391,7 @@ def test_masks_come_back_or_are_refused(
     color=st.booleans(),
     dtype=st.sampled_from(["uint8", "uint8", "uint16", "int16", "float32"]),
 )
-def test_pictures_come_back_or_are_refused(
+def test_raster_come_back_or_are_refused(
     container: str, seed: int, color: bool, dtype: str
 ) -> None:
     rng = np.random.default_rng(seed)

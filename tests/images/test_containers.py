@@ -34,9 +34,9 @@ def test_choose_inner(tmp_path: Path) -> None:
     for inner, number in (("one", 0), ("0", 0), ("1", 3), ("2", 2)):  # a name comes first
         assert choose_inner(file / inner, names, sizes, kind="series") == Choice(number)
     assert choose_inner(file / "Tiles" / "two", names[:2], sizes, kind="series") == Choice(1)
-    with pytest.raises(DataError, match=r"no series called 'three'.*a\.lif/one"):
+    with pytest.raises(DataError, match=r"no series named 'three'.*a\.lif/one"):
         choose_inner(file / "three", names, sizes, kind="series")
-    with pytest.raises(DataError, match=r"2 series called 'Tiles/two'.*a\.lif/1.*a\.lif/2"):
+    with pytest.raises(DataError, match=r"2 series named 'Tiles/two'.*a\.lif/1.*a\.lif/2"):
         choose_inner(file / "Tiles" / "two", names, sizes, kind="series")
 
 

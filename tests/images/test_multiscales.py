@@ -103,7 +103,7 @@ def test_what_describes_no_image(attributes: dict[str, Any]) -> None:
 
 
 def test_metadata_without_levels_are_refused() -> None:
-    with pytest.raises(DataError, match="not complete"):
+    with pytest.raises(DataError, match="incomplete"):
         parse_multiscale({"multiscales": [{"axes": ["y", "x"]}]})
 
 

@@ -60,9 +60,7 @@ def test_white_is_1_in_a_bitmap(tmp_path: Path) -> None:
     (tmp_path / "a.pbm").write_bytes(b"P1 3 2 110\n001")
     image = open_image(tmp_path / "a.pbm").decode()
     assert image.pixels.tolist() == [[0, 0, 1], [1, 1, 0]]
-    assert image.notes == (
-        "stores black as 1 (PBM): read as it is seen, black as 0 and white as 1",
-    )
+    assert image.notes == ("stores black as 1 (PBM): read as displayed, black as 0 and white as 1",)
 
 
 def test_values_that_are_no_whole_bytes_are_noted(tmp_path: Path) -> None:
@@ -83,18 +81,18 @@ def test_several_pictures_in_one_file_are_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"P5 9 7 255\n" + bytes(62), ReadError, "cut off.*74 bytes at least, the file has 73"),
-        (b"P4 9 7\n" + bytes(13), ReadError, "cut off"),
-        (b"P2 3 2 255\n1 2 3 4 5  ", ReadError, "cut off: expected 6 values, found 5"),
+        (b"P5 9 7 255\n" + bytes(62), ReadError, "truncated.*at least 74 bytes, the file has 73"),
+        (b"P4 9 7\n" + bytes(13), ReadError, "truncated"),
+        (b"P2 3 2 255\n1 2 3 4 5  ", ReadError, "truncated: expected 6 values, found 5"),
         (b"P2 3 1 255\n1 x 3", ReadError, "damaged"),
-        (b"P2 3 1 7\n1 8 3", ReadError, "value 8, above the 7"),
-        (b"P5 2 1 7\n\1\x08", ReadError, "value 8, above the 7"),
+        (b"P2 3 1 7\n1 8 3", ReadError, "value 8, but its header says 7"),
+        (b"P5 2 1 7\n\1\x08", ReadError, "value 8, but its header says 7"),
         (b"P5 2 1 65536\n" + bytes(9), ReadError, "highest value is 65536"),
         (b"P5 2 1 0\n" + bytes(9), ReadError, "highest value is 0"),
         (b"P5 0 1 255\n", DataError, "0 x 1 pixels"),
         (b"P5 one two", ReadError, "damaged"),
-        (b"P6 99999999 99999999 255\n", ReadError, "cut off"),
-        (b"P3 99999999 99999999 255\n", ReadError, "cut off"),
+        (b"P6 99999999 99999999 255\n", ReadError, "truncated"),
+        (b"P3 99999999 99999999 255\n", ReadError, "truncated"),
     ],
 )
 def test_damage(tmp_path: Path, content: bytes, error: type[Exception], message: str) -> None:

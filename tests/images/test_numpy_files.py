@@ -100,7 +100,7 @@ def write_header(path: Path, shape: str, dtype: str = "|u1", content: int = 100)
 def test_a_header_that_promises_too_much_is_named(tmp_path: Path) -> None:
     write_header(tmp_path / "a.npy", "(100000, 100000, 100000)")
     with pytest.raises(
-        ReadError, match=r"cut off.*1000000000000128 bytes in all, but there are 228"
+        ReadError, match=r"truncated.*1000000000000128 bytes in all, but there are 228"
     ):
         open_image(tmp_path / "a.npy")
 

@@ -51,7 +51,7 @@ def check_regions(path: Path, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
-def test_pictures_stand_upright(
+def test_raster_stand_upright(
     tmp_path: Path, orientation: int, suffix: str, pixels: np.ndarray
 ) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -61,7 +61,7 @@ def test_pixel_size(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)], ids=["grey", "rgb"])
-def test_pictures(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
+def test_raster(tmp_path: Path, suffix: str, shape: tuple[int, ...]) -> None:
     pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     write_picture(tmp_path / f"a.{suffix}", pixels)
     assert np.array_equal(open_image(tmp_path / f"a.{suffix}").read(), pixels)

@@ -219,7 +219,7 @@ def test_metadata_in_a_companion_file(tmp_path: Path) -> None:
         '<BinaryOnly MetadataFile="set.companion.ome" UUID="urn:uuid:1"/></OME>'
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", WHOLE, description=text, metadata=None)
-    assert "set.companion.ome, which was not read" in check(tmp_path / "a.ome.tif", WHOLE)[0]
+    assert "set.companion.ome, which is not read" in check(tmp_path / "a.ome.tif", WHOLE)[0]
 
 
 def test_a_single_ome_tiff_that_was_given_another_name(tmp_path: Path) -> None:

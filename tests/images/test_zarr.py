@@ -250,7 +250,7 @@ def test_metadata_that_are_no_json_or_missing(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"Cannot read the metadata of .*a\.zarr"):
         open_image(tmp_path / "a.zarr")
     (tmp_path / "a.zarr" / "zarr.json").unlink()
-    with pytest.raises(ReadError, match=r"is no Zarr: expected zarr\.json"):
+    with pytest.raises(ReadError, match=r"is not a Zarr: expected zarr\.json"):
         open_image(tmp_path / "a.zarr")
 
 

@@ -88,7 +88,7 @@ def test_metadata_of_an_array(
 
 def test_more_chunks_than_can_be_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.zarr", 2, {"shape": [4000, 4000], "chunks": [1, 1]})
-    with pytest.raises(DataError, match=r"has 16,000,000 chunks of \(1, 1\) pixels"):
+    with pytest.raises(DataError, match=r"needs 16,000,000 chunks of \(1, 1\) pixels"):
         open_image(path).read()
 
 

@@ -115,7 +115,7 @@ def test_recurrent_layers_are_counted_by_call() -> None:
     assert calls == {3}
 
 
-def test_frozen_parameters_are_told_apart() -> None:
+def test_config_base_parameters_are_told_apart() -> None:
     network = create_model("unet", base_channels=2)
     freeze_encoder(network)
     summary = summarize(network, (64, 64))

@@ -189,7 +189,7 @@ def test_a_file_with_a_part_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"There is no file of weights at .*absent.pth"):
+    with pytest.raises(WeightsError, match=r"weights file .*absent.pth is missing"):
         read_weights(tmp_path / "absent.pth")
 
 
@@ -211,7 +211,7 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str, content: bytes) 
 
 def test_files_that_hold_code_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(WeightsError, match="no readable file of weights"):
+    with pytest.raises(WeightsError, match="not a readable weights file"):
         read_weights(tmp_path / "trap.pth")
 
 
@@ -219,7 +219,7 @@ def test_files_without_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
     torch.save([torch.ones(2)], tmp_path / "list.pth")
     for name in ("empty.pth", "list.pth"):
-        with pytest.raises(WeightsError, match="holds no tensors"):
+        with pytest.raises(WeightsError, match="has no named tensors"):
             read_weights(tmp_path / name)
 
 

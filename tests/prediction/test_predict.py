@@ -367,7 +367,7 @@ def test_an_image_that_a_result_would_replace_is_refused(create_unet: Create, im
     assert mask.read_bytes() == before
     assert isinstance(failed, ImagePredicted)  # into b_labels_labels.tif
     for overwrite in (False, True):
-        with pytest.raises(WriteError, match=r"b_labels.tif would be in the place of .*, which is"):
+        with pytest.raises(WriteError, match=r"b_labels.tif would overwrite .*, which is"):
             list(iter_predict_files(predictor, [mask, images / "b.png"], images,
                                     overwrite=overwrite))  # fmt: skip
     assert mask.read_bytes() == before

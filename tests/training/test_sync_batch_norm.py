@@ -55,7 +55,7 @@ def test_weights_and_names_stay() -> None:
     ]
 
 
-def test_frozen_ones_stay_frozen() -> None:
+def test_config_base_ones_stay_frozen() -> None:
     network = nn.Sequential(nn.BatchNorm2d(2).eval(), nn.BatchNorm2d(2))
     ranks = create_alone()
     ranks.size = 2

@@ -73,7 +73,7 @@ def test_a_model_is_scored_on_a_folder(
     widget.evaluate()
     assert "is running" in widget.message
     widget.wait(LONG)
-    assert "expected no class that the model does not have" in widget.message
+    assert "expected no class that the model lacks" in widget.message
     assert "“Classes”: 0=background,1=kind 1" in widget.message  # no option of the command line
     widget.details.fill({"classes": {"0": "background", "1": "kind 1"}})
     widget.evaluate()

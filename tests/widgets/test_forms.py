@@ -15,8 +15,8 @@ from pixelwise.config import (
     PredictConfig,
     TrainingConfig,
 )
+from pixelwise.config_base import Config
 from pixelwise.errors import ConfigError
-from pixelwise.frozen import Config
 from pixelwise.widgets.forms import Form, OptionForm
 
 pytestmark = pytest.mark.usefixtures("qapp")

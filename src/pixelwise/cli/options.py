@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from pixelwise.frozen import Config
+from pixelwise.config_base import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

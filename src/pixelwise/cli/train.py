@@ -23,9 +23,9 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
+from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
-from pixelwise.frozen import parse_mapping
 from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run

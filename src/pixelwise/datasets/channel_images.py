@@ -1,4 +1,4 @@
-"""Images whose channels lie in files of their own, as nnU-Net has them."""
+"""Images whose channels are in separate files, as in nnU-Net."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ChannelFiles:
-    """An image of several files, one after the other along C.
+    """An image of several files, concatenated along C.
 
     Attributes
     ----------
     files : tuple of Path
-        In the order of the channels; all have the same planes, height, width and dtype.
+        In channel order; all have the same planes, height, width and dtype.
     axes : str or None
-        Axes of each file, in place of its own.
+        Axes of each file, overriding its own.
     """
 
     files: tuple[Path, ...]

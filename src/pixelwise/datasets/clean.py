@@ -1,4 +1,4 @@
-"""Whether masks are clean where every value but 0 counts as an object: greys of edges must not."""
+"""Detects smoothed or lossy masks whose grey edges would count as objects."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ _ADVICE: Final = "Save the masks again, as PNG and without smoothing"
 
 
 def find_unclean(masks: Sequence[MaskOfImage], name: str) -> str | None:
-    """Say why values of masks are no objects but greys of edges; None if they may be objects.
+    """Explain why mask values are greys of edges, not objects; None if they may be objects.
 
     Parameters
     ----------
     masks : sequence
-        Masks with the headers of their images; 128 of them are read.
+        Masks with the headers of their images; up to 128 are read.
     name : str
-        Of the class that every value but 0 stands for, for the remedy.
+        Name of the class of all values but 0, for the message.
     """
     surveys, _, _ = survey_masks(masks)
     if not surveys:
         return None
     if any(survey.colors for survey in surveys):
         jpeg = next((survey.path for survey in surveys if survey.is_jpeg), None)
-        return (
-            None if jpeg is None else f"{jpeg} is a JPEG, which keeps no exact colours. {_ADVICE}."
-        )
+        return None if jpeg is None else f"{jpeg} is a JPEG, which changes colours. {_ADVICE}."
     fault = find_grey_fault(surveys, frozenset())
     if fault is None:
         return None
     cut = f"--classes 0-{HALF}=background,{HALF + 1}-{WHITE}={name}"
     return (
-        f"The masks are not clean: {fault}. The greys of edges would count as {name} too. "
-        f"{_ADVICE}, or cut the greys in two: {cut}."
+        f"The masks are not clean: {fault}. Grey edges would count as {name} too. "
+        f"{_ADVICE}, or threshold the greys: {cut}."
     )

@@ -11,11 +11,11 @@ from pixelwise.datasets.mapping import BINARY_NAMES, VOID_NAME
 from pixelwise.datasets.surveys import MaskSurvey
 
 NEGATIVE_VOID: Final = (-1, -100)
-"""What programs write for pixels to ignore; the second is PyTorch's."""
+"""Common values of ignored pixels; the second is PyTorch's."""
 ALL_BITS: Final = (0xFFFF, 0xFFFFFFFF)
-"""-1 as masks of 16 and 32 bits without a sign hold it; also white in 16 and 32 bits."""
+"""-1 in unsigned masks of 16 and 32 bits; also white in 16 and 32 bits."""
 WHITES: Final = (1, VOID, *ALL_BITS)
-"""What programs write for the foreground of a mask with one class."""
+"""Common foreground values of binary masks."""
 
 _INDICES: Final = 63
 _FEWEST_STEPS, _MOST_STEPS = 2, 9
@@ -26,16 +26,16 @@ _FAR: Final = 0.25
 
 @dataclass(frozen=True)
 class Readings:
-    """Values that can mean several things: what it is about, and the pairs of each reading."""
+    """Ambiguous values: the question, and the value-name pairs of each interpretation."""
 
     question: str
     pairs: tuple[dict[str, str], ...]
 
 
 def name_codes(present: Sequence[int], void: Collection[int] = ()) -> dict[str, str]:
-    """Pairs of value and name, one class for each value, in ascending order.
+    """Pairs of value and name, one class per value, in ascending order.
 
-    Two values of which one is 0 are binary; indices are "class 3", other values "value 128".
+    0 and one other value are binary; indices become "class 3", other values "value 128".
     """
     codes = [value for value in present if value not in void]
     ignored = {str(value): VOID_NAME for value in sorted(void)}
@@ -46,7 +46,7 @@ def name_codes(present: Sequence[int], void: Collection[int] = ()) -> dict[str, 
 
 
 def are_indices(codes: Sequence[int]) -> bool:
-    """Whether values are indices of classes: from 0 on without a gap, or at least small ones."""
+    """Whether values are class indices: 0, 1, 2, ... without a gap, or at least small values."""
     contiguous = list(codes) == list(range(len(codes)))
     return contiguous or (len(codes) > 0 and codes[0] == 0 and codes[-1] <= _INDICES)
 
@@ -60,14 +60,14 @@ def find_void(
     ----------
     surveys : sequence of MaskSurvey
     present : sequence of int
-        All values that count, ascending, none below 0.
+        All counted values, ascending, none below 0.
     first : int
-        Least index of a class: 1 with sparse annotation.
+        Lowest class index: 1 with sparse annotation.
 
     Returns
     -------
     set of int, or Readings
-        Values to ignore; or the two ways to read 255, where the others do not tell.
+        Values to ignore; or the two interpretations of 255 if it is ambiguous.
     """
     deep = {v for v in present[1:] if v in ALL_BITS and _far_above(v, present)}
     others = [value for value in present if value not in deep and value != VOID]
@@ -87,13 +87,13 @@ def find_void(
 
 
 def _far_above(value: int, present: Sequence[int]) -> bool:
-    """Whether a value is no grey among others, which reach far less, and at least 1."""
+    """Whether a value is far above all others, so that it is not a grey among them."""
     others = [other for other in present if other < value]
     return 0 < max(others) < value * _FAR
 
 
 def _are_greys(values: Sequence[int]) -> bool:
-    """Whether values are equal steps of the range of grey, such as 64, 128, 255; some may lack."""
+    """Whether values are multiples of an equal step up to 255, such as 64, 128, 255."""
     for count in range(_FEWEST_STEPS, _MOST_STEPS + 1):
         step = VOID / count
         places = [round(value / step) for value in values]
@@ -107,7 +107,7 @@ def _are_greys(values: Sequence[int]) -> bool:
 
 
 def _is_beside(surveys: Sequence[MaskSurvey], classes: Sequence[int]) -> bool:
-    """Whether at least half of the masks with 255 hold a class beside it."""
+    """Whether at least half of the masks with 255 also contain a class."""
     holding = [set(survey.values) for survey in surveys if VOID in survey.values]
     beside = sum(bool(values & set(classes)) for values in holding)
     return beside >= _BESIDE * len(holding)

@@ -21,7 +21,7 @@ from pixelwise.datasets.surveys import MaskSurvey, UnclearMasksError, count_pixe
 from pixelwise.datasets.wording import spell_classes
 
 VOC_VOID: Final = 0xE0E0C0
-"""What PASCAL VOC draws around objects, not to be counted."""
+"""PASCAL VOC's border around objects, which is ignored."""
 
 _COLORS: Final = 64
 _NEAR: Final = 12
@@ -34,9 +34,9 @@ _INSTANCES: Final = "--classes instances"
 def read_colors(
     surveys: Sequence[MaskSurvey], ignored: Collection[int], *, sparse: bool = False
 ) -> tuple[ClassScheme, list[str]]:
-    """Tell what colours mean; gives notes as well.
+    """Infer what colours mean, with notes.
 
-    Classes are sorted by colour, black first, so that their order depends on nothing else.
+    Classes are sorted by colour, black first, so that their order is reproducible.
 
     Raises
     ------
@@ -56,15 +56,15 @@ def read_colors(
     pairs = _name_colors(sorted(pixels.keys() - void), void)
     if verdict in (Verdict.UNDECIDED, Verdict.OBJECTS):
         raise UnclearMasksError(
-            f"The {len(pixels)} colours of the masks lie in one piece each, so that they can mark "
-            f"objects or classes. Say {_INSTANCES} if each is an object on black, or "
+            f"Each of the {len(pixels)} colours of the masks is one connected region, so they can "
+            f"mark objects or classes. Use {_INSTANCES} if each is an object on black, or "
             f"{spell_classes(pairs)} if they are classes."
         )
     scheme = create_named_scheme(pairs, f"{len(pixels.keys() - void)} colours, one class each")
     if verdict is Verdict.MAYBE_OBJECTS and len(pixels) > _FEW:
         note = (
-            "each colour of the masks lies in one piece: if the colours mark objects and not "
-            f"classes, say {_INSTANCES}"
+            "each colour of the masks is one connected region: if the colours mark objects, not "
+            f"classes, use {_INSTANCES}"
         )
         return scheme, [note]
     return scheme, []
@@ -73,11 +73,11 @@ def read_colors(
 def _note_objects(
     surveys: Sequence[MaskSurvey], pixels: Mapping[int, int], ignored: Collection[int]
 ) -> list[str]:
-    """Say how colours that were read as objects are read as classes, where they may be."""
+    """Note how to read colours as classes that were read as objects, if that is plausible."""
     if not may_be_classes(surveys, ignored):
         return []
     pairs = _name_colors(sorted(pixels), ignored)
-    return [f"the colours were read as objects; if they name classes, say {spell_classes(pairs)}"]
+    return [f"the colours were read as objects; if they name classes, use {spell_classes(pairs)}"]
 
 
 def _name_colors(values: Sequence[int], void: Collection[int]) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _name_colors(values: Sequence[int], void: Collection[int]) -> dict[str, str]
 
 
 def _require_one_kind(surveys: Sequence[MaskSurvey]) -> None:
-    """Refuse masks of single values among masks of colours, unless the values are their greys."""
+    """Refuse grey masks among colour masks, unless the values are greys of these colours."""
     seen = {value for survey in surveys if survey.colors for value in survey.values}
     greys = {0, VOID, *(value & 0xFF for value in seen if value == (value & 0xFF) * 0x010101)}
     for survey in surveys:
@@ -100,7 +100,7 @@ def _require_one_kind(surveys: Sequence[MaskSurvey]) -> None:
             shown = ", ".join(map(str, survey.values[:5]))
             raise UnclearMasksError(
                 f"{colored.path} is an RGB mask, {survey.path} holds single values ({shown}); "
-                "expected one kind. Save all masks in the same way, or in folders of their own."
+                "expected one kind. Save all masks in the same way, or in separate folders."
             )
 
 
@@ -108,10 +108,10 @@ def _require_clean(surveys: Sequence[MaskSurvey], pixels: Mapping[int, int]) -> 
     """Refuse photographs, and masks whose colours were changed by lossy compression."""
     advice = "Are these the masks, and were they saved without lossy compression? Save them as PNG"
     if len(pixels) > _COLORS:
-        objects = f", or, if every colour is an object on black, say {_INSTANCES}"
+        objects = f", or, if every colour is an object on black, use {_INSTANCES}"
         is_lossy = any(s.is_jpeg or s.is_crowded for s in surveys) or _are_smeared(pixels)
         raise UnclearMasksError(
-            f"The masks are RGB pictures with {len(pixels)} colours; expected one colour per class "
+            f"The masks are RGB images with {len(pixels)} colours; expected one colour per class "
             f"and at most {_COLORS}. {advice}{'' if is_lossy else objects}."
         )
     if found := _find_fault(surveys, pixels):
@@ -122,20 +122,20 @@ def _require_clean(surveys: Sequence[MaskSurvey], pixels: Mapping[int, int]) -> 
 
 
 def _find_fault(surveys: Sequence[MaskSurvey], pixels: Mapping[int, int]) -> str | None:
-    """Say why colours are not those that were drawn; None if they may be."""
+    """Explain why colours were changed after drawing; None if they look unchanged."""
     for survey in surveys:
         if survey.is_jpeg and not set(survey.values) <= {0, 0xFFFFFF}:
             return f"{survey.path} is a JPEG"
     if _are_smeared(pixels):
-        return "some differ by a few steps from frequent ones"
+        return "some differ only slightly from frequent ones"
     if thin := find_thin(surveys):
         shown = ", ".join(format_value(value, colors=True) for value in thin[:4])
-        return f"{shown} lie on edges only, as smoothing leaves them"
+        return f"{shown} occur only on edges, as after smoothing"
     return None
 
 
 def _are_smeared(pixels: Mapping[int, int]) -> bool:
-    """Whether at least half of the colours are rare ones that nearly have a frequent colour."""
+    """Whether at least half of the colours are rare and close to a frequent colour."""
     values = np.array(sorted(pixels, key=lambda value: -pixels[value])[:_COMPARED])
     counts = np.array([pixels[value] for value in values.tolist()])
     channels = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=1)

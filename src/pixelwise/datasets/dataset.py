@@ -17,34 +17,33 @@ from pixelwise.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images with masks, of one set of classes.
+    """Images with masks that share a set of classes.
 
     Attributes
     ----------
     root : Path
         Folder.
     layout, reason : str
-        How the folder is arranged, and why it was read so.
+        Layout of the folder, and why it was chosen.
     samples : tuple of Sample
-        Sorted as the layout lists them.
+        In the order of the layout.
     classes : tuple of SegmentationClass
         Index 0, 1, ... of the class masks.
     mapping : str
         How mask values become classes, in words.
     in_channels : int
-        Channels of every image that a sample gives.
+        Channels of every image, after repeating grey ones.
     dtypes : tuple of str
         Number formats that occur.
     background : int or None
-        Class that does not count as foreground, if there is one: that of value 0 or of black,
-        or the one called so.
+        Class that is not foreground, if any: that of value 0, of black, or named background.
     seen : tuple of int or None
-        Values that the masks hold (colours as 0xRRGGBB), where these were asked what they mean;
-        None where somebody said it, or the layout knows.
+        Values in the masks (colours as 0xRRGGBB), if the classes were inferred from them; None if
+        the user or the layout defines them.
     unclear : str
-        Why the masks were not understood, which is one of the problems; empty if they were.
+        Why the masks could not be interpreted (also among the problems); empty if they could.
     problems : tuple of Problem
-        What was left out, or is worth knowing.
+        Omissions, errors and notes.
     """
 
     root: Path
@@ -66,21 +65,21 @@ class Dataset:
         return tuple(sorted({sample.group for sample in self.samples}))
 
     def select(self, split: Split) -> Dataset:
-        """Take the part that the layout gives to `split`; it may be empty."""
+        """Select the samples that the layout assigns to `split`; may be empty."""
         return replace(self, samples=tuple(s for s in self.samples if s.split == split))
 
     def split(self, fraction: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Training and validation part, never with one source image on both sides.
+        """Split into training and validation sets; each source image is in only one.
 
-        Validation samples that the layout (or the config's validation folder) names are taken.
-        Without them, `fraction` of the training images is drawn, at least one and never all; the
-        same seed draws the same images on every machine. Of an only image a part is held out, see
-        `hold_out_part`. Test images are never used, unless there are no others.
+        Validation samples from the layout or the config's validation folder are used if there are
+        any. Otherwise `fraction` of the training images is drawn, at least one and never all; a
+        seed draws the same images on every machine. If there is only one image, a part of it is
+        held out, see `hold_out_part`. Test images are used only if there are no others.
 
         Parameters
         ----------
         fraction : float
-            Share of the groups to validate on, between 0 and 1.
+            Fraction of the groups to validate on, between 0 and 1.
         seed : int
             Seed of the draw.
 
@@ -132,15 +131,15 @@ class Dataset:
         Raises
         ------
         DataError
-            The message lists what must be mended.
+            The message lists the problems to fix.
         """
         fatal = [problem for problem in self.problems if problem.fatal]
         if fatal:
             shown = "\n  ".join(str(problem) for problem in fatal[:5])
             more = f"\n  and {len(fatal) - 5} more" if len(fatal) > 5 else ""
             raise DataError(
-                f"{self.root} cannot be used as it is ('pixelwise inspect' lists all "
-                f"problems):\n  {shown}{more}"
+                f"{self.root} cannot be used ('pixelwise inspect' lists all problems):\n"
+                f"  {shown}{more}"
             )
         return self
 

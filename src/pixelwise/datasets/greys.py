@@ -1,8 +1,8 @@
-"""Masks that were blurred, resized or saved as JPEG: greys around a few levels, no codes.
+"""Masks that were blurred, resized or saved as JPEG: greys around a few levels, not class codes.
 
-Lossy files crowd around the values that were saved (0 to 6, 249 to 255); soft and antialiased ones
-fill the edges with values in between. Neither stands for a class. Where there are two levels, wide
-apart and nearly everything lies close to one of them, half way between them is the border.
+Lossy files have values close to the saved ones (0 to 6, 249 to 255); soft and antialiased ones have
+values in between at the edges. None of these is a class. If there are two distant levels, and
+nearly all pixels are close to one of them, the threshold is halfway between.
 """
 
 from __future__ import annotations
@@ -17,69 +17,69 @@ from pixelwise.datasets.surveys import MaskSurvey, count_pixels, find_solid, fin
 
 WHITE: Final = 255
 HALF: Final = 127
-"""The largest grey that is still background where masks are cut in two."""
+"""The largest grey that is still background when masks are thresholded."""
 
 _INDICES: Final = 63
-"""Values up to this one may be indices of classes, which lie side by side."""
+"""Values up to this may be class indices, which are adjacent."""
 _NEIGHBOURS: Final = 3
 """Values no further apart than this belong to one crowd."""
 _CROWD: Final = 3
-"""Values of a crowd."""
+"""Smallest number of values in a crowd."""
 _FEW: Final = 8
-"""Smoothing leaves more values than this; a mask of half the size has fewer, as one of classes."""
+"""Smoothing leaves more values than this; halving the size, like classes, leaves fewer."""
 _NEARLY_WHITE: Final = 250
 _BRIGHT: Final = 200
 _BRIGHT_GREYS: Final = 20
-"""So many values from `_BRIGHT` on are greys of a picture, not classes."""
+"""This many values from `_BRIGHT` on mean a photograph, not classes."""
 _BETWEEN: Final = (64, 191)
 _MOST_BETWEEN: Final = 0.25
-"""Share of pixels between the levels in those of the brighter one, up to which the border holds."""
+"""Largest ratio of pixels between the levels to bright pixels for a safe threshold."""
 _LEVEL_SHARE: Final = 0.002
 _MOST_LEVELS: Final = 8
 _MOST_EDGES: Final = 0.1
-"""Share of pixels between levels up to which several ranges are advised."""
+"""Largest fraction of pixels between levels for which ranges are suggested."""
 _STRAYS: Final = 0.001
 _AROUND: Final = 12
 _PEAK: Final = 1.5
-"""A level has so many times the pixels of the values a little further from it."""
+"""A level has this many times the pixels of the values a little further away."""
 
 
 def find_grey_fault(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> str | None:
-    """Say why values are greys of lossy or soft masks; None if they may be codes or numbers."""
+    """Explain why values are greys of lossy or soft masks; None if they may be class codes."""
     kept = [_drop(survey, ignored) for survey in surveys]
     pixels = count_pixels(kept)
     if any(survey.is_jpeg and not set(survey.values) <= {0, WHITE} for survey in kept):
-        return "they are JPEG files, which keep no exact values"
+        return "they are JPEG files, which change values"
     if len(pixels) < 3 or judge_values(surveys, ignored) is Verdict.OBJECTS:
         return None
     values = sorted(pixels)
     if crowd := _find_crowd(values, find_solid(kept)):
         return (
-            f"values such as {', '.join(map(str, crowd[:4]))} lie side by side, as lossy "
-            "compression and smoothing leave them"
+            f"values such as {', '.join(map(str, crowd[:4]))} are adjacent, as after lossy "
+            "compression or smoothing"
         )
     if _are_pictures(kept, values):
-        return "they hold all sorts of greys, as soft masks and pictures do"
+        return "they hold all sorts of greys, as soft masks and photographs do"
     thin = find_thin(kept)
     if sum(value > _INDICES for value in thin) > 1:
         return (
-            f"the values {', '.join(map(str, thin[:4]))} lie on edges only, as antialiasing or a "
-            "change of size leaves them"
+            f"the values {', '.join(map(str, thin[:4]))} occur only on edges, as after "
+            "antialiasing or resizing"
         )
     return None
 
 
 def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
-    """Whether > 127 is the foreground for certain: two levels, 0 and 255, and little between."""
+    """Whether > 127 is certainly the foreground: two levels, 0 and 255, and little between."""
     kept = [_drop(survey, ignored) for survey in surveys]
     pixels = count_pixels(kept)
     if may_be_index(kept) or may_be_codes(kept) or min(pixels) < 0 or max(pixels) > WHITE:
         return False
     saved = [survey for survey in kept if not survey.is_jpeg]
     if find_solid(saved) - {0, WHITE}:
-        return False  # an area of a value of its own may be a class
+        return False  # an area of another value may be a class
     if any(survey.plateaus for survey in kept):
-        return False  # so may one that is grey, if not quite the same everywhere
+        return False  # so may a grey area that is not quite uniform
     if len(saved) == len(kept) and len(find_levels(kept, ())) > 2:
         return False
     low, high = _BETWEEN
@@ -90,17 +90,17 @@ def can_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
 
 
 def may_be_codes(surveys: Sequence[MaskSurvey]) -> bool:
-    """Whether the values are so few that each may be a class, if one with little area."""
+    """Whether there are so few values that each may be a class, even a small one."""
     values = count_pixels(surveys)
     between = any(_AROUND < value < WHITE - _AROUND for value in values)
     return between and len(values) <= _FEW and not any(survey.is_jpeg for survey in surveys)
 
 
 def may_be_index(surveys: Sequence[MaskSurvey]) -> bool:
-    """Whether low values may be classes, of which a cut would make background.
+    """Whether low values may be classes, which a threshold would turn into background.
 
-    They may if a mask holds no others, or if they lie so far from anything bright that compression
-    has not left them.
+    They may if a mask has no others, or if they are too far from bright pixels to be artefacts of
+    compression.
     """
     strays = sum(survey.strays for survey in surveys)
     alone = any(0 < max(survey.values, default=0) < _BETWEEN[0] for survey in surveys)
@@ -108,7 +108,7 @@ def may_be_index(surveys: Sequence[MaskSurvey]) -> bool:
 
 
 def find_levels(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[int]:
-    """Values that the greys crowd around, ascending: those that were saved, or near them."""
+    """Values that the greys cluster around, ascending: about the values originally saved."""
     pixels = count_pixels(_drop(survey, ignored) for survey in surveys)
     total, levels = sum(pixels.values()), list[int]()
     for value in sorted(pixels, key=lambda v: -pixels[v]):
@@ -124,9 +124,9 @@ def find_levels(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list
 
 
 def find_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[int]:
-    """Levels between which greys can be cut in ranges; empty if edges would become classes.
+    """Levels between which greys can be cut into ranges; empty if edges would become classes.
 
-    A level counts only where it fills an area: many pixels on smoothed edges share a grey too.
+    A level must fill an area: many pixels on smoothed edges share a grey too.
     """
     kept = [_drop(survey, ignored) for survey in surveys]
     levels, areas = find_levels(kept, ()), _join_crowds(find_solid(kept))
@@ -142,7 +142,7 @@ def find_cut(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> list[in
 
 
 def _join_crowds(values: Collection[int]) -> list[int]:
-    """One value for each crowd, the last one for the brightest if that is white."""
+    """First value of each crowd, or white if the brightest crowd contains it."""
     crowds: list[int] = []
     last = -WHITE
     for value in sorted(values):
@@ -160,7 +160,7 @@ def _are_near(values: Collection[int], levels: Collection[int]) -> bool:
 
 
 def _measure_edges(surveys: Sequence[MaskSurvey], levels: Sequence[int]) -> float:
-    """Share of pixels above the first level that are close to none."""
+    """Fraction of pixels above the first level that are not close to any level."""
     pixels = count_pixels(surveys)
     marked = sum(count for value, count in pixels.items() if value > levels[0] + _AROUND)
     near = sum(_count_within(pixels, level, _AROUND) for level in levels[1:])
@@ -173,7 +173,7 @@ def _count_within(pixels: Mapping[int, int], value: int, distance: int) -> int:
 
 
 def cut_between(levels: Sequence[int], largest: int) -> dict[str, str]:
-    """Ranges of values, one for each level, with the borders half way: pairs for ``--classes``."""
+    """Ranges of values, one per level, split halfway between: pairs for ``--classes``."""
     stops = [(a + b) // 2 for a, b in itertools.pairwise(levels)] + [largest]
     starts = [0, *(stop + 1 for stop in stops)]
     if len(levels) == 2:
@@ -186,7 +186,7 @@ def cut_between(levels: Sequence[int], largest: int) -> dict[str, str]:
 
 
 def _are_pictures(surveys: Sequence[MaskSurvey], values: Sequence[int]) -> bool:
-    """Whether there are bright greys of all sorts; in deep masks, whether they fade or are many."""
+    """Whether there are many different bright greys, as in photographs."""
     if sum(value >= _BRIGHT for value in values) < _BRIGHT_GREYS:
         return False
     if values[-1] <= WHITE:
@@ -204,9 +204,9 @@ def _drop(survey: MaskSurvey, ignored: Collection[int]) -> MaskSurvey:
 
 
 def _find_crowd(values: Sequence[int], solid: Collection[int]) -> list[int] | None:
-    """Values side by side that are no indices, and some of which fill no square of 3 x 3 pixels.
+    """Adjacent values that are not class indices and of which some fill no 3 x 3 square.
 
-    White and what is nearly white is a crowd too.
+    White with nearly white values is a crowd too.
     """
     eight = [value for value in values if value <= WHITE]
     nearly = [value for value in eight if value >= _NEARLY_WHITE]

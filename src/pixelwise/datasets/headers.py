@@ -1,4 +1,4 @@
-"""What is known of images and masks before they are decoded, and what reads them."""
+"""Headers of images and masks, known before decoding, and the protocols of their readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PlanesShape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class PlanesHeader:
-    """What is known of an image before it is decoded.
+    """Properties of an image before it is decoded.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class PlanesHeader:
     axes : NamedAxes
         As stored.
     orientation : int
-        EXIF orientation by which the stored pixels were turned; 1 if they were not.
+        EXIF orientation that was applied to the stored pixels; 1 for none.
     notes : tuple of str
-        What was understood or left out.
+        Interpretations and omissions.
     directions : str
-        Where the stored axes point, if the file tells, see `pixelwise.images.source.Header`.
+        Where the stored axes point, if known, see `pixelwise.images.reader.Header`.
     """
 
     shape: PlanesShape
@@ -46,7 +46,7 @@ class PlanesHeader:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What the header of a mask file shows, from which its reading is decided.
+    """Properties of a mask file that decide how it is read.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class MaskFacts:
     alpha : bool
         Whether there is transparency.
     notes : tuple of str
-        What was understood or left out.
+        Interpretations and omissions.
     """
 
     path: Path
@@ -72,12 +72,12 @@ class MaskFacts:
 
 
 def create_mask(path: Path, image: PlanesHeader, value: int) -> npt.NDArray[np.uint8]:
-    """Make the mask (N, Y, X) that an annotation is drawn onto, all of one value.
+    """Create the mask (N, Y, X) that an annotation is drawn onto, filled with one value.
 
     Raises
     ------
     BudgetError
-        It would take more memory than one image may, as a damaged header of an image can ask for.
+        It would exceed the memory budget, e.g. because of a damaged image header.
     """
     shape = (image.shape[0], *image.shape[2:])
     require_budget(path, shape, dtype=np.dtype(np.uint8), budget_bytes=None)
@@ -110,9 +110,9 @@ class MaskReader(Protocol):
         ...
 
     def require_match(self, image: PlanesHeader) -> tuple[MaskFacts, ...] | None:
-        """Raise `DataError` if headers already show that mask and image differ in size.
+        """Raise `DataError` if the headers of mask and image differ in size.
 
-        Returns what they show besides, of each file that can be read in several ways.
+        Returns the facts of each file that can be read in several ways.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""What mask values mean when nobody says: asked of the masks, answered in words.
+"""Infers what mask values mean, if the user does not say, and explains the result.
 
-Every mask is judged by itself, then they are joined. Where two readings are equally good, both are
-told, as options to choose from.
+Every mask is surveyed by itself, then they are combined. If two interpretations are equally
+plausible, the error offers both as options.
 """
 
 from __future__ import annotations
@@ -48,35 +48,35 @@ from pixelwise.datasets.wording import spell_classes
 from pixelwise.errors import ConfigError
 
 _CODES: Final = 64
-"""More values than this are no codes of classes, unless they run 0, 1, 2, ... without a gap."""
+"""More values than this are not class codes, unless they are 0, 1, 2, ... without a gap."""
 _INSTANCES: Final = "--classes instances"
 
 
 @dataclass(frozen=True)
 class _Masks:
-    """What the masks hold, without the values to ignore."""
+    """Surveys of the masks, and the values to ignore."""
 
     surveys: tuple[MaskSurvey, ...]
     ignored: frozenset[int]
 
     @property
     def present(self) -> list[int]:
-        """Values of any mask, ascending."""
+        """Values in any mask, ascending."""
         return sorted({v for survey in self.surveys for v in survey.values} - self.ignored)
 
     @property
     def marked(self) -> list[set[int]]:
-        """Values of each mask but 0."""
+        """Values of each mask except 0."""
         return [set(survey.values) - self.ignored - {0} for survey in self.surveys]
 
     @property
     def colors(self) -> bool:
-        """Whether any mask holds colours."""
+        """Whether any mask has colours."""
         return any(survey.colors for survey in self.surveys)
 
     @property
     def seen(self) -> list[int]:
-        """Values of any mask, all as colours if there are colours."""
+        """Values in any mask, all as colours if there are colours."""
         if not self.colors:
             return self.present
         held = {v for survey in self.surveys for v in survey.as_colors().values}
@@ -90,11 +90,11 @@ class _Masks:
 def infer_scheme(
     masks: Sequence[MaskOfImage], *, void: Iterable[float] = (), sparse: bool = False
 ) -> tuple[ClassScheme, list[Problem]]:
-    """Read masks (all, or 128 spread over the data set) and tell what their values mean.
+    """Read masks (all, or 128 spread over the data set) and infer what their values mean.
 
-    Understood are two values (also 0/1 in some masks and 0/255 in others), indices 0, 1, 2, ...
+    Recognised are two values (also 0/1 in some masks and 0/255 in others), indices 0, 1, 2, ...
     with 255 as void, codes such as 0, 128, 255, instance labels (connected, different from image to
-    image), colours, and greys of lossy masks with two levels. A value below 0 is void.
+    image), colours, and greys of lossy masks with two levels. Values below 0 are void.
 
     Parameters
     ----------
@@ -108,15 +108,15 @@ def infer_scheme(
     Returns
     -------
     scheme : ClassScheme
-        How the values were read, in words that also say how many masks were read.
+        The interpretation, with words that also say how many masks were read.
     problems : list of Problem
-        Masks that could not be read, and what to know about the reading.
+        Masks that could not be read, and notes on the interpretation.
 
     Raises
     ------
     UnclearMasksError
-        The values fit nothing, or two readings; the message says what was found and how to name
-        the classes.
+        The values have no interpretation, or several; the message says what was found and how to
+        name the classes.
     """
     surveys, problems, count = survey_masks(masks)
     if not surveys:
@@ -129,7 +129,7 @@ def infer_scheme(
     except ConfigError as error:
         only = held.present[0] if len(held.present) == 1 and held.present[0] > 0 else None
         pairs = {"0": BINARY_NAMES[0], str(only): BINARY_NAMES[1]} | _name_void(ignored - {0})
-        advice = f" If 0 is the background of other masks, say {spell_classes(pairs)}."
+        advice = f" If 0 is the background of other masks, use {spell_classes(pairs)}."
         raise UnclearMasksError(
             f"The masks do not show what the classes are: {error}{advice if only else ''}",
             held.seen,
@@ -146,10 +146,10 @@ def infer_scheme(
 
 
 def _interpret(masks: _Masks, *, sparse: bool) -> tuple[ClassScheme, list[str]]:
-    """Choose among the kinds of masks; gives notes as well."""
+    """Interpret the masks by their kind, with notes."""
     if not masks.present:
         raise UnclearMasksError(
-            "The masks hold no value but the ignored ones "
+            "The masks hold only ignored values "
             f"({', '.join(map(str, sorted(masks.ignored)))}): nothing is annotated."
         )
     if masks.colors:
@@ -165,7 +165,7 @@ def _interpret(masks: _Masks, *, sparse: bool) -> tuple[ClassScheme, list[str]]:
 
 
 def _find_negative_void(masks: _Masks, *, sparse: bool) -> set[int]:
-    """Values below 0, which are void; refused if that leaves no two classes, or they are others."""
+    """Values below 0, which are void; refused if unusual, or if fewer than two classes are left."""
     negative = {value for value in masks.present if value < 0}
     if not negative:
         return negative
@@ -184,12 +184,12 @@ def _find_negative_void(masks: _Masks, *, sparse: bool) -> set[int]:
     if len(others) > 1:
         readings = f"{spell_classes(ignoring)} to leave them out, or {readings}"
     raise UnclearMasksError(
-        f"The masks hold values below 0 ({listed}), which are not understood. Say {readings}."
+        f"The masks hold values below 0 ({listed}), whose meaning is unclear. Use {readings}."
     )
 
 
 def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme, list[str]]:
-    """Cut greys half way between two levels where that is certain, else refuse them."""
+    """Threshold greys halfway between two levels if that is safe, else refuse them."""
     present = masks.present
     found = f"{len(present)} different values ({present[0]} to {present[-1]})"
     if not sparse and can_cut(masks.surveys, masks.ignored):
@@ -198,8 +198,8 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
             pairs | _name_void(masks.ignored), f"greys cut in two, over {HALF} is foreground"
         )
         note = (
-            f"the masks hold {found}: {fault}. What is over {HALF} was read as foreground; masks "
-            "saved as PNG, without smoothing, need no cut"
+            f"the masks hold {found}: {fault}. Values over {HALF} were read as foreground; masks "
+            "saved as PNG, without smoothing, need no threshold"
         )
         return scheme, [note]
     levels = find_cut(masks.surveys, masks.ignored)
@@ -207,7 +207,7 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
     certain = levels[:1] == [0] and present[-1] <= VOID and not may_be_index(masks.surveys)
     if certain and not sparse and len(levels) > 1:
         cut = spell_classes(cut_between(levels, VOID))
-        advice += f", or cut the greys in ranges: {cut}"
+        advice += f", or cut the greys into ranges: {cut}"
     if not sparse and may_be_codes(masks.surveys):
         names = {str(v): BINARY_NAMES[0] if v == 0 else f"value {v}" for v in present}
         advice += f", or say that each value is a class: {spell_classes(names)}"
@@ -218,7 +218,7 @@ def _read_greys(masks: _Masks, fault: str, *, sparse: bool) -> tuple[ClassScheme
 
 
 def _read_sparse(masks: _Masks) -> ClassScheme:
-    """Sparse annotation: 0 is void, classes from 1 on."""
+    """Interpret sparse annotation: 0 is void, classes start at 1."""
     present = masks.present
     void = find_void(masks.surveys, present, first=1)
     if isinstance(void, Readings):
@@ -226,7 +226,7 @@ def _read_sparse(masks: _Masks) -> ClassScheme:
     pairs = {str(value): f"class {value}" for value in present if value not in void}
     if len(pairs) < 2:
         raise UnclearMasksError(
-            f"With sparse annotation the masks hold one class only (value {', '.join(pairs)}; 0 "
+            f"With sparse annotation the masks hold only one class (value {', '.join(pairs)}; 0 "
             "means 'not annotated'). Draw at least two classes, e.g. 1 for background."
         )
     scheme = create_named_scheme(
@@ -236,7 +236,7 @@ def _read_sparse(masks: _Masks) -> ClassScheme:
 
 
 def _read_dense(masks: _Masks) -> tuple[ClassScheme, list[str]]:
-    """Binary masks, instances, or codes."""
+    """Interpret binary masks, instances, or class codes."""
     marked = {value for values in masks.marked for value in values}
     alone = all(len(values) < 2 for values in masks.marked)
     if marked <= set(WHITES):
@@ -257,7 +257,7 @@ def _read_dense(masks: _Masks) -> tuple[ClassScheme, list[str]]:
 
 
 def _read_white(masks: _Masks, marked: set[int]) -> ClassScheme:
-    """One foreground, whatever is white in each mask; beside masks of 0 alone, 1 or 255."""
+    """One foreground, whatever is white in each mask; 1 or 255 if all masks are empty."""
     high = sorted(marked) or [1, VOID]
     pairs = {"0": BINARY_NAMES[0]} | {str(value): BINARY_NAMES[1] for value in high}
     *others, last = map(str, masks.present)
@@ -276,8 +276,8 @@ def _read_white_and_void(masks: _Masks, marked: set[int]) -> ClassScheme | None:
     pairs = {"0": BINARY_NAMES[0], "1": BINARY_NAMES[1], str(top): VOID_NAME}
     if any(values == {top} for values in masks.marked):
         question = (
-            f"some masks hold 0, 1 and {top}, others {top} without 1, so that {top} can be 'void' "
-            "(not to be counted) or the foreground"
+            f"some masks hold 0, 1 and {top}, others {top} without 1, so {top} can be 'void' "
+            "(ignored) or the foreground"
         )
         one_class = pairs | {str(top): BINARY_NAMES[1]}
         raise _refuse_readings(Readings(question, (pairs, one_class)), masks)
@@ -286,13 +286,13 @@ def _read_white_and_void(masks: _Masks, marked: set[int]) -> ClassScheme | None:
 
 
 def _doubt_whites(marked: Sequence[int]) -> Readings:
-    """Each mask holds one value beside 0, but not the same: one class, or several."""
+    """Interpretations of masks with one value each beside 0, but not the same one."""
     listed = " or ".join(map(str, marked))
     one = {"0": BINARY_NAMES[0]} | dict.fromkeys(map(str, marked), BINARY_NAMES[1])
     several = name_codes([0, *marked])
     with_void = one | {str(VOID): VOID_NAME}
     return Readings(
-        f"each mask holds one value beside 0 ({listed}), so that they can be one class or several",
+        f"each mask holds one value beside 0 ({listed}), so they can be one class or several",
         (one, several, with_void) if VOID in marked else (one, several),
     )
 
@@ -324,17 +324,17 @@ def _read_codes(masks: _Masks, verdict: Verdict) -> ClassScheme:
 
 
 def _describe_many(codes: Sequence[int]) -> str:
-    """Refuse values that are too many for codes; those of 8 bits are a picture's."""
+    """Describe values that are too many for class codes; 8-bit ones look like a photograph."""
     advice = "Are these the masks? Save them with one value per class, without lossy compression"
     if codes[-1] > VOID:
         advice = (
-            f"If every value but 0 is foreground all the same, say {_INSTANCES}; else save the "
-            "masks again with one value per class"
+            f"If every value but 0 is foreground, use {_INSTANCES}; else save the masks again "
+            "with one value per class"
         )
     return (
         f"The masks hold {len(codes)} different values ({codes[0]} to {codes[-1]}), which are "
-        "neither class indices nor codes of a few classes nor instances (values that are one "
-        f"connected region each). {advice}."
+        "neither class indices nor codes of a few classes nor instances (one connected region per "
+        f"value). {advice}."
     )
 
 
@@ -344,7 +344,7 @@ def _refuse_readings(readings: Readings, masks: _Masks) -> UnclearMasksError:
     options = [spell_classes(pairs | ignored) for pairs in readings.pairs]
     return UnclearMasksError(
         f"The masks can be read in {'two' if len(options) == 2 else 'several'} ways: "
-        f"{readings.question}. Say {', or '.join(options)}."
+        f"{readings.question}. Use {', or '.join(options)}."
     )
 
 

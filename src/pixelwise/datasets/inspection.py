@@ -1,4 +1,4 @@
-"""Read every file of a data set and say what is there and what is wrong, all at once."""
+"""Reads every file of a data set and reports its contents and all problems at once."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class ClassCount:
-    """How much of a class there is.
+    """Statistics of one class.
 
     Attributes
     ----------
     pixels : int
         In all masks.
     share : float
-        Of the annotated pixels, 0 to 1.
+        Fraction of the annotated pixels, 0 to 1.
     images : int
-        Masks that hold it.
+        Masks that contain it.
     """
 
     name: str
@@ -47,22 +47,22 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a data set holds.
+    """Contents and problems of a data set.
 
     Attributes
     ----------
     root, layout, reason : str
-        Folder, how it is arranged, and why it was read so.
+        Folder, its layout, and why that was chosen.
     images, sources : int
         Samples, and the source images they come from.
     splits, sizes, dtypes, axes : dict
         How many images have each; sizes as 'height x width', axes as understood.
     planes : int
-        Planes of all images: more than images for stacks.
+        Planes of all images; more than images for stacks.
     channels : int
         Of every image.
     intensities : tuple of float or None
-        Least and greatest finite pixel value.
+        Lowest and highest finite pixel value.
     mapping : str
         How mask values were read.
     classes : tuple of ClassCount
@@ -92,7 +92,7 @@ class Inspection:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing stands in the way of a training."""
+        """Whether the data set can be used for training."""
         return not any(problem.fatal for problem in self.problems)
 
     @property
@@ -101,11 +101,11 @@ class Inspection:
         return self.void_pixels / max(self.void_pixels + sum(c.pixels for c in self.classes), 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold."""
+        """Everything, ready for JSON."""
         return asdict(self) | {"sound": self.sound, "void_share": self.void_share}
 
     def text(self) -> str:
-        """Everything as lines for a reader."""
+        """Everything as text."""
         faults = [problem for problem in self.problems if problem.fatal]
         notes = [problem for problem in self.problems if not problem.fatal]
         channels = f"{self.channels} channel" + "s" * (self.channels > 1)
@@ -124,8 +124,8 @@ class Inspection:
                 f"masks       {self.mapping}",
                 "classes",
                 *self._class_lines(),
-                *_list_problems("must be mended", faults),
-                *_list_problems("to know", notes),
+                *_list_problems("to fix", faults),
+                *_list_problems("notes", notes),
                 *(["no problem found"] if not self.problems else []),
             ]
         )
@@ -143,7 +143,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class _Examined:
-    """What one sample holds; `counts` are pixels of each mask value."""
+    """Contents of one sample; `counts` are pixels per mask value."""
 
     counts: Array
     low: float | None
@@ -152,10 +152,10 @@ class _Examined:
 
 
 def inspect_dataset(data: Dataset) -> Inspection:
-    """Read every image and mask, several at a time, and collect what is found.
+    """Read every image and mask, several at a time, and collect statistics and problems.
 
-    Broken files do not stop it: they are listed in `problems`, together with those that loading
-    found (load with ``strict=False`` to come this far).
+    Broken files are listed in `problems`, together with those found while loading (load with
+    ``strict=False`` to keep them).
     """
     with ThreadPoolExecutor() as pool:
         examined = list(pool.map(_examine, data.samples))
@@ -187,14 +187,14 @@ def inspect_dataset(data: Dataset) -> Inspection:
 def draw_inspection(
     inspection: Inspection, data: Dataset, *, path: str | Path, samples: int = 4
 ) -> None:
-    """Draw a few images, the same under their masks, and the share of every class.
+    """Draw a few images, their overlays, and the share of every class.
 
     Parameters
     ----------
     inspection : Inspection
         Of `data`.
     data : Dataset
-        Its images are drawn, evenly spread; broken ones are left out.
+        Data set whose images are drawn, evenly spread; broken ones are left out.
     path : path
         PNG, SVG or PDF.
     samples : int
@@ -231,7 +231,7 @@ def _create_panel(sample: Sample) -> Panel:
 
 
 def _examine(sample: Sample) -> _Examined:
-    """Read one sample; what goes wrong becomes a problem."""
+    """Read one sample; errors become problems."""
     problems: list[Problem] = []
     counts = np.zeros(256, np.int64)
     low = high = None
@@ -261,7 +261,7 @@ def _kind(error: PixelwiseError) -> Kind:
 
 
 def _describe_nan(sample: Sample, count: int) -> Problem:
-    """Say that pixels are no numbers."""
+    """Report NaN or infinite pixels."""
     message = (
         f"{sample.image_path} has {count} NaN or infinite pixels; replace them, e.g. by 0, or "
         "leave the image out"
@@ -281,12 +281,12 @@ def _count_classes(data: Dataset, counts: Array) -> tuple[ClassCount, ...]:
 
 
 def _judge_masks(data: Dataset, counts: Array) -> list[Problem]:
-    """Masks that teach nothing: only background, only void, or one class everywhere."""
+    """Report masks without information: only background, only void, or one class everywhere."""
     present = np.flatnonzero(counts[:, : len(data.classes)].any(axis=0))
     if len(present) == 1 and present[0] != data.background:
         name = data.classes[present[0]].name
         message = (
-            f"all masks hold one class only, {name}; there is nothing to learn, check the classes"
+            f"all masks hold only one class, {name}; there is nothing to learn, check the classes"
         )
         return [Problem("empty", str(data.root), message, fatal=True)]
     foreground = counts[:, :VOID].copy()
@@ -305,7 +305,7 @@ def _judge_masks(data: Dataset, counts: Array) -> list[Problem]:
 
 
 def _collect(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, fatal ones first; equal notes on many files become one."""
+    """Deduplicate problems, fatal ones first; equal notes on many files become one."""
     merged: dict[tuple[str, str], list[Problem]] = {}
     for problem in dict.fromkeys(problems):
         merged.setdefault((problem.kind, problem.message), []).append(problem)
@@ -325,14 +325,14 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
 
 
 def _join(counts: dict[str, int]) -> str:
-    """Write counts as '20 x this, 3 x that', or just 'this' if there is nothing else."""
+    """Write counts as 'this (20), that (3)', or just 'this' if it is the only one."""
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{value} ({count})" for value, count in counts.items()) or "none"
 
 
 def _list_problems(title: str, problems: Sequence[Problem]) -> list[str]:
-    """Write a titled list, or nothing; a long one is cut, `to_dict` holds it all."""
+    """Format a titled list, or nothing; long ones are shortened (`to_dict` is complete)."""
     if not problems:
         return []
     more = len(problems) - _SHOWN

@@ -1,4 +1,4 @@
-"""Whether mask values number objects or name classes: asked of all masks together."""
+"""Decides from all masks together whether values number objects or name classes."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from pixelwise.classes import VOID
 from pixelwise.datasets.surveys import MaskSurvey
 
 _ONE_REGION: Final = 0.9
-"""Share of values that are one connected region each, from which they may number objects."""
+"""Values may number objects if at least this fraction is one connected region each."""
 _MANY: Final = 20
-"""A mask with more values than this numbers its objects, or is an atlas of many regions."""
+"""A mask with more values than this numbers objects, or is an atlas of many regions."""
 _LEAST_AREA: Final = 6
-"""Mean pixels of an object; the values of noise and of photographs have fewer."""
+"""Mean pixels of an object; values of noise and photographs have fewer."""
 _SOFT_RIM: Final = 0.25
-"""Greys that fade out begin with values below this share of the largest beside 0."""
+"""Fading greys start at the edge with values below this fraction of the largest."""
 _SEVERAL: Final = 10
-"""So many values, each in one mask only, number objects of many images."""
+"""This many values, each in only one mask, number objects of many images."""
 _CODES: Final = 64
-"""Classes are fewer than this, where their values have gaps."""
+"""Class values with gaps are fewer than this."""
 _FEW: Final = 5
-"""More values than this that come back, in one piece each, can be either."""
+"""More values than this that recur, as one region each, are ambiguous."""
 _MOSTLY: Final = 0.5
 
 
 class Verdict(Enum):
-    """What the values are, as far as the masks show it."""
+    """What the values appear to be."""
 
     OBJECTS = "objects"
     CLASSES = "classes"
-    MAYBE_OBJECTS = "classes, each of which lies in one piece"
+    MAYBE_OBJECTS = "classes, each of which is one region"
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """Figures that tell numbers of objects from classes.
+    """Statistics that distinguish object numbers from classes.
 
     Attributes
     ----------
@@ -50,15 +50,15 @@ class _Facts:
         Different values.
     largest : int
     most, typical : float
-        Values in one mask: most, and on average.
+        Largest and mean number of values in one mask.
     once : float
-        Share of values that occur in one mask only.
+        Fraction of values that occur in only one mask.
     alike : float
-        Share of masks that hold the most frequent set of values.
+        Fraction of masks with the most frequent set of values.
     is_counted : bool
         Each mask holds 1, 2, 3, … without a gap.
     is_numbered : bool
-        Most masks hold nearly all of 1 to a largest value of their own.
+        Most masks hold nearly all values from 1 to a largest one, which varies.
     """
 
     masks: int
@@ -73,11 +73,11 @@ class _Facts:
 
 
 def judge_values(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> Verdict:
-    """Say whether values other than 0 and `ignored` number objects.
+    """Decide whether values other than 0 and `ignored` number objects.
 
-    Classes can lie in one piece too (organs, a cell and its nucleus), and numbers can have gaps
-    (crops, objects that were taken out), so a single sign is not enough: numbers differ from mask
-    to mask, are many, or count without a gap; classes come back. Where both would fit, it says so.
+    Classes can be one region each too (organs, a cell and its nucleus), and object numbers can have
+    gaps (crops, removed objects), so several signs are combined: object numbers differ between
+    masks, are many, or have no gaps; classes recur. If both are plausible, the verdict says so.
     """
     own = [set(survey.values) - set(ignored) - {0} for survey in surveys]
     own = [values for values in own if values]
@@ -92,7 +92,7 @@ def judge_values(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> Ver
 
 
 def may_be_classes(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
-    """Whether values that were judged to number objects are so few that they may name classes."""
+    """Whether values judged to be object numbers are so few that they may be classes."""
     own = [set(survey.values) - set(ignored) - {0} for survey in surveys]
     own = [values for values in own if values]
     facts = _measure(own)
@@ -119,7 +119,7 @@ def _judge_many(facts: _Facts) -> Verdict:
 def _judge_few(facts: _Facts) -> Verdict:
     """Judge a few values of 8 bits."""
     if facts.is_counted and facts.largest > 2 and facts.alike <= 0.6:
-        # Classes of which the last ones are missing in some masks look the same.
+        # Classes of which the last are missing in some masks look the same.
         return Verdict.OBJECTS if facts.largest > _FEW else Verdict.UNDECIDED
     if facts.masks > 1 and facts.once >= _MOSTLY:
         many = facts.kinds >= _SEVERAL and facts.typical >= 3
@@ -143,7 +143,7 @@ def _judge_colors(facts: _Facts) -> Verdict:
 
 
 def _measure(own: Sequence[set[int]]) -> _Facts:
-    """Figures of the values that each mask holds."""
+    """Compute the statistics of the values in each mask."""
     found = Counter(value for values in own for value in values)
     sets = Counter(frozenset(values) for values in own)
     tops = [max(values) for values in own]
@@ -163,7 +163,7 @@ def _measure(own: Sequence[set[int]]) -> _Facts:
 
 
 def _lie_in_one_piece(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> bool:
-    """Whether nearly every value of a mask is one region, and the regions are no fading greys."""
+    """Whether nearly every value of a mask is one region, and not a fading grey."""
     values = regions = pixels = 0
     for survey in surveys:
         if survey.pieces is None:
@@ -181,6 +181,6 @@ def _lie_in_one_piece(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -
 
 
 def fades(survey: MaskSurvey) -> bool:
-    """Whether values rise from low ones at the edge, as in a soft mask or a gradient."""
+    """Whether values start low at the edge, as in a soft mask or a gradient."""
     pieces, largest = survey.pieces, max(survey.values, default=0)
     return pieces is not None and pieces.rim is not None and pieces.rim < _SOFT_RIM * largest

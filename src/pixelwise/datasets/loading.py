@@ -34,9 +34,9 @@ def load_dataset(
     Parameters
     ----------
     data : path or DataConfig
-        Folder, or everything there is to say about it.
+        Folder, or a full config.
     layout : str
-        How the folder is arranged; ``auto`` recognises it and says why. Only with a path.
+        Layout of the folder; ``auto`` recognises it. Only with a path.
     strict : bool
         Refuse a data set with broken files; otherwise leave them out and list them in `problems`.
     **fields
@@ -47,7 +47,7 @@ def load_dataset(
     ReadError
         The folder is missing or cannot be read.
     DataError
-        Nothing was recognised, there is no pair, or files are broken (`strict`).
+        Nothing was recognised, no image has a mask, or files are broken (`strict`).
     ConfigError
         A field is wrong.
     """
@@ -55,7 +55,7 @@ def load_dataset(
     found, listing = list_data(config)
     listing = _name_uniquely(_add_validation(found, listing, config))
     _require_entries(found, listing)
-    if listing.settled:  # the layout has heeded the names of classes, which stand for no values
+    if listing.settled:  # the layout has already applied the class names
         config = config.model_copy(update={"classes": "auto", "sparse": False})
     dataset = _build(config, found, listing=listing)
     return dataset.require_sound() if strict else dataset
@@ -64,20 +64,20 @@ def load_dataset(
 def _create_config(
     data: str | Path | DataConfig, *, layout: str, fields: dict[str, Any]
 ) -> DataConfig:
-    """One config from what the caller gave."""
+    """Combine the arguments into one config."""
     if not isinstance(data, DataConfig):
         return DataConfig.create(path=data, layout=layout, **fields)
     return DataConfig.create(**(data.model_dump() | fields)) if fields else data
 
 
 def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listing:
-    """Add the images of the config's validation folder; those among the others move there."""
+    """Add the images of the validation folder, and remove them from the training images."""
     if config.validation is None:
         return listing
     beside, extra = list_data(config.model_copy(update={"path": config.validation}))
     entries = tuple(replace(entry, split="validation") for entry in extra.entries)
     if not entries:
-        raise DataError(f"The validation folder {config.validation} holds no image with a mask.")
+        raise DataError(f"The validation folder {config.validation} has no image with a mask.")
     if listing.settled or create_scheme(config) is None:
         _require_same_classes((found, listing), (beside, extra))
     held = {entry.image.path.resolve() for entry in entries}
@@ -89,13 +89,13 @@ def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listi
         )
     problems = listing.problems + extra.problems
     if moved := len(listing.entries) - len(others):
-        message = f"in the validation folder too, so validated on only: {moved} of the images"
+        message = f"{moved} of the images are also in the validation folder: used only there"
         problems += (Problem("note", str(config.validation), message),)
     return replace(listing, entries=others + entries, problems=problems)
 
 
 def _require_same_classes(train: tuple[Found, Listing], validation: tuple[Found, Listing]) -> None:
-    """Refuse a validation folder whose masks mean something else than the other ones.
+    """Refuse a validation folder with another layout or other classes than the training data.
 
     Raises
     ------
@@ -107,8 +107,7 @@ def _require_same_classes(train: tuple[Found, Listing], validation: tuple[Found,
         raise DataError(
             f"The validation folder {beside.root} was read as {beside.layout.name} "
             f"({beside.reason}), {found.root} as {found.layout.name} ({found.reason}): expected "
-            "the same layout. Give it by --layout, or say what the mask values of both mean by "
-            "--classes."
+            "the same layout. Give it with --layout, or map the mask values of both with --classes."
         )
     names = [_name_classes(one.scheme) for one in (extra, listing)]
     if names[0] != names[1]:
@@ -129,13 +128,13 @@ def _require_entries(found: Found, listing: Listing) -> None:
         if foreign := describe_foreign(found.root):
             shown += foreign
         raise DataError(
-            f"{found.root} ({found.layout.name}: {found.reason}) holds no image with a "
-            f"mask. An image and its mask must have the same name.{shown}"
+            f"{found.root} ({found.layout.name}: {found.reason}) has no image with a mask. An "
+            f"image and its mask must have the same name.{shown}"
         )
 
 
 def _name_uniquely(listing: Listing) -> Listing:
-    """Give entries of one name a number, with a note: files of patches are named after them."""
+    """Add numbers to equal entry names, with a note: patch files are named after them."""
     taken = {entry.name.lower() for entry in listing.entries}
     seen: set[str] = set()
     entries, renamed = [], []
@@ -160,7 +159,7 @@ def _name_uniquely(listing: Listing) -> Listing:
 
 @dataclass(frozen=True)
 class _Checked:
-    """An entry whose headers were read and fit."""
+    """An entry whose headers were read and match."""
 
     entry: Entry
     header: PlanesHeader
@@ -168,7 +167,7 @@ class _Checked:
 
 
 def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
-    """Read headers, settle channels and classes, make the samples."""
+    """Read headers, determine channels and classes, and create the samples."""
     checked, problems = _check_headers(listing.entries)
     if config.skip_unreadable:
         checked, problems = _skip_unreadable(checked, problems)
@@ -215,7 +214,7 @@ def _build(config: DataConfig, found: Found, *, listing: Listing) -> Dataset:
 
 
 def _check_headers(entries: Sequence[Entry]) -> tuple[list[_Checked], list[Problem]]:
-    """Read all headers; an entry whose image or mask cannot work becomes a fatal problem."""
+    """Read all headers; an unusable image or mask becomes a fatal problem."""
     checked, problems = [], []
     for entry in entries:
         try:
@@ -236,7 +235,7 @@ def _check_headers(entries: Sequence[Entry]) -> tuple[list[_Checked], list[Probl
 def _skip_unreadable(
     checked: Sequence[_Checked], problems: Sequence[Problem]
 ) -> tuple[list[_Checked], list[Problem]]:
-    """Leave out what cannot be read, which a header alone does not show, and name each file."""
+    """Read all files fully, leave out unreadable ones, and report each."""
     results = [_read_whole(c) for c in checked]
     found = [*problems, *(result for result in results if result is not None)]
     sound = [c for c, result in zip(checked, results, strict=True) if result is None]
@@ -251,7 +250,7 @@ def _skip_unreadable(
 
 
 def _read_whole(checked: _Checked) -> Problem | None:
-    """Read an image and its mask to the end; gives what went wrong."""
+    """Read an image and its mask fully; return the problem, if any."""
     path = checked.entry.image.path
     try:
         checked.entry.image.read()
@@ -263,7 +262,7 @@ def _read_whole(checked: _Checked) -> Problem | None:
 
 
 def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:
-    """Channels of the data set: those of most images; grey ones among RGB are repeated."""
+    """Channels of the data set: those of most images; grey among RGB is repeated."""
     counts = Counter(c.header.shape[1] for c in checked)
     if not counts:
         return 1, []
@@ -291,7 +290,7 @@ def _settle_channels(checked: Sequence[_Checked]) -> tuple[int, list[Problem]]:
 def _settle_reading(
     config: DataConfig, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[list[_Checked], list[Problem]]:
-    """Read all masks in one way, and collect the notes on images and masks."""
+    """Choose one reading for all masks, and collect the notes on images and masks."""
     scheme = listing.scheme if listing.settled else create_scheme(config) or listing.scheme
     given = scheme.class_map if scheme is not None and scheme.class_map.rest is None else None
     masks = list(iter_palette_masks((c.header, c.facts) for c in checked))
@@ -303,7 +302,7 @@ def _settle_reading(
 
 
 def _read_as(entry: Entry, palette: Palette) -> Entry:
-    """Read the mask of an entry in the way of the data set."""
+    """Set the data set's reading on the mask of an entry."""
     if not isinstance(entry.mask, FileMask | JoinedMask):
         return entry
     return replace(entry, mask=entry.mask.read_as(palette))
@@ -312,7 +311,7 @@ def _read_as(entry: Entry, palette: Palette) -> Entry:
 def _settle_scheme(
     config: DataConfig, found: Found, *, listing: Listing, checked: Sequence[_Checked]
 ) -> tuple[ClassScheme, list[Problem]]:
-    """Classes as the config says, else as the layout knows, else as the masks show."""
+    """Classes from the config, else from the layout, else inferred from the masks."""
     if scheme := create_scheme(config):
         return scheme, _judge_objects(scheme, checked)
     if listing.scheme:
@@ -336,7 +335,7 @@ def _settle_scheme(
 
 
 def _judge_objects(scheme: ClassScheme, checked: Sequence[_Checked]) -> list[Problem]:
-    """Refuse greys of edges where every value but 0 is an object."""
+    """Report grey edges if every value but 0 is an object."""
     files = [(c.entry.mask, c.header) for c in checked if isinstance(c.entry.mask, FileMask)]
     if scheme.class_map.rest in (None, VOID) or not files:
         return []

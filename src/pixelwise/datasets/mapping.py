@@ -1,4 +1,4 @@
-"""The class mapping: from the values of a mask file to classes, through one lookup table."""
+"""The class mapping: from mask values to classes, through one lookup table."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _LONGEST_RANGE: Final = 1 << 16
 
 
 class MaskValueError(DataError):
-    """A mask holds values that stand for no class."""
+    """A mask has values that are not mapped to a class."""
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """What each mask value stands for.
+    """The class of each mask value.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class ClassMap:
     colors : bool
         Raw values are colours of RGB masks.
     names : tuple of str
-        What the classes are called, for messages.
+        Class names, for messages.
     """
 
     table: tuple[tuple[int, int], ...]
@@ -56,13 +56,8 @@ class ClassMap:
     colors: bool = False
     names: tuple[str, ...] = field(default=(), compare=False)
 
-    @classmethod
-    def from_values(cls, values: MaskValues, names: tuple[str, ...]) -> ClassMap:
-        """Make the map that a model's card has kept."""
-        return cls(values.table, values.rest, values.colors, names)
-
     def to_values(self) -> MaskValues:
-        """Give what a model's card keeps of the map."""
+        """Return the map as stored in a model's card."""
         return MaskValues(table=self.table, rest=self.rest, colors=self.colors)
 
     def apply(self, raw: Array) -> npt.NDArray[np.uint8]:
@@ -71,8 +66,8 @@ class ClassMap:
         Parameters
         ----------
         raw : ndarray, (N, C, Y, X)
-            Mask values as stored: C = 1, or 3 for colours (or for grey stored as RGB). Where every
-            value but the named ones is one class, as in instance masks, 3 channels are colours.
+            Mask values as stored: C = 1, or 3 for colours (or for grey stored as RGB). If `rest` is
+            a class, as for instance masks, 3 channels are colours.
 
         Returns
         -------
@@ -82,7 +77,7 @@ class ClassMap:
         Raises
         ------
         MaskValueError
-            A value that stands for nothing; the message names values and pixel counts.
+            A value is not mapped; the message names values and pixel counts.
         """
         values = self._take_values(raw)
         if values.dtype == np.uint8:
@@ -102,13 +97,13 @@ class ClassMap:
             return pack_colors(raw)
         takes_colors = self.rest not in (None, VOID)
         if takes_colors and not is_grey(raw):
-            # A colour is an object, whatever its depth; black is what 0 is.
+            # A colour of any depth is an object; black counts as 0.
             marked: Array = np.asarray(raw.any(axis=1))
             return pack_colors(raw) if raw.dtype == np.uint8 else marked
         return require_integers(_take_grey(raw))
 
     def _translate(self, values: Array) -> npt.NDArray[np.uint8]:
-        """Look up 8-bit values as bytes, which is ten times as fast as an index array."""
+        """Look up 8-bit values with `bytes.translate`, ten times as fast as indexing."""
         data, table = values.tobytes(), self._create_table(0, 255)
         if self.rest is None:
             known = np.flatnonzero(table != _UNKNOWN).astype(np.uint8)
@@ -117,7 +112,7 @@ class ClassMap:
         return np.frombuffer(found, np.uint8).reshape(values.shape)
 
     def _refuse(self, unknown: Array) -> None:
-        """Raise if there are any values that stand for nothing."""
+        """Raise if there are any unmapped values."""
         if unknown.size:
             raise MaskValueError(_describe_unknown(unknown, self))
 
@@ -131,7 +126,7 @@ class ClassMap:
         return table
 
     def _search(self, values: Array) -> npt.NDArray[np.int16]:
-        """Class of each value, by binary search: for values too far apart for a table."""
+        """Class of each value by binary search, if the values are too far apart for a table."""
         known = sorted(self.table)
         keys = np.array([value for value, _ in known], np.int64)
         at = np.searchsorted(keys, values).clip(max=len(keys) - 1)
@@ -142,16 +137,16 @@ class ClassMap:
 
 @dataclass(frozen=True)
 class ClassScheme:
-    """Classes, the map that leads to them, and how that was understood, in words.
+    """Classes, the map of mask values to them, and its explanation in words.
 
     Attributes
     ----------
     background : int or None
-        The class that does not count as foreground, if there is one.
+        The class that is not foreground, if any.
     seen : tuple of int or None
-        Values that the masks were seen to hold, where they were asked.
+        Values found in the masks, if the classes were inferred from them.
     unclear : str
-        Why the masks were not understood; empty if they were.
+        Why the masks could not be interpreted; empty if they could.
     """
 
     classes: tuple[SegmentationClass, ...]
@@ -172,12 +167,12 @@ class ClassScheme:
         return replace(self, class_map=replace(self.class_map, table=table), words=words)
 
     def for_sparse(self) -> ClassScheme:
-        """Return the scheme of sparse annotation, whose background is the class of that name."""
+        """Return the scheme for sparse annotation, whose background is the class of that name."""
         return replace(self, background=find_background([item.name for item in self.classes]))
 
 
 def create_scheme(config: DataConfig) -> ClassScheme | None:
-    """Scheme that the config spells out; None if the masks are to be asked (``auto``).
+    """Scheme given by the config; None if it has to be inferred from the masks (``auto``).
 
     Raises
     ------
@@ -197,7 +192,7 @@ def create_scheme(config: DataConfig) -> ClassScheme | None:
     pairs = dict(config.classes)
     if config.sparse and pairs.setdefault("0", VOID_NAME) != VOID_NAME:
         raise ConfigError(
-            f"With sparse annotation 0 means 'not annotated', but classes name it {pairs['0']!r}: "
+            f"With sparse annotation 0 means 'not annotated', but classes names it {pairs['0']!r}: "
             "leave 0 out of the classes or turn sparse off."
         )
     scheme = create_named_scheme(pairs, "as given").ignore(config.void)
@@ -209,7 +204,7 @@ def create_named_scheme(
 ) -> ClassScheme:
     """Scheme from ``{"0": "background", "255": "cell", "#ff0000": "void"}``-like pairs.
 
-    Values with one name are one class; classes are numbered as their names first appear.
+    Values with the same name are one class; classes are numbered in order of first appearance.
 
     Parameters
     ----------
@@ -218,7 +213,7 @@ def create_named_scheme(
     reason : str
         Where the pairs come from.
     colors : mapping, optional
-        Class name to ``#rrggbb``; a palette's colours if not given.
+        Class name to ``#rrggbb``; colours of the default palette if not given.
 
     Raises
     ------
@@ -228,8 +223,8 @@ def create_named_scheme(
     by_color = {key.startswith("#") for key in pairs}
     if len(by_color) > 1:
         raise ConfigError(
-            f"classes mix colours and numbers: {', '.join(pairs)}. Use one kind: numbers for masks "
-            "with one value per pixel, colours for RGB masks."
+            f"classes mixes colours and numbers: {', '.join(pairs)}. Use one kind: numbers for "
+            "masks with one value per pixel, colours for RGB masks."
         )
     names = tuple(dict.fromkeys(name for name in pairs.values() if name != VOID_NAME))
     index = {name: number for number, name in enumerate(names)} | {VOID_NAME: VOID}
@@ -279,21 +274,21 @@ def parse_values(text: str) -> Sequence[int]:
     Raises
     ------
     ConfigError
-        The text is neither, or the range is empty or has more than 65,536 values.
+        The text is invalid, or the range is empty or has more than 65,536 values.
     """
     if not (found := _RANGE.fullmatch(text)):
         return (parse_value(text),)
     first, last = map(int, found.groups())
     if not 0 <= last - first < _LONGEST_RANGE:
         raise ConfigError(
-            f"A range of mask values runs from the lower to the higher one, over at most "
+            f"A range of mask values goes from the lower to the higher one, with at most "
             f"{_LONGEST_RANGE:,} values, e.g. 0-127; got {text!r}."
         )
     return range(first, last + 1)
 
 
 def pack_colors(raw: Array) -> npt.NDArray[np.int64]:
-    """Make one number 0xRRGGBB of each colour: (N, C, Y, X) of 0 to 255 -> (N, Y, X).
+    """Pack each colour into one number 0xRRGGBB: (N, C, Y, X) of 0 to 255 -> (N, Y, X).
 
     Raises
     ------
@@ -302,7 +297,7 @@ def pack_colors(raw: Array) -> npt.NDArray[np.int64]:
     """
     if raw.dtype != np.uint8 or raw.shape[1] not in (1, 3):
         raise DataError(
-            f"A colour-coded mask must have 3 channels of 8 bits, found {raw.shape[1]} of "
+            f"A colour-coded mask must have three 8-bit channels, found {raw.shape[1]} of "
             f"{raw.dtype}; save it as an RGB PNG."
         )
     red, green, blue = np.broadcast_to(raw, (len(raw), 3, *raw.shape[2:])).transpose(1, 0, 2, 3)
@@ -313,7 +308,7 @@ def pack_colors(raw: Array) -> npt.NDArray[np.int64]:
 
 
 def is_grey(raw: Array) -> bool:
-    """Whether (N, C, Y, X) mask values hold one value per pixel, be it repeated over channels."""
+    """Whether a mask (N, C, Y, X) has one value per pixel, possibly repeated over channels."""
     return raw.shape[1] == 1 or bool((raw == raw[:, :1]).all())
 
 
@@ -333,9 +328,9 @@ def require_integers(values: Array) -> Array:
     if not whole.all():
         wrong = values[~whole]
         raise MaskValueError(
-            f"{wrong.size} pixels of the mask hold {values.dtype} values that are no whole "
-            f"numbers, e.g. {wrong.flat[0]}; save the mask with integer class values, in Python "
-            "e.g. (mask > 0.5).astype('uint8')."
+            f"{wrong.size} pixels of the mask have {values.dtype} values that are not integers, "
+            f"e.g. {wrong.flat[0]}; save the mask with integer class values, in Python e.g. "
+            "(mask > 0.5).astype('uint8')."
         )
     return values.astype(np.int64)
 
@@ -350,14 +345,14 @@ def _take_grey(raw: Array) -> Array:
     if not is_grey(raw):
         advice = spell_classes(_name_some_colors(raw)) if raw.dtype == np.uint8 else "#rrggbb=name"
         raise MaskValueError(
-            f"The mask has {raw.shape[1]} channels that differ, but the classes are given by "
-            f"single values; give them by colour, e.g. {advice}, or save the mask as grey."
+            f"The mask has {raw.shape[1]} different channels, but the classes are given as single "
+            f"values; give them as colours, e.g. {advice}, or save the mask as grey."
         )
     return raw[:, 0]
 
 
 def _name_some_colors(raw: Array) -> dict[str, str]:
-    """Pairs of the first colours of a mask and names to be replaced."""
+    """Pairs of the first colours of a mask and placeholder names."""
     found = np.unique(pack_colors(raw))[:_SHOWN].tolist()
     return {
         format_value(value, colors=True): f"name {number}" if value else BINARY_NAMES[0]
@@ -366,7 +361,7 @@ def _name_some_colors(raw: Array) -> dict[str, str]:
 
 
 def _describe_unknown(wrong: Array, known: ClassMap) -> str:
-    """Name unknown values, most frequent first, with their pixel counts and the way out."""
+    """Name unknown values, most frequent first, with their pixel counts and the remedy."""
     values, counts = np.unique(wrong, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     written = [format_value(int(values[i]), known.colors) for i in order]
@@ -375,6 +370,6 @@ def _describe_unknown(wrong: Array, known: ClassMap) -> str:
     listed = spell_pairs(known.table, known.names, colors=known.colors)
     advice = spell_classes(listed | dict.fromkeys(written[:_SHOWN], VOID_NAME))
     return (
-        f"The mask holds values that stand for no class: {', '.join(shown)}{more}. "
-        f"Ignore them: {advice}; or give each of them a class's name there."
+        f"The mask has values that are not mapped to a class: {', '.join(shown)}{more}. "
+        f"Ignore them: {advice}; or give each of them a class name there."
     )

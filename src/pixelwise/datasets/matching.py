@@ -1,4 +1,4 @@
-"""The masks of a data set read with the classes of a model: by value, or by name."""
+"""Reads the masks of a data set with the classes of a model: by value, or by name."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pixelwise.datasets.wording import spell_classes, spell_pairs
 from pixelwise.errors import DataError
 
 _GENERIC: Final = (BINARY_NAMES[1], "object")
-"""Names of a foreground that nobody named."""
+"""Default names of the foreground."""
 _CUT: Final = 64
-"""A table with more values than this cuts greys in ranges."""
+"""A table with more values than this maps ranges of greys."""
 _INFERRED: Final = re.compile(r"(?:class|value) (-?\d+)|(#[0-9a-f]{6})")
 
 
@@ -29,9 +29,9 @@ class KnownClasses:
     ----------
     classes : tuple of SegmentationClass
     background : int or None
-        The one that is no foreground.
+        The class that is not foreground.
     values : MaskValues or None
-        Which mask values they were in its training, where that is known.
+        Their mask values in the training data, if known.
     """
 
     classes: tuple[SegmentationClass, ...]
@@ -47,13 +47,13 @@ class KnownClasses:
 def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
     """Return the data set with the classes of a model, in the model's order.
 
-    Masks whose values nobody has named are read as those of the training were; else, and where
-    that cannot be, classes of one name are the same, in any order. A data set may lack classes.
+    Masks with inferred classes are read by the mask values of the training, if possible; otherwise
+    classes are matched by name, in any order. A data set may lack classes.
 
     Raises
     ------
     DataError
-        The data set holds classes that the model does not have; the message says how to name them.
+        The data set has classes that the model lacks; the message says how to name them.
     """
     class_map = None
     if data.seen is not None and data.samples:
@@ -78,13 +78,13 @@ def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
 
 
 def _reread(data: Dataset, known: KnownClasses, class_map: ClassMap) -> Dataset:
-    """Return the data set with another reading of its masks."""
+    """Return the data set with another class map."""
     samples = tuple(replace(sample, class_map=class_map) for sample in data.samples)
     return replace(data, samples=samples, classes=known.classes, background=known.background)
 
 
 def _match_by_value(data: Dataset, known: KnownClasses) -> ClassMap | None:
-    """Map of the training, if the masks hold nothing that it does not know."""
+    """Class map of the training, if it covers all values of the masks."""
     values = known.values or _guess_values(known.names)
     own = data.samples[0].class_map
     if values is None or (own.colors and not values.colors and values.rest is None):
@@ -108,7 +108,7 @@ def _match_by_value(data: Dataset, known: KnownClasses) -> ClassMap | None:
 
 
 def _is_other_cut(values: MaskValues, data: Dataset) -> bool:
-    """Whether the training cut greys in ranges, and these masks are no such greys."""
+    """Whether the training mapped ranges of greys, but these masks are not such greys."""
     if values.colors or len(values.table) <= _CUT:
         return False
     is_cut = len(data.samples[0].class_map.table) > _CUT
@@ -116,7 +116,7 @@ def _is_other_cut(values: MaskValues, data: Dataset) -> bool:
 
 
 def _guess_values(names: Sequence[str]) -> MaskValues | None:
-    """Mask values of classes that were named after them; None if one was named by somebody."""
+    """Mask values of classes with default names; None if a class has another name."""
     table: list[tuple[int, int]] = []
     colors = any(name.startswith("#") for name in names)
     for index, name in enumerate(names):
@@ -145,12 +145,12 @@ def _match_names(data: Dataset, known: KnownClasses) -> list[int] | None:
 
 
 def _are_one_pair(data: Dataset, known: KnownClasses) -> bool:
-    """Whether names that nobody gave mean the same: background and foreground, both whites."""
+    """Whether default names mean the same: background and a white foreground on both sides."""
     return len(data.classes) == len(known.names) == 2 and _is_white_pair(data, known)
 
 
 def _match_foreground(data: Dataset, known: KnownClasses) -> list[int] | None:
-    """Background and one foreground on both sides, at least one of them without a name."""
+    """Match background and one foreground on both sides, if one has the default name."""
     own = [item.name for item in data.classes]
     if len(own) != 2 or len(known.names) != 2 or data.background is None:
         return None
@@ -166,7 +166,7 @@ def _match_foreground(data: Dataset, known: KnownClasses) -> list[int] | None:
 
 
 def _is_white_pair(data: Dataset, known: KnownClasses) -> bool:
-    """Whether both foregrounds are white (1, 255, …), all that is not 0, or bright greys."""
+    """Whether both foregrounds are white (1, 255, …), everything but 0, or bright greys."""
     sides = [(data.samples[0].class_map.to_values(), data.background)] if data.samples else []
     sides += [(known.values, known.background)] if known.values else []
     return all(_is_white(values, background) for values, background in sides)
@@ -182,7 +182,7 @@ def _is_white(values: MaskValues, background: int | None) -> bool:
 
 
 def _renumber(own: ClassMap, order: Sequence[int], names: tuple[str, ...]) -> ClassMap:
-    """Map to the classes of the model in place of the data set's."""
+    """Map to the classes of the model instead of the data set's."""
     table = tuple((value, VOID if i == VOID else order[i]) for value, i in own.table)
     rest = own.rest if own.rest in (None, VOID) else order[own.rest]
     return ClassMap(table, rest, own.colors, names)
@@ -193,23 +193,22 @@ def _refuse_void(data: Dataset, known: KnownClasses, lost: Sequence[int]) -> Non
     own = data.samples[0].class_map
     listed = ", ".join(format_value(value, own.colors) for value in sorted(lost))
     raise DataError(
-        f"The value {listed} was void in the model's training, and reads as a class in {data.root} "
-        f"({data.mapping}). Say {_advise(data, known)} if it is one, or name it 'void' there."
+        f"The value {listed} was void in the model's training, but is a class in {data.root} "
+        f"({data.mapping}). Use {_advise(data, known)} if it is one, or name it 'void' there."
     )
 
 
 def _describe_difference(data: Dataset, known: KnownClasses) -> str:
-    """Say which classes differ, and give an option that names the data set's values."""
+    """Describe which classes differ, and suggest an option that names the data set's values."""
     own = ", ".join(item.name for item in data.classes)
     difference = (
         f"The model has {len(known.names)} classes ({', '.join(known.names)}), the data set "
-        f"{len(data.classes)} ({own}; {data.mapping}): expected no class that the model does not "
-        "have."
+        f"{len(data.classes)} ({own}; {data.mapping}): expected no class that the model lacks."
     )
     if data.samples and data.samples[0].class_map.rest not in (None, VOID):
-        return f"{difference} Take masks of classes, or a model of objects and background."
+        return f"{difference} Use masks of classes, or a model of objects and background."
     return (
-        f"{difference} Say which of the model's classes each value of the masks is, or 'void', "
+        f"{difference} Assign one of the model's classes, or 'void', to each mask value, "
         f"e.g. {_advise(data, known)}."
     )
 

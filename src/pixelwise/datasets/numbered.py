@@ -1,4 +1,4 @@
-"""Masks whose values number objects, or may: how they are read, and what is said about them."""
+"""Interprets masks whose values number objects, or may do so."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pixelwise.datasets.wording import spell_classes
 
 _INSTANCES: Final = "--classes instances"
 _MOST_PIXELS: Final = 0.5
-"""A value with a larger share of the pixels is no object, but what lies between them."""
+"""A value with a larger fraction of the pixels is the background, not an object."""
 
 
 def find_doubtful(surveys: Sequence[MaskSurvey], present: Sequence[int]) -> set[int]:
-    """Values to leave out when it is asked whether the others number objects."""
+    """Values to leave out when deciding whether the others number objects."""
     found = find_void(surveys, present)
     return {VOID} if isinstance(found, Readings) else found
 
@@ -31,7 +31,7 @@ def find_doubtful(surveys: Sequence[MaskSurvey], present: Sequence[int]) -> set[
 def read_numbered(
     surveys: Sequence[MaskSurvey], ignored: Collection[int], doubtful: Collection[int]
 ) -> tuple[ClassScheme, list[str]]:
-    """Every value but 0 is an object; 255 and all bits set are void where they are no object.
+    """Read every value but 0 as an object; 255 and all bits set may be void.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def read_numbered(
     if (ground := find_ground(surveys, left_out)) is not None:
         option = _spell_objects(surveys, left_out, ground)
         raise UnclearMasksError(
-            f"The values number objects, and {ground}, not 0, fills most of the masks. Say "
+            f"The values number objects, and {ground}, not 0, fills most of the masks. Use "
             f"{option} if {ground} is the background, or {_INSTANCES} if it is an object."
         )
     scheme = create_instance_scheme(
@@ -53,21 +53,21 @@ def read_numbered(
     if not may_be_classes(surveys, left_out):
         return scheme, []
     pairs = {str(v): BINARY_NAMES[0] if v == 0 else str(v) for v in present if v not in void}
-    said = spell_classes(pairs | _name_void(left_out))
-    return scheme, [f"the values were read as numbers of objects; if they name classes, say {said}"]
+    option = spell_classes(pairs | _name_void(left_out))
+    return scheme, [f"the values were read as object numbers; if they name classes, use {option}"]
 
 
 def note_numbers(
     surveys: Sequence[MaskSurvey], ignored: Collection[int], codes: Sequence[int]
 ) -> list[str]:
-    """Say how values in one piece each are read as objects, though they were read as classes."""
+    """Note how to read values as objects that were read as classes, if each is one region."""
     if len(codes) < 3 or not (are_indices(codes) or are_indices([0, *codes])):
         return []
     left_out = {*ignored, *(_find_present(surveys, ignored) - set(codes))}
     option = _spell_instances(surveys, left_out)
     note = (
-        "each value of the masks lies in one piece: if the values number objects and do not "
-        f"name classes, say {option}"
+        "each value of the masks is one connected region: if the values number objects and do not "
+        f"name classes, use {option}"
     )
     return [note]
 
@@ -79,8 +79,8 @@ def refuse_numbers(
     values = sorted(_find_present(surveys, ignored) - {0})
     left_out = {*ignored, *(int(key) for key, name in pairs.items() if name == VOID_NAME)}
     return UnclearMasksError(
-        f"The {len(values)} values of the masks ({values[0]} to {values[-1]}) lie in one piece "
-        "each, so that they can number objects or name classes. Say "
+        f"Each of the {len(values)} values of the masks ({values[0]} to {values[-1]}) is one "
+        "connected region, so they can number objects or name classes. Use "
         f"{_spell_instances(surveys, left_out)} if they number objects, or "
         f"{spell_classes(pairs)} if they name classes."
     )
@@ -94,7 +94,7 @@ def find_ground(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> int 
 
 
 def _spell_instances(surveys: Sequence[MaskSurvey], ignored: Collection[int]) -> str:
-    """Option that reads values as objects; without 0 the commonest value is the background."""
+    """Option that reads values as objects; without 0 the most frequent value is background."""
     ground = find_ground(surveys, ignored)
     pixels = {v: n for v, n in count_pixels(surveys).items() if v not in ignored}
     if ground is None and 0 in pixels:
@@ -103,7 +103,7 @@ def _spell_instances(surveys: Sequence[MaskSurvey], ignored: Collection[int]) ->
 
 
 def _spell_objects(surveys: Sequence[MaskSurvey], ignored: Collection[int], ground: int) -> str:
-    """Option that makes one value (and 0) background, and each other one an object."""
+    """Option that makes one value (and 0) background, and all others objects."""
     values = sorted(_find_present(surveys, ignored))
     pairs = {str(value): BINARY_NAMES[0] for value in values if value in (0, ground)}
     run: list[int] = []
@@ -119,7 +119,7 @@ def _spell_objects(surveys: Sequence[MaskSurvey], ignored: Collection[int], grou
 def _find_instance_void(
     surveys: Sequence[MaskSurvey], present: Collection[int], doubtful: Collection[int]
 ) -> set[int]:
-    """Values beside numbers of objects that are none: in many pieces, or in most of the masks."""
+    """Values that are void, not objects: in many regions, or in most of the masks."""
     void = {value for value in doubtful if value != VOID}
     holding = [survey for survey in surveys if VOID in survey.values]
     if not holding or max(present) not in {VOID, *void}:
@@ -131,8 +131,8 @@ def _find_instance_void(
     if 2 * len(holding) > len(surveys) or max(pieces, default=1) > 1:
         return void | {VOID}
     raise UnclearMasksError(
-        "The values number objects, and 255 can be the number of one or 'void' (not to be "
-        f"counted). Say {_INSTANCES} --void 255 if it is void, or {_INSTANCES} if not."
+        "The values number objects, and 255 can be an object or 'void' (ignored). Use "
+        f"{_INSTANCES} --void 255 if it is void, or {_INSTANCES} if not."
     )
 
 

@@ -1,9 +1,9 @@
-"""One reading for all masks of a data set: palette indices, colours, or the alpha channel.
+"""Chooses one reading for all masks of a data set: palette indices, colours, or alpha.
 
-An index means a class only if all files have the same palette, as those of VOC and QuPath. Programs
-that make a palette from the colours of a picture give each file its own order, and then the colours
-are the classes. Grey of 1, 2 or 4 bits is the same question: 1 may be the class 1, or white.
-Headers decide where they can; where they cannot, the values in the files do, or nothing.
+An index is a class only if all files have the same palette, as from VOC and QuPath. Programs that
+create a palette from an image's colours order each file differently, so the colours are the
+classes. Grey of 1, 2 or 4 bits is similar: 1 may be class 1, or white. Headers decide if possible,
+otherwise the values in the files; if these are contradictory, the masks are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WHITE: Final = 255
 
 @dataclass(frozen=True)
 class PaletteMask:
-    """A mask in one file, and what its header shows."""
+    """A mask in one file, and facts from its header."""
 
     mask: FileMask
     image: PlanesHeader
@@ -42,9 +42,9 @@ class PaletteMask:
 
     @property
     def has_palette(self) -> bool:
-        """Whether values are indices into colours; those of a plain ramp are greys.
+        """Whether values are indices into colours, not greys as with a ramp.
 
-        One entry is no ramp: an empty mask, whose black the other files may have elsewhere.
+        A single entry is not a ramp: in an empty mask, black may have another index elsewhere.
         """
         colormap = self.facts.colormap
         return len(colormap) == 1 or (bool(colormap) and not is_ramp(colormap))
@@ -70,7 +70,7 @@ class PaletteMask:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the masks of a data set are read, and what to say of it."""
+    """How the masks of a data set are read, with notes or problems."""
 
     palette: Palette = "index"
     problems: tuple[Problem, ...] = ()
@@ -78,7 +78,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Question:
-    """What is to be decided: the masks, what their classes are given by, and where they lie."""
+    """The masks to decide about, their class map if given, and the data folder."""
 
     masks: Sequence[PaletteMask]
     class_map: ClassMap | None
@@ -91,7 +91,7 @@ class _Question:
         return Reading(palette, problems)
 
     def refuse(self, message: str) -> Reading:
-        """Choose none."""
+        """Refuse the masks."""
         return Reading("index", (Problem("values", str(self.root), message, fatal=True),))
 
 
@@ -104,15 +104,14 @@ def decide_reading(
     ----------
     masks : sequence of PaletteMask
     class_map : ClassMap or None
-        What the user or the layout says of the classes: colours, or numbers.
+        Classes from the user or the layout: by colours, or by numbers.
     root : Path
         The data set, for messages.
 
     Returns
     -------
     Reading
-        With a note unless there was nothing to decide; with a fatal problem if the files
-        contradict each other.
+        With a note if there was a choice; with a fatal problem if the files contradict each other.
     """
     palettes = frozenset(mask.facts.colormap for mask in masks if mask.has_palette)
     question = _Question(masks, class_map, root, palettes)
@@ -128,18 +127,18 @@ def decide_reading(
     reading = _decide_colors(question)
     if not whole.hidden or (palettes and reading.palette == "index"):
         return reading
-    note = "masks: some pixels are transparent; their colours were read, alpha tells nothing more"
+    note = "masks: some pixels are transparent; their colours were read, alpha adds nothing"
     return replace(reading, problems=(*reading.problems, Problem("note", str(root), note)))
 
 
 def _decide_conflict(question: _Question, whole: Visibility, first: Path) -> Reading:
-    """Take the alpha channel if it is all there is; refuse masks in both colours and alpha."""
+    """Use alpha if colours are uniform; refuse masks in both colours and alpha."""
     if not whole.is_alpha_the_mask:
         return question.refuse(describe_conflict(first, whole.conflicts))
     return question.answer(
         "alpha",
-        "their colours are one value everywhere and their alpha is not: the alpha channel was "
-        "read as the mask",
+        "they have one colour everywhere, but different alpha: the alpha channel was read as the "
+        "mask",
     )
 
 
@@ -170,9 +169,9 @@ def _decide_colors(question: _Question) -> Reading:
 
 
 def _decide_beside_colors(question: _Question, colored: Sequence[PaletteMask]) -> Reading:
-    """Read colours where some masks are RGB, unless the values of grey ones are no colours.
+    """Read colours if some masks are RGB, unless grey masks have values that are no colours.
 
-    Black and white may occur in grey files alone, as optimisers make them; other greys may not.
+    Black and white may occur only in grey files, as optimisers write them; other greys may not.
     """
     greys = [mask for mask in question.masks if mask.is_grey]
     known = {0, _WHITE} | set().union(*map(_read_greys, _spread(colored)))
@@ -199,13 +198,12 @@ def _read_greys(mask: PaletteMask) -> set[int]:
 
 
 def _decide_palettes(question: _Question) -> Reading:
-    """All masks have palettes: one for all, or each its own."""
+    """Decide for masks that all have palettes: shared, or different ones."""
     shared = _find_shared(question)
     if shared is None:
         return question.answer(
             "color",
-            "the palettes of the files differ, so that an index means nothing: colours are the "
-            "classes",
+            "the palettes of the files differ, so indices are meaningless: colours are the classes",
         )
     if question.class_map is not None:
         return _follow_numbers(question, shared, question.class_map)
@@ -215,7 +213,7 @@ def _decide_palettes(question: _Question) -> Reading:
 
 
 def _follow_numbers(question: _Question, shared: Colormap, class_map: ClassMap) -> Reading:
-    """Classes are given by number: as indices, or as greys if only those fit."""
+    """Read classes given by number as indices, or as greys if only those fit."""
     given = {value for value, _ in class_map.table}
     greys = {color >> 24 for color in shared}
     if is_grey_colormap(shared) and given <= greys and max(given) >= len(shared):
@@ -224,9 +222,9 @@ def _follow_numbers(question: _Question, shared: Colormap, class_map: ClassMap) 
 
 
 def _judge_first_entry(question: _Question, shared: Colormap) -> Reading:
-    """All files share a palette whose entry 0 is not black: tell whether it is the background.
+    """Decide for a shared palette whose entry 0 is not black: whether it is the background.
 
-    QuPath's is, in white. But where black or transparency is used too, it is the background.
+    QuPath's white is. But if black or transparency is used too, that is the background.
     """
     used = sorted({value for values in _read_all(question.masks, "index") for value in values})
     entries = {index: shared[index] for index in used if index < len(shared)}
@@ -247,7 +245,7 @@ def _judge_first_entry(question: _Question, shared: Colormap) -> Reading:
 
 
 def _find_shared(question: _Question) -> Colormap | None:
-    """Palette of all files, as far as it is used; None if one index has two colours."""
+    """Find the common palette of all files, as far as used; None if one index has two colours."""
     longest = max(question.palettes, key=len)
     if all(palette == longest[: len(palette)] for palette in question.palettes):
         return longest
@@ -261,7 +259,7 @@ def _find_shared(question: _Question) -> Colormap | None:
 
 
 def _decide_mixed(question: _Question) -> Reading:
-    """Palettes beside greys, or greys of several depths: take the reading that fits all values."""
+    """Decide for palettes and greys, or greys of several depths, by which reading fits all."""
     fits_index = _find_range(question)
     fits_color = _find_greys(question)
     stored: set[int] = set()
@@ -273,21 +271,21 @@ def _decide_mixed(question: _Question) -> Reading:
     is_index, is_color = stored <= fits_index, seen <= fits_color
     kinds = "palettes and greys" if question.palettes else "greys of several bit depths"
     if is_index and (not is_color or stored <= {0}):
-        return question.answer("index", f"{kinds}: stored values fit all files, and were taken")
+        return question.answer("index", f"{kinds}: stored values fit all files, and were read")
     if is_color:
         return question.answer(
-            "color", f"{kinds}: what is seen, black 0 to white 255, fits all files, and was taken"
+            "color", f"{kinds}: displayed greys, 0 to 255, fit all files, and were read"
         )
     wrong = sorted(stored - fits_index)[:5]
     return question.refuse(
         f"The masks are {kinds}, and neither their stored values nor their colours mean the same "
-        f"in all files: e.g. {others[0].mask.path} and others hold {wrong}. Save all masks in one "
-        "form, as 8-bit grey."
+        f"in all files: e.g. {others[0].mask.path} and others hold {wrong}. Save all masks as "
+        "8-bit grey."
     )
 
 
 def _is_coarsest(question: _Question, mask: PaletteMask) -> bool:
-    """Whether a grey mask has the fewest bits, so that the others are measured by it."""
+    """Whether a grey mask has the fewest bits, which limits the values of the others."""
     if question.palettes:
         return False
     return mask.white == min(m.white for m in question.masks if m.is_grey)
@@ -306,7 +304,7 @@ def _find_range(question: _Question) -> set[int]:
 
 
 def _find_greys(question: _Question) -> set[int]:
-    """Greys, 0 to 255, that every kind of file can hold."""
+    """Greys, 0 to 255, that every kind of file can represent."""
     if question.palettes:
         return {color >> 24 for palette in question.palettes for color in _iter_greys(palette)}
     least = min(m.white for m in question.masks if m.is_grey)
@@ -329,7 +327,7 @@ def _format(color: int) -> str:
 
 
 def _read_all(masks: Sequence[PaletteMask], palette: Palette) -> list[set[int]]:
-    """Values of masks, of not more than are needed to know them."""
+    """Values of up to 128 masks."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda mask: mask.read_values(palette), _spread(masks)))
 
@@ -343,6 +341,6 @@ def _spread(masks: Sequence[PaletteMask]) -> list[PaletteMask]:
 def iter_palette_masks(
     masks: Iterable[tuple[PlanesHeader, tuple[MaskFacts, ...] | None]],
 ) -> Iterator[PaletteMask]:
-    """Files of masks that can be read in several ways, with the headers of their images."""
+    """Mask files that can be read in several ways, with the headers of their images."""
     for image, files in masks:
         yield from (PaletteMask(FileMask(facts.path), image, facts) for facts in files or ())

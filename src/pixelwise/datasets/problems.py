@@ -1,4 +1,4 @@
-"""What is wrong, or worth knowing, about a data set."""
+"""Problems of a data set, and notes on it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ class Problem:
     Attributes
     ----------
     kind : str
-        What sort: unpaired (image without mask or mask without image), unreadable, shape,
-        channels, values (mask values that stand for no class), empty (no class but background),
-        nan, duplicate, note.
+        unpaired (image without mask or mask without image), unreadable, shape, channels, values
+        (mask values without a class), empty (no class but background), nan, duplicate, note.
     where : str
         File or folder.
     message : str
         What was found and what to do.
     fatal : bool
-        Whether training on the data set must wait until this is mended.
+        Whether this must be fixed before training.
     """
 
     kind: Kind
@@ -40,7 +39,7 @@ class Problem:
 
 
 def merge_notes(notes: Iterable[tuple[Path, str]]) -> list[Problem]:
-    """Make notes on files; equal ones on many files become one that counts them."""
+    """Convert notes on files to problems; equal notes on many files become one with a count."""
     files: dict[str, list[Path]] = {}
     for path, note in notes:
         files.setdefault(note, []).append(path)

@@ -1,7 +1,7 @@
-"""What a sample's image and mask are read from: small frozen objects, one per kind of storage.
+"""Readers of a sample's image and mask: small immutable objects, one per kind of storage.
 
-All give planes, (N, C, Y, X), where N runs over the T and Z of one file; masks give raw values,
-which a `ClassMap` turns into classes.
+All return planes, (N, C, Y, X), where N runs over the T and Z of one file; masks return raw values,
+which a `ClassMap` maps to classes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FileImage:
-    """An image in a file of its own; `axes` override the file's."""
+    """An image in one file; `axes` override the file's."""
 
     path: Path
     axes: str | None = None
@@ -65,7 +65,7 @@ class FileImage:
         )
 
     def read(self) -> tuple[Array, tuple[str, ...]]:
-        """Planes (N, C, Y, X), and notes that the header did not show."""
+        """Planes (N, C, Y, X), and notes that are not in the header."""
         source = open_image(self.path, axes=self.axes)
         image = source.decode()
         notes = tuple(note for note in image.notes if note not in source.notes)
@@ -80,8 +80,8 @@ class FileMask:
     ----------
     path : Path
     palette : {"index", "color", "alpha"}
-        What is the mask: values and palette indices as they are stored, colours as a person sees
-        them, or the alpha channel. All masks of a data set are read in one way, see `palettes`.
+        What to read: stored values and palette indices, visible colours, or the alpha channel. All
+        masks of a data set are read in the same way, see `palettes`.
     """
 
     path: Path
@@ -125,7 +125,7 @@ class FileMask:
         return to_planes(source.read(), axes)
 
     def read_colors(self, image: PlanesHeader) -> Array:
-        """Colours or grey (N, C, Y, X) as a person sees them, whatever the alpha."""
+        """Visible colours or grey (N, C, Y, X), ignoring alpha."""
         source, axes = self.read_as("color")._open(image)
         return to_planes(source.read(), axes)
 
@@ -136,19 +136,19 @@ class FileMask:
             source = open_image(self.path, palette=self.palette, fallback_axes=wanted)
         except AxesError as error:
             raise DataError(
-                f"The mask {self.path} does not name its axes, and they are not as many as those "
-                f"of its image ({image.axes}) without channels: expected {wanted}. Save it with "
-                "one value per pixel."
+                f"The mask {self.path} does not name its axes, and their number differs from its "
+                f"image's ({image.axes}) without channels: expected {wanted}. Save it with one "
+                "value per pixel."
             ) from error
         if self.palette == "alpha" and not source.header.alpha:
             raise DataError(
-                f"The mask {self.path} has no alpha channel; in the other masks that is where the "
-                "objects are. Save it with one, or leave it out."
+                f"The mask {self.path} has no alpha channel, which holds the objects in the other "
+                "masks. Save it with one, or leave it out."
             )
         if source.header.ambiguous:
             raise DataError(
-                f"The mask {self.path} {source.header.ambiguous}. Which one is the mask? Save "
-                "that one in a file of its own."
+                f"The mask {self.path} {source.header.ambiguous}. Which one is the mask? Save it "
+                "as a separate file."
             )
         axes = _choose_mask_axes(source, image.axes.names)
         shape = planes_shape(axes, source.shape)
@@ -165,9 +165,9 @@ class FileMask:
 
 @dataclass(frozen=True)
 class JoinedMask:
-    """Several masks of one image, as one: every pixel has the value of the mask that marks it.
+    """Several masks of one image, combined: a pixel has the value of the mask that is not 0 there.
 
-    `path` stands for them all. 0 marks nothing in each of them.
+    `path` represents all of them.
     """
 
     path: Path
@@ -195,27 +195,27 @@ class JoinedMask:
             if other.shape != joined.shape:
                 raise DataError(
                     f"{mask.path} and {self.masks[0].path} belong to one image, but have "
-                    f"{other.shape[1]} and {joined.shape[1]} channels: save both alike."
+                    f"{other.shape[1]} and {joined.shape[1]} channels: save both in the same way."
                 )
             marked = (joined != 0).any(axis=1, keepdims=True)
             clash = marked & (other != 0).any(axis=1, keepdims=True)
             if (clash & (joined != other).any(axis=1, keepdims=True)).any():
                 raise DataError(
                     f"{mask.path} and {self.masks[0].path} belong to one image, but give the same "
-                    "pixels different values. Say which of them to take by --mask-suffix, or move "
-                    "the other one away."
+                    "pixels different values. Choose one of them with --mask-suffix, or move the "
+                    "other one away."
                 )
             self._require_one_white(joined, other, path=mask.path)
             joined = np.where(marked, joined, other)
         return joined
 
     def _require_one_white(self, joined: Array, other: Array, *, path: Path) -> None:
-        """Raise if one mask marks with 1 and the other with 255, which would be two classes."""
+        """Raise if one mask uses 1 and the other 255, which would become two classes."""
         whites = [set(np.unique(raw).tolist()) - {0} for raw in (joined, other)]
         if sorted(whites, key=str) == [{1}, {255}]:
             raise DataError(
-                f"{path} and {self.masks[0].path} belong to one image, but one marks with 1 and "
-                "the other with 255. Save both with the same value."
+                f"{path} and {self.masks[0].path} belong to one image, but one uses 1 and the "
+                "other 255. Save both with the same value."
             )
 
 
@@ -231,7 +231,7 @@ class MergedMask:
         _open_object(self.files[0], image)
 
     def read(self, image: PlanesHeader) -> Array:
-        """Union of all objects, (1, 1, Y, X) of {0, 1}: what is not black, or not transparent."""
+        """Union of all objects, (1, 1, Y, X) of {0, 1}: pixels not black, or not transparent."""
         merged: Array = create_mask(self.path, image, 0)[0]
         for file in self.files:
             source = _open_object(file, image)
@@ -245,18 +245,18 @@ class MergedMask:
 
 
 def _require_no_soft_edge(path: Path, values: Array) -> None:
-    """Raise if values (Y, X) between 0 and the greatest lie on edges, and fill no areas."""
+    """Raise if values (Y, X) between 0 and the largest occur mostly on edges."""
     largest = values.max()
     if np.count_nonzero(values) == np.count_nonzero(values == largest):
-        return  # nearly always, and thousands of files are asked
+        return  # the usual case; fast for thousands of files
     from scipy.ndimage import maximum_filter, minimum_filter
 
     between = (values != 0) & (values != largest)
     flat = maximum_filter(maximum_filter(values, 3) == minimum_filter(values, 3), 3)
     if 2 * (between & ~flat).sum() > between.sum():
         raise DataError(
-            f"{path} is the mask of one object, but holds greys between 0 and {largest}, as "
-            "JPEG and smoothing leave them at edges. Save it again as PNG, with two values."
+            f"{path} is the mask of one object, but has greys between 0 and {largest} at edges, as "
+            "from JPEG or smoothing. Save it again as PNG, with two values."
         )
 
 
@@ -282,12 +282,12 @@ class PolygonMask:
 
 @dataclass(frozen=True)
 class StackedPatch:
-    """Where one patch lies inside an uncompressed TIFF stack.
+    """Location of a patch inside an uncompressed TIFF stack.
 
     Attributes
     ----------
     path : Path
-        Stack whose pixels lie in one piece.
+        Stack with contiguous pixels.
     offset : int
         First byte of the patch.
     shape : tuple of int
@@ -312,7 +312,7 @@ class StackedPatch:
         except OSError as error:
             raise ReadError(f"Cannot read patches from {self.path}: {error}.") from error
         if flat.size < count:
-            raise ReadError(f"{self.path} is cut off. Make the patches again.")
+            raise ReadError(f"{self.path} is truncated. Create the patches again.")
         native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
         return to_planes(native.reshape(self.shape), self.axes)
 
@@ -362,7 +362,7 @@ class StackedMask:
 
 
 def _choose_mask_axes(source: ImageFile, image_axes: str) -> str:
-    """Axes of a mask: the image's without C where the count fits and the file knows no better."""
+    """Axes of a mask: the image's without C if the count fits, else the file's."""
     wanted = label_axes(image_axes)
     known = source.axes.names
     if len(wanted) == len(known) and "C" not in known:
@@ -371,7 +371,7 @@ def _choose_mask_axes(source: ImageFile, image_axes: str) -> str:
 
 
 def _open_object(path: Path, image: PlanesHeader) -> ImageFile:
-    """Header of a mask of one object, which has the size of its image."""
+    """Open the mask of one object, which must have the size of its image."""
     source = open_image(path, palette="color")
     planes, _, height, width = planes_shape(source.axes.names, source.shape)
     turned = source.header.orientation
@@ -380,7 +380,7 @@ def _open_object(path: Path, image: PlanesHeader) -> ImageFile:
 
 
 def _find_visible(path: Path, image: PlanesHeader, planes: Array) -> Array:
-    """Colours (C, Y, X) of an object, or its alpha if that is where it is."""
+    """Colours (C, Y, X) of an object, or its alpha if that is the mask."""
     alpha = FileMask(path).read_alpha(image)
     if survey_visibility(planes[None], alpha).is_alpha_the_mask:
         found: Array = alpha[0]

@@ -1,4 +1,4 @@
-"""One image with its mask, the ground truth: what training, evaluation and patches read."""
+"""One image with its mask, the ground truth: the unit of training, evaluation and patches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPLIT_NAMES: Final[dict[str, Split]] = {
     "test": "test",
     "testing": "test",
 }
-"""What folders call the three splits."""
+"""Folder names of the three splits."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and its mask; cheap to make, to pickle and to keep, pixels are read on request.
+    """An image and its mask; cheap to create, pickle and keep, since pixels are read on request.
 
     Attributes
     ----------
     name : str
         Unique in the data set; patches are named after it.
     group : str
-        Samples of one group never fall on both sides of a split: planes and patches of one image.
+        Source image; samples of one group are never divided by a split.
     split : {"train", "validation", "test"} or None
-        What the layout says; None if it does not say.
+        Split from the layout, if any.
     header : PlanesHeader
         The image as stored: shape (N, C, Y, X), dtype, axes.
     class_map : ClassMap
-        Leads from mask values to classes.
+        Maps mask values to classes.
     channels : int
         Channels of the data set; a grey image among RGB ones is repeated.
     resize : tuple of int or None
@@ -103,7 +103,7 @@ class Sample:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape (N, C, Y, X) of what `read_image` gives."""
+        """Shape (N, C, Y, X) that `read_image` returns."""
         planes, _, height, width = self.header.shape
         if self.part is not None:
             planes, height, width = (stop - start for start, stop in self.part.ranges)
@@ -156,7 +156,7 @@ class Sample:
         ReadError
             The file is missing or damaged.
         DataError
-            The mask has another size than the image, or values that stand for no class.
+            The size of the mask differs from the image's, or values are not mapped to a class.
         """
         raw = self.mask.read(self.header)
         try:
@@ -171,8 +171,7 @@ class Sample:
 def resize_planes(planes: Array, size: tuple[int, int]) -> Array:
     """Resize (N, C, Y, X) to `size` (height, width), in the same dtype.
 
-    Bilinear, and smoothed before it is made smaller (Pillow's filter widens with the scale), so
-    that fine structure does not alias.
+    Bilinear, with antialiasing when downscaling (Pillow's filter widens with the scale).
     """
     from PIL import Image
 
@@ -185,7 +184,7 @@ def resize_planes(planes: Array, size: tuple[int, int]) -> Array:
     if planes.dtype.kind not in "ui":
         return resized.astype(planes.dtype)
     limits = np.iinfo(planes.dtype)
-    wide = resized.astype(np.float64)  # float32 has no 2^32 - 1
+    wide = resized.astype(np.float64)  # float32 cannot represent 2^32 - 1
     return wide.round().clip(limits.min, limits.max).astype(planes.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Whether a mask has the size of its image, and how EXIF orientation can be why it has not."""
+"""Checks the size of a mask against its image, and explains differences by EXIF orientation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PlanesShape = tuple[int, int, int, int]
 
 
 class ImageHeader(Protocol):
-    """What must be known of an image: its upright shape (N, C, Y, X), and how it lies."""
+    """Properties of an image: its upright shape (N, C, Y, X) and orientation."""
 
     @property
     def shape(self) -> PlanesShape:
@@ -26,14 +26,14 @@ class ImageHeader(Protocol):
 
     @property
     def directions(self) -> str:
-        """Where the stored axes point; empty if the file does not tell."""
+        """Where the stored axes point; empty if unknown."""
         ...
 
 
 def require_same_size(
     path: Path, image: ImageHeader, *, found: PlanesShape, orientation: int = UPRIGHT
 ) -> None:
-    """Raise if a mask has not the planes, height and width of its image.
+    """Raise if planes, height or width of a mask differ from its image's.
 
     Parameters
     ----------
@@ -54,29 +54,29 @@ def require_same_size(
     size, wanted = (found[0], *found[2:]), (image.shape[0], *image.shape[2:])
     if size == wanted:
         return
-    told = (
+    message = (
         f"The mask {path} has {_format_size(size)}, its image has {_format_size(wanted)} "
         "(height x width); they must be equal. "
     )
     turned = swaps_sides(image.orientation) != swaps_sides(orientation)
     if turned and (size[0], size[2], size[1]) == wanted:
-        raise DataError(told + _explain_turn(path, image.orientation, orientation))
-    raise DataError(told + "Is it the mask of another image?")
+        raise DataError(message + _explain_turn(path, image.orientation, orientation))
+    raise DataError(message + "Is it the mask of another image?")
 
 
 def describe_turned_image(image: ImageHeader, orientation: int) -> tuple[str, ...]:
-    """Note that a mask without EXIF orientation was taken to be drawn on the upright image."""
+    """Note that a mask without EXIF orientation is assumed to fit the upright image."""
     if image.orientation == UPRIGHT or orientation != UPRIGHT:
         return ()
     note = (
         f"its image was turned upright (EXIF orientation {image.orientation}); the mask has no "
-        "orientation and was taken to be drawn on the upright image"
+        "orientation and is assumed to fit the upright image"
     )
     return (note,)
 
 
 def _explain_turn(path: Path, image: int, mask: int) -> str:
-    """Say that the sizes fit as stored, and how to turn the mask."""
+    """Explain that the sizes fit as stored, and how to turn the mask."""
     if swaps_sides(image):
         why = f"The image has EXIF orientation {image} and was turned upright, the mask was not"
         turn, save = f".transpose(Image.Transpose.{name_pillow_turn(image)})", "save(p)"
@@ -85,7 +85,7 @@ def _explain_turn(path: Path, image: int, mask: int) -> str:
         turn, save = ".copy()", "save(p, exif=b'')"
     code = f"from PIL import Image; p = {str(path)!r}; Image.open(p){turn}.{save}"
     return (
-        f"{why}: they would fit as they are stored. If the mask was drawn on the stored pixels, "
+        f"{why}: their stored sizes are equal. If the mask was drawn on the stored pixels, "
         f'rewrite it: python -c "{code}"'
     )
 
@@ -97,17 +97,11 @@ def _format_size(size: tuple[int, ...]) -> str:
 
 
 def require_same_directions(path: Path, image: ImageHeader, *, found: str) -> None:
-    """Raise if the axes of a mask point elsewhere than those of its image.
-
-    Raises
-    ------
-    DataError
-        Rows or columns of the mask run the other way.
-    """
+    """Raise `DataError` if the axes of a mask point in other directions than its image's."""
     if found and image.directions and found != image.directions:
         raise DataError(
             f"The axes of the mask {path} point to {found}, those of its image to "
-            f"{image.directions}: rows or columns run the other way. Bring both into one order, "
-            "in Python: nibabel.save(nibabel.as_closest_canonical(nibabel.load('old.nii.gz')), "
+            f"{image.directions}: rows or columns are reversed. Convert both to one order, in "
+            "Python: nibabel.save(nibabel.as_closest_canonical(nibabel.load('old.nii.gz')), "
             "'new.nii.gz')"
         )

@@ -1,4 +1,4 @@
-"""What the masks of a data set hold, mask by mask: values, how often, and in how many pieces."""
+"""Surveys the masks of a data set one by one: values, pixel counts and connected regions."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _JPEG: Final = b"\xff\xd8\xff"
 _FLAT: Final = 12
 _GREY: Final = (30, 225)
 _GREYS: Final = 8
-"""Masks with more values than this are looked through for plateaus, as those of JPEG files are."""
+"""Masks with more values than this are searched for plateaus, like JPEG files."""
 _PIXELS_PER_VALUE: Final = 16
-"""Masks have at least so many pixels for each of their values; photographs have fewer."""
+"""Masks have at least this many pixels per value; photographs have fewer."""
 
 
 class UnclearMasksError(DataError):
-    """The masks do not show what their values mean.
+    """The meaning of the mask values is unclear.
 
     Attributes
     ----------
     seen : tuple of int
-        Values that they hold, without those to ignore.
+        Values in the masks, without those to ignore.
     colors : bool
-        These are colours, 0xRRGGBB.
+        Whether these are colours, 0xRRGGBB.
     """
 
     def __init__(self, message: str, seen: Iterable[int] = (), *, colors: bool = False) -> None:
@@ -53,16 +53,16 @@ class UnclearMasksError(DataError):
 
 @dataclass(frozen=True)
 class Pieces:
-    """Where the values of one mask lie.
+    """Spatial statistics of the values in one mask.
 
     Attributes
     ----------
     regions : dict of int to int
         Connected regions of each value but 0 (8-connected).
     solid : frozenset of int
-        Values that fill a square of 3 x 3 pixels somewhere: more than edges of others.
+        Values that fill a 3 x 3 square somewhere, so are not only edges.
     rim : int or None
-        Median of the values right beside 0; None where no value is beside 0.
+        Median of the values adjacent to 0; None if there are none.
     """
 
     regions: dict[int, int]
@@ -78,19 +78,19 @@ class MaskSurvey:
     ----------
     values, counts : tuple of int
     colors : bool
-        The channels differ, so that the values are colours.
+        Whether the channels differ, so that the values are colours.
     channels : int
-        As stored: RGB that shows nothing but grey has 3.
+        As stored: 3 even if RGB contains only grey.
     is_jpeg : bool
-        The file is a JPEG, whose values are not those that were saved.
+        Whether the file is a JPEG, which changes values.
     strays : int
-        Pixels of a JPEG that are blocks away from any bright one, and yet not all the same.
+        Pixels of a JPEG that are far from bright ones but do not have the most frequent grey.
     plateaus : tuple of int
-        Values, neither nearly black nor nearly white, around which 3 x 3 pixels are all but the
-        same, in JPEG files and where there are many values: compressed or smoothed edges between
-        black and white rise too steeply for that, so these were drawn.
+        Intermediate greys of nearly uniform 3 x 3 squares, for JPEG files and many values: edges
+        between black and white are too steep for that after compression or smoothing, so these
+        greys were drawn.
     pieces : Pieces or None
-        None where they were not looked for.
+        None if not computed.
     """
 
     path: Path
@@ -105,7 +105,7 @@ class MaskSurvey:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are too few pixels for each value, as in photographs."""
+        """Whether there are too few pixels per value, as in photographs."""
         return len(self.values) * _PIXELS_PER_VALUE > sum(self.counts)
 
     def as_colors(self) -> MaskSurvey:
@@ -124,14 +124,14 @@ class MaskSurvey:
 def survey_masks(
     masks: Sequence[MaskOfImage],
 ) -> tuple[list[MaskSurvey], list[Problem], str]:
-    """Read masks, all or 128 spread over the data set, each once.
+    """Survey all masks, or 128 spread over the data set.
 
     Returns
     -------
     surveys : list of MaskSurvey
-        Of those that could be read; eight of them with their pieces.
+        Surveys of the readable masks; eight of them with `pieces`.
     problems : list of Problem
-        Masks that could not.
+        Unreadable masks.
     count : str
         How many were read, in words.
     """
@@ -152,14 +152,14 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def find_solid(surveys: Iterable[MaskSurvey]) -> set[int]:
-    """Values that fill a square of 3 x 3 pixels in a mask whose pieces were looked for."""
+    """Values that fill a 3 x 3 square in a mask with computed pieces."""
     return {v for survey in surveys if survey.pieces is not None for v in survey.pieces.solid}
 
 
 def find_thin(surveys: Sequence[MaskSurvey]) -> list[int]:
-    """Values that fill no square of 3 x 3 pixels anywhere, if there are as many as solid ones.
+    """Values that never fill a 3 x 3 square, if there are at least as many as solid ones.
 
-    Edges of smoothed masks are so; thin classes are fewer than others.
+    Edges of smoothed masks have many such values; thin classes are few.
     """
     solid = find_solid(surveys)
     present = {value for s in surveys if s.pieces is not None for value in s.values}
@@ -218,7 +218,7 @@ def _count_values(values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _find_pieces(values: Array) -> Pieces:
-    """Look where the values of (N, Y, X) lie."""
+    """Compute the regions, solid values and rim of (N, Y, X) values."""
     from skimage.measure import label
 
     numbered = label(values, background=0, connectivity=values.ndim)
@@ -250,9 +250,9 @@ def _find_solid(values: Array) -> list[int]:
 
 
 def _count_strays(values: Array) -> int:
-    """Count the pixels of (N, Y, X) greys that no bright block is near, but for the commonest grey.
+    """Count pixels of (N, Y, X) greys far from bright blocks, except the most frequent grey.
 
-    Compression may give black another value, but the same one everywhere.
+    Compression may change black, but to the same value everywhere.
     """
     from scipy.ndimage import maximum_filter
 
@@ -267,7 +267,7 @@ def _count_strays(values: Array) -> int:
 
 
 def _find_plateaus(values: Array) -> tuple[int, ...]:
-    """Greys in the middle of flat squares of 3 x 3 pixels of (N, Y, X), ascending."""
+    """Greys at the centre of flat 3 x 3 squares of (N, Y, X), ascending."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     low, high = _GREY
@@ -280,9 +280,9 @@ def _find_plateaus(values: Array) -> tuple[int, ...]:
 
 
 def _is_jpeg(path: Path) -> bool:
-    """Whether a file begins as a JPEG does."""
+    """Whether a file starts like a JPEG."""
     try:
         with open_regular(path) as file:
             return file.read(len(_JPEG)) == _JPEG
-    except OSError:  # a folder, or no file of its own
+    except OSError:  # a folder, or a mask without its own file
         return False

@@ -1,8 +1,8 @@
-"""Masks with an alpha channel: when the alpha says nothing new, and when it is the mask.
+"""Masks with an alpha channel: when alpha is redundant, and when it is the mask.
 
 Programs that cut out objects save one colour everywhere and the object in the alpha channel. Others
-save colours and make transparent what has none. Which it is can be told from the colours alone:
-alpha matters where one colour is visible in one place and fully transparent in another.
+save colours and make the rest transparent. The colours show which it is: alpha matters if one
+colour is visible in one place and fully transparent in another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Colors = frozenset[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Visibility:
-    """Colours of a mask, or of several, by whether they can be seen."""
+    """Visible and hidden colours of one or more masks."""
 
     visible: Colors = frozenset()
     hidden: Colors = frozenset()
@@ -38,7 +38,7 @@ class Visibility:
 
     @property
     def is_alpha_the_mask(self) -> bool:
-        """Whether what can be seen has one colour, which hidden pixels have too."""
+        """Whether all visible pixels have one colour, which hidden pixels have too."""
         return bool(self.conflicts) and len(self.visible) == 1
 
 
@@ -55,26 +55,14 @@ def _find_colors(flat: Array) -> Colors:
 
 
 def require_alpha_to_agree(path: Path, colors: Array, alpha: Array) -> None:
-    """Raise if alpha tells apart pixels of one colour.
-
-    Raises
-    ------
-    DataError
-        The message names the colour and how to save the mask without alpha.
-    """
+    """Raise `DataError` if alpha distinguishes pixels of one colour."""
     conflicts = survey_visibility(colors, alpha).conflicts
     if conflicts:
         raise DataError(describe_conflict(path, conflicts))
 
 
 def require_one_color(path: Path, colors: Array, alpha: Array) -> None:
-    """Raise if the visible pixels of a mask in alpha have several colours.
-
-    Raises
-    ------
-    DataError
-        Alpha and colours both hold something.
-    """
+    """Raise `DataError` if the visible pixels of a mask in alpha have several colours."""
     visible = survey_visibility(colors, alpha).visible
     if len(visible) > 1:
         raise DataError(
@@ -84,9 +72,9 @@ def require_one_color(path: Path, colors: Array, alpha: Array) -> None:
 
 
 def describe_conflict(path: Path, conflicts: Colors) -> str:
-    """Say that alpha was dropped although it holds something, and what to do."""
+    """Explain that both alpha and colours contain information, and what to do."""
     return (
-        f"In the mask {path} the alpha channel tells apart pixels of one colour "
+        f"In the mask {path} the alpha channel distinguishes pixels of one colour "
         f"({sorted(conflicts)[0]} is visible in some places and transparent in others), and other "
         "colours are visible too: expected the classes in the colours, or in alpha. "
         + _advise(path)
@@ -94,9 +82,9 @@ def describe_conflict(path: Path, conflicts: Colors) -> str:
 
 
 def _advise(path: Path) -> str:
-    """Say how to make transparent pixels black."""
+    """Describe how to make transparent pixels black."""
     code = (
         f"from PIL import Image; p = {str(path)!r}; m = Image.open(p).convert('RGBA'); "
         "Image.alpha_composite(Image.new('RGBA', m.size, 'black'), m).convert('RGB').save(p)"
     )
-    return f'To make what is transparent black: python -c "{code}"'
+    return f'To make transparent pixels black: python -c "{code}"'

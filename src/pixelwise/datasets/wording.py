@@ -1,4 +1,4 @@
-"""What the mask values are said to mean: by names, and by the option that says it."""
+"""Wording of class mappings: option texts, class names, and checks of both."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pixelwise.classes import VOID
 from pixelwise.errors import ConfigError
 
 BACKGROUND_NAMES: Final = frozenset(("background", "_background_", "bg"))
-"""What a class is called, in lower case, that is no foreground, whatever its value."""
+"""Lower-case names of classes that are never foreground."""
 
 
 def spell_classes(pairs: Mapping[str, str]) -> str:
-    """Write pairs of value and name as an option that a shell takes: ``--classes 0=a,1=b``.
+    """Write pairs of value and name as a shell-quoted option: ``--classes 0=a,1=b``.
 
-    A value below 0 comes last, so that no shell and no parser takes it for an option.
+    Negative values come last, so that no parser mistakes them for an option.
     """
     ordered = sorted(pairs.items(), key=lambda pair: pair[0].startswith("-"))
     return f"--classes {shlex.quote(','.join(f'{key}={name}' for key, name in ordered))}"
@@ -26,7 +26,7 @@ def spell_classes(pairs: Mapping[str, str]) -> str:
 def spell_pairs(
     table: Iterable[tuple[int, int]], names: Sequence[str], *, colors: bool = False
 ) -> dict[str, str]:
-    """Write a table of values and class indices as pairs; neighbours of one class as a range."""
+    """Write a table of values and class indices as pairs; adjacent values become a range."""
     called = dict(enumerate(names)) | {VOID: "void"}
     numbered = [(value, called.get(index, f"class {index}")) for value, index in table]
     if colors:
@@ -44,15 +44,7 @@ def spell_pairs(
 
 
 def find_background(names: Sequence[str], zero: int | None = None) -> int | None:
-    """Index of the class that is no foreground: the one called so, or that of value 0 (black).
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of all classes.
-    zero : int, optional
-        Class of the value 0, where it has one and may say so.
-    """
+    """Index of the background class: the one named so, else `zero`, the class of value 0."""
     called = [number for number, name in enumerate(names) if name.lower() in BACKGROUND_NAMES]
     return called[0] if called else zero
 
@@ -66,6 +58,6 @@ def require_one_meaning(table: Iterable[tuple[int, int]], names: Sequence[str]) 
                 "void" if number == VOID else names[number] for number in (known[value], index)
             )
             raise ConfigError(
-                f"classes give the value {value} two meanings, {first!r} and {second!r}: "
+                f"classes gives the value {value} two meanings, {first!r} and {second!r}: "
                 "leave out one of them."
             )

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pixelwise.images.containers import find_file, name_image, split_inner
 from pixelwise.images.content import ImageContent, RowReader
-from pixelwise.images.formats import (
-    IMAGE_SUFFIXES,
-    find_format,
-    is_zarr,
-)
+from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr
 from pixelwise.images.listing import explain_left_out, iter_image_files, list_left_out
 from pixelwise.images.reader import RegionReader
 from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff

@@ -1,4 +1,4 @@
-"""How much memory one decoded image may take: asked of the header, before any pixel is decoded."""
+"""The memory limit for one decoded image, checked against the header before decoding."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pixelwise.host_memory import measure_host_memory
 VARIABLE = "PIXELWISE_MEMORY_BUDGET"
 _SHARE = 0.5
 _ALWAYS_FITS = 1 << 20
-"""Small images are not worth asking the system for its memory: thousands of masks are read."""
+"""Small images skip the check of free memory, which is slow for thousands of masks."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def read_budget() -> int:
-    """Bytes one image may take: the environment variable, or half of the memory now available.
+    """Bytes one image may take: the environment variable, or half of the available memory.
 
     Raises
     ------
     ConfigError
-        The variable holds no size such as ``8GB`` or ``500000000``.
+        The variable is not a size such as ``8GB`` or ``500000000``.
     """
     text = os.environ.get(VARIABLE)
     if text:
@@ -40,7 +40,7 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     ConfigError
-        The text is no positive size.
+        The text is not a positive size.
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", text.lower())
     try:
@@ -68,12 +68,11 @@ def require_budget(
     budget = read_budget() if budget_bytes is None else budget_bytes
     if needed > budget:
         raise BudgetError(
-            f"{path} holds {' x '.join(map(str, shape))} pixels of {dtype}, which take "
+            f"{path} has {' x '.join(map(str, shape))} pixels of {dtype}, which need "
             f"{needed / 1e9:.3g} GB of memory; the budget is {budget / 1e9:.3g} GB. "
-            f"Raise it with budget_bytes or {VARIABLE}={_advice(needed)}, or use a smaller image."
+            f"Raise it with budget_bytes or {VARIABLE}={_round_up(needed)}, or use a smaller image."
         )
 
 
-def _advice(needed: int) -> str:
-    """Return a round size that would have been enough."""
+def _round_up(needed: int) -> str:
     return f"{needed // 10**9 + 1}GB" if needed >= 10**9 else f"{needed // 10**6 + 1}MB"

@@ -1,7 +1,7 @@
-"""From stored values to what a person sees: palettes, alpha, and grey of few bits.
+"""From stored values to visible colours: palettes, alpha, and grey of few bits.
 
-Every format stores them in its own way and hands them over in one: a palette is a tuple of colours
-0xRRGGBBAA, and alpha is the last channel.
+All formats are converted to one form: a palette is a tuple of colours 0xRRGGBBAA, and alpha is the
+last channel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OPAQUE: Final = 0xFF
 
 
 def pack_colormap(colors: Array, alpha: Sequence[int] = ()) -> Colormap:
-    """Make a colormap of (entries, 3) colours from 0 to 255; entries without alpha are opaque."""
+    """Pack (entries, 3) colours of 0 to 255 into a colormap; entries without alpha are opaque."""
     entries = colors.astype(np.int64)
     packed = (entries[:, 0] << 24) | (entries[:, 1] << 16) | (entries[:, 2] << 8) | _OPAQUE
     for i, value in enumerate(alpha[: len(packed)]):
@@ -35,7 +35,7 @@ def is_grey_colormap(colormap: Colormap) -> bool:
 
 
 def is_ramp(colormap: Colormap) -> bool:
-    """Whether every entry is the grey of its own number, so that indices are grey values."""
+    """Whether entry i is the grey i, so that indices are grey values."""
     return all(color == i * 0x01010100 + _OPAQUE for i, color in enumerate(colormap))
 
 
@@ -50,7 +50,7 @@ def apply_colormap(indices: Array, colormap: Colormap) -> Array:
     Parameters
     ----------
     indices : ndarray of unsigned integers
-        Any shape; what lies beyond the palette is black.
+        Any shape; indices beyond the palette are black.
     colormap : tuple of int
 
     Returns
@@ -82,13 +82,13 @@ def split_alpha(pixels: Array, *, axis: int, count: int = 1) -> tuple[Array, Arr
 
 
 def describe_alpha(alpha: Array) -> tuple[str, ...]:
-    """Note that dropped alpha has hidden something; none if all of it is opaque."""
+    """Note that the dropped alpha channel was not fully opaque; empty if it was."""
     opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
     return () if (alpha == opaque).all() else (TRANSPARENT,)
 
 
 def describe_depth(bits: int) -> tuple[str, ...]:
-    """Note on values of an unusual number of bits; none for whole bytes."""
+    """Note on an unusual bit depth; empty for whole bytes."""
     if bits % 8 == 0:
         return ()
     return (f"stores {bits} bit{'s' * (bits > 1)} per value: read as 0 to {2**bits - 1}",)

@@ -1,7 +1,7 @@
 """Files that hold several images: ``file.h5/exported_data`` is the path of one of them.
 
-What stands after the file's own path is called inner path: of a data set in HDF5, of a key in .npz,
-of a series, scene or position in a microscope's file.
+The part after the file's own path is the inner path: a data set in HDF5, a key in .npz, or a
+series, scene or position in a microscope file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ _MOST_NAMES: Final = 8
 
 
 def split_inner(path: Path) -> tuple[Path, str]:
-    """Path of a file, and the inner path after it, with ``/``; empty if there is none.
-
-    A path that leads through no file is returned as it is.
-    """
+    """Split a path into file and inner path (with ``/``, empty if there is none)."""
     if path.exists():
         return path, ""
     for parent in path.parents:
@@ -30,12 +27,12 @@ def split_inner(path: Path) -> tuple[Path, str]:
 
 
 def find_file(path: Path) -> Path:
-    """File or folder that holds an image; the path itself unless it has an inner path."""
+    """File or folder that holds an image: the path without its inner path."""
     return split_inner(path)[0]
 
 
 def name_image(path: Path) -> str:
-    """Name of an image for a result or a sample: the stem of its file, with the inner path."""
+    """Name of an image for results and samples: the stem of its file, plus the inner path."""
     file, inner = split_inner(path)
     stem = file.name[:-7] if file.name.lower().endswith(".nii.gz") else file.stem
     return f"{stem}-{inner.replace('/', '-')}" if inner else stem
@@ -55,11 +52,11 @@ class Choice:
     Attributes
     ----------
     number : int
-        Its place in the file.
+        Its index in the file.
     notes : tuple of str
-        What else is there, if nobody chose.
+        What else the file holds, if the user did not choose.
     ambiguous : str
-        The same, if others are as large; empty otherwise.
+        The same, if others are just as large; empty otherwise.
     """
 
     number: int
@@ -68,23 +65,23 @@ class Choice:
 
 
 def choose_inner(path: Path, names: Sequence[str], sizes: Sequence[int], *, kind: str) -> Choice:
-    """Find the series, scene or position that a path asks for, or the largest one.
+    """Find the series, scene or position that a path names, or the largest one.
 
     Parameters
     ----------
     path : path
-        Of the file, or with an inner path: a name, or a number from 0.
+        Path of the file, or with an inner path: a name, or a number from 0.
     names : sequence of str
-        Of all series of the file, in its order.
+        Names of all series, in file order.
     sizes : sequence of int
         Pixels of each.
     kind : str
-        As messages call several: series, scenes, positions.
+        Plural for messages: series, scenes, positions.
 
     Raises
     ------
     DataError
-        There is no such series, or several of that name.
+        There is no such series, or several have that name.
     """
     file, inner = split_inner(path)
     if not inner:
@@ -96,14 +93,14 @@ def choose_inner(path: Path, names: Sequence[str], sizes: Sequence[int], *, kind
         count = "no" if not found else f"{len(found)}"
         wanted = [str(i) for i in found] if found else [*names]
         raise DataError(
-            f"{file} holds {count} {kind} called {inner!r}: expected one of "
+            f"{file} has {count} {kind} named {inner!r}: expected one of "
             f"{list_inner(file, wanted)}."
         )
     return Choice(found[0])
 
 
 def _choose_largest(file: Path, names: Sequence[str], sizes: Sequence[int], *, kind: str) -> Choice:
-    """Take the largest series, the first of several, and name the others."""
+    """Choose the largest series, the first if tied, and name the others."""
     number = sizes.index(max(sizes))
     if len(names) == 1:
         return Choice(number)

@@ -1,4 +1,4 @@
-"""What a result is, before it is written: axes, shape, classes, calibration, and its rows."""
+"""The description of a result to write: axes, shape, classes, calibration, and its rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pixelwise.errors import DataError
 Array = npt.NDArray[Any]
 
 STORED_AXES: Final = "TCZYX"
-"""The order in which axes are stored: the one that OME-Zarr demands."""
+"""The order in which axes are stored, required by OME-Zarr."""
 
 
 @dataclass(frozen=True)
 class ImageContent:
-    """What a file of labels or probabilities is to hold.
+    """Contents of a file of labels or probabilities.
 
     Attributes
     ----------
     axes : str
-        Letters of ``TZCYX``; with C: one channel per class, else labels.
+        Letters of ``TZCYX``; with C: probabilities, one channel per class; else labels.
     shape : tuple of int
         One size per letter.
     dtype : dtype
@@ -34,16 +34,16 @@ class ImageContent:
     classes : sequence of SegmentationClass
         Names and colours of the values, or of the channels; none for numbered objects.
     calibration : Calibration or None
-        Size and place of the pixels, in the order of `axes`.
+        Size and position of the pixels, in the order of `axes`.
     sparse : bool
-        Whether 0 is 'not annotated', and the classes of labels begin at 1.
+        Whether 0 is 'not annotated', and class values start at 1.
     mark : mapping or None
-        What made it, fit for JSON, with a `BLANK_CHECKSUM`: it is kept in the file, see `marks`.
+        Provenance for the file, as JSON values with a `BLANK_CHECKSUM`, see `marks`.
 
     Raises
     ------
     DataError
-        Axes do not fit the shape, or labels are no unsigned integers.
+        Axes do not fit the shape, or labels are not unsigned integers.
     """
 
     axes: str
@@ -85,8 +85,8 @@ class ImageContent:
 
 
 class RowReader(Protocol):
-    """Gives rows of a plane: (rows, X), or (classes, rows, X) where no channel is asked for."""
+    """Reads rows of a plane: (rows, X), or (classes, rows, X) if `channel` is not given."""
 
     def __call__(self, plane: int, rows: slice, channel: int | None = None) -> Array:
-        """Read rows of one plane, counted as T * Z, and of one channel if it is named."""
+        """Read rows of one plane (counted as T * Z), and of one channel if given."""
         ...

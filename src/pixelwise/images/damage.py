@@ -1,4 +1,4 @@
-"""One way to turn what other packages raise into an error that a person understands."""
+"""Turns exceptions of other packages into errors that users understand."""
 
 from __future__ import annotations
 
@@ -18,24 +18,17 @@ DAMAGE: Final = (
     RuntimeError, NotImplementedError, ArithmeticError, SyntaxError, NameError, UnicodeError,
     struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, MemoryError, StopIteration,
 )  # fmt: skip
-"""What packages raise at files that are damaged; memory runs out at sizes that are no sizes."""
+"""What packages raise for damaged files; a MemoryError comes from absurd sizes in a header."""
 
 
 @contextmanager
 def explaining_damage(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Turn whatever a package raises into a `ReadError`; the project's own errors pass.
-
-    Parameters
-    ----------
-    path : path
-        Of the file, for the message.
-    *others : type
-        Errors of the package's own.
+    """Turn what a package raises (`DAMAGE` and `others`) into a `ReadError`; our own errors pass.
 
     Raises
     ------
     ReadError
-        The file is damaged, or of a variant that the package does not know.
+        The file is damaged, or of a variant that the package does not support.
     """
     expected: tuple[type[Exception], ...] = (*DAMAGE, *others)
     try:
@@ -44,6 +37,6 @@ def explaining_damage(path: Path, *others: type[Exception]) -> Iterator[None]:
         raise
     except expected as error:
         raise ReadError(
-            f"{path} is damaged, cut off, or of a variant that cannot be read {quote(error)}. "
+            f"{path} is damaged, truncated, or of an unsupported variant {quote(error)}. "
             "Save it again or leave it out."
         ) from error

@@ -1,4 +1,4 @@
-"""Formats that are known and not read: each is refused by its name, with what to export instead."""
+"""Known but unsupported formats: each is refused by name, with what to export instead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WHOLE_SLIDE: Final = (
 )
 _PICTURE: Final = "Save it as PNG or TIFF with the program that made it."
 _PICKLE: Final = (
-    "Unpickling runs code of the file. Save the array itself: numpy.save('a.npy', array)."
+    "Unpickling runs code from the file. Save the array itself: numpy.save('a.npy', array)."
 )
 _ITK: Final = (
     "Save it as NIfTI (.nii.gz): SimpleITK.WriteImage(SimpleITK.ReadImage(a), 'a.nii.gz')."
@@ -27,21 +27,21 @@ _ITK: Final = (
 
 @dataclass(frozen=True)
 class ForeignFormat:
-    """A way to store images, or what people take for one, that is not read.
+    """An unsupported image format, or one that users may take for an image format.
 
     Attributes
     ----------
     name : str
-        As messages call it, with its article.
+        Name for messages, with its article.
     suffixes : tuple of str
-        Of its files, in lower case with the dot.
+        File suffixes, in lower case with the dot.
     advice : str
         What to export instead, and how.
     marks : tuple of bytes
         First bytes of its files.
     inside : str
-        Name of the format that is read and that its files look like; they are refused all the
-        same, because what can be read there is not the image.
+        Name of the supported format that its files look like; they are still refused, because the
+        readable part is not the image.
     """
 
     name: str
@@ -126,7 +126,7 @@ FOREIGN_FORMATS: Final = (
             *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef"),
             *(".srw", ".erf", ".iiq"),
         ),
-        "Develop it to a TIFF of 16 bits: what can be read of it is a preview.",
+        "Develop it to a 16-bit TIFF: only its preview could be read.",
         inside="TIFF",
     ),
     ForeignFormat(
@@ -158,14 +158,14 @@ FOREIGN_FORMATS: Final = (
         (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"),
     ),
 )
-"""In the order in which they are looked for."""
+"""In the order in which they are tried."""
 
 _BRANDS: Final = {
     b"ftypheic": ".heic", b"ftypheix": ".heic", b"ftypmif1": ".heic", b"ftypmsf1": ".heic",
     b"ftypavif": ".avif", b"ftypavis": ".avif", b"ftypcrx ": ".cr3", b"ftypqt  ": ".mov",
     b"ftypisom": ".mp4", b"ftypmp42": ".mp4", b"ftypmp41": ".mp4", b"ftypiso2": ".mp4",
 }  # fmt: skip
-"""What MPEG's container says of itself at byte 4, and the suffix of such files."""
+"""Brand at byte 4 of an ISO media container, and the suffix of such files."""
 
 
 def find_foreign(path: Path, mark: bytes = b"", known: str = "") -> ForeignFormat | None:
@@ -174,12 +174,12 @@ def find_foreign(path: Path, mark: bytes = b"", known: str = "") -> ForeignForma
     Parameters
     ----------
     path : path
-        Its suffix decides where the first bytes do not.
+        Its suffix decides if the first bytes do not.
     mark : bytes
         First bytes of the file.
     known : str
-        Name of the format that these first bytes have among those that are read, if any. Only
-        foreign formats that look like that one are then looked for.
+        Name of the supported format that the first bytes match, if any; only foreign formats that
+        look like it are then considered.
     """
     suffix = path.suffix.lower()
     if known:
@@ -192,5 +192,5 @@ def find_foreign(path: Path, mark: bytes = b"", known: str = "") -> ForeignForma
 
 
 def refuse(path: Path, item: ForeignFormat) -> ReadError:
-    """Make the error that names a foreign format and says what to do."""
-    return ReadError(f"{path} is {item.name}, which is not read. {item.advice}")
+    """Create the error that names a foreign format and says what to do."""
+    return ReadError(f"{path} is {item.name}, which is not supported. {item.advice}")

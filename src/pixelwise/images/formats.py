@@ -1,7 +1,7 @@
-"""Which image formats there are: the names and first bytes of each, and the module that reads it.
+"""The supported image formats: name, first bytes, and the module that reads each.
 
-A new format is one module, see `reader.Reader`, and one entry in `FORMATS`. Another package adds
-one by an entry point of the group ``pixelwise.formats`` that leads to its `ImageFormat`.
+To add a format, write one module, see `reader.Reader`, and one entry in `FORMATS`. Other packages
+add one through an entry point of the group ``pixelwise.formats`` that names its `ImageFormat`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pixelwise.parsing import open_regular
 ZARR_FILES: Final = ("zarr.json", ".zarray", ".zgroup")
 """Metadata of a Zarr folder: format 3, and arrays and groups of format 2."""
 EXTRA: Final = 'pip install "napari-pixelwise[microscopes]"'
-"""Brings the packages that read microscopes' formats."""
+"""Installs the packages that read microscope formats."""
 
 _MARK_BYTES: Final = 2056
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -35,22 +35,22 @@ _SPACE: Final = b" \t\n\r\x0b\x0c#"
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """A way to store images.
+    """One image format.
 
     Attributes
     ----------
     name : str
-        As messages call it.
+        Name for messages.
     module : str
-        Reads it.
+        Module that reads it, see `reader.Reader`.
     suffixes : tuple of str
-        Of its files, in lower case with the dot; they decide what in a folder is an image.
+        File suffixes, in lower case with the dot; they decide which files of a folder are images.
     matches : callable
         First bytes of a file (up to 2056) -> whether it has this format.
     package : str
-        The package of the extra `microscopes` that reads it; empty if it is always there.
+        Package of the extra `microscopes` that reads it; empty if always installed.
     has_inner : bool
-        Whether a file can hold several images with paths of their own, see `containers`.
+        Whether a file can hold several images with inner paths, see `containers`.
     """
 
     name: str
@@ -68,7 +68,7 @@ def _is_npz(mark: bytes) -> bool:
 
 
 def _is_hdf5(mark: bytes) -> bool:
-    """Whether HDF5 begins at the start, or after a block of the user's own."""
+    """Whether HDF5 begins at the start, or after a user block."""
     return any(mark[at : at + 8] == _HDF5 for at in (0, 512, 1024, 2048))
 
 
@@ -83,7 +83,7 @@ def _is_nifti(mark: bytes) -> bool:
 
 
 FORMATS: Final = (
-    ImageFormat(  # before TIFF: the 128 bytes at its start are free, and may look like one
+    ImageFormat(  # before TIFF: its first 128 bytes are free and may look like a TIFF
         "DICOM",
         "pixelwise.images.microscopes.dicom",
         (".dcm", ".dicom"),
@@ -101,7 +101,7 @@ FORMATS: Final = (
     ),
     ImageFormat(
         "picture",
-        "pixelwise.images.pictures",
+        "pixelwise.images.raster",
         (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"),
         lambda mark: (
             mark.startswith(_PICTURE_MARKS) or (mark[:4], mark[8:12]) == (b"RIFF", b"WEBP")
@@ -169,7 +169,7 @@ FORMATS: Final = (
     ),
     *(cast("ImageFormat", item.load()) for item in entry_points(group="pixelwise.formats")),
 )
-"""All formats of single files; a Zarr is a folder, see `is_zarr`."""
+"""All single-file formats; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
 _ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
@@ -186,7 +186,7 @@ def load_reader(path: Path) -> Reader:
     Raises
     ------
     MissingPackageError
-        It needs a package of an extra that is not installed; the message names both.
+        The package that reads it is not installed; the message says how to install it.
     ReadError, DataError
         As `find_format`.
     """
@@ -197,7 +197,7 @@ def load_reader(path: Path) -> Reader:
         if not item.package:
             raise
         raise MissingPackageError(
-            f"{path} is a {item.name} file. The package {item.package} reads it, which is not "
+            f"{path} is a {item.name} file. The package {item.package}, which reads it, is not "
             f"installed or does not work here ({error}). Type: {EXTRA}"
         ) from error
 
@@ -208,13 +208,13 @@ def find_format(path: Path) -> ImageFormat:
     Raises
     ------
     ReadError
-        The file is missing, or of no format that is read; the message says what to do.
+        The file is missing or unsupported; the message says what to do.
     DataError
-        The path goes on inside a file that holds one image only.
+        The path has an inner path, but the file holds only one image.
     """
     file, inner = path, ""
     try:
-        with open_regular(path) as opened:  # of most images this is all that is asked
+        with open_regular(path) as opened:  # enough for most images
             mark = opened.read(_MARK_BYTES)
     except ReadError:
         raise
@@ -229,8 +229,8 @@ def find_format(path: Path) -> ImageFormat:
         raise refuse(file, foreign)
     if item is None:
         raise ReadError(
-            f"Expected an image, but {file} {_describe(mark)}. Formats that are read: {READABLE}, "
-            f"once you have typed: {EXTRA}"
+            f"Expected an image, but {file} {_describe(mark)}. Supported formats: {READABLE}, "
+            f"after {EXTRA}"
         )
     if inner and not item.has_inner:
         raise DataError(f"{file} holds one image, but {path} asks for {inner!r} in it.")
@@ -250,19 +250,19 @@ def read_mark(file: Path) -> bytes:
 
 
 def _describe(mark: bytes) -> str:
-    """Say what a file is that has no format."""
+    """Describe a file of no known format."""
     if not mark:
         return "is empty"
     if mark.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself (type: git lfs pull)"
+        return "is a Git LFS pointer, not the file itself (type: git lfs pull)"
     if mark.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, perhaps that of a failed download"
+        return "is a web page, perhaps from a failed download"
     is_text = all(byte > 31 or byte in b"\t\n\r\x0c" for byte in mark) and b"\x7f" not in mark
     return f"is text and starts with {mark[:12]!r}" if is_text else f"starts with {mark[:12]!r}"
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a path is a Zarr folder: it is called ``.zarr``, or holds a Zarr's metadata."""
+    """Whether a path is a Zarr folder: named ``.zarr``, or with Zarr metadata inside."""
     if not path.is_dir():
         return False
     return path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in ZARR_FILES)

@@ -1,4 +1,4 @@
-"""Images that a file stores as frames: regions are put together from the frames that they touch."""
+"""Images stored as frames: a region is assembled from the frames it touches."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ FrameReader = Callable[[tuple[int, ...]], Array]
 """Index along the outer axes -> frame, with the inner axes."""
 
 _MOST_KEPT: Final = 16
-"""Frames that are kept: the channels of a plane."""
+"""Cached frames, enough for the channels of a plane."""
 
 
 class Frames:
     """Reads regions of an image whose frames are decoded one at a time.
 
-    The frames of the last region are kept, because rows of a plane are asked for one block after
-    the other.
+    The frames of the last region are cached, because the rows of a plane are read in successive
+    blocks.
 
     Parameters
     ----------
     path : path
         Of the file, for messages.
     shape : tuple of int
-        Of the image: the outer axes, which count frames, then those of a frame.
+        Of the image: the outer axes, which count frames, then the axes of a frame.
     dtype : dtype
         Of the image.
     outer : int
@@ -65,7 +65,7 @@ class Frames:
         BudgetError
             A frame would take more memory than the budget.
         ReadError
-            A frame is damaged, or has another shape than the header says.
+            A frame is damaged, or its shape differs from the header's.
         """
         spans = [range(n)[part] for n, part in zip(self._shape, region, strict=True)]
         pixels = np.empty([len(span) for span in spans], self._dtype)
@@ -80,7 +80,7 @@ class Frames:
         return pixels
 
     def _read_frame(self, index: tuple[int, ...]) -> Array:
-        """Decode one frame and compare its shape."""
+        """Decode one frame and check its shape."""
         expected = self._shape[self._outer :]
         require_budget(self._path, expected, dtype=self._dtype, budget_bytes=None)
         with explaining_damage(self._path):

@@ -1,4 +1,4 @@
-"""HDF5, as ilastik, vigra, ImageJ's plugins, PlantSeg and Python write it, read by regions."""
+"""HDF5 as written by ilastik, vigra, ImageJ's plugins, PlantSeg and Python, read by regions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from pixelwise.parsing import parse_json
 Array = npt.NDArray[Any]
 
 _MOST_STEPS: Final = 64
-"""Names on the way to a data set, those that links bring included."""
+"""Names in the path of a data set, including those that links add."""
 _LEAST_SIDE: Final = 5
-"""An array whose second-longest axis is shorter is a table of colours or positions, no image."""
+"""An array whose second-longest axis is shorter is a table, not an image."""
 _COPY: Final = (
     "python -c \"import h5py; h5py.File('copy.h5', 'w')['data'] = h5py.File('FILE')['NAME'][:]\""
 )
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration of a data set."""
     with _opening(path) as data, explaining_damage(path):
         axes = _name_axes(data)
@@ -50,7 +50,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads the chunks a region touches, and no others."""
+    """Yield a function that reads only the chunks a region touches."""
     with _opening(path) as data:
 
         def read(region: Region) -> Array:
@@ -87,26 +87,20 @@ def _opening(path: Path) -> Iterator[h5py.Dataset]:
 
 
 def _find_only(file: Path, opened: h5py.File) -> h5py.Dataset:
-    """Find the one data set that looks like an image.
-
-    Raises
-    ------
-    DataError
-        There are several, or none; the message gives the paths to choose from.
-    """
+    """Find the only data set that looks like an image; several, or none, are refused."""
     names = _list_images(opened)
     if len(names) != 1:
         advice = f"name one by its path: {list_inner(file, names)}" if names else "check the file"
         count = len(names) or "none"
         raise DataError(
             f"Expected one data set that looks like an image in {file}, found {count}; {advice}. "
-            "A file to train on must hold one only."
+            "Training data must have one image per file."
         )
     return opened[names[0]]
 
 
 def _list_images(opened: h5py.File) -> list[str]:
-    """Paths of the data sets that look like images: numbers, with two axes longer than 4."""
+    """Paths of the data sets that look like images: numeric, with two axes longer than 4."""
     names: list[str] = []
 
     def look(name: str, item: Any) -> None:
@@ -120,13 +114,7 @@ def _list_images(opened: h5py.File) -> list[str]:
 
 
 def _require_own_links(file: Path, opened: h5py.File, inner: str) -> None:
-    """Raise if a path inside a file leads into another file, by any link on the way.
-
-    Raises
-    ------
-    DataError
-        It does, or its links lead in a circle.
-    """
+    """Raise `DataError` if a path in a file follows links to another file, or in a circle."""
     parts, done = inner.split("/"), ""
     for _ in range(_MOST_STEPS):
         if not parts:
@@ -140,18 +128,18 @@ def _require_own_links(file: Path, opened: h5py.File, inner: str) -> None:
         if isinstance(link, h5py.ExternalLink):
             break
     raise DataError(
-        f"{inner!r} in {file} is a link that leads into another file, or nowhere. Name the data "
-        "set in the file that holds it."
+        f"{inner!r} in {file} is a link to another file, or to nothing. Name the data set in the "
+        "file that holds it."
     )
 
 
 def _require_own_pixels(file: Path, data: h5py.Dataset) -> None:
-    """Raise if pixels lie in other files: HDF5 gives zeros for those that it does not find."""
+    """Raise if pixels are in other files: HDF5 returns zeros for missing ones."""
     if data.is_virtual or data.external:
         command = _COPY.replace("FILE", str(file)).replace("NAME", str(data.name).strip("/"))
         raise DataError(
-            f"The pixels of {data.name} in {file} lie in other files. Copy them into one, where "
-            f"all these files are: {command}"
+            f"The pixels of {data.name} in {file} are in other files. Copy them into one, in a "
+            f"folder with all these files: {command}"
         )
     if data.shape is None:
         raise DataError(f"{data.name} in {file} is empty: it holds no pixels.")
@@ -160,7 +148,7 @@ def _require_own_pixels(file: Path, data: h5py.Dataset) -> None:
 
 
 def _require_filters(file: Path, data: h5py.Dataset) -> None:
-    """Raise if the pixels are compressed in a way that no installed package knows."""
+    """Raise if the pixels need a compression filter that is not installed."""
     plist = data.id.get_create_plist()
     filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
     missing = [item for item in filters if not h5py.h5z.filter_avail(item[0])]
@@ -171,13 +159,13 @@ def _require_filters(file: Path, data: h5py.Dataset) -> None:
     except ImportError:
         name = missing[0][3].decode(errors="replace") or f"number {missing[0][0]}"
         raise MissingPackageError(
-            f"{data.name} in {file} is compressed by {name}, which HDF5 does not have of its own. "
+            f"{data.name} in {file} is compressed by {name}, which is not part of HDF5. "
             "Type: pip install hdf5plugin"
         ) from None
 
 
 def _name_axes(data: h5py.Dataset) -> NamedAxes:
-    """Axes of a data set: the tags of ilastik and vigra, labels of its dimensions, or a guess."""
+    """Axes of a data set: ilastik's and vigra's axistags, dimension labels, or a guess."""
     tags = data.attrs.get("axistags")
     if tags is not None:
         keys = [axis.get("key", "?") for axis in parse_json(str(tags), "axistags").get("axes", ())]
@@ -186,7 +174,7 @@ def _name_axes(data: h5py.Dataset) -> NamedAxes:
             return NamedAxes(letters, "axistags of ilastik")
     letters = parse_dimension_names([dimension.label for dimension in data.dims])
     if letters is not None:
-        return NamedAxes(letters, "labels of the dimensions")
+        return NamedAxes(letters, "dimension labels")
     return guess_axes(data.shape)
 
 
@@ -201,7 +189,7 @@ def _read_calibration(data: h5py.Dataset, axes: str) -> Calibration | None:
 
 
 def _describe(path: Path, data: h5py.Dataset) -> tuple[str, ...]:
-    """Note which data set was read if none of several was named, and blank chunks."""
+    """Note which of several data sets was read, unless one was named, and blank chunks."""
     sets: list[str] = []
     data.file.visititems(lambda name, x: sets.append(name) if isinstance(x, h5py.Dataset) else None)
     is_chosen = len(sets) > 1 and not split_inner(path)[1]

@@ -30,7 +30,7 @@ _ALPHA: Final = (1, 2)
 
 @dataclass(frozen=True)
 class _Layout:
-    """What boxes and codestream say: shape (Y, X, C), bits per value, whether alpha is last."""
+    """Contents of boxes and codestream: shape (Y, X, C), bits per value, whether alpha is last."""
 
     shape: tuple[int, int, int]
     bits: int
@@ -68,7 +68,7 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
-    """Decode a picture; alpha is dropped, with a note where it hid anything."""
+    """Decode an image; alpha is dropped, with a note if it hid anything."""
     import imagecodecs
 
     layout = _read_layout(path)
@@ -99,7 +99,7 @@ def _read_layout(path: Path) -> _Layout:
         shape, depth = _parse_size(path, start[start.index(_CODESTREAM) + 4 :])
         if b"pclr" in boxes or boxes.get(b"colr", b"")[:7] == struct.pack(">BxxI", 1, _CMYK):
             raise DataError(
-                f"{path} is a JPEG 2000 picture with a palette or in CMYK, which are not read. "
+                f"{path} is a JPEG 2000 with a palette or in CMYK, which is not supported. "
                 "Save it as RGB, PNG or TIFF."
             )
         has_alpha = _has_alpha(boxes.get(b"cdef", b""), shape[2])
@@ -107,7 +107,7 @@ def _read_layout(path: Path) -> _Layout:
 
 
 def _iter_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the boxes before the codestream, those in the header box too."""
+    """Name and content of the boxes before the codestream, including those in the header box."""
     at = 0
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
@@ -122,7 +122,7 @@ def _iter_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], int]:
-    """Parse the marker SIZ, from its length on: shape (Y, X, C) and depth as it is stored."""
+    """Parse the marker SIZ, from its length field on: shape (Y, X, C) and stored depth."""
     right, bottom, left, top = struct.unpack_from(">4I", marker, 4)
     (channels,) = struct.unpack_from(">H", marker, 36)
     components = set(struct.iter_unpack("3B", marker[38 : 38 + 3 * channels]))
@@ -134,6 +134,6 @@ def _parse_size(path: Path, marker: bytes) -> tuple[tuple[int, int, int], int]:
 
 
 def _has_alpha(definitions: bytes, channels: int) -> bool:
-    """Whether the last channel is said to be alpha; channels that are not defined are colours."""
+    """Whether the last channel is defined as alpha; undefined channels are colours."""
     kinds = {channel: kind for channel, kind, _ in struct.iter_unpack(">3H", definitions[2:])}
     return kinds.get(channels - 1) in _ALPHA

@@ -1,4 +1,4 @@
-"""What in a folder is an image, and what may be one but is not read."""
+"""Which files of a folder are images, and which may be but are not supported."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _NO_IMAGES: Final = frozenset(
         *(".md5", ".aux", ".pyc", ".lock"),
     )
 )
-"""What lies beside images and holds none."""
+"""Common files beside images that are not images."""
 _PICKLE: Final = "_seg.npy"
-"""What Cellpose keeps beside each image."""
+"""Cellpose's own file beside each image."""
 _ENDINGS: Final = tuple(IMAGE_SUFFIXES)
 
 
 def iter_image_files(folder: Path) -> Iterator[Path]:
-    """Image files directly in `folder`, sorted by name; hidden and other files are left out.
+    """Image files directly in `folder`, sorted by name, without hidden files.
 
-    A folder named ``.zarr`` is one image. Where a suffix says nothing, the first bytes decide.
+    A folder named ``.zarr`` is one image. If the suffix is unknown, the first bytes decide.
 
     Raises
     ------
@@ -40,11 +40,10 @@ def iter_image_files(folder: Path) -> Iterator[Path]:
 
 
 def list_left_out(folder: Path) -> list[Path]:
-    """Files in `folder` that may be images, but are of no format that is read, sorted by name.
+    """Files in `folder` that may be images of an unsupported format, sorted by name.
 
-    Hidden files, and texts and tables that lie beside images, are not among them; sub-folders that
-    hold images are, because only their own call reads them. `explain_left_out` names the format of
-    each, if it is known.
+    Hidden files, texts and tables are not listed; sub-folders with images are, because they are
+    not searched. `explain_left_out` describes the format of each, if known.
 
     Raises
     ------
@@ -55,7 +54,7 @@ def list_left_out(folder: Path) -> list[Path]:
 
 
 def explain_left_out(path: Path) -> str:
-    """Say what a file is that is not read, and what to export instead; empty if it is not known."""
+    """Describe an unsupported file, and what to export instead; empty if its format is unknown."""
     item = find_foreign(path)
     return f"{item.name}. {item.advice}" if item is not None else ""
 
@@ -66,7 +65,7 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    """Whether a path is an image: by its suffix, or, if that says nothing, by its first bytes."""
+    """Whether a path is an image, by its suffix or, if that is unknown, its first bytes."""
     if is_zarr(path):
         return True
     if not path.is_file():
@@ -82,12 +81,12 @@ def _is_image(path: Path) -> bool:
         mark = read_mark(path)
     except ReadError:
         return False
-    # Two letters, as BMP has, begin many a file.
+    # The two letters of BMP are too short to be sure.
     return mark[:2] != b"BM" and any(item.matches(mark) for item in FORMATS)
 
 
 def _is_left_out(path: Path) -> bool:
-    """Whether a path may be, or hold, images that `iter_image_files` does not give."""
+    """Whether a path may be, or contain, images that `iter_image_files` does not list."""
     if path.is_dir() and not is_zarr(path):
         try:
             return any(_is_image(entry) for entry in path.iterdir())

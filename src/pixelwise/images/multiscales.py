@@ -1,4 +1,4 @@
-"""Metadata of OME-Zarr: read from versions 0.1 to 0.6, written as 0.5; no files here.
+"""OME-Zarr metadata: parsed from versions 0.1 to 0.6, written as 0.5; no file access here.
 
 The specification is https://ngff.openmicroscopy.org/0.5/.
 """
@@ -15,28 +15,28 @@ from pixelwise.errors import DataError
 
 _TYPES: Final = {"T": "time", "C": "channel"}
 _LETTERS: Final = {"time": "T", "channel": "C"}
-_MOST_AXES: Final = 16  # more are named in no image
+_MOST_AXES: Final = 16  # more are never valid
 
 Attributes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Multiscale:
-    """What an OME-Zarr group says of one image.
+    """Metadata of one image of an OME-Zarr group.
 
     Attributes
     ----------
     path : str
-        Array of the largest level, below the group.
+        Array of the largest level, inside the group.
     names : tuple of str
-        Names of the axes, as written.
+        Axes names as written.
     letters : str or None
-        The same as letters of ``TZCYX``; None if they cannot be.
+        Axes as letters of ``TZCYX``; None if that is impossible.
     calibration : Calibration or None
-        Of the largest level; None where it is not told, or cannot be.
+        Of the largest level; None if it is missing or not supported.
     version : str
     count : int
-        Images in the group; this is the first.
+        Number of images in the group; this is the first.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Multiscale:
     count: int = 1
 
     def name_axes(self, shape: tuple[int, ...]) -> NamedAxes:
-        """Axes of the largest level, guessed from its shape if the metadata cannot name them."""
+        """Axes of the largest level, guessed from its shape if the names do not fit."""
         if self.letters is not None and len(self.letters) == len(shape):
             return NamedAxes(self.letters, f"OME-Zarr {self.version} metadata")
         called = ", ".join(self.names) or "nothing"
@@ -60,7 +60,7 @@ def parse_multiscale(attributes: Attributes) -> Multiscale | None:
     Raises
     ------
     DataError
-        The metadata of an image lack their levels.
+        The metadata of an image are incomplete.
     """
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales") if isinstance(ome, Mapping) else None
@@ -82,15 +82,15 @@ def parse_multiscale(attributes: Attributes) -> Multiscale | None:
             count=len(images),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise DataError(f"its OME-Zarr metadata are not complete ({error!r})") from error
+        raise DataError(f"its OME-Zarr metadata are incomplete ({error!r})") from error
 
 
 def _find_system(image: Any, level: Any) -> tuple[Any, list[Any]]:
-    """Axes of a level, and the steps that lead to its place in the world.
+    """Axes of a level, and the transformations from its pixels to world coordinates.
 
-    Up to version 0.5 they are those of the level, then those of all levels. From 0.6 on axes belong
-    to a coordinate system, and a level has a transformation into one; those of the image lead
-    further, to other systems, and are not for its pixels.
+    Up to version 0.5 these are the level's, then those of all levels. From 0.6 on axes belong to a
+    coordinate system, and a level has a transformation into one; the image's transformations lead
+    on to other systems and do not apply to its pixels.
     """
     steps = list(level.get("coordinateTransformations", []))
     systems = image.get("coordinateSystems")
@@ -104,7 +104,7 @@ def _find_system(image: Any, level: Any) -> tuple[Any, list[Any]]:
 
 
 def _iter_steps(steps: Sequence[Any]) -> Iterator[Any]:
-    """Give the steps of sequences, one after another; what changes nothing is left out."""
+    """Flatten sequences of transformations; identities are skipped."""
     for step in steps:
         if step["type"] == "sequence":
             yield from _iter_steps(step["transformations"])
@@ -113,13 +113,13 @@ def _iter_steps(steps: Sequence[Any]) -> Iterator[Any]:
 
 
 def _keeps_axes(image: Any, steps: Sequence[Any]) -> bool:
-    """Whether the axes of the array are those of its coordinate system, in the same order."""
+    """Whether the array has the axes of its coordinate system, in the same order."""
     turning = {"mapAxis", "affine", "rotation", "byDimension"}
     return "coordinateSystems" not in image or turning.isdisjoint(step["type"] for step in steps)
 
 
 def parse_dimension_names(names: object) -> str | None:
-    """Letters of an array's dimension names, such as ("z", "y", "x"); None if they are others."""
+    """Letters of an array's dimension names, such as ("z", "y", "x"); None if unknown."""
     listed = names if isinstance(names, list | tuple) else ()
     return _parse_letters([(str(name), "", None) for name in listed])
 
@@ -142,12 +142,12 @@ def _parse_letters(axes: Sequence[tuple[str, str, str | None]]) -> str | None:
 
 
 def _parse_transforms(steps: Sequence[Any], units: Sequence[str | None]) -> Calibration | None:
-    """Sum up scales and translations, one after another."""
+    """Combine scales and translations in order; None if there are other transformations."""
     scale, translation = [1.0] * len(units), [0.0] * len(units)
     for step in steps:
         values = step.get(step["type"], ())
         if step["type"] not in ("scale", "translation") or len(values) != len(units):
-            return None  # a transform of another kind, or in a file: the image is still readable
+            return None  # another kind, or stored in a file: the image is still readable
         if step["type"] == "scale":
             scale = [a * b for a, b in zip(scale, values, strict=True)]
             translation = [a * b for a, b in zip(translation, values, strict=True)]
@@ -164,8 +164,7 @@ def create_multiscales(
 ) -> dict[str, Any]:
     """Metadata of one image whose level i holds every `factors[i]`-th pixel in Y and X.
 
-    A pixel of a coarse level is one of the largest level, not the mean of several, so all levels
-    have the same translation.
+    Coarse levels are subsampled, not averaged, so all levels have the same translation.
     """
     described: list[dict[str, str]] = []
     for letter, unit in zip(axes, calibration.units, strict=True):
@@ -186,9 +185,9 @@ def create_multiscales(
 def describe_labels(
     classes: Sequence[SegmentationClass], *, sparse: bool = False
 ) -> dict[str, Any]:
-    """Colours and names of the values 0, 1, …; black, the background's colour, is clear.
+    """Colours and names of the values 0, 1, …; black, the background's colour, is transparent.
 
-    Sparse labels have their classes from 1 on; 0 is not annotated.
+    Classes of sparse labels start at 1; 0 is not annotated.
     """
     values = list(enumerate(classes, start=int(sparse)))
     colors = [
@@ -200,7 +199,7 @@ def describe_labels(
 
 
 def describe_channels(classes: Sequence[SegmentationClass], *, top: float = 1.0) -> dict[str, Any]:
-    """Names, colours and the range 0 to `top` of channels that hold the classes' probabilities."""
+    """Names, colours and range (0 to `top`) of channels with class probabilities."""
     window = {"min": 0.0, "max": top, "start": 0.0, "end": top}
     channels = [
         {"label": item.name, "color": item.color[1:].upper(), "active": value > 0, "window": window}

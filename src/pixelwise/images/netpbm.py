@@ -1,7 +1,7 @@
-"""PBM, PGM and PPM, with 8 and 16 bits, as text and as bytes; values are kept as they are stored.
+"""PBM, PGM and PPM, with 8 and 16 bits, as text and as bytes; values are read as stored.
 
 The format is https://netpbm.sourceforge.net/doc/. Pillow would stretch values to 255 or 65535, and
-cut colours of 16 bits to 8.
+truncate 16-bit colours to 8 bits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VALUES: Final = re.compile(rb"P([2356])" + _ITEM * 3 + rb"(?:#[^\n\r]*[\n\r]|\s
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the header says: kind 1 to 6, shape, highest value, and where the pixels begin."""
+    """Contents of the header: kind 1 to 6, shape, highest value, and offset of the pixels."""
 
     kind: int
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class _Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values in the file: big-endian."""
+        """Stored dtype: big-endian."""
         return np.dtype("uint8" if self.highest < 256 else ">u2")
 
     @property
@@ -57,14 +57,14 @@ class _Layout:
 
     @property
     def promised(self) -> int:
-        """Bytes of header and pixels, of the kinds that are not text."""
+        """Bytes of header and pixels, for the binary kinds."""
         if self.kind == 4:
             return self.offset + self.shape[0] * -(-self.shape[1] // 8)
         return self.offset + prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(path: Path, palette: Palette) -> Header:
-    """Shape (Y, X) or (Y, X, 3) and dtype of a picture."""
+    """Shape (Y, X) or (Y, X, 3) and dtype of an image."""
     layout = _read_layout(path)
     names = "YX" if len(layout.shape) == 2 else "YXC"
     axes = NamedAxes(names, "grey picture" if names == "YX" else "colour picture")
@@ -83,16 +83,16 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 
 def _describe_values(layout: _Layout) -> tuple[str, ...]:
-    """Note what values mean that are no whole bytes."""
+    """Note the meaning of values that are not whole bytes."""
     if layout.kind in (1, 4):
-        return ("stores black as 1 (PBM): read as it is seen, black as 0 and white as 1",)
+        return ("stores black as 1 (PBM): read as displayed, black as 0 and white as 1",)
     if layout.highest in (255, _HIGHEST):
         return ()
     return (f"stores values up to {layout.highest}: read as 0 to {layout.highest}",)
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # noqa: ARG001
-    """Decode a picture."""
+    """Decode an image."""
     layout = _read_layout(path)
     if layout.kind == 4:
         rows = np.fromfile(path, np.uint8, offset=layout.offset)
@@ -106,7 +106,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads parts of the mapped file."""
+    """Yield a function that reads regions of the memory-mapped file."""
     layout = _read_layout(path)
     stored = np.memmap(path, layout.dtype, "r", layout.offset, layout.shape)
 
@@ -122,9 +122,9 @@ def _read_layout(path: Path) -> _Layout:
     Raises
     ------
     ReadError
-        The header is damaged, or the file shorter than it promises.
+        The header is damaged, or the file is truncated.
     DataError
-        The picture has no pixels.
+        The image has no pixels.
     """
     with path.open("rb") as file:
         start = file.read(_HEADER_BYTES)
@@ -144,8 +144,8 @@ def _read_layout(path: Path) -> _Layout:
     least = layout.offset + prod(shape) if layout.is_text else layout.promised
     if size < least:
         raise ReadError(
-            f"{path} is cut off: {' x '.join(map(str, shape))} pixels need {least} bytes at least, "
-            f"the file has {size}. Copy or save it again."
+            f"{path} is truncated: {' x '.join(map(str, shape))} pixels need at least {least} "
+            f"bytes, the file has {size}. Copy or save it again."
         )
     return layout
 
@@ -163,17 +163,17 @@ def _decode_text(path: Path, layout: _Layout) -> Array:
         raise ReadError(f"{path} is damaged: {error}. Save it again or leave it out.") from error
     if len(values) < count:
         raise ReadError(
-            f"{path} is cut off: expected {count} values, found {len(values)}. Save it again."
+            f"{path} is truncated: expected {count} values, found {len(values)}. Save it again."
         )
     pixels = _finish(path, layout, values.reshape(layout.shape))
     return 1 - pixels if layout.kind == 1 else pixels
 
 
 def _finish(path: Path, layout: _Layout, pixels: Array) -> Array:
-    """Give values the byte order of this machine; none may be above the highest of the header."""
+    """Convert to native byte order; raise if a value exceeds the highest of the header."""
     if pixels.size and (pixels.max() > layout.highest or pixels.min() < 0):
         raise ReadError(
-            f"{path} is damaged: it holds the value {pixels.max()}, above the {layout.highest} "
-            "that its header names as the highest. Save it again."
+            f"{path} is damaged: it has the value {pixels.max()}, but its header says "
+            f"{layout.highest} is the highest. Save it again."
         )
     return pixels.astype(layout.dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""NumPy's .npy and .npz, never with pickle: .npy is mapped into memory, .npz is decoded whole."""
+"""NumPy's .npy and .npz, never with pickle: .npy is memory-mapped, .npz is decoded whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CELLPOSE: Final = "_seg.npy"
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the header of an array says, and where its pixels begin and the file ends."""
+    """Contents of an array's header, offset of its pixels, and size of the file."""
 
     shape: tuple[int, ...]
     is_fortran: bool
@@ -41,11 +41,11 @@ class _Layout:
 
     @property
     def promised(self) -> int:
-        """Bytes that header and pixels take together."""
+        """Bytes of header and pixels together."""
         return self.offset + prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype and guessed axes of an array."""
     with _opening(path) as (file, layout):
         dtype = np.dtype("uint8") if layout.dtype == bool else layout.dtype.newbyteorder("=")
@@ -70,7 +70,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
         while at < len(data) and (count := cast("Any", file).readinto(view[at:])):
             at += count
         if at < len(data):
-            raise ReadError(_cut_off(path, layout, found=layout.offset + at))
+            raise _truncated(path, layout, found=layout.offset + at)
         order: Any = "F" if layout.is_fortran else "C"
         pixels: Array = np.ndarray(layout.shape, layout.dtype, data, order=order)
         return _finish(pixels), ()
@@ -78,7 +78,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads parts of the mapped file."""
+    """Yield a function that reads regions of the memory-mapped file."""
     with _opening(path) as (_, layout), explaining_damage(path):
         order: Any = "F" if layout.is_fortran else "C"
         stored = np.memmap(path, layout.dtype, "r", layout.offset, layout.shape, order)
@@ -90,14 +90,14 @@ def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # 
 
 
 def _finish(pixels: Array) -> Array:
-    """Give pixels the byte order of this machine and rows that lie together; no bool."""
+    """Convert to native byte order and contiguous rows; bool becomes uint8."""
     dtype = np.dtype("uint8") if pixels.dtype == bool else pixels.dtype.newbyteorder("=")
     return np.ascontiguousarray(pixels.astype(dtype, copy=False))
 
 
 @contextmanager
 def _opening(path: Path) -> Iterator[tuple[IO[bytes], _Layout]]:
-    """Open an array, in a file of its own or in an archive, and check what its header promises."""
+    """Open an array, in its own file or in an archive, and check its header."""
     file, key = split_inner(path)
     with ExitStack() as stack:
         with explaining_damage(file, TokenError):
@@ -116,15 +116,15 @@ def _opening(path: Path) -> Iterator[tuple[IO[bytes], _Layout]]:
 
 
 def _choose_member(file: Path, archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
-    """Find the array that was asked for, or the only one that can be an image."""
+    """Find the array named by `key`, or the only one."""
     members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
     if not key and len(members) == 1:
         return next(iter(members.values()))
     if key not in members:
-        asked = f"no array {key!r}" if key else f"{len(members)} arrays"
+        found = f"no array {key!r}" if key else f"{len(members)} arrays"
         raise DataError(
-            f"{file} holds {asked}: name one by its path, which is "
-            f"{list_inner(file, [*members]) or 'not there: it is empty'}."
+            f"{file} has {found}: name one by its path, "
+            f"{list_inner(file, [*members]) or 'but it is empty'}."
         )
     return members[key]
 
@@ -137,11 +137,11 @@ def _read_layout(path: Path, file: IO[bytes], *, stored: int) -> _Layout:
     DataError
         It holds Python objects, or records with fields.
     ReadError
-        The header is damaged, or promises more than the file holds.
+        The header is damaged, or the file is truncated.
     """
     shape, is_fortran, dtype = _parse_header(file)
     if not all(type(n) is int and n >= 0 for n in shape):  # True counts as 1 elsewhere
-        raise ReadError(f"{path} is damaged: its header promises shape {shape}. Save it again.")
+        raise ReadError(f"{path} is damaged: its header says shape {shape}. Save it again.")
     layout = _Layout(shape, is_fortran, dtype, file.tell(), stored)
     if dtype.hasobject:
         raise DataError(_refuse_objects(path))
@@ -154,7 +154,7 @@ def _read_layout(path: Path, file: IO[bytes], *, stored: int) -> _Layout:
     if dtype.kind == "f" and dtype.itemsize > _WIDEST_FLOAT:
         raise DataError(f"{path} holds {dtype} values; save them as float32 or float64.")
     if layout.promised > stored:
-        raise ReadError(_cut_off(path, layout, found=stored))
+        raise _truncated(path, layout, found=stored)
     return layout
 
 
@@ -168,21 +168,20 @@ def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
 
 
 def _refuse_objects(path: Path) -> str:
-    """Say why an array of Python objects is not read, and what to do."""
+    """Explain why an array of Python objects is not read, and what to do."""
     if path.name.lower().endswith(_CELLPOSE):
         return (
-            f"{path} is Cellpose's own file, a pickle, which is not read: unpickling runs code of "
-            "the file. In Cellpose, open the image and choose File > Save masks as PNG/tif."
+            f"{path} is Cellpose's own file, a pickle, which is not read: unpickling runs code "
+            "from the file. In Cellpose, open the image and choose File > Save masks as PNG/tif."
         )
     return (
-        f"{path} holds Python objects (a pickle), which are not read: unpickling runs code of the "
-        "file. Save an array of numbers: numpy.save('image.npy', numpy.asarray(image, float))."
+        f"{path} holds Python objects (a pickle), which are not read: unpickling runs code from "
+        "the file. Save numbers instead: numpy.save('image.npy', numpy.asarray(image, float))."
     )
 
 
-def _cut_off(path: Path, layout: _Layout, *, found: int) -> str:
-    """Say that pixels are missing."""
-    return (
-        f"{path} is cut off: its header promises shape {layout.shape} of {layout.dtype}, "
+def _truncated(path: Path, layout: _Layout, *, found: int) -> ReadError:
+    return ReadError(
+        f"{path} is truncated: its header says shape {layout.shape} of {layout.dtype}, "
         f"{layout.promised} bytes in all, but there are {found}. Copy or save it again."
     )

@@ -1,15 +1,18 @@
-"""Multi-file OME-TIFF: which planes of a set lie in one file, by its OME-XML.
+"""Multi-file OME-TIFF: which planes of a set are in one file, by its OME-XML.
 
 The XML of each file describes the whole set and names the files of all planes. Those names are
-never followed: a file is an image of its own planes.
+never followed: each file is an image of its own planes only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from pixelwise.errors import ReadError
 from pixelwise.parsing import parse_xml
@@ -20,17 +23,17 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True)
 class OwnPlanes:
-    """Planes of a set that lie in one file.
+    """Planes of a set that are in one file.
 
     Attributes
     ----------
     letters : str
-        Their axes above Y and X, the slowest first; axes of one plane are left out. Empty where
-        the planes are one, or form no grid.
+        Their axes above Y and X, slowest first, without axes of size 1. Empty if there is one
+        plane, or the planes form no grid.
     sizes : tuple of int
         One per letter.
     note : str
-        That other files hold the rest.
+        Says that other files hold the rest.
     """
 
     letters: str
@@ -39,7 +42,7 @@ class OwnPlanes:
 
 
 def read_own_planes(text: str | None, name: str) -> OwnPlanes | None:
-    """Read which planes a file holds; None if its OME-XML speaks of no other file.
+    """Read which planes a file holds; None if its OME-XML mentions no other file.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ def read_own_planes(text: str | None, name: str) -> OwnPlanes | None:
     binary = root.find("{*}BinaryOnly")
     if binary is not None:
         companion = binary.get("MetadataFile", "another file")
-        return OwnPlanes("", (), f"its metadata are in {companion}, which was not read")
+        return OwnPlanes("", (), f"its metadata are in {companion}, which is not read")
     pixels, data = root.find(".//{*}Pixels"), list(root.iterfind(".//{*}TiffData"))
     files = [_find_file(one) for one in data]
     named = {file for file in files if file is not None}
@@ -70,7 +73,7 @@ def read_own_planes(text: str | None, name: str) -> OwnPlanes | None:
 
 
 def _find_file(data: Any) -> File | None:
-    """UUID and name of the file that a TiffData element points at."""
+    """UUID and name of the file that a TiffData element refers to."""
     uuid = data.find("{*}UUID")
     return None if uuid is None else (str(uuid.text), uuid.get("FileName", ""))
 
@@ -82,7 +85,7 @@ def _find_own(named: set[File], uuid: str | None, name: str) -> set[File]:
 
 
 def _iter_planes(data: list[Any], pixels: Any, order: str) -> Iterator[Index]:
-    """Give the indices of planes in the order of the file's pages, slowest axis first."""
+    """Yield plane indices in the order of the file's pages, slowest axis first."""
     sizes = [_read_count(pixels, f"Size{letter}") for letter in order]
     samples = pixels.find("{*}Channel")
     if samples is not None and "C" in order:
@@ -95,7 +98,7 @@ def _iter_planes(data: list[Any], pixels: Any, order: str) -> Iterator[Index]:
         for index, size in zip(first, sizes, strict=True):
             start = start * size + index
         for flat in range(start, min(start + count, prod(sizes))):
-            yield _unravel(flat, sizes)
+            yield tuple(int(i) for i in np.unravel_index(flat, sizes))
 
 
 def _read_count(element: Any, name: str, default: int = 1) -> int:
@@ -103,35 +106,15 @@ def _read_count(element: Any, name: str, default: int = 1) -> int:
     return max(int(element.get(name, default)), 1)
 
 
-def _unravel(flat: int, sizes: list[int]) -> Index:
-    """Index of the plane with a number, the last axis running fastest."""
-    index = []
-    for size in reversed(sizes):
-        flat, rest = divmod(flat, size)
-        index.append(rest)
-    return tuple(reversed(index))
-
-
 def _describe_set(planes: tuple[Index, ...], order: str, *, pixels: Any, files: int) -> OwnPlanes:
     """Axes of the planes, if they form a grid in the order of the pages, and a note."""
     total = prod(_read_count(pixels, f"Size{letter}") for letter in "ZCT")
     note = (
-        f"is one of {files} files of a set of {total} planes: its own planes alone were read, "
-        "each file is an image of its own"
+        f"is one of {files} files of a set of {total} planes: only its own planes were read, "
+        "each file is a separate image"
     )
     spans = [sorted(set(places)) for places in zip(*planes, strict=True)]
-    is_grid = list(planes) == [tuple(p) for p in _iter_grid(spans)]
-    kept = [i for i, span in enumerate(spans) if len(span) > 1]
-    if not is_grid:
+    if list(planes) != list(product(*spans)):  # no grid
         return OwnPlanes("", (), note)
+    kept = [i for i, span in enumerate(spans) if len(span) > 1]
     return OwnPlanes("".join(order[i] for i in kept), tuple(len(spans[i]) for i in kept), note)
-
-
-def _iter_grid(spans: list[list[int]]) -> Iterator[list[int]]:
-    """All indices of a grid, the last axis running fastest."""
-    if not spans:
-        yield []
-        return
-    for first in spans[0]:
-        for rest in _iter_grid(spans[1:]):
-            yield [first, *rest]

@@ -1,14 +1,13 @@
-"""EXIF orientation: how a stored picture is turned to stand upright, whole or by regions.
+"""EXIF orientation: how a stored image is turned upright, whole or by regions.
 
 Cameras store the rows of their sensor and say in a tag (274, values 1 to 8) how a viewer should
-turn them. Browsers, LabelMe and CVAT do, so that masks are drawn on the upright picture.
+turn them. Browsers, LabelMe and CVAT do, so masks are drawn on the upright image.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -31,12 +30,12 @@ _PILLOW: Final = {
 
 
 def parse_orientation(value: object) -> int:
-    """Orientation of a tag's value, 1 to 8; anything else is taken as upright."""
+    """Parse a tag's value, 1 to 8; anything else counts as upright."""
     return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
 
 
 def swaps_sides(orientation: int) -> bool:
-    """Whether height and width change places."""
+    """Whether height and width are swapped."""
     return orientation in _TRANSPOSED
 
 
@@ -55,7 +54,7 @@ def turn(pixels: Array, orientation: int, *, rows: int, columns: int) -> Array:
     Returns
     -------
     ndarray
-        A view; with orientations 5 to 8 the sizes at `rows` and `columns` have changed places.
+        A view; orientations 5 to 8 swap the sizes at `rows` and `columns`.
     """
     turned = pixels.swapaxes(rows, columns) if swaps_sides(orientation) else pixels
     steps = [slice(None)] * pixels.ndim
@@ -84,23 +83,18 @@ def find_stored_region(
 
 
 def _mirror(part: slice, size: int) -> slice:
-    """Count a slice of step 1 from the other end."""
+    """Mirror a slice of step 1: count it from the other end."""
     span = range(size)[part]
     return slice(size - span.stop, size - span.start)
 
 
 def name_pillow_turn(orientation: int) -> str:
-    """Name of the `PIL.Image.Transpose` that turns a stored picture upright."""
+    """Name of the `PIL.Image.Transpose` that turns a stored image upright."""
     return _PILLOW[orientation]
 
 
 def describe_orientation(orientation: int) -> tuple[str, ...]:
-    """Note that an image was turned; none for one that was stored upright."""
+    """Note that an image was turned; empty if it was stored upright."""
     if orientation == UPRIGHT:
         return ()
     return (f"turned upright (EXIF orientation {orientation})",)
-
-
-def make_contiguous(pixels: Array) -> Array:
-    """Copy a turned view, so that whoever reads it by rows reads it in order."""
-    return np.ascontiguousarray(pixels)

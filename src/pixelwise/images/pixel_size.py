@@ -1,6 +1,6 @@
-"""Pixel sizes that TIFF files tell: OME, ImageJ, and the resolution tags in centimetres.
+"""Pixel sizes in TIFF files: OME, ImageJ, and resolution tags in centimetres.
 
-A resolution in inches is that of a printer or a screen, and is not taken.
+A resolution in inches describes a printer or a screen, and is ignored.
 """
 
 from __future__ import annotations
@@ -19,16 +19,13 @@ _OME_NAMES: Final = {
     **{letter: (f"PhysicalSize{letter}", "µm") for letter in "XYZ"},
     "T": ("TimeIncrement", "s"),
 }
-"""Attribute of each axis, and the unit it has if none is told."""
+"""Attribute of each axis, and its default unit."""
 _CENTIMETRE: Final = 3
 _UM_PER_CM: Final = 1e4
 
 
 def read_calibration(series: Any, axes: str) -> Calibration | None:
-    """Calibration of a tifffile series whose axes were understood as `axes`.
-
-    None if the file tells nothing of any axis, or nothing that can be understood.
-    """
+    """Calibration of a tifffile series with these axes; None if missing or unreadable."""
     tiff = series.keyframe.parent
     try:
         if tiff.is_ome:
@@ -45,20 +42,20 @@ def read_calibration(series: Any, axes: str) -> Calibration | None:
 
 
 def calibrate(sizes: Sizes, axes: str) -> Calibration | None:
-    """Put the sizes in the order of `axes`; one of 0, or in an unknown unit, tells nothing."""
+    """Order the sizes by `axes`; sizes of 0 or in an unknown unit are ignored."""
     sound = {x: size for x, size in sizes.items() if size[0] > 0 and name_unit(size[1])}
     found = [sound.get(letter, (1.0, "")) for letter in axes]
     return Calibration.create(*zip(*found, strict=True)) if sound.keys() & set(axes) else None
 
 
 def _find_number(series: Any) -> int:
-    """Find the number of a series among the images of the file."""
+    """Find the index of a series in its file."""
     found = series.keyframe.parent.series
     return next((i for i, one in enumerate(found) if one is series), 0)
 
 
 def _read_ome(text: str, number: int) -> Sizes:
-    """Sizes of one of the images in OME-XML; their units are micrometres unless told."""
+    """Sizes of one image in OME-XML, by default in micrometres."""
     images = parse_xml(text, "OME-XML").findall(".//{*}Pixels")
     if not images:
         return {}
@@ -66,7 +63,7 @@ def _read_ome(text: str, number: int) -> Sizes:
 
 
 def _read_attributes(attributes: Mapping[str, Any]) -> Sizes:
-    """Sizes under the names that OME-XML has for them."""
+    """Sizes under their OME-XML attribute names."""
     sizes: Sizes = {}
     for letter, (name, unit) in _OME_NAMES.items():
         if size := attributes.get(name):
@@ -75,7 +72,7 @@ def _read_attributes(attributes: Mapping[str, Any]) -> Sizes:
 
 
 def describe_steps(calibration: Calibration, axes: str) -> dict[str, Any]:
-    """Attributes for the steps of Z and T: of OME-XML, and of the notes in other TIFFs."""
+    """Attributes for the Z and T steps, for OME-XML and for the notes of other TIFFs."""
     found: dict[str, Any] = {}
     for letter in set("ZT") & set(axes):
         unit, name = calibration.units[axes.index(letter)], _OME_NAMES[letter][0]
@@ -86,7 +83,7 @@ def describe_steps(calibration: Calibration, axes: str) -> dict[str, Any]:
 
 
 def _read_imagej(page: Any, metadata: dict[str, Any]) -> Sizes:
-    """Sizes of an ImageJ stack, in its one unit of length."""
+    """Sizes of an ImageJ stack, in its unit of length."""
     unit = str(metadata.get("unit", ""))
     sizes: Sizes = {}
     if unit:

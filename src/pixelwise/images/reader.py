@@ -1,7 +1,7 @@
-"""The reader protocol: what a module does that reads one image format.
+"""The reader protocol: the interface of a module that reads one image format.
 
-`formats` lists the readers. `source.open_image` makes of each an `ImageFile`, which turns, names
-axes, keeps to the budget, and judges what is damaged; a reader does none of that.
+`formats` lists the readers. `source.open_image` wraps them in an `ImageFile`, which applies the
+orientation, names axes, keeps to the budget and checks shapes; a reader does none of that.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from pixelwise.images.orientation import UPRIGHT
 
 Array = npt.NDArray[Any]
 Palette = Literal["color", "index", "alpha"]
-"""What is taken from a file: its colours as a person sees them (images), values and palette indices
-as they are stored (masks), or its alpha channel (masks that have nothing else)."""
+"""What to read: visible colours (images), stored values and palette indices (masks), or the alpha
+channel (masks that have nothing else)."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its pixels before they are decoded.
+    """What a file's header says about its pixels.
 
     Attributes
     ----------
     shape, dtype : tuple of int, dtype
-        As stored, after colours were taken from a palette and alpha was dropped.
+        As stored, after applying the palette and dropping alpha.
     axes : NamedAxes
         With a doubt, if the file does not name them and a guess may be wrong.
     calibration : Calibration or None
-        Size and place of the pixels, where the file tells.
+        Size and position of the pixels, if known.
     regions : bool
         Whether parts of the image can be read faster than the whole.
     notes : tuple of str
-        What was understood or left out, for a person to know.
+        Interpretations and omissions that the user should know.
     orientation : int
         EXIF orientation, 1 to 8: `open_image` turns the stored pixels.
     colormap : tuple of int
         Palette 0xRRGGBBAA; empty if there is none.
     white : int or None
-        Value of white, where it is not the greatest of the dtype: grey of few bits.
+        Value of white if it is not the dtype's largest: grey of few bits.
     alpha : bool
         Whether there is an alpha channel, or a transparent entry in the palette.
     directions : str
-        Where the stored X, Y and Z point, e.g. LAS: left, anterior, superior; empty if the file
-        does not tell. Masks must point where their images do.
+        Where the stored X, Y and Z point, e.g. LAS: left, anterior, superior; empty if unknown.
+        Masks must have the same directions as their images.
     ambiguous : str
-        Why it is not clear which part of the file is meant; masks are refused then.
+        Why it is unclear which image of the file is meant; such masks are refused.
     """
 
     shape: tuple[int, ...]
@@ -79,17 +79,17 @@ RegionReader = Callable[[Region], Array]
 class Reader(Protocol):
     """A module that reads a format.
 
-    It may have ``reading_regions(path, palette)`` as well: a context manager that gives a
-    `RegionReader` of the stored array, and ``describe_gaps(path)``: what is missing in a file that
-    can be read all the same, as text, or None.
+    It may also have ``reading_regions(path, palette)``, a context manager that yields a
+    `RegionReader` of the stored array, and ``describe_gaps(path)``, which describes what is missing
+    in a readable file, or returns None.
     """
 
     def read_header(self, path: Path, palette: Palette) -> Header:
-        """Read what the file says of its pixels; raises `ReadError` if it is damaged."""
+        """Read the header; raises `ReadError` if the file is damaged."""
         ...
 
     def decode(self, path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
-        """Decode all pixels as they are stored, and give notes on what was found meanwhile."""
+        """Decode all pixels as stored, and return notes on what was found."""
         ...
 
 

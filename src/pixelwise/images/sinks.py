@@ -15,7 +15,7 @@ from pixelwise.errors import DataError, WriteError
 from pixelwise.images.pixel_size import describe_steps
 
 SUFFIXES: Final = {"tiff": ".tif", "zarr": ".zarr"}
-"""What the files of each format of results are called."""
+"""File suffix of each result format."""
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +36,7 @@ def write_tiff(
     Parameters
     ----------
     path : path
-        The folder must exist; a file of this name is replaced once the new one is complete.
+        The folder must exist; an existing file is replaced once the new one is complete.
     array : ndarray
         One dimension per letter of `axes`; bool becomes uint8.
     axes : str
@@ -46,7 +46,7 @@ def write_tiff(
     pixel_size_um : tuple of float, optional
         Height and width of a pixel in micrometres.
     notes : mapping, optional
-        Further values, fit for JSON, for the file's description; not in OME-TIFF.
+        Additional JSON values for the file's description; not in OME-TIFF.
 
     Raises
     ------
@@ -80,9 +80,9 @@ def describe_tiff(
     notes: Mapping[str, Any] | None,
     calibration: Calibration | None = None,
 ) -> dict[str, Any]:
-    """Give tifffile's arguments for axes (S: samples of a colour), pixel size and notes.
+    """Arguments for tifffile: axes (S: samples of a colour), pixel size and notes.
 
-    Of `calibration`, in the order of `axes`, the steps of Z and T are taken.
+    `calibration`, in the order of `axes`, gives the Z and T steps.
     """
     ome = is_ome_tiff(path)
     metadata: dict[str, Any] = {"axes": axes}
@@ -90,8 +90,10 @@ def describe_tiff(
     metadata |= {} if calibration is None else describe_steps(calibration, axes)
     options: dict[str, Any] = {"ome": ome, "metadata": metadata}
     if pixel_size_um is not None:
-        options |= _describe_resolution(pixel_size_um)
-        metadata |= _describe_pixel_size(pixel_size_um) if ome else {}
+        height, width = pixel_size_um
+        options |= {"resolution": (1e4 / width, 1e4 / height), "resolutionunit": "CENTIMETER"}
+        metadata |= {"PhysicalSizeY": height, "PhysicalSizeYUnit": "µm"} if ome else {}
+        metadata |= {"PhysicalSizeX": width, "PhysicalSizeXUnit": "µm"} if ome else {}
     return options
 
 
@@ -100,30 +102,13 @@ def is_ome_tiff(path: Path) -> bool:
     return path.name.lower().endswith((".ome.tif", ".ome.tiff"))
 
 
-def _describe_resolution(pixel_size_um: tuple[float, float]) -> dict[str, Any]:
-    """TIFF tags for a pixel size: pixels per centimetre in x and y."""
-    height, width = pixel_size_um
-    return {"resolution": (1e4 / width, 1e4 / height), "resolutionunit": "CENTIMETER"}
-
-
-def _describe_pixel_size(pixel_size_um: tuple[float, float]) -> dict[str, Any]:
-    """OME attributes for a pixel size."""
-    height, width = pixel_size_um
-    return {
-        "PhysicalSizeY": height,
-        "PhysicalSizeYUnit": "µm",
-        "PhysicalSizeX": width,
-        "PhysicalSizeXUnit": "µm",
-    }
-
-
 def write_picture(path: str | Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write a PNG, JPEG, BMP or WebP picture; the suffix decides on the format.
+    """Write a PNG, JPEG, BMP or WebP image; the suffix selects the format.
 
     Parameters
     ----------
     path : path
-        The folder must exist; a file of this name is replaced once the new one is complete.
+        The folder must exist; an existing file is replaced once the new one is complete.
     pixels : ndarray of uint8, (Y, X) or (Y, X, 3)
         Grey or RGB, 0 to 255.
 
@@ -139,11 +124,11 @@ def write_picture(path: str | Path, pixels: npt.NDArray[np.uint8]) -> None:
     path = Path(path)
     if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,)) or pixels.ndim < 2:
         raise DataError(
-            f"A picture must be uint8 of shape (Y, X) or (Y, X, 3), got {pixels.dtype} of shape "
+            f"An image must be uint8 of shape (Y, X) or (Y, X, 3), got {pixels.dtype} of shape "
             f"{pixels.shape} for {path}; scale it first or write a TIFF."
         )
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise WriteError(f"Cannot write a picture named {path.name}: expected one of {known}.")
+        raise WriteError(f"Cannot write an image named {path.name}: expected one of {known}.")
     with replacing(path) as temp:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temp)

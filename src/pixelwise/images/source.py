@@ -1,4 +1,4 @@
-"""One protocol for image files of every format: header first, axes named, pixels on request."""
+"""One interface for image files of every format: header first, axes named, pixels on request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels with their named axes and with notes on what was left out (alpha, further pages)."""
+    """Pixels with named axes, and notes on what was left out (alpha, further pages)."""
 
     pixels: Array
     axes: NamedAxes
@@ -51,11 +51,11 @@ class ImageSource(Protocol):
 
     @property
     def calibration(self) -> Calibration | None:
-        """Size and place of the pixels, where the file tells."""
+        """Size and position of the pixels, if known."""
         ...
 
     def reading(self) -> AbstractContextManager[RegionReader]:
-        """Give a function that reads regions, from any one thread at a time."""
+        """Open the image and yield a function that reads regions, from one thread at a time."""
         ...
 
 
@@ -66,7 +66,7 @@ class ImageArray:
     Attributes
     ----------
     array : array
-        Anything with a shape and a dtype that gives regions when it is sliced.
+        Anything sliceable with a shape and a dtype.
     axes : NamedAxes
     calibration : Calibration or None
     """
@@ -88,7 +88,7 @@ class ImageArray:
 
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
-        """Give a function that slices the array, and computes the slice if it is lazy."""
+        """Yield a function that slices the array, computing the slice if it is lazy."""
         native = self.dtype.newbyteorder("=")
         yield lambda region: np.asarray(self.array[region]).astype(native, copy=False)
 
@@ -102,21 +102,21 @@ class ImageFile:
     budget_bytes : int or None
         Memory that the pixels may take; half of the available memory if None.
     palette : {"color", "index", "alpha"}
-        What is taken from the file.
+        What to read.
     reader : Reader
-        Reads the format of this file.
+        Reader of the format.
     header : Header
-        What the file says of the pixels as they are stored.
+        Header of the stored pixels.
     view : View
-        How the image follows from them.
+        Maps the stored array to the image.
     region_opener : callable or None
-        Opens the file to read regions without the rest; None: the format has no such way.
+        Opens the file to read regions; None if the format has to be decoded whole.
     calibration : Calibration or None
-        What the file says of the size and place of its pixels.
+        Size and position of the pixels, if known.
     notes : tuple of str
-        What was understood or left out, as far as the header shows it; `decode` may add to them.
+        Interpretations and omissions known from the header; `decode` may add more.
     heard : list of str
-        What `decode` has added, once it was called.
+        Notes added by the last `decode`.
     """
 
     path: Path
@@ -160,10 +160,10 @@ class ImageFile:
 
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
-        """Give a function that reads regions; the file stays open until the block ends.
+        """Yield a function that reads regions; the file stays open until the block ends.
 
-        A format without region reads is decoded whole, once. The budget counts what is decoded at a
-        time; errors as in `read`, and they can come with every region.
+        A format without region reads is decoded whole, once. The budget applies to each region.
+        Errors as in `read`, on opening or with any region.
         """
         if self.region_opener is None:
             pixels = self.read()
@@ -198,31 +198,31 @@ def open_image(
     Parameters
     ----------
     path : path
-        The content decides on the format, not the name. A Zarr is a local folder: of an OME-Zarr
-        image, whose largest level is taken, or of one array. ``file.h5/exported_data`` is one
-        image of a file that holds several.
+        The format is detected by content, not by name. A Zarr is a local folder: an OME-Zarr image,
+        whose largest level is read, or one array. ``file.h5/exported_data`` is one image of a file
+        that holds several.
     axes : str, optional
-        Axes of the image, in place of the file's own or a guess; axes of one pixel may be left out.
+        Axes of the image, overriding the file's own or a guess; axes of size 1 may be left out.
     fallback_axes : str, optional
-        Axes to take where neither `axes` nor the file names them, if they are as many.
+        Axes to use if neither `axes` nor the file names them and their number fits.
     palette : {"color", "index", "alpha"}
-        What is taken: colours as a person sees them; values and palette indices as they are stored
-        (class masks); or the alpha channel.
+        What to read: visible colours; stored values and palette indices (class masks); or the
+        alpha channel.
     budget_bytes : int, optional
-        Memory the pixels may take when they are read; half of the available memory if not
-        given, or the environment variable ``PIXELWISE_MEMORY_BUDGET``.
+        Memory the pixels may take; by default the environment variable
+        ``PIXELWISE_MEMORY_BUDGET``, or half of the available memory.
 
     Raises
     ------
     ReadError
-        The file is missing, damaged, or of another kind.
+        The file is missing, damaged, or not an image.
     MissingPackageError
-        The format is a microscope's, and the extra `microscopes` is not installed.
+        It is a microscope format, and the extra `microscopes` is not installed.
     DataError
-        The image has no pixels, complex numbers, or not as many dimensions as `axes` letters; or
-        the file holds several images and none was named.
+        The image has no pixels, complex numbers, or a number of dimensions that does not fit
+        `axes`; or the file holds several images and none was named.
     AxesError
-        Nobody names the axes, and a guess may be wrong.
+        The axes are not named, and a guess may be wrong.
     """
     path = Path(path)
     reader = load_reader(path)
@@ -259,13 +259,13 @@ def read_image(
 
 
 def describe_gaps(source: ImageFile) -> str | None:
-    """Say what is missing in a file that can be read all the same; None if nothing is."""
+    """Describe what is missing in a readable file; None if it is complete."""
     describe = getattr(source.reader, "describe_gaps", None)
     return None if describe is None else describe(source.path)
 
 
 def _require_pixels(path: Path, header: Header) -> None:
-    """Raise if the image has no pixels, or pixels that are no real numbers."""
+    """Raise if the image has no pixels, or pixels that are not real numbers."""
     if not header.shape or 0 in header.shape:
         raise DataError(
             f"{path} has shape {header.shape}: it holds no pixels. Save it again or leave it out."
@@ -278,7 +278,7 @@ def _require_pixels(path: Path, header: Header) -> None:
 
 
 def _create_view(header: Header, axes: str | None) -> View:
-    """Turn the stored array upright, and leave out axes of one pixel that nobody names."""
+    """View the stored array upright, without unnamed axes of size 1."""
     named = len(axes.strip()) if axes is not None else len(header.axes.names)
     ndim = named or min(len(header.shape), len(AXES))
     return create_view(header.shape, header.axes, ndim=ndim, orientation=header.orientation)
@@ -287,7 +287,7 @@ def _create_view(header: Header, axes: str | None) -> View:
 def _name_axes(
     path: Path, header: Header, *, view: View, axes: str | None, fallback: str | None
 ) -> NamedAxes:
-    """Axes as the user says, else as the file says, else as whoever asks knows, else a guess."""
+    """Axes from the user, else the file, else the fallback, else a guess."""
     if axes is not None:
         try:
             return NamedAxes(parse_axes(axes, len(view.shape)), "as given")

@@ -51,7 +51,7 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
-    """Decode the largest series; alpha is dropped, with a note where it hid anything."""
+    """Decode the largest series; alpha is dropped, with a note if it hid anything."""
     with explaining_damage(path), opening_series(path) as chosen:
         require_whole(path, chosen.series)
         colors = read_colors(chosen.series.keyframe, chosen.letters, palette)
@@ -60,9 +60,9 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:
-    """Give a function that decodes the strips or tiles a region touches, and no others.
+    """Yield a function that decodes only the strips or tiles a region touches.
 
-    Regions are those of the image as `decode` gives it; of a pyramid, of its largest level.
+    Regions refer to the image as `decode` returns it; of a pyramid, to its largest level.
     """
     import zarr
 
@@ -88,7 +88,7 @@ def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:
 
 
 def _read_stored(stored: Any, wanted: Region, chosen: Chosen) -> Array:
-    """Read a region of the stored array; of several axes that tifffile knows as one, plane wise."""
+    """Read a region of the stored array, plane by plane if tifffile merged several axes."""
     if len(stored.shape) == len(chosen.shape):
         return np.asarray(stored[wanted])
     extra = len(chosen.shape) - len(stored.shape) + 1
@@ -99,10 +99,10 @@ def _read_stored(stored: Any, wanted: Region, chosen: Chosen) -> Array:
 
 
 def _has_regions(series: Any) -> bool:
-    """Whether parts can be read for less than the price of the whole.
+    """Whether reading regions is cheaper than decoding the whole.
 
-    Small images are decoded whole, which is faster. So are those in one compressed strip, or in
-    strips so high that every block of rows would decode them again, unless there are many pages.
+    Small images are faster to decode whole. So are images in one compressed strip, or in strips so
+    high that each block of rows would decode them again, unless there are many pages.
     """
     if series.nbytes <= _SMALL_BYTES:
         return False
@@ -134,7 +134,7 @@ def _is_plain(series: Any) -> bool:
 
 
 def _decode_strips(path: Path, series: Any) -> Array:
-    """Decode with libtiff: four times as fast where strips are short, and free of the GIL."""
+    """Decode with libtiff: four times as fast for short strips, and without the GIL."""
     import imagecodecs
 
     pixels: Array = imagecodecs.tiff_decode(path.read_bytes(), index=0)
@@ -144,7 +144,7 @@ def _decode_strips(path: Path, series: Any) -> Array:
 
 
 def _needs_libtiff(page: Any, colors: Colors) -> bool:
-    """Whether only libtiff turns the page into RGB: YCbCr that is not in JPEG."""
+    """Whether only libtiff can convert the page to RGB: YCbCr outside JPEG."""
     return colors.photometric == _YCBCR and page.compression not in _JPEG
 
 
@@ -154,9 +154,9 @@ def _decode_colors(path: Path, chosen: Chosen) -> Array:
 
     page = chosen.series.keyframe
     if len(chosen.series.pages) != 1 or not isinstance(page.index, int):
-        raise ValueError("YCbCr colours of several pages are not read; save it as RGB")
+        raise ValueError("YCbCr colours of several pages are not supported; save it as RGB")
     data = bytearray(path.read_bytes())
-    if (tag := page.tags.get(TAG)) is not None:  # libtiff would apply a part of it
+    if (tag := page.tags.get(TAG)) is not None:  # libtiff would apply it in part
         order: Literal["little", "big"] = "little" if page.parent.byteorder == "<" else "big"
         data[tag.valueoffset : tag.valueoffset + 2] = UPRIGHT.to_bytes(2, order)
     pixels: Array = imagecodecs.tiff_decode(bytes(data), index=page.index, asrgb=True)

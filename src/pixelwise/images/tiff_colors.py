@@ -1,6 +1,6 @@
-"""From the stored values of a TIFF page to those that a person sees, whole or by regions.
+"""From the stored values of a TIFF page to visible colours, whole or by regions.
 
-Photometric interpretation, palette, alpha and bit depth are applied here, and nowhere else.
+Photometric interpretation, palette, alpha and bit depth are applied only here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pixelwise.images.reader import Palette, Region
 
 Array = npt.NDArray[Any]
 
-INVERTED: Final = "min-is-white: inverted, so that white has the greatest value"
+INVERTED: Final = "min-is-white: inverted, so that white has the largest value"
 IMAGEJ_LUT: Final = "min-is-white by ImageJ's inverting lookup table: values read as stored"
 TIFFFILE_BOOL: Final = "min-is-white, as tifffile writes True and False: values read as stored"
 
@@ -54,7 +54,7 @@ class Colors:
     letters : str
         tifffile's axes letters of the stored array; S are samples.
     photometric : int
-        As the page says, or as libtiff takes it where the page does not say.
+        From the page, or libtiff's default if it is missing.
     bits : int
         Per sample.
     dtype : dtype
@@ -64,11 +64,11 @@ class Colors:
     extra : int
         Samples to drop from the end: the extra ones, if one of them is alpha.
     alpha_at : int
-        Which of them is alpha.
+        Index of alpha among them.
     inverts : bool
-        Whether the least value is white.
+        Whether the lowest value is white.
     palette : {"color", "index", "alpha"}
-        What is wanted.
+        What to read.
     notes : tuple of str
         What was done.
     """
@@ -86,7 +86,7 @@ class Colors:
 
     @property
     def maps_colors(self) -> bool:
-        """Whether palette entries must become colours, which come last."""
+        """Whether palette indices must become colours, on a new last axis."""
         return bool(self.colormap) and self.palette != "index"
 
     @property
@@ -99,11 +99,6 @@ class Colors:
         """Value of white in grey of fewer than 8 bits."""
         is_grey = self.photometric in (0, 1, 4) and "S" not in self.letters
         return (1 << self.bits) - 1 if is_grey and self.bits < 8 else None
-
-    @property
-    def is_whole_only(self) -> bool:
-        """Whether the page must be decoded whole, by libtiff, to have its colours."""
-        return self.photometric == _YCBCR
 
     @property
     def reads_samples_together(self) -> bool:
@@ -135,10 +130,7 @@ class Colors:
         return np.dtype("uint8" if small else self.dtype).newbyteorder("=")
 
     def plan_region(self, region: Region, ndim: int) -> tuple[Region, tuple[Any, ...]]:
-        """Region of the stored array to read, and what to keep of its colours.
-
-        Colours that come together are read together. `ndim` is that of the stored array.
-        """
+        """Region to read of the stored array (of `ndim` axes), and the part of it to keep."""
         if self.maps_colors:
             return (region, (...,)) if len(region) == ndim else (region[:-1], (..., region[-1]))
         if not self.reads_samples_together:
@@ -150,7 +142,7 @@ class Colors:
         return (*region[:at], slice(None), *region[at + 1 :]), kept
 
     def see(self, pixels: Array) -> tuple[Array, tuple[str, ...]]:
-        """Turn stored values into those of the image, in native byte order and without bool."""
+        """Convert stored values to those of the image, in native byte order and without bool."""
         notes: tuple[str, ...] = ()
         if self.maps_colors:
             return apply_colormap(pixels, self.colormap), ()
@@ -164,7 +156,7 @@ class Colors:
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False), notes
 
     def _split(self, pixels: Array) -> tuple[Array, tuple[str, ...]]:
-        """Take the alpha, or the colours with a note if the alpha hides anything."""
+        """Return the alpha, or the colours with a note if the alpha hid anything."""
         at = self.letters.index("S")
         colors, extra = np.split(pixels, [pixels.shape[at] - self.extra], at)
         alpha = np.ascontiguousarray(extra.take(self.alpha_at, at))
@@ -186,12 +178,12 @@ def read_colors(page: Any, letters: str, palette: Palette) -> Colors:
     letters : str
         tifffile's axes letters of the stored array.
     palette : {"color", "index", "alpha"}
-        What is wanted.
+        What to read.
 
     Raises
     ------
     DataError
-        The photometric interpretation is not read, or has no meaning for the values.
+        The photometric interpretation is not supported, or undefined for the values.
     """
     photometric = _read_photometric(page)
     dtype = np.dtype(page.dtype)
@@ -214,7 +206,7 @@ def read_colors(page: Any, letters: str, palette: Palette) -> Colors:
 
 
 def _read_photometric(page: Any) -> int:
-    """Photometric interpretation, where it is missing as libtiff takes it."""
+    """Photometric interpretation, or libtiff's default if it is missing."""
     if page.tags.get(_PHOTOMETRIC_TAG) is not None or page.compression in _JPEG:
         return int(page.photometric)
     if page.samplesperpixel >= 3:
@@ -227,9 +219,9 @@ def _read_inversion(
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether values must be inverted, and a note.
 
-    ImageJ writes min-is-white for an inverting lookup table, which changes what it shows and not
-    what it measures: an object of 255 is drawn black, and stays 255. tifffile writes it for every
-    array of True and False, where True is meant to be the object.
+    ImageJ writes min-is-white for an inverting lookup table, which changes the display but not the
+    values: an object of 255 is drawn black, but stays 255. tifffile writes it for every array of
+    bool, where True is meant to be the object.
     """
     if photometric != _MIN_IS_WHITE:
         return False, ()
@@ -244,14 +236,14 @@ def _read_inversion(
             "tifffile.imwrite(p, tifffile.imread(p), photometric='minisblack')"
         )
         raise DataError(
-            f"{path} is min-is-white with values of {dtype}: what is black there is not defined. "
-            f'If the values are right as they are, save it as min-is-black: python -c "{code}"'
+            f"{path} is min-is-white with values of {dtype}: black is undefined there. If the "
+            f'values are right as stored, save it as min-is-black: python -c "{code}"'
         )
     return True, (INVERTED,)
 
 
 def _is_imagej(page: Any) -> bool:
-    """Whether ImageJ has written a page itself; converters keep its description in their files."""
+    """Whether ImageJ itself wrote a page; converters copy its description."""
     first = page.parent.pages.first
     return (
         str(first.description).startswith("ImageJ=")
@@ -261,7 +253,7 @@ def _is_imagej(page: Any) -> bool:
 
 
 def _is_tifffile_bool(page: Any) -> bool:
-    """Whether tifffile has written a page from an array of True and False."""
+    """Whether tifffile wrote a page from an array of bool."""
     software = str(page.parent.pages.first.software)
     return (
         page.bitspersample == 1
@@ -271,7 +263,7 @@ def _is_tifffile_bool(page: Any) -> bool:
 
 
 def _require_known(page: Any, photometric: int, dtype: np.dtype[Any]) -> None:
-    """Raise if the colours of a page are of a kind that is not turned into RGB."""
+    """Raise if the colours of a page cannot be converted to RGB."""
     reason = ""
     if photometric not in _READ:
         reason = f"stores {_NAMES.get(photometric, f'colours of the kind {photometric}')}"
@@ -284,19 +276,19 @@ def _require_known(page: Any, photometric: int, dtype: np.dtype[Any]) -> None:
     if reason:
         path = page.parent.filehandle.path
         raise DataError(
-            f"{path} {reason}, which is not read; expected grey, RGB, a palette, CMYK or YCbCr of "
-            "8 bits. Save it as RGB."
+            f"{path} {reason}, which is not supported; expected grey, RGB, a palette, CMYK or "
+            "8-bit YCbCr. Save it as RGB."
         )
 
 
 def _read_colormap(page: Any, photometric: int, palette: Palette) -> Colormap:
-    """Palette of a page; that of ImageJ colours what is shown, and masks of ImageJ hold values."""
+    """Palette of a page; ignored for ImageJ masks, whose palette is only for display."""
     if photometric != _PALETTE or page.colormap is None:
         return ()
     if palette == "index" and _is_imagej(page):
         return ()
     entries = np.asarray(page.colormap).T
-    is_deep = int(entries.max(initial=0)) > 255  # some programs write 8 bits, as libtiff knows
+    is_deep = int(entries.max(initial=0)) > 255  # some programs write 8 bits; libtiff checks too
     return pack_colormap(entries >> 8 if is_deep else entries)
 
 

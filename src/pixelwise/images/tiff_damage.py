@@ -1,4 +1,4 @@
-"""What tifffile and its decoders say of a damaged TIFF, aloud or only in a log."""
+"""Detects damaged TIFFs from what tifffile and its decoders raise or only log."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def explaining_damage(path: Path) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise ReadError(
-            f"{path} is damaged, cut off, or compressed in an unknown way {quote(error)}. "
+            f"{path} is damaged, truncated, or compressed in an unknown way {quote(error)}. "
             "Save it again or leave it out."
         ) from error
 
 
 class _Listener(logging.Filter):
-    """Hears what tifffile only logs: pages that are missing, and zeros in their place.
+    """Collects what tifffile only logs: missing pages, replaced by zeros.
 
-    One listener is on tifffile's logger for good; it keeps apart what each thread does, and lets
-    pass what is logged while nobody listens.
+    It stays on tifffile's logger, collects messages per thread, and lets messages pass while the
+    thread is not listening.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class _Listener(logging.Filter):
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:
-        """Give the messages of this thread, which grow while the block runs."""
+        """Yield the list of this thread's messages, filled while the block runs."""
         heard: list[str] = []
         self._local.heard = heard
         try:
@@ -55,7 +55,7 @@ class _Listener(logging.Filter):
             self._local.heard = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep a message for the thread that listens; let it pass if none does."""
+        """Collect a message if its thread is listening; otherwise let it pass."""
         heard: list[str] | None = getattr(self._local, "heard", None)
         if heard is None:
             return True
@@ -68,22 +68,22 @@ logging.getLogger("tifffile").addFilter(LISTENER)
 
 
 def require_sound(heard: Iterable[str]) -> None:
-    """Raise `ValueError` if tifffile complained of damage."""
+    """Raise `ValueError` if tifffile logged damage."""
     for message in heard:
         if any(word in message for word in _DAMAGE_WORDS):
             raise ValueError(message)
 
 
 def require_end_of_pages(tiff: Any) -> None:
-    """Raise `ValueError` if the chain of pages runs into itself: tifffile would follow it for ever.
+    """Raise `ValueError` if the chain of pages is circular: tifffile would follow it forever.
 
-    Where it leads out of the file, tifffile ends it and complains.
+    If it leads out of the file, tifffile ends it and logs that.
     """
     form, file = tiff.tiff, tiff.filehandle
     offset, seen = tiff.pages.first.offset, set[int]()
     while 0 < offset < file.size:
         if offset in seen:
-            raise ValueError(f"circular: the page at byte {offset} comes again after {len(seen)}")
+            raise ValueError(f"circular: the page at byte {offset} recurs after {len(seen)} pages")
         seen.add(offset)
         file.seek(offset)
         (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
@@ -92,7 +92,7 @@ def require_end_of_pages(tiff: Any) -> None:
 
 
 def require_whole(path: Path, series: Any) -> None:
-    """Raise if strips or tiles lie beyond the end of the file, which decoders may fill with 0."""
+    """Raise if strips or tiles are beyond the end of the file; decoders may fill them with 0."""
     size = path.stat().st_size
     for page in series.pages:
         if page is None or page.parent is not series.parent:
@@ -100,6 +100,6 @@ def require_whole(path: Path, series: Any) -> None:
         ends = [a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > size:
             raise ReadError(
-                f"{path} is cut off: its pixels should end at byte {max(ends)}, "
+                f"{path} is truncated: its pixels should end at byte {max(ends)}, "
                 f"the file has {size}. Copy or save it again."
             )

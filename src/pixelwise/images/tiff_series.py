@@ -1,7 +1,7 @@
-"""Which image of a TIFF is read, and what its axes are.
+"""Which image of a TIFF is read, and its axes.
 
-A file can hold several series: previews, labels of slides, further images. The largest is read.
-A file of a multi-file set is read by itself, never the others that its metadata name.
+A file can hold several series: previews, slide labels, further images. The largest is read. A file
+of a multi-file set is read alone, never the other files that its metadata name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Chosen:
     notes : tuple of str
         What else the file holds.
     ambiguous : str
-        Why another series could be meant just as well; empty if none could.
+        Why another series may be meant instead; empty if the choice is clear.
     """
 
     series: Any
@@ -57,7 +57,7 @@ class Chosen:
 
 @contextmanager
 def opening_series(path: Path) -> Iterator[Chosen]:
-    """Open the largest series of a TIFF, if tifffile does not complain of damage until the end.
+    """Open the largest series of a TIFF; damage that tifffile logs is raised.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def opening_series(path: Path) -> Iterator[Chosen]:
 
 
 def stay_in_file(tiff: Any) -> None:
-    """Turn off tifffile's ways to read other files of a set that have no switch of their own."""
+    """Disable tifffile's reading of other files of a set, where there is no option for it."""
     if tiff.is_ndtiff:
         tiff.is_ndtiff = False
     if tiff.is_mmstack:
@@ -90,7 +90,7 @@ _MICRO_MANAGER: Final = ("Frames", "Slices", "Channels", "Positions")
 
 
 def _choose(path: Path, tiff: Any) -> Chosen:
-    """Take the largest series; full images come before previews and masks."""
+    """Choose the largest series, preferring full images to previews and masks."""
     own = read_own_planes(tiff.ome_metadata, path.name) if tiff.is_ome else None
     series = [one for one in tiff.series if {"Y", "X"} <= set(one.axes)]
     if not series:
@@ -103,9 +103,9 @@ def _choose(path: Path, tiff: Any) -> Chosen:
     if len(series) > 1:
         others = [one for i, one in enumerate(series) if i != number]
         is_tie = ranks.count(largest) > 1
-        told = _describe(series, others, is_tie=is_tie)
-        notes += (told,)
-        ambiguous = told if is_tie else ""
+        note = _describe(series, others, is_tie=is_tie)
+        notes += (note,)
+        ambiguous = note if is_tie else ""
     return Chosen(series[number], shape, letters, kind, notes, ambiguous)
 
 
@@ -115,12 +115,12 @@ def _is_reduced(series: Any) -> bool:
 
 
 def _count_pixels(series: Any) -> int:
-    """Pixels of a plane, times planes and channels, without the samples of a colour."""
+    """Count the pixels of all planes and channels; colour samples count once."""
     return prod(n for n, letter in zip(series.shape, series.axes, strict=True) if letter != "S")
 
 
 def _describe(series: Sequence[Any], others: Sequence[Any], *, is_tie: bool) -> str:
-    """Say which series was read, and name the others."""
+    """Describe which series was read, and name the others."""
     names = [f"{one.name or 'series'} {' x '.join(map(str, one.shape))}" for one in others]
     more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     which = "the first of the largest" if is_tie else "the largest"
@@ -131,7 +131,7 @@ def _describe(series: Sequence[Any], others: Sequence[Any], *, is_tie: bool) -> 
 def _find_own_layout(
     series: Any, own: OwnPlanes | None
 ) -> tuple[tuple[int, ...], str, str, tuple[str, ...]]:
-    """Shape, letters, kind and notes of a series, which may be a part of a multi-file set."""
+    """Shape, letters, kind and notes of a series, which may belong to a multi-file set."""
     shape, letters = tuple(series.shape), str(series.axes)
     if own is None:
         return shape, letters, series.kind, ()
@@ -158,8 +158,8 @@ def name_axes(letters: str, shape: tuple[int, ...], *, kind: str) -> NamedAxes:
     Returns
     -------
     NamedAxes
-        With a doubt where colour samples and a channel axis are both there, and where the shape
-        alone can be read in several ways.
+        With a doubt if there are both colour samples and a channel axis, or if the shape is
+        ambiguous.
     """
     if "S" in letters and "C" in letters:
         message = (
@@ -181,7 +181,7 @@ def name_axes(letters: str, shape: tuple[int, ...], *, kind: str) -> NamedAxes:
 
 
 def _explain_names(letters: str, kind: str) -> str:
-    """Say where complete names came from."""
+    """Describe the source of complete axes names."""
     if letters == "YX":
         return "plain image"
     if letters in ("YXS", "SYX"):

@@ -1,4 +1,4 @@
-"""Results as tiled TIFF, written rows by rows: whole, or not there at all."""
+"""Writing results as tiled TIFF, row by row and atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 TILE_PX: Final = 512
 _SOFTWARE: Final = "napari-pixelwise"
 _CLASSIC_BYTES: Final = 2 << 30
-"""Above, BigTIFF: a classic TIFF ends at 4 GB, and how far labels shrink is not known before."""
+"""Above this, BigTIFF: a classic TIFF ends at 4 GB, and the compressed size is not known before."""
 
 
 def write_tiff_rows(
@@ -33,21 +33,21 @@ def write_tiff_rows(
     notes: Mapping[str, Any] | None = None,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Write a tiled, compressed TIFF, one row of tiles after another; BigTIFF from 2 GB on.
+    """Write a tiled, compressed TIFF, one row of tiles at a time; BigTIFF from 2 GB on.
 
     Parameters
     ----------
     path : path
-        The folder must exist; a file of this name is replaced once the new one is complete. A name
-        that ends in ``.ome.tif`` gets OME metadata.
+        The folder must exist; an existing file is replaced once the new one is complete. Names
+        ending in ``.ome.tif`` get OME metadata.
     content : ImageContent
         Its axes are stored in the order TCZYX, its mark in the tag Software.
     read : RowReader
-        Asked for 512 rows of one plane, and one channel, at a time.
+        Called for 512 rows of one plane and one channel at a time.
     notes : mapping, optional
-        Further values, fit for JSON, for the file's description; not in OME-TIFF.
+        Additional JSON values for the file's description; not in OME-TIFF.
     check : callable, optional
-        Called right before the file gets its name; raises if it may not.
+        Called right before the file gets its final name; raises to refuse.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def write_tiff_rows(
         path, content.stored_axes, pixel_size_um=size, notes=notes, calibration=stored
     )
     mark = None if content.mark is None else json.dumps(content.mark)
-    if mark is not None and is_ome_tiff(path):  # tifffile would draw one: other bytes each time
+    if mark is not None and is_ome_tiff(path):  # tifffile's random one would change the bytes
         described["metadata"]["UUID"] = f"urn:uuid:{uuid5(NAMESPACE_URL, mark)}"
     with replacing(path, check=check) as temp:
         tifffile.imwrite(
@@ -85,12 +85,12 @@ def write_tiff_rows(
 
 
 def _choose_side(side: int) -> int:
-    """Side of a tile: a multiple of 16, as TIFF demands, and no larger than the image needs."""
+    """Side of a tile: a multiple of 16, as TIFF requires, no larger than the image needs."""
     return min(TILE_PX, -(-side // 16) * 16)
 
 
 def _iter_tiles(content: ImageContent, read: RowReader, tile: tuple[int, int]) -> Iterator[Array]:
-    """Tiles of all pages, row by row, filled up with 0 at the edges."""
+    """Tiles of all pages, row by row, padded with 0 at the edges."""
     *leading, height, width = content.stored_shape
     letters = content.stored_axes[:-2]
     depth = dict(zip(letters, leading, strict=True)).get("Z", 1)

@@ -1,4 +1,4 @@
-"""From a stored array to the one that a person sees: axes are left out, pictures turned upright."""
+"""From a stored array to the image shown: axes of size 1 left out, orientation applied."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Region = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class View:
-    """How an image follows from its stored array.
+    """Maps a stored array to an image.
 
     Attributes
     ----------
     stored : tuple of int
         Shape of the stored array.
     kept : tuple of int
-        Positions of its axes that are kept; the others have one pixel.
+        Positions of the axes that are kept; the others have size 1.
     orientation : int
         EXIF orientation, 1 to 8.
     rows, columns : int
@@ -46,7 +46,7 @@ class View:
         return tuple(sizes)
 
     def see(self, pixels: Array) -> Array:
-        """Turn stored pixels, all or those of a region, into those of the image."""
+        """Convert stored pixels, of the whole image or a region, to those of the image."""
         if self.is_plain:
             return pixels
         shape = [pixels.shape[i] for i in self.kept]
@@ -85,7 +85,7 @@ class View:
 def create_view(
     shape: tuple[int, ...], axes: NamedAxes, *, ndim: int, orientation: int = UPRIGHT
 ) -> View:
-    """Make the view of a stored array.
+    """Create the view of a stored array.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def create_view(
     axes : NamedAxes
         Of the stored array; without names, Y and X are the last two.
     ndim : int
-        Number of axes wanted: axes of one pixel are left out, the first ones first, if that makes
-        as many; otherwise all are kept.
+        Number of axes wanted: axes of size 1 are left out from the front if that gives `ndim`;
+        otherwise all are kept.
     orientation : int
         EXIF orientation.
     """

@@ -1,7 +1,7 @@
 """OME-Zarr images and plain Zarr arrays in local folders, formats 2 and 3, through zarr.
 
-Of an OME-Zarr image the largest level is read. A chunk without a file holds the fill value: that is
-how Zarr stores chunks of one value.
+Of an OME-Zarr image the largest level is read. A missing chunk file means the fill value: Zarr does
+not store chunks that hold nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MOST_CHUNKS: Final = 100_000
 
 @dataclass(frozen=True)
 class _Image:
-    """Array with the pixels of an image, and what is told of it."""
+    """Array with the pixels of an image, and its metadata."""
 
     array: zarr.Array[Any]
     axes: NamedAxes | None
@@ -46,7 +46,7 @@ class _Image:
     notes: tuple[str, ...] = ()
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration of the largest level of an image, or of an array."""
     image = _open_image(path)
     array, calibration = image.array, image.calibration
@@ -65,16 +65,15 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads the chunks a region touches, and no others."""
+    """Yield a function that reads only the chunks a region touches."""
     array = _open_image(path).array
     yield lambda region: _read(path, array, region)
 
 
 def describe_gaps(path: Path) -> str | None:
-    """Say how many chunks have no file, if some have one; None if there is no gap.
+    """Describe how many chunks have no file; None if all have one.
 
-    Zarr leaves out chunks of nothing but the fill value, so that a lost chunk looks like a blank
-    one: the image is readable, and whoever reads it should know.
+    A lost chunk looks like a blank one, so the image is readable, but the user should know.
     """
     array = _open_image(path).array
     with _reading(f"the metadata of {path}"):
@@ -88,7 +87,7 @@ def _open_image(path: Path) -> _Image:
     Raises
     ------
     DataError
-        The folder holds something else than one image; the message says what to point at.
+        The folder is not one image; the message says which path to use.
     ReadError
         The metadata are missing or damaged.
     """
@@ -115,7 +114,7 @@ def _open_image(path: Path) -> _Image:
 
 
 class _Folder(LocalStore):
-    """A folder of chunks that are files: one that is a pipe, or too large, would never end."""
+    """A folder of chunk files; pipes and oversized files are refused."""
 
     async def get(
         self,
@@ -134,14 +133,14 @@ class _Folder(LocalStore):
 
 
 def _open_array(node: Node) -> zarr.Array[Any]:
-    """Open an array whose metadata were found good; others become a `ReadError` all the same."""
+    """Open an array whose metadata were checked."""
     with _reading(f"the metadata of {node.path}"):
         store = _Folder(node.path, read_only=True)
         return zarr.open_array(store, mode="r", zarr_format=node.zarr_format)
 
 
 def _name_axes(array: zarr.Array[Any]) -> NamedAxes | None:
-    """Axes of a plain array: its dimension names, or those that xarray adds in format 2."""
+    """Axes of a plain array: its dimension names, or xarray's in format 2."""
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
     letters = parse_dimension_names(names)
@@ -151,7 +150,7 @@ def _name_axes(array: zarr.Array[Any]) -> NamedAxes | None:
 
 
 def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
-    """Read a region; a damaged chunk is named."""
+    """Read a region; an error names the damaged chunk."""
     _require_few_chunks(path, array, region)
     try:
         with _reading(f"the pixels of {path}"):
@@ -162,7 +161,7 @@ def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
             raise
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise ReadError(
-            f"The chunk {bad} is damaged, cut off, or compressed in an unknown way "
+            f"The chunk {bad} is damaged, truncated, or compressed in an unknown way "
             f"{quote(cause)}. Save the image again or leave it out."
         ) from error
     pixels = pixels.astype("uint8") if pixels.dtype == bool else pixels
@@ -170,18 +169,18 @@ def _read(path: Path, array: zarr.Array[Any], region: Region) -> Array:
 
 
 def _require_few_chunks(path: Path, array: zarr.Array[Any], region: Region) -> None:
-    """Raise if a region lies in more chunks than zarr reads in a reasonable time."""
+    """Raise if a region has more chunks than zarr can read in reasonable time."""
     spans = [range(n)[part] for n, part in zip(array.shape, region, strict=True)]
     count = prod(-(-s.stop // n) - s.start // n for s, n in zip(spans, array.chunks, strict=True))
     if count > _MOST_CHUNKS:
         raise DataError(
-            f"{path} has {count:,} chunks of {array.chunks} pixels in the part that is needed; up "
-            f"to {_MOST_CHUNKS:,} are read at a time. Save it again in larger chunks."
+            f"{path} needs {count:,} chunks of {array.chunks} pixels at a time; the limit is "
+            f"{_MOST_CHUNKS:,}. Save it again in larger chunks."
         )
 
 
 def _iter_damaged(array: zarr.Array[Any], region: Region) -> Iterator[Path]:
-    """Files of the chunks, or shards, in a region that cannot be read."""
+    """Files of the damaged chunks, or shards, in a region."""
     sides = array.shards or array.chunks
     spans = [range(n)[part] for n, part in zip(array.shape, region, strict=True)]
     grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, sides, strict=True)]
@@ -210,7 +209,7 @@ def _reading(what: str) -> Iterator[None]:
 
 
 def _advise(path: Path, ome: Any) -> str:
-    """Say what a group holds that is no image, and what to point at."""
+    """Describe a group that is not an image, and which path to use instead."""
     ome = ome if isinstance(ome, dict) else {}
     plate, well = ome.get("plate"), ome.get("well")
     if plate:

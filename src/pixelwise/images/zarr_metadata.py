@@ -1,7 +1,7 @@
-"""Metadata of Zarr folders, read and judged before zarr opens an array.
+"""Metadata of Zarr folders, checked before zarr opens an array.
 
-zarr makes the codecs that the metadata name, and a codec such as pickle runs code of the file. Only
-numbers in the known codecs pass.
+zarr creates any codec that the metadata name, and a codec such as pickle runs code from the file.
+Only numbers in known codecs pass.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _CODECS: Final = frozenset(
     {"blosc", "bytes", "crc32c", "gzip", "sharding_indexed", "transpose", "zstd"}
 )
 _BORROWED: Final = "numcodecs."
-"""Stands before the codecs of format 2 in format 3."""
+"""Prefix of format 2 codecs in format 3."""
 _DTYPES: Final = ("dtype", "astype", "encode_dtype", "decode_dtype")
 _ADVICE: Final = "Save it again as an array of numbers, compressed by Blosc, Zstandard or gzip."
 
 
 @dataclass(frozen=True)
 class Node:
-    """An array or a group, as its metadata say.
+    """An array or a group, from its metadata.
 
     Attributes
     ----------
@@ -59,22 +59,22 @@ class Node:
 
 
 def read_node(path: Path) -> Node:
-    """Read what a folder holds; an array is one that zarr may open.
+    """Read the metadata of a folder; an array that passes is safe for zarr to open.
 
     Raises
     ------
     ReadError
-        There are no metadata, or damaged ones.
+        The metadata are missing or damaged.
     DataError
-        The array holds other things than numbers, or is coded in a way that is not read.
+        The array does not hold numbers, or uses an unsupported codec.
     BudgetError
         A chunk would take more memory than the budget.
     """
     found = next((name for name in ZARR_FILES if (path / name).is_file()), None)
     if found is None:
         raise ReadError(
-            f"{path} is no Zarr: expected {', '.join(ZARR_FILES[:-1])} or {ZARR_FILES[-1]} in it. "
-            "Point at the folder of an image, or copy it again."
+            f"{path} is not a Zarr: expected {', '.join(ZARR_FILES[:-1])} or {ZARR_FILES[-1]} in "
+            "it. Point at the folder of an image, or copy it again."
         )
     metadata = _read_object(path, found)
     if found == "zarr.json":
@@ -109,7 +109,7 @@ def _read_object(path: Path, name: str) -> dict[str, Any]:
 
 
 def _take_object(path: Path, metadata: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Value of a key that may be absent, and is an object else."""
+    """Value of a key that is an object, or absent."""
     value = metadata.get(key) or {}
     if not isinstance(value, dict):
         raise _damaged(path, f"{key} should be an object, found {quote_value(value)}")
@@ -140,11 +140,12 @@ def _require_readable(path: Path, metadata: Mapping[str, Any], *, zarr_format: i
         chunks = _take_sides(path, sides, "chunk_shape", least=1)
         dtype = _require_numbers(path, metadata.get("data_type"))
         if metadata.get("storage_transformers"):
-            raise DataError(f"{path} uses storage transformers, which are not read. {_ADVICE}")
+            raise DataError(f"{path} uses storage transformers, which are unsupported. {_ADVICE}")
         for codec in _iter_codecs(path, metadata, depth=0):
             _require_codec_3(path, codec)
     if len(chunks) != len(shape) or prod(shape) > _MOST_PIXELS:
-        raise _damaged(path, f"shape {quote_value(shape)} and chunks {quote_value(chunks)} misfit")
+        problem = f"shape {quote_value(shape)} and chunks {quote_value(chunks)} do not fit"
+        raise _damaged(path, problem)
     require_budget(path, chunks, dtype=dtype, budget_bytes=None)
 
 
@@ -176,7 +177,7 @@ def _require_numbers(path: Path, value: Any) -> np.dtype[Any]:
 
 
 def _require_codec(path: Path, codec: Any, what: str) -> None:
-    """Raise unless a codec of format 2 is known; one of dtypes has numbers on both sides."""
+    """Raise unless a codec of format 2 is known, and its dtypes are numbers."""
     name = codec.get("id") if isinstance(codec, dict) else codec
     known = _COMPRESSORS if what == "compressor" else _COMPRESSORS | _FILTERS
     _require_known(path, name, known, what=what)
@@ -188,7 +189,7 @@ def _require_codec(path: Path, codec: Any, what: str) -> None:
 def _iter_codecs(
     path: Path, metadata: Mapping[str, Any], *, depth: int
 ) -> Iterator[dict[str, Any]]:
-    """Codecs of format 3, those inside of shards and of their indices too."""
+    """Codecs of format 3, including those of shards and their indices."""
     if depth > _DEEPEST_SHARDS:
         raise _damaged(path, "shards are nested too deeply")
     for key in ("codecs", "index_codecs"):
@@ -215,6 +216,6 @@ def _require_codec_3(path: Path, codec: Mapping[str, Any]) -> None:
 def _require_known(path: Path, name: Any, known: frozenset[str], *, what: str) -> None:
     if not isinstance(name, str) or name not in known:
         raise DataError(
-            f"{path} uses the {what} {quote_value(name)}, which is not read: it is unknown, or "
-            f"runs code of the file. Known: {', '.join(sorted(known))}. {_ADVICE}"
+            f"{path} uses the {what} {quote_value(name)}, which is not supported: it is unknown, "
+            f"or runs code from the file. Known: {', '.join(sorted(known))}. {_ADVICE}"
         )

@@ -1,10 +1,10 @@
-"""Labels and probabilities as OME-Zarr 0.5, written rows by rows: whole, or not there at all.
+"""Writing labels and probabilities as OME-Zarr 0.5, row by row and atomically.
 
-What is written is one multiscales group that stands alone, ``image.zarr/{0,1,2,…}``, and not the
-``labels/`` group inside an image: the image may be a TIFF, or must not be touched. Labels carry
-``image-label`` metadata: a name and a colour for each class. Level i holds every 2^i-th pixel in Y
-and X, down to 256 px, because a mean of two classes is a third one. Axes are in the order that
-OME-Zarr demands, TCZYX; chunks are 1024 x 1024 px of one plane.
+The result is a separate multiscales group, ``image.zarr/{0,1,2,…}``, not a ``labels/`` group inside
+an image: the image may be a TIFF, or must not be changed. Labels have ``image-label`` metadata: a
+name and a colour for each class. Level i is every 2^i-th pixel in Y and X, down to 256 px, because
+the mean of two classes would be a third one. Axes are in OME-Zarr's order, TCZYX; chunks are
+1024 x 1024 px of one plane.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SMALLEST_LEVEL_PX: Final = 256
 
 
 def choose_factors(content: ImageContent) -> tuple[int, ...]:
-    """Pixels of the image per pixel of each level: 1, 2, 4 and so on."""
+    """Downsampling factor of each level: 1, 2, 4 and so on."""
     longest = max(content.stored_shape[-2:])
     levels = 1
     while -(-longest // 2 ** (levels - 1)) > _SMALLEST_LEVEL_PX:
@@ -45,7 +45,7 @@ def choose_factors(content: ImageContent) -> tuple[int, ...]:
 
 
 def _describe(content: ImageContent, name: str) -> dict[str, Any]:
-    """OME-Zarr metadata of the group, and this program's own: its mark, and labels being sparse."""
+    """OME-Zarr metadata of the group, and our own: the mark, and whether labels are sparse."""
     axes, known = content.axes, content.calibration or Calibration.create([1.0] * len(content.axes))
     stored = known.select(axes, content.stored_axes)
     factors = choose_factors(content)
@@ -61,10 +61,10 @@ def _describe(content: ImageContent, name: str) -> dict[str, Any]:
 
 
 class ZarrWriter:
-    """Takes the rows of each plane from the first to the last, and fills all levels with them.
+    """Writes the rows of each plane, in order, to all levels.
 
-    Memory grows with the width of the image: one row of chunks per level is kept until it is full,
-    so that every chunk is written once.
+    One row of chunks per level is buffered, so that every chunk is written once; memory grows with
+    the width of the image.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ class ZarrWriter:
         Parameters
         ----------
         plane : int
-            T * Z planes are counted as `to_planes` does, in the order of T, then Z.
+            Index among the T * Z planes, as in `to_planes`.
         start : int
-            First row; the one after the last of the call before, or 0.
+            First row: 0, or the one after the last row written.
         rows : ndarray, (rows, X) or (classes, rows, X)
         """
         sizes = dict(zip(self._content.axes, self._content.shape, strict=True))
@@ -100,7 +100,7 @@ class ZarrWriter:
 
 
 class _Level:
-    """One array of the pyramid, with the rows that do not fill its chunks yet."""
+    """One array of the pyramid, with a buffer for rows that do not fill its chunks yet."""
 
     def __init__(self, group: zarr.Group, content: ImageContent, *, factor: int) -> None:
         *leading, height, width = content.stored_shape
@@ -119,7 +119,7 @@ class _Level:
         self._filled = 0
 
     def add(self, place: Sequence[int | None], start: int, rows: Array) -> None:
-        """Take the rows that this level keeps; a full row of chunks goes to the disk."""
+        """Buffer the rows that this level samples, and write each full row of chunks."""
         kept = rows[..., -start % self._factor :: self._factor, :: self._factor]
         first = -(-start // self._factor)
         height = self._array.shape[-2]
@@ -139,15 +139,15 @@ class _Level:
 def writing_zarr(
     path: str | Path, content: ImageContent, *, check: Callable[[], None] | None = None
 ) -> Iterator[ZarrWriter]:
-    """Give a writer; what it has written appears under `path` when the block ends well.
+    """Yield a writer; its result appears at `path` if the block succeeds.
 
-    An OME-Zarr or Zarr of that name is replaced then; after an error nothing is left. `check` is
-    called right before that and raises if the name may not be taken.
+    An existing Zarr is replaced then; after an error nothing is left. `check` is called right
+    before that and raises to refuse.
 
     Raises
     ------
     WriteError
-        The folder cannot be written, or `path` is there and is no Zarr.
+        The folder cannot be written, or `path` exists and is not a Zarr.
     """
     path = Path(path)
     require_replaceable(path)
@@ -164,7 +164,7 @@ def write_zarr_rows(
     *,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Write rows that are asked for as they are needed; errors as in `writing_zarr`."""
+    """Write rows that `read` returns on demand; errors as in `writing_zarr`."""
     with writing_zarr(path, content, check=check) as writer:
         for plane in range(content.planes):
             for start in range(0, content.height, CHUNK_PX):
@@ -173,9 +173,9 @@ def write_zarr_rows(
 
 
 def require_replaceable(path: Path) -> None:
-    """Raise `WriteError` if a path is there and is neither an empty folder nor a Zarr.
+    """Raise `WriteError` if a path exists and is neither an empty folder nor a Zarr.
 
-    A Zarr has metadata: its name is not enough.
+    A Zarr must have metadata: the name is not enough.
     """
     is_folder = path.is_dir() and not path.is_symlink()
     may_go = is_folder and (
@@ -183,9 +183,7 @@ def require_replaceable(path: Path) -> None:
     )
     if not path.exists() or may_go:
         return
-    raise WriteError(
-        f"{path} is there already and is no Zarr. Nothing was changed; name another path."
-    )
+    raise WriteError(f"{path} exists and is not a Zarr. Nothing was changed; name another path.")
 
 
 def write_zarr(
@@ -202,25 +200,25 @@ def write_zarr(
     Parameters
     ----------
     path : path
-        The parent must exist; a Zarr of this name is replaced once the new one is complete.
+        The parent must exist; an existing Zarr is replaced once the new one is complete.
     array : ndarray
-        One dimension per letter of `axes`. Labels: integers from 0, stored as the smallest unsigned
-        ones if they are signed or bool. Probabilities are stored as they are.
+        One dimension per letter of `axes`. Labels are integers from 0; signed ones and bool are
+        stored as the smallest unsigned type. Probabilities keep their dtype.
     axes : str
         Letters of ``TZCYX``; they are stored in the order TCZYX.
     classes : sequence of SegmentationClass
         Names and colours of the values 0, 1, …; none for numbered objects.
     calibration : Calibration, optional
-        Size and place of the pixels, in the order of `axes`.
+        Size and position of the pixels, in the order of `axes`.
     sparse : bool
         Whether 0 is 'not annotated', and `classes` are those of 1, 2, …
 
     Raises
     ------
     DataError
-        `axes` do not name the dimensions of `array`, or labels are below 0 or no integers.
+        `axes` do not name the dimensions of `array`, or labels are negative or not integers.
     WriteError
-        The folder cannot be written, or `path` is there and is no Zarr.
+        The folder cannot be written, or `path` exists and is not a Zarr.
     """
     names = parse_axes(axes, array.ndim)
     if "C" not in names and array.dtype.kind in "bi" and array.min(initial=0) >= 0:

@@ -1,1 +1,1 @@
-"""The networks: built by name from the registry, summarised, and started from known weights."""
+"""The networks: created by name, summarised, and initialised from pre-trained weights."""

@@ -1,4 +1,4 @@
-"""Memory that one step frees and the next one asks for again."""
+"""Keeps memory that one step frees for the next one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _DEFAULTS = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[bool]:
-    """Let the C library keep what is freed; give it back to the system at the end.
+    """Let the C library keep freed memory, and return it to the system at the end.
 
-    A step on the CPU frees all its maps and the next one wants them again. glibc returns large
-    blocks to the system each time, which then clears them page by page: 16,000 page faults and
-    a tenth of a step of U-Net + mobilenet_v2 on 4 x 128 x 128 px. The peak stays what it was.
+    A step on the CPU frees all its feature maps, and the next one allocates them again. glibc
+    returns large blocks to the system each time, which then clears them page by page: 16,000 page
+    faults and a tenth of a step of U-Net + mobilenet_v2 on 4 x 128 x 128 px. The peak is the same.
 
     Yields
     ------
     bool
-        Whether there is a glibc that does so; elsewhere nothing happens.
+        Whether glibc supports this; otherwise nothing happens.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):

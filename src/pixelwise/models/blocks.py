@@ -1,4 +1,4 @@
-"""Building blocks that several networks share, and how their weights start."""
+"""Building blocks shared by several networks, and their initialisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NORM_RELU = "norm-relu"
 
 
 class DoubleConv(nn.Sequential):
-    """Two convolutions 3x3, each with activation and batch normalisation; the size is kept.
+    """Two 3x3 convolutions, each with activation and batch normalisation; keeps the size.
 
     `dilation` spaces the taps of both kernels; `order` puts the activation before the
     normalisation (``relu-norm``) or after it (``norm-relu``).

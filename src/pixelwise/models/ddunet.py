@@ -1,4 +1,4 @@
-"""DDU-Net: a U-Net of four levels with dilated convolutions in its depth."""
+"""DDU-Net: a U-Net of four levels with dilated convolutions in the deep ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pixelwise.models.blocks import (
 from pixelwise.models.network import SegmentationNetwork
 
 LEVELS = 4
-# Transposed convolutions from the deepest to the finest: with the last one 2x2 the network has
-# exactly the parameters of the Cityscapes system's.
+# Transposed convolutions from the deepest to the finest level. With the last one 2x2, the network
+# has exactly the parameters of the original Cityscapes system.
 UP_KERNELS = (3, 3, 2)
 
 
@@ -43,7 +43,7 @@ class DDUNetForm:
     dilated_decoder: tuple[int, ...] = (3,)
 
     def dilation_at(self, level: int, dilated: tuple[int, ...]) -> int:
-        """Dilation at a level, 1 where the level is not among the dilated ones."""
+        """Dilation at a level: 1 unless the level is in `dilated`."""
         return self.dilation if level in dilated else 1
 
 

@@ -1,4 +1,4 @@
-"""Where and in which number format a network runs, with the reason for it."""
+"""The device and number format that a network runs in, with reasons."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Compute:
 
 
 def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
-    """Choose device and number format; "auto" passes over GPUs that torch was not built for.
+    """Choose device and number format; "auto" skips GPUs that torch was not built for.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
     Raises
     ------
     ConfigError
-        The device is not there, or cannot compute in that format.
+        The device does not exist, or does not support the format.
     """
     chosen, reason = _choose_device(device)
     number_format, why = _choose_precision(chosen, precision)
@@ -78,7 +78,7 @@ def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
 
 
 def _choose_device(name: str) -> tuple[torch.device, str]:
-    """Choose the device of that name, or the best one there is."""
+    """Choose the named device, or the best one available."""
     if name == "auto":
         if torch.cuda.is_available() and _has_kernels(0):
             return torch.device("cuda", 0), torch.cuda.get_device_name(0)
@@ -88,25 +88,25 @@ def _choose_device(name: str) -> tuple[torch.device, str]:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"Device {name!r} is not there: torch {torch.__version__} sees "
+            f"Device {name!r} does not exist: torch {torch.__version__} sees "
             f"{torch.cuda.device_count()} CUDA GPUs. Use device 'auto' or 'cpu', or install a "
             "torch build and driver that fit the GPU."
         )
     if device.type == "cuda" and not _has_kernels(device.index or 0):
         raise ConfigError(
-            f"torch {torch.__version__} was built for {' '.join(torch.cuda.get_arch_list())}, and "
-            f"so not for {torch.cuda.get_device_name(device)}. Install a torch build for it, "
-            "older for older GPUs, or use device 'cpu'."
+            f"torch {torch.__version__} was built for {' '.join(torch.cuda.get_arch_list())}, but "
+            f"not for {torch.cuda.get_device_name(device)}. Install a torch build that supports it "
+            "(an older one for older GPUs), or use device 'cpu'."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("Device 'mps' is not there: it needs an Apple GPU. Use 'auto' or 'cpu'.")
+        raise ConfigError("Device 'mps' needs an Apple GPU, which is missing. Use 'auto' or 'cpu'.")
     return device, "asked for"
 
 
 def _has_kernels(index: int) -> bool:
-    """Whether torch was built for a GPU: older and newer ones are seen, but cannot compute."""
+    """Whether torch was built for a GPU: it also lists older and newer ones that cannot compute."""
     built = [name.split("_") for name in torch.cuda.get_arch_list()]
-    if torch.version.cuda is None or not built:  # AMD's, whose names tell nothing
+    if torch.version.cuda is None or not built:  # AMD, whose architecture names say nothing
         return True
     major, minor = torch.cuda.get_device_capability(index)
     for kind, name in built:
@@ -119,7 +119,7 @@ def _has_kernels(index: int) -> bool:
 
 
 def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
-    """Choose the number format of that name, or the fastest safe one of the device."""
+    """Choose the named number format, or the device's fastest safe one."""
     if name == "fp16" and device.type == "cpu":
         raise ConfigError("Precision 'fp16' needs a GPU; use 'auto', 'fp32' or 'bf16' on a CPU.")
     if name != "auto":
@@ -132,7 +132,7 @@ def _choose_precision(device: torch.device, name: str) -> tuple[str, str]:
 
 
 def free_cache(device: torch.device) -> None:
-    """Give back what torch holds of a device's memory without using it."""
+    """Release cached device memory that torch does not use."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

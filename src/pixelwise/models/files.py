@@ -46,7 +46,7 @@ class Model:
     network : SegmentationNetwork
         In eval mode, on the CPU unless asked otherwise.
     card : Card
-        What it expects and what it gives.
+        Its expected input and its output.
     """
 
     network: SegmentationNetwork
@@ -54,7 +54,7 @@ class Model:
 
 
 def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card) -> None:
-    """Write a model file with a checksum; it is complete under its name or not there.
+    """Write a model file with a checksum, atomically.
 
     Parameters
     ----------
@@ -73,13 +73,13 @@ def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: Card
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     notes = {METADATA_KEY: stamped.model_dump_json(), CHECKSUM_KEY: BLANK_CHECKSUM}
     content = save(tensors, metadata=notes)
-    with replacing(Path(path)) as temporary:  # save_file has temporary files of its own, ".tmp…"
+    with replacing(Path(path)) as temporary:  # save_file would create its own ".tmp…" files
         _write(temporary, content)
         add_checksum(temporary)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a safetensors file with the notes in its header in one order; its library has none."""
+    """Write a safetensors file with sorted metadata; the library's order is not reproducible."""
     start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
     header = json.loads(content[_LENGTH_BYTES:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -96,21 +96,21 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
     Parameters
     ----------
     path : path
-        Model file that a training wrote, such as ``runs/nuclei/model.safetensors``.
+        Model file of a run, such as ``runs/nuclei/model.safetensors``.
     device : str or torch.device
-        Where the network is put.
+        Device for the network.
 
     Raises
     ------
     ReadError
         The file is missing.
     ModelFileError
-        The file is damaged or foreign, or its weights do not fit the network its card names.
+        The file is damaged or not a model, or its weights do not fit the network of its card.
     """
     path = Path(path)
-    with suppress(OSError):  # which is said below
-        if path.is_file():  # a pipe would be waited for
-            _require_whole(path)  # first: a damaged card may be of any network
+    with suppress(OSError):  # `read_card` reports it
+        if path.is_file():  # opening a pipe would block
+            _require_whole(path)  # first, because a damaged card may describe any network
     card = read_card(path)
     _require_fitting(path, card)
     network = create_network(card)
@@ -119,7 +119,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
 
 
 def create_network(card: Card) -> SegmentationNetwork:
-    """Build the network that a card names, with fresh weights."""
+    """Build the network of a card, with random weights."""
     return create_model(
         card.architecture,
         card.in_channels,
@@ -130,7 +130,7 @@ def create_network(card: Card) -> SegmentationNetwork:
 
 
 class _Unallocated(TorchFunctionMode):
-    """While it is on, tensors that are made by their size alone take no memory: weights."""
+    """While active, tensors created by size alone, such as weights, take no memory."""
 
     def __torch_function__(
         self,
@@ -140,7 +140,7 @@ class _Unallocated(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _FILLED_AT_RANDOM:  # without memory this loads torch's compiler, for seconds
+        if func in _FILLED_AT_RANDOM:  # on the meta device this would load torch's compiler
             return args[0]
         if func in _MADE_BY_SIZE and kwargs.get("device") is None:
             kwargs["device"] = "meta"
@@ -148,7 +148,7 @@ class _Unallocated(TorchFunctionMode):
 
 
 def _require_fitting(path: Path, card: Card) -> None:
-    """Raise unless the network of a card has the tensors of the file: before it takes memory."""
+    """Raise unless the network of a card fits the file's tensors, before allocating memory."""
     try:
         with _Unallocated():
             network = create_network(card)
@@ -156,8 +156,8 @@ def _require_fitting(path: Path, card: Card) -> None:
         tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     except (PixelwiseError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelFileError(
-            f"The network that the card of {path} describes cannot be built {quote(error)}. The "
-            "file is damaged, or comes from a newer version."
+            f"The network in the card of {path} cannot be built {quote(error)}. The file is "
+            "damaged, or comes from a newer version."
         ) from error
     _load(network, tensors, path)
 
@@ -168,19 +168,19 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     Raises
     ------
     ModelFileError
-        The file is damaged, or a weight is missing, left over, or of another shape.
+        The file is damaged, or a weight is missing, unexpected, or has another shape.
     """
     _require_whole(path)
     _fill(network, path)
 
 
 def _require_whole(path: Path) -> None:
-    """Refuse a file that is not what was written; those of older versions cannot tell."""
+    """Raise if the checksum is wrong or missing; files of older versions have none."""
     found = check_checksum(path)
     if found is Checksum.WRONG or (found is Checksum.MISSING and promises_checksum(path)):
         raise ModelFileError(
-            f"The model file {path} is damaged: its content is not what was written. Copy it "
-            "again, or use another checkpoint of the run."
+            f"The model file {path} is damaged: its checksum does not match. Copy it again, or "
+            "use another checkpoint of the run."
         )
 
 
@@ -196,8 +196,8 @@ def _fill(network: torch.nn.Module, path: Path) -> None:
 
 
 def _load(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Put tensors into a network; raise as `load_weights` if they do not fit."""
-    unallocated = any(tensor.is_meta for tensor in tensors.values())  # there is nothing to copy
+    """Load tensors into a network; raise as `load_weights` if they do not fit."""
+    unallocated = any(tensor.is_meta for tensor in tensors.values())  # nothing to copy
     try:
         network.load_state_dict(tensors, assign=unallocated)
     except RuntimeError as error:

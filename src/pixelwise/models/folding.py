@@ -1,8 +1,8 @@
-"""Batch normalisation folded into the convolution before it: the same map, one pass less.
+"""Folds batch normalisation into the convolution before it: the same result in one pass less.
 
-In eval mode a batch norm is a scale and an offset per channel, which the weights of a convolution
-can hold (Jacob et al. 2018, section 3.2). Which norm follows which convolution is seen by running
-the network once; whether that was right, by comparing what comes out.
+In eval mode a batch norm is a scale and an offset per channel, which can be merged into the weights
+of a convolution (Jacob et al. 2018, section 3.2). Running the network once shows which norm follows
+which convolution; comparing the outputs verifies it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from pixelwise.models.network import SegmentationNetwork
 
 _TOLERANCE: Final = 1e-4
-"""Largest change of a probability: rounding gives 1e-6, a wrong pair far more."""
+"""Largest accepted change of a probability: rounding gives 1e-6, a wrong pair far more."""
 
 
 def fold_batch_norms(network: SegmentationNetwork) -> tuple[SegmentationNetwork, int]:
-    """Give a copy with the batch norms that follow a convolution folded into it, and their number.
+    """Return a copy with batch norms folded into the convolutions before them, and their number.
 
     Parameters
     ----------
     network : SegmentationNetwork
-        In eval mode, on the CPU. It is left as it is, and given back where nothing can be folded or
-        where the copy computes something else: norms after an activation or a sum stay, and so do
+        In eval mode, on the CPU; not modified. It is returned itself if nothing can be folded, or
+        if the copy's output differs. Norms after an activation or a sum are kept, and so are
         convolutions that are used several times, as in R2U-Net.
     """
     side = max(network.smallest_px, network.stride)
@@ -58,10 +58,10 @@ def fold_batch_norms(network: SegmentationNetwork) -> tuple[SegmentationNetwork,
 
 
 def _find_pairs(network: SegmentationNetwork, example: Tensor) -> list[tuple[str, str]]:
-    """Names of convolutions and of the batch norms that take nothing but what comes out of them."""
+    """Names of convolutions, each with the batch norm that takes only its output."""
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, tuple[nn.Module, int]] = {}
-    kept: list[Tensor] = []  # so that no tensor takes the number of another
+    kept: list[Tensor] = []  # so that ids are not reused
     calls: dict[nn.Module, int] = {}
     pairs: list[tuple[nn.Module, nn.Module]] = []
 
@@ -72,7 +72,7 @@ def _find_pairs(network: SegmentationNetwork, example: Tensor) -> list[tuple[str
             kept.append(output)
         elif id(inputs[0]) in made and module.running_mean is not None:
             conv, version = made[id(inputs[0])]
-            if inputs[0]._version == version:  # no activation has changed it in its place
+            if inputs[0]._version == version:  # no activation has changed it in place
                 pairs.append((conv, module))
 
     hooks = [

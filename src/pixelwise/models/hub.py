@@ -1,4 +1,4 @@
-"""Whether a file on the internet can be reached, answered within seconds."""
+"""Checks within seconds whether a file on the internet can be reached."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 PATIENCE_S: Final = 4.0
-"""How long a server and the names of servers may take to answer."""
+"""Time limit for the name look-up and the server's answer."""
 
 
 def require_reachable(url: str) -> None:
-    """Ask the server of a file whether it is there.
+    """Raise unless the server confirms that a file exists.
 
-    The clients of the hubs try again for half a minute where there is no network. The look-up of a
-    name knows no limit, so that it is waited for in a thread.
+    Without a network, the hubs' clients retry for half a minute. A name look-up has no time limit,
+    so it runs in a thread.
 
     Raises
     ------
     OSError
-        There is no answer, or one that says no.
+        There is no answer, or a negative one.
     """
     failed: list[OSError] = [TimeoutError(f"no answer within {PATIENCE_S:g} s")]
     thread = Thread(target=_ask, args=(url, failed), daemon=True)
@@ -31,7 +31,7 @@ def require_reachable(url: str) -> None:
 
 
 def _ask(url: str, failed: list[OSError]) -> None:
-    """Ask for the head of a file, and empty the list if it is there."""
+    """Send a HEAD request, and clear the list if the file exists."""
     try:
         with urlopen(Request(url, method="HEAD"), timeout=PATIENCE_S):  # noqa: S310  https
             failed.clear()

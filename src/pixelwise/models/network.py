@@ -1,4 +1,4 @@
-"""The one shape that every network has: any image in, one score per class and pixel out."""
+"""The interface of all networks: an image of any size in, one logit per class and pixel out."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class SegmentationNetwork(nn.Module):
     in_channels : int
         Channels of the image, 1 or more.
     classes : int
-        Classes to tell apart, background included: 2 or more.
+        Number of classes including background: 2 or more.
     stride : int
         Pixels of the image per step of the deepest map; images are padded to a multiple of it.
     smallest_px : int
-        Smallest height and width; `stride` if that is more.
+        Smallest height and width; at least `stride`.
 
     Attributes
     ----------
     encoder : nn.Module
-        The way down, which pre-trained weights fill and which can be frozen.
+        The contracting path, which can be pre-trained and frozen.
     encoder_frozen : bool
-        Whether `freeze_encoder` holds the encoder still.
+        Whether the encoder is frozen, see `freeze_encoder`.
     """
 
     encoder: nn.Module
@@ -54,7 +54,7 @@ class SegmentationNetwork(nn.Module):
         self.in_channels = in_channels
         self.classes = classes
         self.stride = stride
-        self.smallest_px = max(smallest_px, stride)  # mirroring needs more pixels than it adds
+        self.smallest_px = max(smallest_px, stride)  # mirroring adds fewer pixels than there are
         self.encoder_frozen = False
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -63,13 +63,13 @@ class SegmentationNetwork(nn.Module):
         Parameters
         ----------
         image : Tensor
-            (N, C, Y, X) float, normalised; Y and X from `smallest_px` up, divisible by nothing.
+            (N, C, Y, X) float, normalised; Y and X of any size from `smallest_px` up.
 
         Returns
         -------
         Tensor or tuple of Tensor
-            (N, classes, Y, X) logits. With deep supervision and in training mode a tuple of
-            such, the final prediction first; the loss is their average.
+            (N, classes, Y, X) logits. With deep supervision in training mode a tuple of logits,
+            the final prediction first; the loss is their average.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class SegmentationNetwork(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation; a frozen encoder stays in evaluation.
 
-        Without this, batch normalisation of a frozen encoder would go on learning its statistics.
+        Otherwise batch normalisation of a frozen encoder would keep updating its statistics.
         """
         super().train(mode)
         if self.encoder_frozen:
@@ -105,7 +105,7 @@ class SegmentationNetwork(nn.Module):
         if image.ndim != 4 or image.shape[1] != self.in_channels:
             raise DataError(
                 f"The network takes (N, {self.in_channels}, Y, X), got {tuple(image.shape)}. "
-                "Create it with in_channels as the images have them."
+                "Create it with the images' number of channels (in_channels)."
             )
         if min(image.shape[-2:]) < self.smallest_px:
             raise DataError(
@@ -123,12 +123,12 @@ def pad_to_multiple(image: torch.Tensor, stride: int) -> torch.Tensor:
 
 
 def freeze_encoder(network: SegmentationNetwork) -> None:
-    """Hold the encoder still: no gradients, and batch normalisation keeps its statistics."""
+    """Freeze the encoder: no gradients, and batch normalisation keeps its statistics."""
     _set_encoder_frozen(network, frozen=True)
 
 
 def unfreeze_encoder(network: SegmentationNetwork) -> None:
-    """Let the encoder learn again."""
+    """Let the encoder be trained again."""
     _set_encoder_frozen(network, frozen=False)
 
 

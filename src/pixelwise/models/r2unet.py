@@ -18,16 +18,16 @@ ADDITION = "add"
 
 @dataclass(frozen=True)
 class R2UNetForm:
-    """What distinguishes one R2U-Net from another.
+    """Options of an R2U-Net.
 
     The defaults are the paper's; the Cityscapes system's is ``R2UNetForm(norm=None, skip="add")``.
 
     Attributes
     ----------
     t : int
-        How often each recurrent convolution is applied, 1 or more.
+        Number of times each recurrent convolution is applied, 1 or more.
     norm : str or None
-        ``batch``: normalise after each convolution; None: nowhere.
+        ``batch``: normalise after each convolution; None: never.
     skip : str
         ``concat`` or ``add``.
     entry : int or None
@@ -80,7 +80,7 @@ class R2UNet(SegmentationNetwork):
             RecurrentResidualBlock(deep, shallow, form=form) for deep, shallow in steps
         )
         self.head = nn.Conv2d(form.base_channels, classes, 1)
-        if form.norm is not None:  # without, Kaiming weights give logits of 10^4: keep torch's own
+        if form.norm is not None:  # otherwise Kaiming weights would give logits of 10^4
             initialize_weights(self)
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:
@@ -104,9 +104,9 @@ class R2UNet(SegmentationNetwork):
 class RecurrentConv(nn.Module):
     """x = f(x_in), then t - 1 further times x = f(x + x_in), with one shared convolution in f.
 
-    Only the convolution is shared: each application has its own batch normalisation, because
-    the sums have other statistics than the input, and shared running averages would fit neither
-    when the network is evaluated.
+    Only the convolution is shared: each application has its own batch normalisation, because the
+    statistics of the sums differ from the input's, and shared running averages would fit neither
+    in evaluation.
     """
 
     def __init__(self, channels: int, *, form: R2UNetForm) -> None:
@@ -145,7 +145,7 @@ class RecurrentResidualBlock(nn.Module):
 
 
 def create_norm(norm: str | None, channels: int) -> nn.Module:
-    """Create the normalisation of that name; None gives one that does nothing.
+    """Create the named normalisation; None gives the identity.
 
     Raises
     ------

@@ -17,27 +17,27 @@ from pixelwise.models.segnet import Unpool
 SIZES_PX = (256, 512, 1024, 2048, 4096)
 
 
-class _SeesEverything(Exception):  # noqa: N818 - no error: the answer
-    """The network joins all pixels of the image, by global pooling or by attention."""
+class _SeesEverything(Exception):  # noqa: N818 - not an error, but the answer
+    """The network combines all pixels of the image, by global pooling or attention."""
 
 
 def measure_receptive_field(network: SegmentationNetwork) -> int | None:
     """Measure the receptive field along one axis in pixels; None: the whole image.
 
     The network is made linear: convolutions average, maxima become means, unpooling fills its
-    window, activations and normalisations do nothing. Then the input pixels that one output
-    pixel depends on are those with a gradient; all terms are positive, so none cancel. It is
-    made one-dimensional too, so that a column one pixel wide is enough and costs next to nothing.
+    window, activations and normalisations do nothing. Then an output pixel depends on the input
+    pixels with a gradient; all terms are positive, so none cancel. It is also made one-dimensional,
+    so that a column one pixel wide is enough, which is very fast.
 
-    The field depends on where in the network's grid of `stride` pixels the output pixel lies:
-    the largest is returned. Attention counts as the whole image, and so do fields that do not
-    fit into 4096 pixels. The network's weights take no part; it may be on the meta device.
+    The field depends on the position of the output pixel in the network's grid of `stride` pixels:
+    the largest is returned. Attention counts as the whole image, and so do fields larger than 4096
+    pixels. The weights are not used, so the network may be on the meta device.
     """
     if any(hasattr(layer, "num_heads") for layer in network.modules()):
         return None
     was_training, threads = network.training, torch.get_num_threads()
     network.eval()
-    torch.set_num_threads(1)  # the tensors are so small that waking threads takes ten times longer
+    torch.set_num_threads(1)  # ten times faster for such small tensors
     try:
         fields = (_measure_in_column(network, size_px) for size_px in SIZES_PX)
         return next((field_px for field_px in fields if field_px is not None), None)
@@ -73,7 +73,7 @@ def _find_extent(output: torch.Tensor, column: torch.Tensor) -> tuple[int, int]:
 
 @contextmanager
 def _filled_unpooling(network: nn.Module) -> Iterator[None]:
-    """Let every unpooling of the network fill its whole window for a while."""
+    """Make every unpooling of the network fill its whole window."""
     hooks = [
         layer.register_forward_hook(lambda _, args, __: F.interpolate(args[0], scale_factor=(2, 1)))
         for layer in network.modules()
@@ -87,7 +87,7 @@ def _filled_unpooling(network: nn.Module) -> Iterator[None]:
 
 
 class _Linear(TorchFunctionMode):
-    """While active, torch's functions are linear, reach as far as before, and keep to Y."""
+    """While active, torch's functions are linear, with the same reach, and only along Y."""
 
     def __torch_function__(
         self,
@@ -194,7 +194,7 @@ def _stop(*_: Any, **__: Any) -> None:
     raise _SeesEverything
 
 
-# By name, so that a function, a method and torch's own kernel are one.
+# By name, so that functions, methods and torch's own kernels are treated alike.
 _RULES: dict[str, Callable[..., Any]] = {
     "conv2d": _convolve,
     "conv_transpose2d": _convolve_transposed,

@@ -1,7 +1,7 @@
 """Networks by name: `create_model` builds what `pixelwise.architectures` describes.
 
 segmentation-models-pytorch, timm and torchvision take two seconds to load, as long as torch itself.
-They are imported where a network needs them, so that a plain U-Net starts without.
+They are imported only if a network needs them, so a plain U-Net starts without.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Architecture", "create_model", "list_architectures"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a builder is asked for: checked names, and a value for every option."""
+class NetworkSpec:
+    """Arguments of a builder: checked names, and a value for every option."""
 
     name: str
     in_channels: int
@@ -33,7 +33,7 @@ class Request:
     options: Mapping[str, Any]
 
 
-Builder = Callable[[Request], SegmentationNetwork]
+Builder = Callable[[NetworkSpec], SegmentationNetwork]
 
 
 def create_model(
@@ -56,7 +56,7 @@ def create_model(
     in_channels : int
         Channels of the image.
     classes : int
-        Classes, background included: 2 or more.
+        Number of classes including background: 2 or more.
     encoder : str or None
         Encoder of segmentation-models-pytorch, or of timm as ``tu-<name>``; None: the default.
     pretrained : bool, str or Path
@@ -74,15 +74,15 @@ def create_model(
     UnknownNameError
         No such architecture or encoder.
     ConfigError
-        An option that the architecture does not have, or a value it cannot take.
+        Unknown option, or a value that is not allowed.
     WeightsError
-        The pre-trained weights cannot be had or do not fit.
+        The pre-trained weights are not available or do not fit.
     """
     architecture = find_architecture(name)
     chosen = architecture.parse_encoder(encoder) or ""
     settings = architecture.parse_options(options)
     network = _BUILDERS.get(name, _create_smp)(
-        Request(name, in_channels, classes, chosen, settings)
+        NetworkSpec(name, in_channels, classes, chosen, settings)
     )
     if pretrained:
         from pixelwise.models.weights import load_pretrained
@@ -92,70 +92,70 @@ def create_model(
     return network
 
 
-def _create_unet(request: Request) -> SegmentationNetwork:
-    if not request.encoder:
-        form = UNetForm(**request.options)
-        return UNet(request.in_channels, request.classes, form=form)
-    _refuse_plain_options(request)
-    if request.options["up"] == TRANSPOSED:
+def _create_unet(spec: NetworkSpec) -> SegmentationNetwork:
+    if not spec.encoder:
+        form = UNetForm(**spec.options)
+        return UNet(spec.in_channels, spec.classes, form=form)
+    _refuse_plain_options(spec)
+    if spec.options["up"] == TRANSPOSED:
         from pixelwise.models.smp import create_encoder
 
-        encoder = create_encoder(request.encoder, request.in_channels)
-        return EncoderUNet(request.in_channels, request.classes, encoder=encoder)
-    return _create_smp(request, {"up": request.options["up"]})
+        encoder = create_encoder(spec.encoder, spec.in_channels)
+        return EncoderUNet(spec.in_channels, spec.classes, encoder=encoder)
+    return _create_smp(spec, {"up": spec.options["up"]})
 
 
-def _refuse_plain_options(request: Request) -> None:
-    """Raise if an option is set that an encoder would leave without effect."""
-    defaults = find_architecture(request.name).defaults
-    changed = [o for o, value in request.options.items() if o != "up" and value != defaults[o]]
+def _refuse_plain_options(spec: NetworkSpec) -> None:
+    """Raise if an option is set that has no effect with an encoder."""
+    defaults = find_architecture(spec.name).defaults
+    changed = [o for o, value in spec.options.items() if o != "up" and value != defaults[o]]
     if changed:
         raise ConfigError(
-            f"Option {changed[0]!r} belongs to the plain U-Net and has no meaning with the encoder "
-            f"{request.encoder!r}: leave out one of the two."
+            f"Option {changed[0]!r} belongs to the plain U-Net and has no effect with the encoder "
+            f"{spec.encoder!r}: leave out one of the two."
         )
 
 
-def _create_segnet(request: Request) -> SegmentationNetwork:
-    form = SegNetForm(**request.options)
-    return SegNet(request.in_channels, request.classes, form=form)
+def _create_segnet(spec: NetworkSpec) -> SegmentationNetwork:
+    form = SegNetForm(**spec.options)
+    return SegNet(spec.in_channels, spec.classes, form=form)
 
 
-def _create_r2unet(request: Request) -> SegmentationNetwork:
-    form = R2UNetForm(**request.options)
-    return R2UNet(request.in_channels, request.classes, form=form)
+def _create_r2unet(spec: NetworkSpec) -> SegmentationNetwork:
+    form = R2UNetForm(**spec.options)
+    return R2UNet(spec.in_channels, spec.classes, form=form)
 
 
-def _create_ddunet(request: Request) -> SegmentationNetwork:
-    form = DDUNetForm(**request.options)
-    return DDUNet(request.in_channels, request.classes, form=form)
+def _create_ddunet(spec: NetworkSpec) -> SegmentationNetwork:
+    form = DDUNetForm(**spec.options)
+    return DDUNet(spec.in_channels, spec.classes, form=form)
 
 
-def _create_unetplusplus(request: Request) -> SegmentationNetwork:
+def _create_unetplusplus(spec: NetworkSpec) -> SegmentationNetwork:
     from pixelwise.models.smp import create_smp_model
     from pixelwise.models.unetplusplus import DeeplySupervisedUNetPlusPlus, UNetPlusPlusForm
 
-    form = UNetPlusPlusForm(**request.options)
+    form = UNetPlusPlusForm(**spec.options)
     if not form.deep_supervision:
-        return _create_smp(request, {})
-    sizes = {"in_channels": request.in_channels, "classes": request.classes}
-    model = create_smp_model(request.name, request.encoder, options={}, **sizes)
+        return _create_smp(spec, {})
+    sizes = {"in_channels": spec.in_channels, "classes": spec.classes}
+    model = create_smp_model(spec.name, spec.encoder, options={}, **sizes)
     return DeeplySupervisedUNetPlusPlus(model, head=form.head, **sizes)
 
 
-def _create_smp(request: Request, options: Mapping[str, Any] | None = None) -> SegmentationNetwork:
+def _create_smp(spec: NetworkSpec, options: Mapping[str, Any] | None = None) -> SegmentationNetwork:
     from pixelwise.models.smp import create_smp_network
 
     return create_smp_network(
-        request.name,
-        request.encoder,
-        in_channels=request.in_channels,
-        classes=request.classes,
-        options=request.options if options is None else options,
+        spec.name,
+        spec.encoder,
+        in_channels=spec.in_channels,
+        classes=spec.classes,
+        options=spec.options if options is None else options,
     )
 
 
-# Architectures that are not here are smp's under the same name.
+# All other architectures are smp's, under the same name.
 _BUILDERS: dict[str, Builder] = {
     "unet": _create_unet,
     "unetplusplus": _create_unetplusplus,

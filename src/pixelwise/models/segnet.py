@@ -27,8 +27,8 @@ class SegNetForm:
 class SegNet(SegmentationNetwork):
     """SegNet: convolutions with batch normalisation, pooled and unpooled by index five times.
 
-    The indices of the maxima are the only skip connections. The encoder is laid out as
-    torchvision's ``vgg16_bn().features``, so that ImageNet weights fit as they are.
+    The indices of the maxima are the only skip connections. The encoder has the structure of
+    torchvision's ``vgg16_bn().features``, so that ImageNet weights fit unchanged.
 
     Source: Badrinarayanan et al. 2017, arXiv:1511.00561.
     """
@@ -78,7 +78,7 @@ class Encoder(nn.ModuleList):
 
 
 class Unpool(nn.Module):
-    """Put each value back where 2x2 max-pooling found it, with zeros around.
+    """Put each value back where 2x2 max-pooling found it, with zeros elsewhere.
 
     Equals ``F.max_unpool2d``, which refuses deterministic mode and cannot be traced.
     """

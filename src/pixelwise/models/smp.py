@@ -50,7 +50,7 @@ _ARGUMENTS: dict[str, dict[str, str]] = {
 
 
 class SmpNetwork(SegmentationNetwork):
-    """A network of smp, of which the encoder, the decoder and the head are kept.
+    """The encoder, decoder and head of an smp model.
 
     Their names in the state dict are smp's, so its own weights fit too.
 
@@ -59,7 +59,7 @@ class SmpNetwork(SegmentationNetwork):
     model : module
         A segmentation model of smp.
     in_channels, classes : int
-        What it was made for.
+        The model's numbers of channels and classes.
     smallest_px : int
         Smallest height and width.
     stride_factor : int
@@ -112,7 +112,7 @@ def create_smp_network(
     UnknownNameError
         No such architecture or encoder.
     ConfigError
-        The two do not go together.
+        The two are incompatible.
     """
     model = create_smp_model(
         name, encoder, in_channels=in_channels, classes=classes, options=options
@@ -151,7 +151,7 @@ def create_encoder(name: str, in_channels: int) -> nn.Module:
     UnknownNameError
         No such encoder.
     ConfigError
-        It has no five levels.
+        It does not have five levels.
     """
     require_encoder(name)
     try:
@@ -163,11 +163,11 @@ def create_encoder(name: str, in_channels: int) -> nn.Module:
 
 
 def _shorten_averages(network: nn.Module) -> None:
-    """Let the running statistics of batch norms be those of the last ten or so steps.
+    """Make the running statistics of batch norms cover about the last ten steps.
 
-    EfficientNet's are those of a hundred, for a training as long as ImageNet's. After 138 steps
-    UNet++ with efficientnet-b4 scored 0.36 (Dice, DSB2018) by them, and 0.75 by these, with the
-    same weights.
+    EfficientNet's cover a hundred, for training runs as long as ImageNet's. After 138 steps UNet++
+    with efficientnet-b4 scored 0.36 with them (Dice, DSB2018), and 0.75 with these, with the same
+    weights.
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
@@ -175,7 +175,7 @@ def _shorten_averages(network: nn.Module) -> None:
 
 
 def list_encoders() -> tuple[str, ...]:
-    """Return the names of smp's encoders; timm's come on top, as ``tu-<name>``."""
+    """Return the names of smp's encoders; timm's are available too, as ``tu-<name>``."""
     names = smp.encoders.get_encoder_names()
     return tuple(name for name in names if not name.startswith("timm-"))  # deprecated by smp
 
@@ -194,15 +194,15 @@ def require_encoder(name: str) -> None:
 
 
 def _translate(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the options as smp does, and add what follows from them."""
+    """Translate options to smp's arguments, and add those that follow from them."""
     names = _ARGUMENTS.get(name, {})
     arguments = {names.get(option, option): value for option, value in options.items()}
     if "encoder_output_stride" in arguments:
-        # Chen et al. 2017: the rates keep their reach in the image when the map is coarser.
+        # Chen et al. 2017: smaller rates on a coarser map have the same reach in the image.
         fine = arguments["encoder_output_stride"] == 8
         arguments["decoder_atrous_rates"] = (12, 24, 36) if fine else (6, 12, 18)
     if name == "dpt":
-        arguments["dynamic_img_size"] = True  # else timm takes one image size only
+        arguments["dynamic_img_size"] = True  # otherwise timm accepts only one image size
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""What a network costs and sees, before it is trained: parameters, operations, memory, reach."""
+"""Summary of a network before training: parameters, operations, memory and receptive field."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Layer:
     parameters : int
         Parameters of the layer.
     calls : int
-        How often one pass through the network applies it: more than once if it recurs.
+        Number of calls in one forward pass; more than 1 for recurrent layers.
     """
 
     name: str
@@ -44,23 +44,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a network costs and sees.
+    """Cost and receptive field of a network.
 
     Attributes
     ----------
     layers : tuple of Layer
         The layers that compute.
     parameters, trainable_parameters : int
-        All parameters, shared ones counted once; and those that are not frozen.
+        All parameters, with shared ones counted once, and those not frozen.
     multiply_adds : int
         Multiplications with an addition for one image.
     activation_bytes : int
-        What autograd keeps of one training batch in single precision, without parameters.
+        What autograd keeps for one training batch in fp32, without parameters.
     receptive_field_px : int or None
         Side of the square that one output pixel depends on; None: the whole image.
     in_channels : int
     input_size : tuple of int
-        (Y, X) of the image that operations and memory are counted for.
+        (Y, X) of the image for which operations and memory are counted.
     batch_size : int
         Images in the training batch.
     """
@@ -115,13 +115,13 @@ def summarize(
 def count_activation_bytes(
     network: SegmentationNetwork, input_size: tuple[int, int], *, batch_size: int
 ) -> int:
-    """Count what autograd keeps of one training batch, as `Summary.activation_bytes`."""
-    with torch.inference_mode(False), torch.enable_grad():  # in a validation it keeps nothing
+    """Count what autograd keeps for one training batch, as `Summary.activation_bytes`."""
+    with torch.inference_mode(False), torch.enable_grad():  # also if called during validation
         return _count_saved_bytes(_copy_to_meta(network), input_size, batch_size=batch_size)
 
 
 def _copy_to_meta(network: SegmentationNetwork) -> SegmentationNetwork:
-    """Copy the network without its numbers, which costs no memory."""
+    """Copy the network without its data, which needs no memory."""
     hollow: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.to("meta"), parameter.requires_grad)
         for parameter in network.parameters()
@@ -137,7 +137,7 @@ def _create_batch(network: SegmentationNetwork, number: int, size: tuple[int, in
 def _trace(
     network: SegmentationNetwork, input_size: tuple[int, int]
 ) -> tuple[tuple[Layer, ...], int]:
-    """Return the layers that one image passes, and its floating-point operations."""
+    """Return the layers called for one image, and its floating-point operations."""
     calls: dict[str, int] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     network.eval()
@@ -162,7 +162,7 @@ def _trace(
 def _observed(
     network: nn.Module, calls: dict[str, int], *, shapes: dict[str, tuple[int, ...]]
 ) -> Iterator[None]:
-    """Count the calls of each layer without parts, and note its output's shape, for a while."""
+    """Record the calls and the output shape of each layer without children."""
 
     def create_observer(name: str) -> Any:
         def observe(_: nn.Module, __: Any, output: Any) -> None:

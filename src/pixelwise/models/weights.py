@@ -1,4 +1,4 @@
-"""Known weights for encoders: from ImageNet by download, or from a file on this machine."""
+"""Pre-trained weights for encoders: ImageNet's by download, or from a local file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SEGNET = "segnet"
 VGG16_BN_URL = "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth"  # torchvision's
 State = Mapping[str, torch.Tensor]
 
-# What stands before a tensor's name: in a file, and in the encoder that it is for. Files of
-# torchvision, of a whole network of this project, and of a whole network elsewhere.
+# Prefixes of tensor names: in a file, and in the encoder. For files of torchvision, of whole
+# networks of this project, and of other whole networks.
 _PREFIXES = (
     *(("", ""), ("features.", ""), ("encoder.", ""), ("module.", "")),
     *(("", "model."), ("encoder.", "model.")),
 )
-_COUNTER = "num_batches_tracked"  # of batch normalisation; old files have none
+_COUNTER = "num_batches_tracked"  # of batch normalisation; missing in old files
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Download:
 
 
 def load_pretrained(network: SegmentationNetwork, source: str, *, path: Path | None = None) -> None:
-    """Fill the network's encoder with known weights; the decoder keeps its random ones.
+    """Load pre-trained weights into the network's encoder; the decoder stays random.
 
-    A first convolution for another number of channels is adapted: summed for one channel, else
-    repeated and scaled, so that its responses keep their size.
+    The first convolution is adapted to other channel counts: summed for one channel, else repeated
+    and scaled, so that its responses keep their magnitude.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def load_pretrained(network: SegmentationNetwork, source: str, *, path: Path | N
     if missing:
         raise WeightsError(
             f"{origin} do not fit the encoder of {source}: {len(missing)} of {len(wanted)} tensors "
-            f"are missing, the first is {missing[0]!r}. Give the weights of this very encoder."
+            f"are missing, the first is {missing[0]!r}. Give the weights of this encoder."
         )
     adapted = {
         name: _adapt(name, tensor, wanted=wanted[name], origin=origin)
@@ -87,20 +87,20 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises
     ------
     WeightsError
-        There is no such file, or it holds something else.
+        The file is missing or has other contents.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no file of weights at {path}.")
+        raise WeightsError(f"The weights file {path} is missing. Check the path.")
     try:
         found = _read(path)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise WeightsError(
-            f"{path} is no readable file of weights: {error} Expected .safetensors, or a state "
+            f"{path} is not a readable weights file: {error} Expected .safetensors, or a state "
             "dict saved by torch.save(network.state_dict(), ...)."
         ) from error
     tensors = {name: item for name, item in found.items() if isinstance(item, torch.Tensor)}
     if not tensors:
-        raise WeightsError(f"{path} holds no tensors by name. Expected a state dict.")
+        raise WeightsError(f"{path} has no named tensors. Expected a state dict.")
     return tensors
 
 
@@ -134,13 +134,7 @@ def download_weights(source: str) -> State:
 
 
 def find_download(source: str) -> Download:
-    """Say where the ImageNet weights of an encoder, or of SegNet's, are published.
-
-    Raises
-    ------
-    WeightsError
-        None are.
-    """
+    """Find the published ImageNet weights of an encoder, or raise `WeightsError`."""
     if source == SEGNET:
         return _from_url(VGG16_BN_URL)
     if source.startswith(TIMM_PREFIX):
@@ -197,9 +191,9 @@ def _from_timm(name: str) -> Download:
 
 
 def _match(wanted: State, found: State) -> dict[str, torch.Tensor]:
-    """Return the found tensors under the wanted names, for the prefix that explains most.
+    """Return the found tensors under the wanted names, for the prefix that matches most.
 
-    timm writes ``stages.0`` as ``stages_0`` where it takes features from a network.
+    timm writes ``stages.0`` as ``stages_0`` in feature extractors.
     """
     plain = {name.replace(".", "_"): tensor for name, tensor in found.items()}
 
@@ -216,7 +210,7 @@ def _missing(wanted: State, fitting: State) -> list[str]:
 
 
 def _convert(found: State, source: str) -> State:
-    """Let the encoder's own library read weights that were published under other names."""
+    """Convert published weights with other names, using the encoder's own library."""
     state = dict(found)
     try:
         if source.startswith(TIMM_PREFIX):
@@ -229,7 +223,7 @@ def _convert(found: State, source: str) -> State:
         else:
             return {}
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError):
-        return {}  # they are weights of something else, which the caller reports
+        return {}  # weights of something else, which the caller reports
     converted: State = model.state_dict()
     return converted
 
@@ -250,7 +244,7 @@ def _adapt(name: str, tensor: torch.Tensor, *, wanted: torch.Tensor, origin: str
 def adapt_input_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """Adapt the weight (out, in, Y, X) of a first convolution to another number of channels.
 
-    One channel gets the sum over all; more get the given ones in turn, scaled by in / channels.
+    One channel gets the sum of all; more repeat the given ones in turn, scaled by in / channels.
     """
     if channels == 1:
         return weight.sum(dim=1, keepdim=True)

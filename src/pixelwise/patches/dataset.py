@@ -28,17 +28,16 @@ class PatchDataset:
     Parameters
     ----------
     images : sequence of DecodedImage
-        With one channel count.
+        All with the same number of channels.
     patches : PatchConfig
-        Size, step, edge and smallest foreground share.
+        Size, step, edge and minimal foreground.
     normalization : Normalization
     background : int or None
         Class that is not foreground.
     skip_void : bool
-        Whether to leave out patches without an annotated pixel, which teach nothing, on the grid
-        and at random places.
+        Whether to skip patches without annotated pixels, on the grid and at random positions.
     once : bool
-        Whether masks are for `hide_shown`: patches that show none afterwards are left out too.
+        Whether masks are passed to `hide_shown`: patches without pixels afterwards are skipped too.
     """
 
     def __init__(
@@ -79,10 +78,10 @@ class PatchDataset:
     def place(
         self, numbers: Sequence[int], rng: np.random.Generator | None = None
     ) -> list[Position]:
-        """Give the patches with these numbers their places.
+        """Positions of the patches with these numbers.
 
-        With `rng` every patch moves to a random place within its share of the image, as long as
-        what it shows there does not leave it out.
+        With `rng` every patch is moved randomly within its share of the image, to a position that
+        is not skipped.
         """
         positions = [self._positions[number] for number in numbers]
         return positions if rng is None else [self._move(*each, rng) for each in positions]
@@ -100,7 +99,7 @@ class PatchDataset:
         return offset, scale
 
     def hide_shown(self, masks: Any, numbers: Sequence[int]) -> None:
-        """Make void what an earlier patch of the grid shows, in masks (N, Y, X), for scoring."""
+        """Set pixels of earlier grid patches to void in masks (N, Y, X), for scoring."""
         for mask, number in zip(masks, numbers, strict=True):
             image, window = self._positions[number]
             rows, columns = self._shown[image]
@@ -108,16 +107,13 @@ class PatchDataset:
             mask[:, : columns[window.x]] = VOID
 
     def _first_shown(self, number: int, window: Window) -> tuple[slice, slice]:
-        """Where in an image is what a window shows and none before it."""
+        """Area of an image that a window shows and no earlier window does."""
         rows, columns = self._shown[number]
         y, x = window.slices
         return slice(y.start + rows[window.y], y.stop), slice(x.start + columns[window.x], x.stop)
 
     def _move(self, number: int, window: Window, rng: np.random.Generator) -> Position:
-        """Give a window a random place within its own share of each axis.
-
-        If none of a few places is wanted, it stays on the grid.
-        """
+        """Move a window randomly within its share of each axis, or keep it after a few attempts."""
         rows, columns = self._shares[number]
         for _ in range(_ATTEMPTS):
             moved = replace(window, y=rows[window.y].draw(rng), x=columns[window.x].draw(rng))
@@ -126,7 +122,7 @@ class PatchDataset:
         return number, window
 
     def _is_wanted(self, number: int, area: tuple[slice, slice]) -> bool:
-        """Whether an area has the foreground, and the annotation, that patches must have."""
+        """Whether an area has enough foreground and annotation for a patch."""
         mask = self.images[number].mask[area]
         return _has_foreground(mask, self._least, self._background) and not (
             self._skip_void and bool((mask == VOID).all())
@@ -134,6 +130,6 @@ class PatchDataset:
 
 
 def _has_foreground(mask: Array, share: float, background: int | None) -> bool:
-    """Whether at least this share of a mask is annotated and not background."""
+    """Whether at least this fraction of a mask is annotated and not background."""
     empty = VOID if background is None else background
     return share == 0 or bool(np.mean((mask != VOID) & (mask != empty)) >= share)

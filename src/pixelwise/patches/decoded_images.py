@@ -1,4 +1,4 @@
-"""Decoded images with their masks: in memory, or mapped from a file where they do not fit it."""
+"""Decoded images with their masks: in memory, or memory-mapped if they do not fit."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pixelwise.host_memory import measure_host_memory
 
 Array = npt.NDArray[Any]
 MEMORY_SHARE = 0.5
-"""Share of the machine's available memory that decoded images and masks may take."""
+"""Fraction of the available memory that decoded images and masks may take."""
 
-_READERS = 4  # images that are decoded at a time
+_READERS = 4  # images decoded at a time
 _ALIGNMENT = 64
 _ROWS = 256
 
@@ -47,19 +47,15 @@ class DecodedImage:
     mask: Array
 
     def iter_rows(self) -> Iterator[tuple[Array, Array]]:
-        """Image (C, rows, X) and mask (rows, X) by as many rows as may be turned into 64 bits."""
+        """Yield image (C, rows, X) and mask (rows, X) in blocks small enough for float64."""
         for top in range(0, len(self.mask), _ROWS):
             yield self.image[:, top : top + _ROWS], self.mask[top : top + _ROWS]
 
 
 def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:
-    """Whether images and masks, decoded, take no more than their share of the free memory.
+    """Whether decoded images and masks fit into `MEMORY_SHARE` of the free memory.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-    sharing : int
-        Processes on this machine that each hold them.
+    `sharing` processes on this machine each hold a copy.
     """
     return _count_bytes(samples) * sharing <= MEMORY_SHARE * measure_host_memory()
 
@@ -67,21 +63,21 @@ def fit_memory(samples: Sequence[Sample], *, sharing: int = 1) -> bool:
 def read_decoded_images(
     samples: Sequence[Sample], *, folder: Path | None = None
 ) -> list[DecodedImage]:
-    """Read images and masks of samples, several at a time, in their order.
+    """Read images and masks of samples in order, several at a time.
 
     Parameters
     ----------
     samples : sequence of Sample
     folder : Path, optional
-        Where decoded planes are written, to be mapped, instead of kept in memory. The file has no
-        name, so that it goes with the planes or with the process, however that ends.
+        Folder for an unnamed file of decoded planes, memory-mapped instead of kept in memory. It
+        disappears with the planes, or with the process even if that is killed.
 
     Raises
     ------
     DataError
-        An image holds NaN or infinite pixels, or image and mask differ in shape.
+        An image has NaN or infinite pixels, or image and mask differ in shape.
     WriteError
-        The folder does not take the planes.
+        The planes cannot be written.
     """
     if folder is None:
         with ThreadPoolExecutor(_READERS) as pool:
@@ -94,7 +90,7 @@ def read_decoded_images(
             raise
         raise WriteError(
             f"Cannot write the decoded images into {folder}: {error.strerror}. They take "
-            f"{_count_bytes(samples) / 1e9:.3g} GB, too much for the free memory: make room on "
+            f"{_count_bytes(samples) / 1e9:.3g} GB, too much for the free memory: free space on "
             "this disk, give an --out on another one, or train on fewer images or with --resize."
         ) from error
 
@@ -122,7 +118,7 @@ def _read_sample(sample: Sample) -> list[DecodedImage]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a file an array lies."""
+    """Location of an array in a file."""
 
     offset: int
     shape: tuple[int, ...]
@@ -134,7 +130,7 @@ class _Place:
 
 
 def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[DecodedImage]:
-    """Write the planes of all samples into one file, and give them as views of it."""
+    """Write the planes of all samples to one file, and return them as views of it."""
     lock = Lock()
 
     def write(array: Array) -> _Place:
@@ -150,6 +146,6 @@ def _map_planes(samples: Sequence[Sample], file: IO[bytes]) -> list[DecodedImage
     with ThreadPoolExecutor(_READERS) as pool:
         places = [place for moved in pool.map(move, samples) for place in moved]
     file.flush()
-    # One map for all: each holds an open file, of which a process may have no more than 1,024.
+    # One map for all: each keeps a file open, and a process may have only 1,024.
     data = mmap(file.fileno(), 0, access=ACCESS_READ)
     return [DecodedImage(name, image.look(data), mask.look(data)) for name, image, mask in places]

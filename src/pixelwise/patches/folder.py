@@ -1,6 +1,6 @@
-"""Folders of patches: cut from a data set, written whole, and opened again as a data set.
+"""Patch folders: cut from a data set, written atomically, and opened again as a data set.
 
-The form on the disk is described with the layout that reads it, `datasets.layouts.patches`.
+The format is described in the layout that reads it, `datasets.layouts.patches`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Cut = tuple[int, int, Window]
 """Number of a window on its source image, plane, and window."""
 _LARGEST_NUMBER = 10**9
 _FEW_CLASSES = 16
-"""Up to so many, comparing with each is faster than `bincount`."""
+"""Up to this many, comparing with each class is faster than `bincount`."""
 
 
 @dataclass(frozen=True)
 class SourcePatches:
-    """What became of one source image.
+    """Patches of one source image.
 
     Attributes
     ----------
     name : str
         Of the source image.
     windows : int
-        Patches that its planes give.
+        Possible patches of its planes.
     kept : int
         Patches written; the others have too little foreground.
     class_pixels : tuple of int
@@ -79,7 +79,7 @@ class PatchFolder:
 
     @property
     def class_shares(self) -> dict[str, float]:
-        """Share of each class in the annotated pixels of all patches."""
+        """Fraction of each class in the annotated pixels of all patches."""
         totals = np.array([source.class_pixels for source in self.sources]).sum(axis=0)
         shares = totals / max(totals.sum(), 1)
         return {c.name: float(share) for c, share in zip(self.classes, shares, strict=True)}
@@ -105,12 +105,12 @@ def make_patches(
     Parameters
     ----------
     data : Dataset
-        Its splits, groups and classes go with the patches.
+        Patches inherit its splits, groups and classes.
     out : path
-        New or empty folder. It appears under its name when it is complete.
+        New or empty folder. It appears only when it is complete.
     workers : int, optional
-        Images cut at a time; two more than there are cores if not given, because some wait for
-        the disk.
+        Images cut at a time; by default two more than there are cores, because some wait for the
+        disk.
     **windows
         Fields of `PatchConfig`: ``size=256, step=128, edge="drop", min_foreground=0.1``.
 
@@ -119,7 +119,7 @@ def make_patches(
     DataError
         A patch is larger than an image, a mask does not fit, or no patch has enough foreground.
     WriteError
-        The folder holds something or cannot be written.
+        The folder is not empty or cannot be written.
     ReadError
         A file is damaged.
     """
@@ -131,7 +131,7 @@ def make_patches(
 def iter_make_patches(
     data: Dataset, out: str | Path, *, workers: int | None = None, **windows: Any
 ) -> Iterator[SourcePatches | PatchFolder]:
-    """Cut like `make_patches`: yield each source image as it is done, and the folder at the end.
+    """Cut like `make_patches`: yield each finished source image, and the folder at the end.
 
     Closing the iterator early leaves nothing behind. Parameters and errors as in `make_patches`.
     """
@@ -157,7 +157,7 @@ def iter_make_patches(
 
 
 def count_patches(data: Dataset, **windows: Any) -> tuple[SourcePatches, ...]:
-    """Say what `make_patches` would write, without writing: one entry for each source image.
+    """Count what `make_patches` would write, without writing: one entry per source image.
 
     Parameters and errors as in `make_patches`.
     """
@@ -191,12 +191,12 @@ class _Cutter:
         return "YXC" if rgb else "CYX"
 
     def create_folders(self) -> None:
-        """Make the folders of the stacks."""
+        """Create the folders of the stacks."""
         for name in ("images", "masks"):
             (self.folder / name).mkdir()
 
     def count_source(self, sample: Sample) -> SourcePatches:
-        """Say what `write_source` would write."""
+        """Count what `write_source` would write."""
         labels = sample.read_mask()
         cuts = list(_iter_cuts(sample.shape, self.config))
         kept = [cut for cut in cuts if self._has_foreground(labels, cut)]
@@ -272,11 +272,11 @@ class _Cutter:
 
 
 def _require_usable(sample: Sample) -> None:
-    """Raise if the names of an image's patches would be refused when they are read."""
+    """Raise if the names of an image's patches would be refused on reading."""
     try:
         require_file_name(f"{sample.name}-PCH{_LARGEST_NUMBER}")
     except ValueError as error:
-        raise DataError(f"{sample.image_path} cannot give its patches a name: {error}.") from error
+        raise DataError(f"Patches of {sample.image_path} cannot be named: {error}.") from error
 
 
 def stack_masks(labels: Array, cuts: Sequence[Cut]) -> Array:
@@ -295,7 +295,7 @@ def count_pixels(labels: Array, classes: int) -> tuple[int, ...]:
 
 
 def _iter_cuts(shape: tuple[int, ...], config: PatchConfig) -> Iterator[Cut]:
-    """Windows on every plane of (N, C, Y, X), numbered through."""
+    """Windows on every plane of (N, C, Y, X), numbered consecutively."""
     number = 0
     for plane in range(shape[0]):
         for window in iter_windows((shape[2], shape[3]), config):
@@ -304,7 +304,7 @@ def _iter_cuts(shape: tuple[int, ...], config: PatchConfig) -> Iterator[Cut]:
 
 
 def _write_stack(path: Path, stack: Array, axes: str) -> None:
-    """Write (K, ...) patches as one uncompressed TIFF in one piece, and wait for the disk."""
+    """Write (K, ...) patches as one uncompressed, contiguous TIFF, and flush it to disk."""
     import tifffile
 
     rgb = axes == "YXC"

@@ -1,4 +1,4 @@
-"""Which patches make a batch, and where a patch may lie around its place on the grid."""
+"""Which patches form a batch, and how far a patch may move from its grid position."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def iter_batch_numbers(
 ) -> Iterator[list[int]]:
     """Numbers of the patches of each batch, out of `count`.
 
-    With `rng` (training) they are shuffled and every batch is full: the last is topped up from the
-    start, and a batch never has fewer than `MIN_BATCH` patches. Without it each patch comes once.
+    With `rng` (training) they are shuffled and every batch is full: the last one is filled from the
+    start, and a batch has at least `MIN_BATCH` patches. Without it each patch occurs once.
     """
     order = np.arange(count) if rng is None else rng.permutation(count)
     if rng is not None:
@@ -32,7 +32,7 @@ def iter_batch_numbers(
 
 @dataclass(frozen=True)
 class Share:
-    """Where a window may begin on one axis, in pixels: `low` to `high`, clipped to 0 to `last`."""
+    """Possible origins of a window on one axis, in pixels: `low` to `high`, clipped to 0-`last`."""
 
     low: int
     high: int
@@ -46,9 +46,9 @@ class Share:
 def share_axes(
     grid: Sequence[Window], shape: tuple[int, int]
 ) -> tuple[dict[int, Share], dict[int, Share]]:
-    """For each row origin, and each column origin, the origins that a random window may take.
+    """For each row and column origin on the grid, the origins that a moved window may have.
 
-    The windows of an axis divide all possible origins evenly, whatever the grid leaves out.
+    The windows of an axis divide all possible origins evenly, even those that the grid skips.
     """
     rows, columns = sorted({w.y for w in grid}), sorted({w.x for w in grid})
     height, width = grid[0].height, grid[0].width
@@ -56,13 +56,13 @@ def share_axes(
 
 
 def _share(starts: Sequence[int], length: int, *, size: int) -> dict[int, Share]:
-    """Origins of each of the windows that begin at `starts` on an axis.
+    """Possible origins of each window that starts at one of `starts` on an axis.
 
-    A pixel at the border is in only one possible window, one inside in as many as a window is
-    long. So origins are drawn from beyond both ends too, and clipped to the border. With three
-    quarters of a window at each end, a border pixel is shown three quarters as often as one far
-    inside, and one in four of the windows there still moves. Where an axis has less room than
-    that, it is extended by the room it has.
+    A border pixel is in only one possible window, an inner pixel in as many as a window is long. To
+    compensate, origins are drawn from beyond both ends too, and clipped to the border. With three
+    quarters of a window at each end, a border pixel is shown three quarters as often as an inner
+    one, and a quarter of the windows there still moves. An axis with less room than that is
+    extended by the room it has.
     """
     last = length - size
     beyond, count = min(size * 3 // 4, last), len(starts)
@@ -71,7 +71,7 @@ def _share(starts: Sequence[int], length: int, *, size: int) -> dict[int, Share]
 
 
 def find_shown(grid: Sequence[Window]) -> tuple[dict[int, int], dict[int, int]]:
-    """For each row origin, and each column origin, how many pixels the one before it shows."""
+    """For each row and column origin, how many of its pixels the previous window shows."""
     rows = {window.y: window.height for window in grid}
     columns = {window.x: window.width for window in grid}
     return _overlaps(rows), _overlaps(columns)

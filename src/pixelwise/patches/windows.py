@@ -1,4 +1,4 @@
-"""Where patches lie on an image, by size and step (the stride): pure geometry."""
+"""Positions of patches on an image, by size and step (the stride): pure geometry."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ def window_origins(length: int, size: int, *, step: int, edge: Edge) -> tuple[in
     """First pixels of the windows along one axis of `length` pixels, ascending.
 
     ``drop`` gives 0, step, 2 step, ... while a whole window fits: floor((length - size) / step) + 1
-    of them. ``cover`` adds one window that ends at the border where pixels would be left over; its
-    overlap with the one before is then larger. With ``cover`` and step > size, gaps stay between
-    windows, as asked.
+    of them. ``cover`` adds a window that ends at the border if pixels would be left over; it
+    overlaps more with the one before. With step > size there are gaps between windows.
 
     Raises
     ------
@@ -86,27 +85,16 @@ def fit_windows(config: PatchConfig, shapes: Iterable[tuple[int, int]]) -> Patch
 def require_fit(
     shape_yx: tuple[int, int], size: tuple[int, int], *, name: str = "the image"
 ) -> None:
-    """Raise if a patch of `size` is larger than image `name` of `shape_yx`; both (height, width).
-
-    Raises
-    ------
-    DataError
-        The message names the image, both sizes, and what to do.
-    """
+    """Raise `DataError` if a patch of `size` is larger than an image; both (height, width)."""
     require_all_fit([(name, shape_yx)], size)
 
 
 def require_all_fit(
     images: Iterable[tuple[str, tuple[int, int]]], size: tuple[int, int], *, least: int = 1
 ) -> None:
-    """Raise if a patch of `size` is larger than one of the images, given by name and shape.
+    """Raise `DataError` if a patch of `size` is larger than an image, given by name and shape.
 
-    Patches with sides under `least` pixels are not advised.
-
-    Raises
-    ------
-    DataError
-        The message names the smallest image, and the patch size that fits all of them.
+    The message suggests a patch size that fits all images, unless a side is under `least` pixels.
     """
     shapes = dict(images)
     small = {n: s for n, s in shapes.items() if size[0] > s[0] or size[1] > s[1]}

@@ -1,4 +1,4 @@
-"""Thirty-two small images of nuclei with masks, to try everything on; CC0, see README.md."""
+"""Thirty-two small images of nuclei with masks, for trying things out; CC0, see README.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SamplePicture:
     name : str
         Start of the image's id in the Data Science Bowl 2018.
     split : {"train", "test"}
-        24 to train on, 8 to predict.
+        24 for training, 8 for prediction.
     image : ndarray of uint8, (Y, X, C)
         RGB, 256 to 360 pixels on a side.
     mask : ndarray of uint8, (Y, X)

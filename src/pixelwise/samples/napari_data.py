@@ -1,7 +1,7 @@
-"""Some of the shipped samples as napari's layers, for its menu of sample data.
+"""Some of the shipped samples as napari layers, for napari's menu of sample data.
 
-napari finds `nuclei` and `stack` through the manifest and makes the layers itself: nothing of it is
-imported.
+napari finds `nuclei` and `stack` through the manifest and creates the layers itself, so napari is
+not imported here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LayerData: TypeAlias = tuple[npt.NDArray[np.uint8], dict[str, Any], str]
 
 _STACKED: Final = 8
 _STACK_SHAPE: Final = (256, 256)
-_SHOWN: Final = 4  # enough to train and to validate; all of them would be a list of 64 layers
+_SHOWN: Final = 4  # enough to train and validate; all of them would be 64 layers
 
 
 def nuclei() -> list[LayerData]:
-    """Return four images (Y, X, C) and their masks (Y, X) as layers; only the first pair shows.
+    """Return four images (Y, X, C) and their masks (Y, X) as layers; only the first is visible.
 
-    A mask follows its image and bears its name, so that the two can be told to belong together.
+    A mask follows its image and has its name, so that the widgets can pair them.
     """
     layers: list[LayerData] = []
     for index, sample in enumerate(load_samples()[:_SHOWN]):

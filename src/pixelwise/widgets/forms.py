@@ -14,7 +14,7 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from pixelwise.architectures import Architecture, Option
-from pixelwise.frozen import Config
+from pixelwise.config_base import Config
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 

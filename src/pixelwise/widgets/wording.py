@@ -20,8 +20,8 @@ from pixelwise.config import (
     PredictConfig,
     TrainingConfig,
 )
+from pixelwise.config_base import Config
 from pixelwise.errors import LONGEST_MESSAGE, show_text
-from pixelwise.frozen import Config
 from pixelwise.widgets.forms import name_field
 
 _CONFIGS: Final[tuple[type[Config], ...]] = (

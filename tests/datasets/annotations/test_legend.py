@@ -85,11 +85,11 @@ def test_sparse_reads_what_is_not_annotated_as_void() -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("cell=a", r"leave out 2 of the exported classes: nucleus, debris.*\*=background"),
-        ("cells=a,*=void", "name 'cells', which the annotations do not hold.*cell, nucleus"),
-        ("9=a,*=void", "name '9'"),
+        ("cell=a", r"does not name 2 of the exported classes: nucleus, debris.*\*=background"),
+        ("cells=a,*=void", "names 'cells', which is not in the annotations.*cell, nucleus"),
+        ("9=a,*=void", "names '9'"),
         ("cell=a,1=b,*=void", "name 'cell' twice"),
-        ("#ff0000=a,*=void", "name '#ff0000'"),
+        ("#ff0000=a,*=void", "names '#ff0000'"),
     ],
 )
 def test_words_that_fit_no_label(classes: str, message: str) -> None:
@@ -107,7 +107,7 @@ def test_too_few_and_too_many() -> None:
     with pytest.raises(DataError, match=r"at least two classes .* found background. Is anything"):
         create([])
     many = [Label(f"l{number}") for number in range(300)]
-    with pytest.raises(DataError, match=r"301 classes, at most 255 are possible. Join some"):
+    with pytest.raises(DataError, match=r"301 classes, at most 255 are possible. Merge some"):
         create(many)
     assert len(names(create(many, classes="l1=one,*=background"))) == 2
 

@@ -85,7 +85,7 @@ def test_a_pickle_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
 
 def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", tmp_path / "a_cp_masks.png", tmp_path / "a_cp_masks.tif")
-    with pytest.raises(DataError, match="both are masks of a: expected one"):
+    with pytest.raises(DataError, match="are both masks of a: expected one"):
         load_dataset(tmp_path)
 
 

@@ -92,7 +92,7 @@ def test_formats_are_named_with_what_to_export_instead(tmp_path: Path, name: str
     write_picture(tmp_path / "a.png", np.zeros((8, 9), np.uint8))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(content)
-    with pytest.raises(DataError, match="annotations in a format that is not read") as caught:
+    with pytest.raises(DataError, match="annotations in an unsupported format") as caught:
         load_dataset(tmp_path)
     *_, line, advice = str(caught.value).splitlines()
     assert "pixelwise inspect" in advice
@@ -112,7 +112,7 @@ def test_formats_are_named_with_what_to_export_instead(tmp_path: Path, name: str
     ],
 )
 def test_real_files_of_datumaro(exports: Path, folder: str, expected: str) -> None:
-    with pytest.raises(DataError, match="in a format that is not read") as caught:
+    with pytest.raises(DataError, match="in an unsupported format") as caught:
         load_dataset(exports / "datumaro" / "refused" / folder)
     assert f"  {expected}" in str(caught.value)
 

@@ -52,7 +52,7 @@ def test_masks_are_the_outlines_filled(
     inspection = inspect_dataset(data)
     assert inspection.sound
     assert inspection.classes[1].share > 0.2
-    assert "1 lines, points, texts and pictures have no area: left out" in inspection.text()
+    assert "1 lines, points, texts and images have no area: left out" in inspection.text()
 
 
 def test_a_rectangle_holds_the_pixels_between_its_sides(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_positions_in_a_stack(tmp_path: Path, axes: str) -> None:
     ("roi", "message"),
     [
         (box(0, 0, 4, 4), "has no position in its stack of 3 planes"),
-        (box(0, 0, 4, 4, position=4), "tells no plane in a stack"),
+        (box(0, 0, 4, 4, position=4), "is no plane of a stack"),
         (box(0, 0, 4, 4, t_position=2), "has no position|tells no plane"),
     ],
 )
@@ -170,7 +170,7 @@ def test_positions_that_tell_no_plane(tmp_path: Path, roi: ImagejRoi, message: s
 
 
 def test_regions_of_a_stack_are_not_those_of_one_plane(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="lies on plane 5 of a stack, its image has one"):
+    with pytest.raises(DataError, match="is on plane 5 of a stack, but its image has one"):
         read(tmp_path, box(0, 0, 4, 4, position=5))
     assert read(tmp_path, box(0, 0, 4, 4, position=1)).sum() == 16
 
@@ -178,7 +178,7 @@ def test_regions_of_a_stack_are_not_those_of_one_plane(tmp_path: Path) -> None:
 def test_times_and_depths_together_are_refused(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a.tif", np.zeros((2, 3, 16, 20), np.uint8), axes="TZYX")
     save(tmp_path / "a.zip", box(0, 0, 4, 4, z_position=1, t_position=1))
-    with pytest.raises(DataError, match="has times and depths"):
+    with pytest.raises(DataError, match="has both T and Z"):
         load_dataset(tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_texts_and_arrows_are_left_out(tmp_path: Path) -> None:
 
 
 def test_regions_beyond_the_image_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="lies beyond the image of 16 x 20"):
+    with pytest.raises(DataError, match="is outside the image of 16 x 20"):
         read(tmp_path, box(100, 100, 110, 110))
 
 

@@ -121,7 +121,7 @@ def test_same_names_in_two_splits(tmp_path: Path) -> None:
 def test_a_picture_outside_of_the_data_folder_is_not_read(tmp_path: Path) -> None:
     paint(tmp_path / "secret.png", tmp_path / "data" / "other.png")
     write(tmp_path / "data" / "a.json", imagePath="../secret.png")
-    with pytest.raises(DataError, match=r"a.json has no picture \(../secret.png\)"):
+    with pytest.raises(DataError, match=r"a.json has no image \(../secret.png\)"):
         load_dataset(tmp_path / "data")
 
 
@@ -129,23 +129,23 @@ def test_two_files_of_one_picture_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.json")
     write(tmp_path / "b.json", imagePath="a.png")
     paint(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a.json and .*b.json both are of the picture .*a.png"):
+    with pytest.raises(DataError, match=r"a.json and .*b.json are both for the image .*a.png"):
         load_dataset(tmp_path)
 
 
 def test_one_file_for_two_pictures_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "json" / "a.json", imagePath="a.tif")
     paint(tmp_path / "old" / "a.png", tmp_path / "new" / "a.png")
-    with pytest.raises(DataError, match="fits 2 pictures"):
+    with pytest.raises(DataError, match="fits 2 images"):
         load_dataset(tmp_path)
 
 
 def test_an_embedded_picture_comes_out_by_the_command_that_is_named(tmp_path: Path) -> None:
     data = to_png(np.zeros((16, 20), np.uint8))
     write(tmp_path / "a.json", imageData=data)
-    with pytest.raises(DataError, match="It holds the picture itself; write it out with") as caught:
+    with pytest.raises(DataError, match="It has the image embedded; extract it with") as caught:
         load_dataset(tmp_path)
-    command = str(caught.value).partition("write it out with: ")[2].splitlines()[0]
+    command = str(caught.value).partition("extract it with: ")[2].splitlines()[0]
     words = shlex.split(command)
     subprocess.run([sys.executable, *words[1:]], check=True)
     assert len(load_dataset(tmp_path).samples) == 1
@@ -224,7 +224,7 @@ def test_masks_in_a_box(tmp_path: Path, mode: str) -> None:
             "inside the image",
         ),
         (shape(points=[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]), "between 0 and 1; expected pixels"),
-        (shape(points=[[90, 90], [99, 90], [99, 99]]), "lies beyond the image"),
+        (shape(points=[[90, 90], [99, 90], [99, 99]]), "is outside the image"),
     ],
 )
 def test_what_strangers_write_is_one_error(tmp_path: Path, entry: Any, message: str) -> None:
@@ -257,7 +257,7 @@ def test_the_users_classes_and_folders_come_first(tmp_path: Path) -> None:
         load_dataset(tmp_path, layout="labelme", images="three")
 
 
-def test_pictures_of_masks_come_first(tmp_path: Path) -> None:
+def test_raster_of_masks_come_first(tmp_path: Path) -> None:
     paint(tmp_path / "images" / "a.png", tmp_path / "masks" / "a.png")
     write(tmp_path / "images" / "a.json")
     assert load_dataset(tmp_path).layout == "pairs"
@@ -269,5 +269,5 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", tmp_path / "b.png")
     write(tmp_path / "a.json")
     (tmp_path / "b.json").write_text('{"version": "5", "shapes": [')
-    with pytest.raises(ReadError, match=r"b.json is no JSON: .*cut off"):
+    with pytest.raises(ReadError, match=r"b.json is not JSON: .*truncated"):
         load_dataset(tmp_path)

@@ -84,7 +84,7 @@ def test_the_label_to_ignore_is_void(tmp_path: Path) -> None:
 def test_regions_are_refused_and_the_remedy_works(tmp_path: Path) -> None:
     write(tmp_path, "x")
     describe(tmp_path, {"background": 0, "whole": [1, 2], "core": [2]})
-    with pytest.raises(DataError, match=r"overlap \(whole, core\).*--classes 0=background,1=NAME"):
+    with pytest.raises(DataError, match=r"regions \(whole, core\).*--classes 0=background,1=NAME"):
         load_dataset(tmp_path)
     data = load_dataset(tmp_path, classes="0=background,1=NAME,2=NAME")
     assert names(data) == ["background", "NAME"]
@@ -118,7 +118,7 @@ def test_without_a_description_the_masks_are_asked(tmp_path: Path, content: str 
 def test_values_that_the_description_lacks_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "x")
     describe(tmp_path, {"background": 0, "a": 1})
-    with pytest.raises(DataError, match="stand for no class: 2"):
+    with pytest.raises(DataError, match="not mapped to a class: 2"):
         load_dataset(tmp_path).samples[0].read_mask()
 
 
@@ -182,7 +182,7 @@ def test_one_rgb_file_is_three_channels(tmp_path: Path) -> None:
 def test_files_of_another_ending_are_left_alone(tmp_path: Path) -> None:
     write(tmp_path, "x")
     paint(tmp_path / "imagesTr" / "x_0000.tif")
-    with pytest.raises(DataError, match="both are channel 0000 of x"):
+    with pytest.raises(DataError, match="are both channel 0000 of x"):
         load_dataset(tmp_path)
     describe(tmp_path, {"background": 0, "a": 1, "b": 2}, file_ending=".png")
     assert load_dataset(tmp_path).samples[0].image_path.suffix == ".png"

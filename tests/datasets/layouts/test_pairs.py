@@ -108,12 +108,12 @@ def test_images_of_one_name_in_two_formats(tmp_path: Path) -> None:
 def test_what_was_not_read_is_counted(tmp_path: Path) -> None:
     fill(tmp_path, "images/a.png", "images/b.heic", "masks/a.png", "masks/b.mat", "masks/notes.txt")
     messages = [str(problem) for problem in listed(tmp_path).problems]
-    assert messages == [f"{tmp_path}/images: 2 files are of no format that is read: b.heic, b.mat"]
+    assert messages == [f"{tmp_path}/images: 2 files have an unsupported format: b.heic, b.mat"]
 
 
 def test_what_was_taken_for_a_result_is_counted(tmp_path: Path) -> None:
     fill(tmp_path, "a.png", "a_mask.png", "a_overlay.png")
-    assert "1 files were taken for results" in str(listed(tmp_path).problems[0])
+    assert "1 files look like results" in str(listed(tmp_path).problems[0])
 
 
 def test_links_are_not_followed_twice(tmp_path: Path) -> None:

@@ -56,10 +56,10 @@ def change(folder: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"version": 2}, "no patch index of version 1: version"),
-        ({"axes": "CXY"}, "no patch index of version 1: axes"),
-        ({"extra": 1}, "no patch index of version 1: extra"),
-        ({"axes": "CYX"}, r"holds \(4, 4, 4, 3\) values .* the index says \(4, 3, 4, 4\)"),
+        ({"version": 2}, "not a patch index of version 1: version"),
+        ({"axes": "CXY"}, "not a patch index of version 1: axes"),
+        ({"extra": 1}, "not a patch index of version 1: extra"),
+        ({"axes": "CYX"}, r"has \(4, 4, 4, 3\) values .* the index says \(4, 3, 4, 4\)"),
     ],
     ids=["newer", "axes", "unknown-field", "other-shape"],
 )
@@ -72,13 +72,13 @@ def test_an_index_that_does_not_fit(folder: Path, fields: dict[str, object], mes
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_a_damaged_index(folder: Path, text: str) -> None:
     (folder / INDEX_NAME).write_text(text)
-    with pytest.raises(ReadError, match=r"no patch index.*Make the patches again"):
+    with pytest.raises(ReadError, match=r"not a patch index.*Create the patches again"):
         load_dataset(folder)
 
 
 def test_a_stack_that_is_gone(folder: Path) -> None:
     (folder / "images" / "a.tif").unlink()
-    with pytest.raises(ReadError, match=r"a\.tif is missing, damaged.*Make the patches again"):
+    with pytest.raises(ReadError, match=r"a\.tif is missing, damaged.*Create the patches again"):
         load_dataset(folder)
 
 

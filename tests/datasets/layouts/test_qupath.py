@@ -194,7 +194,7 @@ def test_what_is_left_over_is_said(tmp_path: Path) -> None:
     text = "\n".join(map(str, data.problems))
     assert "b.png has no annotation of its name; left out" in text
     assert "c.geojson has no image of its name; left out" in text
-    assert "d.geojson.gz is packed; unpack it to be read" in text
+    assert "d.geojson.gz is compressed; unpack it first" in text
     assert names(data) == ["background", "Tumor"]
 
 
@@ -206,9 +206,9 @@ def test_what_is_left_over_is_said(tmp_path: Path) -> None:
         (feature(rings=[[[1, 1], [2, float("inf")], [3, 3], [1, 1]]]), "finite"),
         (feature(rings=[]), "at least one ring"),
         (feature(rings=None, kind="GeometryCollection"), "Polygon or MultiPolygon"),
-        (feature(rings=[ring(100, 100, 120, 120)]), "lies beyond the image of 16 x 20"),
-        (feature(rings=[ring(100, 2, 120, 9)]), "lies beyond the image of 16 x 20"),
-        (feature(rings=[ring(2, -9, 12, -1)]), "lies beyond the image of 16 x 20"),
+        (feature(rings=[ring(100, 100, 120, 120)]), "is outside the image of 16 x 20"),
+        (feature(rings=[ring(100, 2, 120, 9)]), "is outside the image of 16 x 20"),
+        (feature(rings=[ring(2, -9, 12, -1)]), "is outside the image of 16 x 20"),
         (feature(rings=[ring(0.1, 0.1, 0.9, 0.9)]), "between 0 and 1"),
         (feature(geometry={"plane": {"c": -1, "z": 3, "t": 0}}), "outlines of stacks are not read"),
         (feature(classification={"name": 3}), "expected a text"),
@@ -239,7 +239,7 @@ def test_stacks_are_refused(tmp_path: Path) -> None:
 def test_a_packed_file_is_no_geojson(tmp_path: Path) -> None:
     paint(tmp_path / "a.png")
     (tmp_path / "a.geojson").write_text('{"type": "FeatureCollection", "features": [')
-    with pytest.raises(ReadError, match="is no JSON"):
+    with pytest.raises(ReadError, match="is not JSON"):
         load_dataset(tmp_path)
 
 

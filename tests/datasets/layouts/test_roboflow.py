@@ -70,14 +70,14 @@ def test_tables_of_classes(tmp_path: Path, classes: str, found: list[str]) -> No
 
 def test_values_that_the_table_lacks_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "a", values=(0, 1, 3))
-    with pytest.raises(DataError, match=r"stand for no class: 3 \(24 pixels\)"):
+    with pytest.raises(DataError, match=r"not mapped to a class: 3 \(24 pixels\)"):
         load_dataset(tmp_path).samples[0].read_mask()
 
 
 def test_splits_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train", "a")
     write(tmp_path / "valid", "b", classes=CLASSES.replace("leaf", "stem"))
-    with pytest.raises(DataError, match=r"calls the mask value 1 'stem', another .* 'leaf'"):
+    with pytest.raises(DataError, match=r"names the mask value 1 'stem', another .* 'leaf'"):
         load_dataset(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_what_is_left_over_is_said(tmp_path: Path) -> None:
     (tmp_path / "c.png").unlink()
     text = "\n".join(map(str, load_dataset(tmp_path).problems))
     assert "b.png has no b_mask.png; left out" in text
-    assert "c_mask.png has no picture of its name; left out" in text
+    assert "c_mask.png has no image of its name; left out" in text
 
 
 def test_the_users_values_come_first(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_black_is_background_where_no_label_is(tmp_path: Path) -> None:
 
 def test_colours_that_no_label_has_are_refused(tmp_path: Path) -> None:
     write_cvat(tmp_path, labelmap=LABELMAP.replace("52,209,183", "52,209,184"))
-    with pytest.raises(DataError, match=r"stand for no class: #34d1b7 \(32 pixels\)"):
+    with pytest.raises(DataError, match=r"not mapped to a class: #34d1b7 \(32 pixels\)"):
         load_dataset(tmp_path).samples[0].read_mask()
     assert not inspect_dataset(load_dataset(tmp_path, strict=False)).sound
 
@@ -195,7 +195,7 @@ def test_lists_are_splits_and_say_what_is_missing(tmp_path: Path) -> None:
         "f": "test",
     }
     text = "\n".join(map(str, data.problems))
-    assert "train.txt lists 1 names with no picture: gone" in text
+    assert "train.txt lists 1 names with no image: gone" in text
     assert "train.txt lists 1 names with no mask: bare" in text
     assert "1 masks are in no list of ImageSets/Segmentation and are left out: rest" in text
 
@@ -231,7 +231,7 @@ def test_voc_itself_has_21_classes_and_a_void_border(tmp_path: Path) -> None:
     assert data.classes[1].color == "#800000"
     assert np.array_equal(data.samples[0].read_mask()[0], blocks(0, 1, 15, 255))
     assert [sample.split for sample in data.samples] == ["train", "validation"]
-    assert "1 pictures have no mask and are left out: 2007_000099" in str(data.problems[0])
+    assert "1 images have no mask and are left out: 2007_000099" in str(data.problems[0])
 
 
 def test_the_palette_is_that_of_the_development_kit() -> None:
@@ -277,7 +277,7 @@ def test_class_names_without_a_background_are_not_used(tmp_path: Path) -> None:
 def test_an_export_without_pictures_says_how_to_get_them(tmp_path: Path) -> None:
     write_cvat(tmp_path / "export")
     (tmp_path / "export" / "JPEGImages").rename(tmp_path / "pictures")
-    with pytest.raises(DataError, match=r"Save images.* name the folder of the pictures"):
+    with pytest.raises(DataError, match=r"Save images.* name the folder of the images"):
         load_dataset(tmp_path / "export")
     data = load_dataset(tmp_path / "export", layout="voc", images="../pictures")
     assert len(data.samples) == 1

@@ -108,7 +108,7 @@ def compress(tmp_path: Path, syntax: str, data: bytes) -> Path:
     ("values", "message"),
     [
         ({"PixelData": None}, r"DICOM file without pixels \(CT Image Storage\)"),
-        ({"TotalPixelMatrixColumns": 5000}, "whole slide in tiles"),
+        ({"TotalPixelMatrixColumns": 5000}, "tiled whole-slide image"),
         ({"HighBit": 15}, "in upper bits"),
         ({"PhotometricInterpretation": "HSV"}, "colours HSV"),
         ({"SegmentSequence": [pydicom.Dataset(), pydicom.Dataset()]}, "2 segments"),

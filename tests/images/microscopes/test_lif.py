@@ -61,7 +61,7 @@ def test_a_section_along_z_is_a_plane(tmp_path: Path) -> None:
     image = open_image(tmp_path / "a.lif").decode()
     assert image.axes.names == "CYX"
     assert np.array_equal(image.pixels, pixels)
-    assert image.notes == ("a section along Z, whose depth was read as Y",)
+    assert image.notes == ("a section along Z, read as Y",)
 
 
 def test_wavelengths_are_channels(tmp_path: Path) -> None:

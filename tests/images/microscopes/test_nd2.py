@@ -62,7 +62,7 @@ def test_positions_are_named_and_chosen(tmp_path: Path) -> None:
     chosen = open_image(advice).decode()
     assert np.array_equal(chosen.pixels, stacks[2])
     assert chosen.notes == ()
-    with pytest.raises(DataError, match="no positions called '3'"):
+    with pytest.raises(DataError, match="no positions named '3'"):
         open_image(path / "3")
 
 
@@ -82,8 +82,8 @@ def test_planes_that_are_missing_are_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loops", "compression", "message"),
     [
-        ([("?", 6)], 2, "counts its planes in a way that is not known: CustomLoop"),
-        ([("T", 3), ("Z", 2)], 1, "compressed with loss"),
+        ([("?", 6)], 2, "has an unsupported order of planes: CustomLoop"),
+        ([("T", 3), ("Z", 2)], 1, "lossy compression"),
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(

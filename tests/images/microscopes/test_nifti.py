@@ -50,7 +50,7 @@ def test_orientation_is_told_and_not_changed(tmp_path: Path) -> None:
         image = open_image(tmp_path / "a.nii").decode()
         assert np.array_equal(image.pixels, pixels.T)
         assert image.notes == (
-            f"read as stored, not turned: X, Y and Z point to {codes} in the patient",
+            f"read as stored, not rotated: X, Y and Z point to {codes} in the patient",
         )
 
 

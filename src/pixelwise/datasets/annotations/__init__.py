@@ -1,6 +1,5 @@
-"""Masks that annotation files describe by outlines and runs, and how they are drawn.
+"""Masks drawn from annotation files with outlines or run lengths.
 
-One module per format reads its files; each gives a `MaskReader` whose raw values are the class
-indices of a `Legend`. Files come from strangers: whatever they hold, the answer is pixels or one
-error that names file and place.
+One module per format; each provides a `MaskReader` whose raw values are the class indices of a
+`Legend`. Files are untrusted: the result is always pixels, or one error that names file and place.
 """

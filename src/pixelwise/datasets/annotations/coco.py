@@ -1,4 +1,4 @@
-"""COCO JSON: instances as polygons or runs, drawn as pycocotools draws them."""
+"""COCO JSON: instances as polygons or run lengths, drawn as pycocotools draws them."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class CocoObject:
         Such as ``annotations[3]``.
     category : int or str
     crowd : bool
-        A group of objects, whose gaps may be inside.
+        A group of objects, possibly including the gaps between them.
     outline : tuple of (V, 2) points, bytes, array, or None
-        Polygons (x, y), compressed runs, run lengths, or nothing.
+        Polygons (x, y), compressed run lengths, run lengths, or nothing.
     box : tuple of float or None
         x, y, width, height.
     stated : tuple of int or None
-        Height and width that runs are for.
+        Height and width of the image that run lengths refer to.
     """
 
     place: str
@@ -70,7 +70,7 @@ class CocoObject:
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """An image of the file: its name, its (height, width) if stated, and what is annotated."""
+    """An image of the file: its name, its (height, width) if stated, and its objects."""
 
     file_name: str
     stated: tuple[int, int] | None
@@ -98,7 +98,7 @@ class CocoFile:
 
     @property
     def used(self) -> set[Identity]:
-        """Categories that an annotation has."""
+        """Categories that occur in annotations."""
         return {item.category for image in self.images.values() for item in image.objects}
 
 
@@ -106,14 +106,14 @@ _lock = Lock()
 
 
 def read_coco(path: Path) -> CocoFile:
-    """Read and check a COCO file; the last few are kept, until the file on the disk changes.
+    """Read and check a COCO file; the last few are cached until the file changes.
 
     Raises
     ------
     ReadError
-        The file is missing or no JSON.
+        The file is missing or not JSON.
     DataError
-        It is no COCO file, or an entry is not as the format says.
+        It is not a COCO file, or an entry is invalid.
     """
     try:
         stamp = path.stat()
@@ -125,7 +125,7 @@ def read_coco(path: Path) -> CocoFile:
 
 @lru_cache(maxsize=_FILES_KEPT)
 def _parse(path: Path, changed_ns: int, size: int) -> CocoFile:  # noqa: ARG001  key of the cache
-    """Parse a file in the state that it had at a time."""
+    """Parse a file; time and size make the cache notice changes."""
     root = read_json(path)
     if not isinstance(root.value, dict) or not {"images", "categories"} <= root.value.keys():
         root.fail("a COCO file of instances, with 'images', 'annotations' and 'categories'")
@@ -169,7 +169,7 @@ def _parse_image(node: JsonNode) -> CocoImage:
 def _parse_object(
     node: JsonNode, categories: dict[Identity, CocoCategory], counts: Counter[str]
 ) -> CocoObject:
-    """One annotation; what has no outline keeps its box."""
+    """Parse one annotation; without an outline it keeps its box."""
     category = node["category_id"].identity()
     if category not in categories:
         node["category_id"].fail(f"one of the categories {list(categories)[:10]}")
@@ -190,7 +190,7 @@ def _parse_object(
 def _parse_outline(
     node: JsonNode, counts: Counter[str]
 ) -> tuple[tuple[Points, ...] | bytes | Runs | None, tuple[int, int] | None]:
-    """Polygons or runs of an annotation, and the (height, width) that runs are for."""
+    """Polygons or run lengths of an annotation, and the (height, width) these refer to."""
     if node.absent:
         return None, None
     if isinstance(node.value, dict):
@@ -231,13 +231,13 @@ def _parse_encoded(node: JsonNode) -> tuple[bytes | Runs, tuple[int, int]]:
 class CocoMask:
     """The mask of one image of a COCO file.
 
-    Larger objects are drawn first, so that smaller ones lie on top; below them all lie, as void,
-    crowds and the boxes of objects without an outline. Polygons are drawn by pycocotools.
+    Crowds, and the boxes of objects without an outline, are drawn first, as void; then objects from
+    the largest to the smallest, so that small ones are on top. Polygons are drawn by pycocotools.
 
     Attributes
     ----------
     path : Path
-        The file, which the masks of all its images share: read once.
+        The file; all its masks share one cached parse.
     image_id : int or str
     values : tuple of (str, int)
         Value of each category, by name.
@@ -251,7 +251,7 @@ class CocoMask:
     background: int
 
     def require_match(self, image: PlanesHeader) -> None:
-        """Compare the size that the file states with the image's."""
+        """Compare the stated size with the image's."""
         require_one_plane(self.path, image)
         entry = self._find()
         require_stated_size(f"{self.path} ({entry.file_name})", entry.stated, image.shape[2:])
@@ -273,14 +273,14 @@ class CocoMask:
         found = read_coco(self.path).images.get(self.image_id)
         if found is None:
             raise DataError(
-                f"{self.path} no longer lists the image {self.image_id!r}: it was changed after "
-                "the data set was opened. Open it again."
+                f"{self.path} no longer lists the image {self.image_id!r}: it has changed since "
+                "the data set was opened. Open the data set again."
             )
         return found
 
 
 def _sort(traced: Iterator[tuple[CocoObject, Runs]]) -> list[tuple[CocoObject, Runs]]:
-    """Bring what is void to the front, then the larger objects before the smaller ones."""
+    """Sort for drawing: void first, then objects from the largest to the smallest."""
     return sorted(
         traced,
         key=lambda pair: (
@@ -321,13 +321,7 @@ def _outline_box(box: tuple[float, ...]) -> Points:
 
 
 def _trace_polygons(polygons: tuple[Points, ...], shape_yx: tuple[int, int]) -> Runs:
-    """Trace the union of polygons by pycocotools.
-
-    Raises
-    ------
-    DataError
-        An outline lies far beyond the image, or is too long to be traced.
-    """
+    """Trace the union of polygons; raise if they are far outside the image or too long."""
     from pycocotools import mask
 
     height, width = shape_yx

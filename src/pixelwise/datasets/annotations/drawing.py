@@ -1,4 +1,4 @@
-"""Regions drawn onto planes, the larger ones first."""
+"""Drawing regions onto planes, the larger ones first."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ class Piece:
     Attributes
     ----------
     place : str
-        Where it comes from, for messages.
+        Its source, for messages.
     plane : int
-        On which plane it lies.
+        Index of its plane.
     value : int
-        What its pixels become.
+        Value of its pixels.
     polygons : tuple of tuple of (V, 2) points
-        Its parts, each an outline with its holes, as `pixelwise.datasets.polygons.fill_rings` has
-        them.
+        Its parts, each an outline with holes, see `pixelwise.datasets.polygons.fill_rings`.
     """
 
     place: str
@@ -36,12 +35,12 @@ class Piece:
 
 
 def draw_pieces(planes: npt.NDArray[np.uint8], pieces: Iterable[Piece]) -> npt.NDArray[np.uint8]:
-    """Draw objects onto planes (N, Y, X), the larger ones first, so that the smaller lie on top.
+    """Draw objects onto planes (N, Y, X), larger ones first, so that small ones are on top.
 
     Raises
     ------
     DataError
-        An outline is too long to be drawn; the message names it.
+        An outline is too long to draw.
     """
     from pixelwise.datasets.polygons import fill_rings
 

@@ -19,12 +19,12 @@ from pixelwise.errors import DataError
 UNCLASSIFIED: Final = "unclassified"
 _REGIONS_TO_TRAIN_ON: Final = "Region*"
 _WITHOUT_AREA: Final = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
-_LEAST_POINTS: Final = 4  # the first one again at the end
+_LEAST_POINTS: Final = 4  # the first point is repeated at the end
 
 
 @dataclass(frozen=True)
 class Region:
-    """An object: its class, and its polygons, each the rings (V, 2) of its outline and holes."""
+    """An object: its class, and its polygons, each with the rings (V, 2) of outline and holes."""
 
     place: str
     label: str
@@ -42,7 +42,7 @@ class GeoJsonFile:
     colors : tuple of (str, str)
         Class and its ``#rrggbb``, for those that have one.
     notes : tuple of (str, int)
-        What was left out, and how often.
+        Omissions with their counts.
     """
 
     path: Path
@@ -62,9 +62,9 @@ def read_geojson(path: Path) -> GeoJsonFile:
     Raises
     ------
     ReadError
-        The file is missing or no JSON.
+        The file is missing or not JSON.
     DataError
-        An entry is not as the format says, or an object lies on another plane than the first.
+        An entry is invalid, or an object is not on the first plane.
     """
     counts: Counter[str] = Counter()
     colors: dict[str, str] = {}
@@ -87,7 +87,7 @@ def _list_features(root: JsonNode) -> list[JsonNode]:
 
 
 def _parse_feature(node: JsonNode, counts: Counter[str], colors: dict[str, str]) -> Region | None:
-    """One object, or None if it has no area or stands for no class."""
+    """Parse one object; None if it has no area or no class."""
     geometry, properties = node["geometry"], node["properties"]
     if geometry.absent:
         counts["objects have no outline: left out"] += 1
@@ -109,7 +109,7 @@ def _parse_feature(node: JsonNode, counts: Counter[str], colors: dict[str, str])
 
 
 def _require_first_plane(geometry: JsonNode) -> None:
-    """Raise if an object lies on another plane of a stack."""
+    """Raise if an object is not on the first plane of a stack."""
     if geometry["plane"].absent:
         return
     for axis in "zt":
@@ -119,7 +119,7 @@ def _require_first_plane(geometry: JsonNode) -> None:
 
 
 def _parse_polygons(geometry: JsonNode, kind: str) -> tuple[tuple[Points, ...], ...]:
-    """Polygons with their rings; QuPath's pixel 0 reaches from 0 to 1."""
+    """Polygons with their rings; in QuPath, pixel 0 spans 0 to 1."""
     if kind not in ("Polygon", "MultiPolygon"):
         geometry["type"].fail("Polygon or MultiPolygon")
     polygons = [geometry["coordinates"]] if kind == "Polygon" else list(geometry["coordinates"])
@@ -163,8 +163,8 @@ def _is_byte(value: object) -> bool:
 class GeoJsonMask:
     """The mask of a GeoJSON file.
 
-    Larger objects are drawn first, so that cells lie on the tissue that surrounds them. A pixel is
-    inside if its centre is: `pixelwise.datasets.polygons.fill_rings`.
+    Larger objects are drawn first, so that cells are on top of the surrounding tissue. A pixel is
+    inside if its centre is, see `pixelwise.datasets.polygons.fill_rings`.
     """
 
     path: Path
@@ -172,7 +172,7 @@ class GeoJsonMask:
     background: int
 
     def require_match(self, image: PlanesHeader) -> None:
-        """Raise if the image is a stack, or outlines lie beyond it."""
+        """Raise if the image is a stack, or outlines are outside it."""
         self._read_checked(image)
 
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
@@ -183,15 +183,15 @@ class GeoJsonMask:
         for region in self._read_checked(image):
             if region.label not in values:
                 raise DataError(
-                    f"{self.path} holds the class {region.label!r}, which it did not when the data "
-                    "set was opened. Open it again."
+                    f"{self.path} has a new class {region.label!r} since the data set was opened. "
+                    "Open the data set again."
                 )
             value = values[region.label]
             pieces.append(Piece(f"{self.path}, {region.place}", 0, value, region.polygons))
         return draw_pieces(drawn, pieces)[:, None]
 
     def _read_checked(self, image: PlanesHeader) -> tuple[Region, ...]:
-        """Objects of the file, which must fit the image."""
+        """Read the objects and check them against the image."""
         require_one_plane(self.path, image)
         regions = read_geojson(self.path).regions
         outlines = [

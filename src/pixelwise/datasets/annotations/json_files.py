@@ -1,4 +1,4 @@
-"""JSON from strangers: read within limits, and walked so that an error names its place."""
+"""Untrusted JSON: read within limits, and navigated so that errors name the place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pixelwise.parsing import parse_json, read_text
 Points = npt.NDArray[np.float64]
 
 LARGEST_COORDINATE: Final = 1e6
-"""In pixels; no image is as wide, and larger ones would exhaust what draws them."""
+"""In pixels; no image is this wide, and larger ones would overload drawing."""
 _QUOTED: Final = 60
 
 
@@ -26,7 +26,7 @@ def read_json(path: Path) -> JsonNode:
     Raises
     ------
     ReadError
-        The file is missing, too large, nested too deeply, or no JSON.
+        The file is missing, too large, nested too deeply, or not JSON.
     """
     return JsonNode(parse_json(read_text(path, what="annotation"), str(path)), path)
 
@@ -38,7 +38,7 @@ class JsonNode:
     Attributes
     ----------
     value
-        As `json` gives it; None too where a key is absent.
+        As parsed by `json`; None if a key is absent.
     path : Path
         The file.
     place : str
@@ -71,13 +71,13 @@ class JsonNode:
         return self.value is None or (isinstance(self.value, list | dict | str) and not self.value)
 
     def fail(self, expected: str) -> NoReturn:
-        """Raise that something else was expected here."""
+        """Raise a `DataError` that says what was expected here and what was found."""
         shown = quote_value(self.value)
         shown = shown if len(shown) <= _QUOTED else f"{shown[:_QUOTED]}..."
         raise DataError(f"{self}: expected {expected}, found {shown}.")
 
     def text(self) -> str:
-        """Text without blanks around it, at least one character."""
+        """Text without surrounding blanks, at least one character."""
         if not isinstance(self.value, str) or not self.value.strip():
             self.fail("a text")
         return str(self.value).strip()
@@ -110,7 +110,7 @@ class JsonNode:
     def points(self, *, least: int) -> Points:
         """Points (V, 2) as (x, y) in pixels, at least `least` of them.
 
-        They may have a third number (GeoJSON's height), which is left out.
+        A third number (GeoJSON's elevation) is ignored.
         """
         found = self._numbers("a list of points [x, y]")
         if found.ndim != 2 or found.shape[1] not in (2, 3) or len(found) < least:

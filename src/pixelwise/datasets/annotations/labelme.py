@@ -54,15 +54,15 @@ class LabelMeFile:
     Attributes
     ----------
     image_name : str
-        Of the picture, relative to the file; empty if it is not named.
+        Name of the image, relative to the file; empty if it is not named.
     stated : tuple of int or None
-        Height and width of the picture.
+        Height and width of the image.
     embedded : bool
-        Whether the picture is in the file itself.
+        Whether the image is embedded in the file.
     shapes : tuple of LabelMeShape
-        In the order in which they are drawn.
+        In drawing order.
     labels : tuple of str
-        Those of all shapes.
+        Labels of all shapes.
     without_area : tuple of str
         Labels of points and lines, which are left out.
     """
@@ -82,9 +82,9 @@ def read_labelme(path: Path) -> LabelMeFile:
     Raises
     ------
     ReadError
-        The file is missing or no JSON.
+        The file is missing or not JSON.
     DataError
-        An entry is not as the format says.
+        An entry is invalid.
     """
     root = read_json(path)
     name = root["imagePath"]
@@ -109,7 +109,7 @@ def read_labelme(path: Path) -> LabelMeFile:
 
 
 def _parse_shape(node: JsonNode, kind: str) -> LabelMeShape:
-    """One shape with an area."""
+    """Parse one shape with an area."""
     if kind not in _LEAST_POINTS:
         node["shape_type"].fail(f"one of {', '.join(_LEAST_POINTS)}")
     least = _LEAST_POINTS[kind]
@@ -141,8 +141,8 @@ def _parse_mask(node: JsonNode) -> Mask:
 class LabelMeMask:
     """The mask of a LabelMe file.
 
-    Shapes are filled by Pillow with their outline, and later ones lie over earlier ones, both as in
-    LabelMe's own export: `labelme.utils.shapes_to_label`.
+    Pillow fills the shapes including their outlines, later ones over earlier ones, as LabelMe's own
+    export does: `labelme.utils.shapes_to_label`.
     """
 
     path: Path
@@ -150,7 +150,7 @@ class LabelMeMask:
     background: int
 
     def require_match(self, image: PlanesHeader) -> None:
-        """Compare the size that the file states with the image's."""
+        """Compare the stated size with the image's."""
         self._read_checked(image)
 
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
@@ -164,14 +164,14 @@ class LabelMeMask:
         return drawn[None, None]
 
     def _read_checked(self, image: PlanesHeader) -> LabelMeFile:
-        """Read the file, which must fit the image."""
+        """Read the file and check it against the image."""
         require_one_plane(self.path, image)
         annotation = read_labelme(self.path)
         require_stated_size(self.path, annotation.stated, image.shape[2:])
         if unknown := set(annotation.labels) - dict(self.values).keys():
             raise DataError(
-                f"{self.path} holds the labels {sorted(unknown)}, which it did not when the data "
-                "set was opened. Open it again."
+                f"{self.path} has new labels {sorted(unknown)} since the data set was opened. Open "
+                "the data set again."
             )
         outlines = [s.points for s in annotation.shapes if s.kind not in ("circle", "mask")]
         require_pixels_meant(self.path, outlines, (image.shape[2], image.shape[3]))
@@ -179,7 +179,7 @@ class LabelMeMask:
 
 
 def _require_nearby(shape: LabelMeShape, image: PlanesHeader, path: Path) -> None:
-    """Raise if a shape reaches far beyond the image."""
+    """Raise if a shape reaches far outside the image."""
     low, high = float(shape.points.min()), float(shape.points.max())
     if shape.kind == "circle":
         radius = float(np.hypot(*(shape.points[0] - shape.points[1])))
@@ -209,7 +209,7 @@ def _draw(shape: LabelMeShape, shape_yx: tuple[int, int], path: Path) -> Mask:
 
 
 def _place_mask(shape: LabelMeShape, mask: Mask, shape_yx: tuple[int, int], *, path: Path) -> Mask:
-    """Put a mask into its box, whose corners are whole pixels inside the image."""
+    """Paste a mask into its box, whose corners are whole pixels inside the image."""
     (left, top), (right, bottom) = shape.points.astype(int).tolist()
     box = (bottom - top + 1, right - left + 1)
     fits = min(left, top) >= 0 and bottom < shape_yx[0] and right < shape_yx[1]

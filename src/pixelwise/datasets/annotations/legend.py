@@ -1,4 +1,4 @@
-"""From the names of exported classes to class indices, by the user's words where there are any."""
+"""From the labels of an export to class indices, as the user's config maps them."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from pixelwise.errors import ConfigError, DataError
 
 BACKGROUND: Final = BINARY_NAMES[0]
 OTHERS: Final = "*"
-"""Key of `DataConfig.classes` for every exported class that is not named."""
+"""Key of `DataConfig.classes` for all labels that are not named."""
 _BACKGROUND_NAMES: Final = frozenset({"background", "_background_"})
 _IGNORED_NAMES: Final = frozenset({"void", "ignore", "ignore*", "__ignore__"})
 _UNLABELLED: Final = ""
-"""Key for what no label covers, among the names of the labels."""
+"""Key for pixels that no label covers, among the labels."""
 _SHOWN: Final = 5
 
 
 @dataclass(frozen=True)
 class Label:
-    """A class as an export names it, and its colour ``#rrggbb`` if it has one."""
+    """A class name in an export, and its colour ``#rrggbb`` if it has one."""
 
     name: str
     color: str | None = None
 
     @property
     def is_background(self) -> bool:
-        """Whether its pixels are what nobody has annotated."""
+        """Whether its name stands for unannotated pixels."""
         return self.name.lower() in _BACKGROUND_NAMES
 
     @property
     def is_ignored(self) -> bool:
-        """Whether its pixels are void by their name."""
+        """Whether its name stands for void."""
         return self.name.lower() in _IGNORED_NAMES
 
 
 @dataclass(frozen=True)
 class Legend:
-    """The classes of an export, and the value that pixels of each label are drawn with.
+    """The classes of an export, and the pixel value of each label.
 
     Attributes
     ----------
     scheme : ClassScheme
-        The classes; drawn values are their indices, 255 is void.
+        The classes; pixel values are their indices, 255 is void.
     values : tuple of (str, int)
-        Exported label and its value.
+        Label and its pixel value.
     background : int
         Value of pixels that no label covers.
     """
@@ -65,20 +65,19 @@ class Legend:
 
 
 def create_legend(labels: Sequence[Label], config: DataConfig, reason: str) -> Legend:
-    """Give the labels of an export their values: background first, then in the order given.
+    """Assign a value to each label of an export: background first, then in the order given.
 
-    `config.classes` comes before the names of the export. Its keys are exported labels (or their
-    numbers from 1 on in that order), its names those of the classes; labels of one name are one
-    class, ``void`` ignores a label, ``*`` stands for all labels that are not named. What nobody
-    annotated is called ``background`` (or 0) and stays that where nothing is said of it; with
-    `config.sparse` it is void.
+    `config.classes` overrides the names of the export. Its keys are labels (or their numbers in
+    this order, from 1), its values class names; labels with the same name form one class, ``void``
+    ignores a label, ``*`` stands for all other labels. The key ``background`` (or 0) means
+    unannotated pixels; they are background by default, or void with `config.sparse`.
 
     Raises
     ------
     DataError
-        There is no label, or there are too many.
+        There are no labels, or too many.
     ConfigError
-        `config.classes` names labels that do not exist, or leaves some out.
+        `config.classes` names unknown labels, or leaves some out.
     """
     unique = {label.name: label for label in reversed(labels)}
     ordered = [unique[name] for name in dict.fromkeys(label.name for label in labels)]
@@ -87,28 +86,28 @@ def create_legend(labels: Sequence[Label], config: DataConfig, reason: str) -> L
     if config.classes == "instances":
         names = {key: "object" if _is_class(name) else name for key, name in names.items()}
     elif isinstance(config.classes, Mapping):
-        names, unlabelled = _name_as_said(names, config.classes, unlabelled=unlabelled)
+        names, unlabelled = _rename(names, config.classes, unlabelled=unlabelled)
     return _number({_UNLABELLED: unlabelled} | names, ordered, config=config, reason=reason)
 
 
 def _name_by_default(label: Label) -> str:
-    """Class of a label when the user says nothing."""
+    """Class of a label that the config does not mention."""
     if label.is_background:
         return BACKGROUND
     return VOID_NAME if label.is_ignored else label.name
 
 
 def _is_class(name: str) -> bool:
-    """Whether a class stands for objects."""
+    """Whether a class is neither background nor void."""
     return name not in (BACKGROUND, VOID_NAME)
 
 
-def _name_as_said(
-    names: Mapping[str, str], said: Mapping[str, str], *, unlabelled: str
+def _rename(
+    names: Mapping[str, str], wanted: Mapping[str, str], *, unlabelled: str
 ) -> tuple[dict[str, str], str]:
-    """Put the user's names in place of the exported ones; in the order in which they were given."""
+    """Replace exported names by the user's, in the user's order."""
     found: dict[str, str] = {}
-    for key, name in said.items():
+    for key, name in wanted.items():
         if key == OTHERS:
             continue
         for label in _find_labels(key, names):
@@ -116,24 +115,23 @@ def _name_as_said(
                 raise ConfigError(f"classes name {label or BACKGROUND!r} twice, e.g. as {key!r}.")
             found[label] = name
     left = [key for key, name in names.items() if key not in found and _is_class(name)]
-    if left and OTHERS not in said:
+    if left and OTHERS not in wanted:
         raise ConfigError(
-            f"classes leave out {len(left)} of the exported classes: {_shorten(left)}. Name each "
-            f"(classes: {left[0]}=name), or all others at once (classes: {OTHERS}={BACKGROUND} or "
-            f"{OTHERS}={VOID_NAME})."
+            f"classes does not name {len(left)} of the exported classes: {_shorten(left)}. Name "
+            f"each (classes: {left[0]}=name), or all others at once (classes: "
+            f"{OTHERS}={BACKGROUND} or {OTHERS}={VOID_NAME})."
         )
     if unlabelled != VOID_NAME:
         unlabelled = found.pop(_UNLABELLED, unlabelled)
     found.pop(_UNLABELLED, None)
-    found |= dict.fromkeys(left, said.get(OTHERS, BACKGROUND))
+    found |= dict.fromkeys(left, wanted.get(OTHERS, BACKGROUND))
     return found | {key: name for key, name in names.items() if key not in found}, unlabelled
 
 
 def _find_labels(key: str, names: Mapping[str, str]) -> list[str]:
-    """Labels that a key of the user means.
+    """Labels that a key in the config refers to.
 
-    A key is a label, its number, or ``background``: what nobody annotated, with the labels that
-    are called so.
+    A key is a label, its number, or ``background``: unannotated pixels and labels of that name.
     """
     shown = [label for label in names if _is_class(names[label]) or names[label] == VOID_NAME]
     backgrounds = [label for label, name in names.items() if name == BACKGROUND]
@@ -145,7 +143,7 @@ def _find_labels(key: str, names: Mapping[str, str]) -> list[str]:
     if re.fullmatch(r"[1-9]\d{0,3}", key) and int(key) <= len(shown):
         return [shown[int(key) - 1]]
     raise ConfigError(
-        f"classes name {key!r}, which the annotations do not hold. Their classes are "
+        f"classes names {key!r}, which is not in the annotations. Their classes are "
         f"{_shorten([BACKGROUND, *shown])}."
     )
 
@@ -153,7 +151,7 @@ def _find_labels(key: str, names: Mapping[str, str]) -> list[str]:
 def _number(
     names: Mapping[str, str], labels: Sequence[Label], *, config: DataConfig, reason: str
 ) -> Legend:
-    """Give every class name an index, in the order in which they first appear."""
+    """Assign an index to each class name, in order of first appearance."""
     order = _order_classes(names, config)
     classes = [name for name in order if name != VOID_NAME]
     _require_count(classes, reason)
@@ -172,19 +170,19 @@ def _number(
 
 
 def _order_classes(names: Mapping[str, str], config: DataConfig) -> list[str]:
-    """Class names, each once: as the user listed them, after the background if that is unsaid."""
-    said = dict(config.classes) if isinstance(config.classes, Mapping) else {}
-    said.pop(OTHERS, None)
+    """List unique class names in the user's order, background first unless listed."""
+    wanted = dict(config.classes) if isinstance(config.classes, Mapping) else {}
+    wanted.pop(OTHERS, None)
     used = dict.fromkeys(names.values())
-    told = any(key == "0" or key.lower() in _BACKGROUND_NAMES for key in said)
-    first = [] if told else [names[_UNLABELLED]]
-    return list(dict.fromkeys([*first, *(n for n in said.values() if n in used), *used]))
+    has_background = any(key == "0" or key.lower() in _BACKGROUND_NAMES for key in wanted)
+    first = [] if has_background else [names[_UNLABELLED]]
+    return list(dict.fromkeys([*first, *(n for n in wanted.values() if n in used), *used]))
 
 
 def _choose_colors(
     classes: Sequence[str], names: Mapping[str, str], labels: Sequence[Label]
 ) -> list[str] | None:
-    """Colours of the export, if they tell the classes apart; None leaves the palette's."""
+    """Colours of the export, if they are distinct; None keeps the palette's."""
     known = {names[label.name]: label.color for label in reversed(labels) if label.color}
     defaults = create_classes(classes)
     chosen = [known.get(item.name) or item.color for item in defaults]
@@ -192,17 +190,17 @@ def _choose_colors(
 
 
 def _describe(names: Mapping[str, str]) -> list[str]:
-    """Say what became of each label: its own name, or ``label = class``."""
-    told = any(key and name == names[_UNLABELLED] for key, name in names.items())
+    """Describe the class of each label: its own name, or ``label = class``."""
+    is_named = any(key and name == names[_UNLABELLED] for key, name in names.items())
     return [
         key if key == name else f"{key or 'not annotated'} = {name}"
         for key, name in names.items()
-        if key or not told
+        if key or not is_named
     ]
 
 
 def _require_count(classes: Sequence[str], reason: str) -> None:
-    """Raise if the classes are too few or too many for a class mask."""
+    """Raise if there are too few or too many classes for a class mask."""
     if len(classes) < 2:
         raise DataError(
             f"{reason}: expected at least two classes (one of them can be the background), found "
@@ -210,7 +208,7 @@ def _require_count(classes: Sequence[str], reason: str) -> None:
         )
     if len(classes) > MAX_CLASSES:
         raise DataError(
-            f"{reason}: {len(classes)} classes, at most {MAX_CLASSES} are possible. Join some: "
+            f"{reason}: {len(classes)} classes, at most {MAX_CLASSES} are possible. Merge some: "
             f"classes: {classes[1]}=name,{OTHERS}={BACKGROUND}."
         )
 

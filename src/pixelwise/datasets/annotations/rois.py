@@ -1,4 +1,4 @@
-"""Regions of ImageJ and Fiji: ``.roi`` files, and zips of them as the ROI Manager saves them."""
+"""ImageJ and Fiji regions: ``.roi`` files, and zips of them from the ROI Manager."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Roi:
     Attributes
     ----------
     name : str
-        As the ROI Manager lists it.
+        Name in the ROI Manager.
     group : int
         1 to 255, 0 for none.
     rings : tuple of (V, 2) points
-        (x, y), where pixel 0 reaches from 0 to 1; what an odd number surrounds is inside.
+        (x, y), where pixel 0 spans 0 to 1; inside is what an odd number of rings surrounds.
     position : tuple of int
-        C, Z and T, from 1 on; 0 is every one.
+        C, Z and T, from 1; 0 means all.
     slice : int
-        Number of the plane in the stack, from 1 on; 0 is every one.
+        Number of the plane in the stack, from 1; 0 means all.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Roi:
 
 @dataclass(frozen=True)
 class RoiFile:
-    """The regions of a file, and what was left out, with counts."""
+    """The regions of a file, and omissions with their counts."""
 
     path: Path
     rois: tuple[Roi, ...]
@@ -83,9 +83,9 @@ def read_rois(path: Path) -> RoiFile:
     Raises
     ------
     ReadError
-        The file is missing or no such file, or a zip is larger inside than regions ever are.
+        The file is missing or of another kind, or a zip unpacks to too much.
     DataError
-        A region is not as the format says.
+        A region is invalid.
     """
     counts: Counter[str] = Counter()
     rois = []
@@ -107,7 +107,7 @@ def _iter_entries(path: Path) -> Iterator[tuple[str, bytes]]:
             yield path.name, read_bytes(path, what="region")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ReadError(
-            f"{path} is no zip of ImageJ regions: {error}. Save it again in the ROI Manager."
+            f"{path} is not a zip of ImageJ regions: {error}. Save it again in the ROI Manager."
         ) from error
     except OSError as error:
         if isinstance(error, ReadError):
@@ -124,7 +124,7 @@ def _iter_zip(path: Path) -> Iterator[tuple[str, bytes]]:
                 f"{path} holds {len(entries)} regions that unpack to more than 256 MiB, or more "
                 f"than {_MOST_ENTRIES}: refused. Check where the file comes from."
             )
-        left = _LARGEST_ZIP_BYTES  # the sizes above are what the zip says of itself
+        left = _LARGEST_ZIP_BYTES  # the sizes above are only what the zip claims
         for item in entries:
             with archive.open(item) as file:
                 data = file.read(_LARGEST_ENTRY_BYTES + 1)
@@ -135,12 +135,12 @@ def _iter_zip(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_region(name: str) -> bool:
-    """Whether an entry of a zip is a region, and no companion file of a Mac."""
+    """Whether a zip entry is a region, not a macOS companion file."""
     return name.lower().endswith(".roi") and not name.rpartition("/")[2].startswith(".")
 
 
 class _Complaints(logging.Handler):
-    """Keeps what roifile logs of a damaged region, which it reads as far as it can."""
+    """Collects what roifile logs about a damaged region, which it reads as far as it can."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,12 +160,12 @@ def _decode(place: str, data: bytes) -> tuple[Any, tuple[Points, ...]]:
     Raises
     ------
     ReadError
-        The bytes are no region, or a damaged one.
+        The bytes are not a region, or a damaged one.
     """
     from roifile import ImagejRoi
 
     complaints, log = _Complaints(), logging.getLogger("roifile")
-    with _lock:  # so that each region hears of its own complaints only
+    with _lock:  # so that each region collects only its own messages
         propagated = log.propagate
         log.addHandler(complaints)
         log.propagate = False
@@ -174,7 +174,7 @@ def _decode(place: str, data: bytes) -> tuple[Any, tuple[Points, ...]]:
                 roi = ImagejRoi.frombytes(data)
                 rings = tuple(np.asarray(ring, np.float64) for ring in _list_rings(roi))
         except _DAMAGE as error:
-            raise ReadError(f"{place} is no region of ImageJ: {error}. Save it again.") from error
+            raise ReadError(f"{place} is not an ImageJ region: {error}. Save it again.") from error
         finally:
             log.removeHandler(complaints)
             log.propagate = propagated
@@ -184,11 +184,11 @@ def _decode(place: str, data: bytes) -> tuple[Any, tuple[Points, ...]]:
 
 
 def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
-    """One region, or None if it has no area."""
+    """Parse one region; None if it has no area."""
     roi, rings = _decode(place, data)
     kind, special = roi.roitype.name, roi.subtype.name
     if special in _ORNAMENTS or (kind in _WITHOUT_AREA and special not in _OUTLINED):
-        counts["lines, points, texts and pictures have no area: left out"] += 1
+        counts["lines, points, texts and images have no area: left out"] += 1
         return None
     if kind not in _AREAS and special not in _OUTLINED:
         raise DataError(
@@ -205,7 +205,7 @@ def _parse_roi(place: str, data: bytes, counts: Counter[str]) -> Roi | None:
 
 
 def _name(roi: Any, place: str) -> str:
-    """Name that the region holds, else that of its entry."""
+    """Return the stored name of a region, else the name of its entry."""
     stored = str(roi.name or "").strip()
     return stored or Path(place.rpartition(", ")[2].rpartition("/")[2]).stem
 
@@ -213,7 +213,7 @@ def _name(roi: Any, place: str) -> str:
 def _list_rings(roi: Any) -> list[npt.NDArray[Any]]:
     """Outlines of a region as lists of (x, y).
 
-    Boxes are taken in their sub-pixel form where they have one; an oval is cut into 360 corners.
+    Boxes use their sub-pixel form if they have one; an oval becomes a polygon of 360 points.
     """
     if roi.roitype.name not in ("OVAL", "RECT") or roi.composite:
         return list(roi.coordinates(multi=True))
@@ -232,15 +232,15 @@ def _list_rings(roi: Any) -> list[npt.NDArray[Any]]:
 class RoiMask:
     """The mask of a file of regions.
 
-    Larger regions are drawn first. A pixel is inside if its centre is, as in ImageJ; at the rim of
-    ovals ImageJ's own rule can differ by a pixel. On a stack every region must have a position.
+    Larger regions are drawn first. A pixel is inside if its centre is, as in ImageJ; the edge of
+    ovals can differ from ImageJ's by a pixel. On a stack every region must have a position.
 
     Attributes
     ----------
     values : tuple of (str, int)
         Value of each label.
     label_by : {"group", "name", "nothing"}
-        What tells the label of a region, see `name_label`.
+        Source of a region's label, see `name_label`.
     """
 
     path: Path
@@ -249,7 +249,7 @@ class RoiMask:
     label_by: LabelBy = "nothing"
 
     def require_match(self, image: PlanesHeader) -> None:
-        """Raise if regions lie beyond the image, or have no place in a stack."""
+        """Raise if regions are outside the image, or have no position in a stack."""
         self._place(image)
 
     def read(self, image: PlanesHeader) -> npt.NDArray[Any]:
@@ -261,8 +261,8 @@ class RoiMask:
             label = name_label(roi, self.label_by)
             if label not in values:
                 raise DataError(
-                    f"{self.path} holds {label!r}, which it did not when the data set was opened. "
-                    "Open it again."
+                    f"{self.path} has a new label {label!r} since the data set was opened. Open "
+                    "the data set again."
                 )
             place = f"{self.path}, {roi.name}"
             pieces.append(Piece(place, plane, values[label], (roi.rings,)))
@@ -277,10 +277,10 @@ class RoiMask:
 
 
 def choose_labels(rois: Sequence[Roi]) -> LabelBy:
-    """Choose what tells the classes of all regions of a data set.
+    """Choose where the classes of a data set's regions come from.
 
-    Groups, where a region has one; else names, where all were given by a person (ImageJ's own are
-    coordinates) and, without a counter at their end, are 2 to 20 words of which one comes again.
+    Groups, if a region has one; else names, if all are user-given (ImageJ's own are coordinates)
+    and, without a trailing counter, form 2 to 20 words of which at least one is repeated.
     """
     if any(roi.group for roi in rois):
         return "group"
@@ -292,7 +292,7 @@ def choose_labels(rois: Sequence[Roi]) -> LabelBy:
 
 
 def name_word(roi: Roi) -> str:
-    """Name of a region without a counter at its end; empty if ImageJ made the name."""
+    """Name of a region without a trailing counter; empty if ImageJ made the name."""
     return "" if _AUTOMATIC.fullmatch(roi.name) else _COUNTER.sub("", roi.name).strip()
 
 
@@ -309,15 +309,15 @@ def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
     Raises
     ------
     DataError
-        On a stack the region has no position, or one that the stack has not.
+        On a stack, the region has no position, or one outside the stack.
     """
     planes = image.shape[0]
     channel, z, t = roi.position
     if planes == 1:
         if max(z, t) > 1 or roi.slice > max(image.shape[1], 1):
             raise DataError(
-                f"{path}: the region {roi.name!r} lies on plane {max(z, t, roi.slice)} of a stack, "
-                "its image has one. Is it the image of these regions?"
+                f"{path}: the region {roi.name!r} is on plane {max(z, t, roi.slice)} of a stack, "
+                "but its image has one plane. Do these regions belong to this image?"
             )
         return 0
     sizes = _stack_sizes(image, path)
@@ -326,31 +326,25 @@ def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
         raise DataError(
             f"{path}: the region {roi.name!r} has no position in its stack of {planes} planes. In "
             "ImageJ's ROI Manager choose More > Options, tick 'Associate Show All ROIs with "
-            "slices', and add the regions again; or save each plane as an image of its own."
+            "slices', and add the regions again; or save each plane as a separate image."
         )
     fits = z <= sizes["Z"] and t <= sizes["T"] and channel <= image.shape[1]
     index = (own or roi.slice) - 1
     if not fits or index >= planes or not (own or image.shape[1] == 1):  # slices count channels too
         raise DataError(
-            f"{path}: the region {roi.name!r} lies at C={channel}, Z={z}, T={t}, slice "
-            f"{roi.slice}, which tells no plane in a stack of {sizes['T']} times and {sizes['Z']} "
-            f"depths with {image.shape[1]} channels."
+            f"{path}: the region {roi.name!r} is at C={channel}, Z={z}, T={t}, slice {roi.slice}, "
+            f"which is no plane of a stack of {sizes['T']} time points and {sizes['Z']} slices "
+            f"with {image.shape[1]} channels."
         )
     return index
 
 
 def _stack_sizes(image: PlanesHeader, path: Path) -> dict[str, int]:
-    """Give the counts of T and Z, which the planes of one axis alone tell.
-
-    Raises
-    ------
-    DataError
-        The image has both, so that the planes do not tell them apart.
-    """
+    """Sizes of T and Z; raises `DataError` if the image has both, whose planes are ambiguous."""
     axes = [letter for letter in "TZ" if letter in image.axes.names]
     if len(axes) > 1:
         raise DataError(
-            f"{path}: the image has times and depths ({image.axes}); regions are read for stacks "
-            "of one of them. Save each time, or each depth, as an image of its own."
+            f"{path}: the image has both T and Z ({image.axes}); regions are supported for stacks "
+            "of one of them. Save each time point, or each slice, as a separate image."
         )
     return {"T": 1, "Z": 1} | dict.fromkeys(axes, image.shape[0])

@@ -1,7 +1,7 @@
-"""Runs of pixels, as COCO stores masks: lengths of 0, 1, 0, 1, ... down the columns.
+"""COCO's run-length encoding of masks: lengths of 0, 1, 0, 1, ... down the columns.
 
-Decoded here and not by pycocotools, which trusts its input: runs that do not fit the image were
-seen to end the process.
+Decoded here, not by pycocotools, which trusts its input: runs that do not fit the image can crash
+the process.
 """
 
 from __future__ import annotations
@@ -21,15 +21,10 @@ _BITS: Final = 5
 
 
 def parse_runs(text: bytes) -> Runs:
-    """Run lengths of COCO's compressed form.
+    """Decode COCO's compressed run lengths; raises `DataError` if they are invalid.
 
-    Each number takes characters of 5 bits, the lowest first; from the third on it is the difference
-    to the number two before (maskApi.c of cocoapi).
-
-    Raises
-    ------
-    DataError
-        The text is no such form.
+    Each number is stored in characters of 5 bits, lowest first; from the third on it is the
+    difference to the number two before (maskApi.c of cocoapi).
     """
     codes = np.frombuffer(text, np.uint8).astype(np.int64) - _FIRST
     if not codes.size:
@@ -37,9 +32,9 @@ def parse_runs(text: bytes) -> Runs:
     ends = np.flatnonzero((codes & 32) == 0)
     lengths = np.diff(ends, prepend=-1)
     if codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise DataError("the compressed runs hold characters that such runs never hold")
+        raise DataError("the compressed run lengths contain invalid characters")
     if lengths.max() > _LONGEST_NUMBER:
-        raise DataError("the compressed runs hold a number of more than 32 bits")
+        raise DataError("the compressed run lengths contain a number of more than 32 bits")
     within = np.arange(len(codes)) - np.repeat(ends - lengths + 1, lengths)
     numbers = np.add.reduceat((codes & 31) << (_BITS * within), ends - lengths + 1)
     negative = (codes[ends] & 16) != 0
@@ -51,15 +46,9 @@ def parse_runs(text: bytes) -> Runs:
 
 
 def require_runs(runs: npt.NDArray[Any], shape_yx: tuple[int, int]) -> Runs:
-    """Return run lengths that fill an image exactly.
-
-    Raises
-    ------
-    DataError
-        A length is negative or no whole number, or their sum is not the count of pixels.
-    """
+    """Return run lengths if they fill an image exactly; else raise `DataError`."""
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs.size and runs.min() < 0):
-        raise DataError("run lengths must be whole numbers from 0 on")
+        raise DataError("run lengths must be non-negative integers")
     height, width = shape_yx
     if int(runs.sum()) != height * width:
         raise DataError(
@@ -70,7 +59,7 @@ def require_runs(runs: npt.NDArray[Any], shape_yx: tuple[int, int]) -> Runs:
 
 
 def find_pixels(runs: Runs) -> Runs:
-    """Pixels inside, counted down the columns: x * height + y."""
+    """Find the indices of the pixels inside, counted down the columns: x * height + y."""
     ends = runs.cumsum()
     starts, lengths = (ends - runs)[1::2], runs[1::2]
     before = np.repeat(starts - (lengths.cumsum() - lengths), lengths)

@@ -1,4 +1,4 @@
-"""Which tool wrote a file: told by its name's end and by the words that its format always has."""
+"""Detects which tool wrote an annotation file, by its suffix and by words its format always has."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _LINES: Final = 20
 
 @dataclass(frozen=True)
 class AnnotationFormat:
-    """A way to store annotations.
+    """An annotation format.
 
     Attributes
     ----------
     name : str
-        Tool and format, as messages call them.
+        Tool and format, for messages.
     suffixes : tuple of str
-        Ends of its files' names, in lower case.
+        Endings of its files' names, in lower case.
     words : tuple of str
-        Patterns that are all found in the first 64 KiB of every such file.
+        Patterns that all occur in the first 64 KiB of every such file.
     export : str
-        What to export instead; empty for the formats that are read.
+        What to export instead; empty for supported formats.
     """
 
     name: str
@@ -143,7 +143,7 @@ FORMATS: Final = (
         "LabelMe's old XML (its web tool)",
         _XML,
         ("<annotation>", "<polygon>|<segm>|<scribbles>"),
-        "open the pictures in today's LabelMe and save JSON, or convert the XML (pip install "
+        "open the images in current LabelMe and save JSON, or convert the XML (pip install "
         "'datumaro[cli]'): datum convert -i FOLDER -if label_me -f coco_instances -o OUT "
         "-- --save-media",
     ),
@@ -190,11 +190,11 @@ FORMATS: Final = (
         (r"^Iout",),
     ),
 )
-"""All known formats, the most special first; those without `export` are read."""
+"""All known formats, the most specific first; those without `export` are supported."""
 
 
 def sniff(path: Path) -> AnnotationFormat | None:
-    """Format of a file, by its first 64 KiB; None if it is of none of these, or unreadable."""
+    """Format of a file, by its first 64 KiB; None if unknown or unreadable."""
     name = path.name.lower()
     chosen = [item for item in FORMATS if name.endswith(item.suffixes)]
     if not chosen:
@@ -208,7 +208,7 @@ def sniff(path: Path) -> AnnotationFormat | None:
 
 
 def _matches(item: AnnotationFormat, start: bytes) -> bool:
-    """Whether a file that starts so has a format."""
+    """Whether the start of a file matches a format."""
     if not item.words:
         return _is_yolo(start)
     return all(re.search(word.encode(), start) for word in item.words)

@@ -1,4 +1,4 @@
-"""Masks in the manner of Pascal VOC: PNG files whose colours stand for classes."""
+"""Masks in the style of Pascal VOC: PNG files whose colours stand for classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixelwise.parsing import read_text
 
 Array = npt.NDArray[Any]
 BORDER: Final = 0xE0E0C0
-"""Colour of the border around VOC's objects, which is void: index 255 of its palette."""
+"""Colour of VOC's object borders, which are void: index 255 of its palette."""
 VOC_NAMES: Final = (
     BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
@@ -30,7 +30,7 @@ _INDEX_OF_VOID: Final = 255
 
 
 def create_palette(count: int = 256) -> list[int]:
-    """VOC's colours of the indices from 0 on, as 0xRRGGBB: three bits of the index at a time."""
+    """VOC's palette as 0xRRGGBB: three bits of the index at a time."""
     colors = []
     for index in range(count):
         rgb = [0, 0, 0]
@@ -48,7 +48,7 @@ def list_voc_labels() -> list[Label]:
 
 
 def has_voc_palette(path: Path) -> bool:
-    """Whether a picture has a palette, and VOC's colours in it."""
+    """Whether an image has VOC's palette."""
     try:
         with Image.open(path) as picture:
             palette = picture.getpalette() or []
@@ -59,17 +59,17 @@ def has_voc_palette(path: Path) -> bool:
 
 
 def read_labelmap(path: Path) -> list[Label]:
-    """Names and colours of CVAT's ``labelmap.txt``: ``name:r,g,b:parts:actions``, one a line.
+    """Names and colours of CVAT's ``labelmap.txt``, with lines ``name:r,g,b:parts:actions``.
 
-    A label without a colour has VOC's of its number, as in the tool that writes the file. The list
-    is empty if no line is of this form.
+    A label without a colour gets VOC's for its number, as in CVAT. The list is empty if no line has
+    this form.
 
     Raises
     ------
     ReadError
         The file cannot be read.
     DataError
-        Some lines are not of this form, or two labels have one name or one colour.
+        Some lines do not have this form, or two labels share a name or a colour.
     """
     lines = [line.strip() for line in read_text(path, what="label map").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
@@ -89,7 +89,7 @@ def read_labelmap(path: Path) -> list[Label]:
 
 
 def _parse_label(path: Path, line: str, default: int) -> Label:
-    """One line of a labelmap."""
+    """Parse one line of a labelmap."""
     name, *rest = line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":")
     parts = rest[0].replace(" ", "").split(",") if rest and rest[0].strip() else []
     if not parts and rest:
@@ -107,21 +107,21 @@ def _parse_label(path: Path, line: str, default: int) -> Label:
 
 @dataclass(frozen=True)
 class ColorMask:
-    """A mask whose colours stand for classes, be they stored as RGB, in a palette, or as numbers.
+    """A mask whose colours stand for classes, stored as RGB, in a palette, or as indices.
 
     Attributes
     ----------
     path : Path
     colors : tuple of int
-        Colours 0xRRGGBB of the indices from 0 on, for pictures of one grey value per pixel; empty
-        if grey values are colours themselves.
+        Colours 0xRRGGBB of the indices from 0, for grey images; empty if grey values are colours
+        themselves.
     """
 
     path: Path
     colors: tuple[int, ...] = ()
 
     def require_match(self, image: PlanesHeader) -> None:
-        """Compare the headers of mask and image."""
+        """Compare the headers of the mask and its image."""
         source = open_image(self.path)
         shape = planes_shape(source.axes.names, source.shape)
         require_stated_size(f"The mask {self.path}", shape[2:], image.shape[2:])
@@ -138,8 +138,8 @@ class ColorMask:
         raw = to_planes(source.read(), source.axes.names)
         if raw.dtype.itemsize > 1 or raw.dtype.kind not in "ub":
             raise DataError(
-                f"The mask {self.path} holds {raw.dtype} values; expected colours or indices of 8 "
-                "bits, as CVAT and VOC have them."
+                f"The mask {self.path} holds {raw.dtype} values; expected 8-bit colours or "
+                "indices, as in CVAT and VOC."
             )
         if raw.shape[1] == 3 or not self.colors:
             return np.broadcast_to(raw, (1, 3, *raw.shape[2:]))

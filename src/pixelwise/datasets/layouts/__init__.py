@@ -37,7 +37,7 @@ LAYOUTS: Final[dict[str, Layout]] = {
         *(coco, labelme, qupath, imagej, monuseg, pairs),
     )
 }
-"""All layouts, the most special first: ``auto`` takes the first that recognises a folder."""
+"""All layouts, the most specific first: ``auto`` takes the first that recognises a folder."""
 
 _SHOWN: Final = 6
 _ADVICE: Final = (
@@ -55,17 +55,17 @@ class Found(NamedTuple):
 
 
 def list_data(config: DataConfig) -> tuple[Found, Listing]:
-    """Images with their masks in the config's folder, and how they were found.
+    """List images and masks in the config's folder, and how they were found.
 
-    What the config names is taken as it is; only what it leaves open is recognised.
+    What the config specifies is used as given; only the rest is recognised.
 
     Raises
     ------
     ReadError
         A folder is missing, a file, or a zip archive.
     DataError
-        Nothing was recognised, or several things; the message says what was found, what is
-        missing, and gives commands to choose from.
+        Nothing was recognised, or several data sets; the message says what was found and what is
+        missing, and suggests commands.
     UnknownNameError
         There is no layout of this name.
     """
@@ -80,15 +80,14 @@ def list_data(config: DataConfig) -> tuple[Found, Listing]:
 
 
 def find_layout(config: DataConfig) -> Found:
-    """Layout of the config's folder: the one that is named, or with ``auto`` the first that fits.
+    """Layout of the config's folder: the one given, or with ``auto`` the first that fits.
 
-    A folder whose only fitting content is one sub-folder is read as that sub-folder. Errors as in
-    `list_data`.
+    If only one sub-folder fits, it is read instead. Errors as in `list_data`.
     """
     if config.layout != "auto":
         return _take_named(config, LAYOUTS[require_name("layout", config.layout, LAYOUTS)])
     path = config.path
-    named = _names_pictures(config)
+    named = _names_images(config)
     special = [item for item in LAYOUTS.values() if item is not pairs.LAYOUT and not item.drawn]
     if not named and (found := _recognise_near(path, special)):
         return found
@@ -107,9 +106,9 @@ def find_layout(config: DataConfig) -> Found:
 
 
 def _take_named(config: DataConfig, layout: Layout) -> Found:
-    """Layout as the user says, in the folder or in the one sub-folder where it is recognised."""
+    """Use the layout the user named, in the folder or the one sub-folder that has it."""
     if layout is pairs.LAYOUT:
-        return Found(layout, config.path, _explain_names(config))
+        return Found(layout, config.path, pairs.describe_pairs(config) or "as given")
     if found := _recognise_near(config.path, [layout]):
         return found
     if config.images or config.masks or _holds_entries(config, layout):
@@ -118,7 +117,7 @@ def _take_named(config: DataConfig, layout: Layout) -> Found:
 
 
 def _holds_entries(config: DataConfig, layout: Layout) -> bool:
-    """Whether a folder that does not look like a layout can be read as one all the same."""
+    """Whether a folder that does not look like a layout can still be read as one."""
     try:
         return bool(layout.read(config).entries)
     except PixelwiseError:
@@ -138,27 +137,19 @@ def _recognise_near(path: Path, layouts: list[Layout]) -> Found | None:
     inside = [found for folder in iter_folders(path) if (found := _recognise(folder, layouts))]
     if len(inside) > 1:
         raise DataError(_describe_several(path, inside))
-    return _go_inside(inside[0]) if inside else None
+    if not inside:
+        return None
+    return inside[0]._replace(reason=f"in {inside[0].root.name}/: {inside[0].reason}")
 
 
-def _go_inside(found: Found) -> Found:
-    """Say that the layout was recognised in a sub-folder."""
-    return found._replace(reason=f"in {found.root.name}/: {found.reason}")
-
-
-def _names_pictures(config: DataConfig) -> bool:
-    """Whether the config names folders or a suffix of pictures: then nothing is recognised."""
+def _names_images(config: DataConfig) -> bool:
+    """Whether the config names image folders or a suffix, so that nothing is recognised."""
     if config.mask_suffix is not None or config.images is not None:
         return True
     if config.masks is None:
         return False
     folder = config.path / config.masks
     return folder.is_dir() and bool(list_folders(folder))
-
-
-def _explain_names(config: DataConfig) -> str:
-    """Say how pairs are found that nothing was recognised for."""
-    return pairs.describe_pairs(config) or "as given"
 
 
 def _recognise(path: Path, layouts: list[Layout]) -> Found | None:
@@ -170,18 +161,18 @@ def _recognise(path: Path, layouts: list[Layout]) -> Found | None:
 
 
 def _require_folder(path: Path) -> None:
-    """Raise if `path` is no folder."""
+    """Raise if `path` is not a folder."""
     if path.is_dir():
         return
     if not path.exists():
         raise ReadError(f"The data folder {path} does not exist. Check the path.")
     if path.suffix.lower() in (".zip", ".gz", ".tar", ".tgz", ".7z"):
-        raise ReadError(f"{path} is an archive: unpack it and give the folder it makes.")
+        raise ReadError(f"{path} is an archive: unpack it and give the resulting folder.")
     raise ReadError(f"Expected a folder with images and masks, found the file {path}.")
 
 
 def _describe_several(path: Path, inside: list[Found]) -> str:
-    """Say that a folder holds several data sets."""
+    """Explain that a folder holds several data sets."""
     folders = ", ".join(f"{found.root.name}/ ({found.layout.name})" for found in inside)
     return (
         f"{path} holds several data sets: {folders}. Give one of these folders: pixelwise inspect "
@@ -190,30 +181,30 @@ def _describe_several(path: Path, inside: list[Found]) -> str:
 
 
 def _describe_failure(config: DataConfig, layouts: list[Layout]) -> str:
-    """Say what was looked for and what was there instead."""
+    """Describe what was looked for and what was found instead."""
     path = config.path
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     held = ", ".join(entries[:8]) + (" ..." if len(entries) > 8 else "") if entries else "nothing"
     choices = _offer_choices(config)
     if not choices and (foreign := describe_foreign(path)):
-        return f"{path} holds no images with masks that can be read.{foreign}"
+        return f"{path} has no images with supported masks.{foreign}"
     looked = "\n".join(f"  {layout.name}: {layout.looks_for}" for layout in layouts)
     return (
-        f"No images with masks were recognised in {path}, which holds {held}. Looked for:\n"
+        f"No images with masks were recognised in {path}, which contains {held}. Looked for:\n"
         f"{looked}\nArrange the files in one of these ways, or name the folders with images and "
         f"masks.{choices or _describe_missing(config)}"
     )
 
 
 def _offer_choices(config: DataConfig) -> str:
-    """Give commands to choose from, each of which was tried; empty if there is none."""
+    """Return tested commands to choose from; empty if there are none."""
     choices = list_choices(config)
     listed = "".join(f"\n  {choice}" for choice in choices)
     return f"\nChoose one of these:{listed}" if choices else ""
 
 
 def _describe_missing(config: DataConfig) -> str:
-    """Say whether it is images or masks that were found, and what to do about the others."""
+    """Describe whether images or masks were found, and what to do about the others."""
     folders = list_folders(config.path)
     of_masks = bool(folders) and all(folder.role == "masks" for folder in folders)
     shown = ", ".join(folder.label for folder in folders[:_SHOWN]) or "no folder"

@@ -1,7 +1,6 @@
-"""What layouts with annotation files share: finding files, splits, and the image of an annotation.
+"""Shared by layouts with annotation files: finding files, splits, and the image of an annotation.
 
-Annotation files name their images. A name is looked up inside the data folder only, however it is
-written.
+Annotation files name their images. Names are only resolved inside the data folder.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _TRIED: Final = 500
 
 
 def iter_tree(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """`root` and its visible sub-folders down to `depth`, each before what it holds."""
+    """`root` and its visible sub-folders down to `depth`, parents first."""
     yield root
     if depth:
         for folder in iter_folders(root):
@@ -37,7 +36,7 @@ def iter_tree(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
 
 
 def iter_files(folders: Iterable[Path], *suffixes: str) -> Iterator[Path]:
-    """Visible files of folders whose names end so, in any letter case; sorted in each folder.
+    """Visible files of folders with these suffixes, in any letter case; sorted in each folder.
 
     Raises
     ------
@@ -54,14 +53,14 @@ def iter_files(folders: Iterable[Path], *suffixes: str) -> Iterator[Path]:
 def iter_annotations(
     path: Path, wanted: AnnotationFormat, *, depth: int = _DEPTH
 ) -> Iterator[Path]:
-    """Annotation files of a format in a folder or below it, by their content."""
+    """Annotation files of a format in a folder and its sub-folders, by their content."""
     if path.is_dir():
         files = iter_files(iter_tree(path, depth), *wanted.suffixes)
         yield from (file for file in files if sniff(file) is wanted)
 
 
 def find_annotation(path: Path, wanted: AnnotationFormat, *, depth: int = _DEPTH) -> Path | None:
-    """First annotation file of a format; only so many files are looked into."""
+    """First annotation file of a format among the first 500 candidates."""
     if not path.is_dir():
         return None
     files = iter_files(iter_tree(path, depth), *wanted.suffixes)
@@ -69,7 +68,7 @@ def find_annotation(path: Path, wanted: AnnotationFormat, *, depth: int = _DEPTH
 
 
 def find_split(path: Path, root: Path) -> Split | None:
-    """Split that the folders between `root` and a file name, the innermost first."""
+    """Split named by the folders between `root` and a file, the innermost first."""
     for part in reversed(path.relative_to(root).parts[:-1]):
         if split := SPLIT_NAMES.get(plain(part)):
             return split
@@ -77,20 +76,20 @@ def find_split(path: Path, root: Path) -> Split | None:
 
 
 def split_inside(path: Path, root: Path) -> Split | None:
-    """As `find_split`, for a file that may lie outside of `root`."""
+    """As `find_split`, for a file that may be outside `root`."""
     return find_split(path, root) if path.is_relative_to(root) else None
 
 
 def find_split_word(stem: str) -> Split | None:
-    """Split that a file's name holds as a word: ``instances_train2017``."""
+    """Split named by a word in a file's name: ``instances_train2017``."""
     found = {SPLIT_NAMES[w] for w in re.split(r"[^a-z]+", stem.lower()) if w in SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None
 
 
 def resolve_inside(root: Path, base: Path, name: str) -> Path | None:
-    """Path of a file that an annotation names, or None if it would lie outside of `root`.
+    """Path of a file that an annotation names, or None if it would be outside `root`.
 
-    Absolute names, drives and ``..`` beyond `root` lead outside; a backslash is a slash.
+    Absolute names, drives and ``..`` beyond `root` are outside; a backslash counts as a slash.
     """
     plain_name = name.replace("\\", "/")
     if PurePosixPath(plain_name).is_absolute() or PureWindowsPath(name).drive or "\0" in name:
@@ -104,13 +103,7 @@ def resolve_inside(root: Path, base: Path, name: str) -> Path | None:
 
 
 def named_folder(config: DataConfig, name: str | None, what: str) -> Path | None:
-    """Folder or file that the config names as `what`, if it names one.
-
-    Raises
-    ------
-    ReadError
-        It is missing.
-    """
+    """Folder or file that the config names as `what`, if any; `ReadError` if it is missing."""
     if name is None:
         return None
     path = config.path / name
@@ -134,10 +127,10 @@ def match_by_name(
     key: Callable[[Path], set[str]],
     root: Path,
 ) -> Matches:
-    """Pair images with annotation files of their name.
+    """Pair images with annotation files by name.
 
-    `key` gives the stems, or whole names, that an annotation file is for. An annotation in the
-    image's own folder comes first, then those of the same split; more than one is fatal.
+    `key` returns the image stems, or whole names, that an annotation file is for. An annotation in
+    the image's own folder is preferred, then those of the same split; several are fatal.
     """
     by_name: dict[str, list[Path]] = {}
     for file in files:
@@ -162,7 +155,7 @@ def match_by_name(
 
 
 def _prefer(candidates: Sequence[Path], image: Path, root: Path) -> list[Path]:
-    """Candidates that lie nearest to an image."""
+    """Candidates closest to an image."""
     beside = [file for file in candidates if file.parent == image.parent]
     split = split_inside(image, root)
     same = [file for file in candidates if split_inside(file, root) == split]
@@ -172,7 +165,7 @@ def _prefer(candidates: Sequence[Path], image: Path, root: Path) -> list[Path]:
 def _require_one_image_each(
     found: list[tuple[Path, Path]], files: Sequence[Path], problems: list[Problem]
 ) -> tuple[tuple[tuple[Path, Path], ...], tuple[Problem, ...]]:
-    """Make it fatal that two images claim one annotation; name annotations without an image."""
+    """Report images that share an annotation (fatal) and annotations without an image."""
     owners: dict[Path, list[Path]] = {}
     for image, file in found:
         owners.setdefault(file, []).append(image)

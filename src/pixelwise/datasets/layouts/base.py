@@ -1,4 +1,4 @@
-"""What a layout is: a way to arrange images and masks in folders, recognised and then listed."""
+"""The layout protocol: an arrangement of images and masks in folders, recognised, then listed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from pixelwise.parsing import list_folder
 
 @dataclass(frozen=True)
 class Entry:
-    """An image with its mask, as a layout lists it; no file has been opened yet.
-
-    `group` is the name if None.
-    """
+    """An image with its mask, not opened yet; `group` defaults to the name."""
 
     name: str
     split: Split | None
@@ -30,10 +27,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All entries of a data set, what the layout knows of their classes, and what did not fit.
+    """All entries of a data set, the classes known from the layout, and problems.
 
-    `scheme` is None where the masks themselves must be asked. `settled` says that the layout has
-    heeded the config's classes and `sparse` itself: its masks are drawn by the names of classes.
+    `scheme` is None if classes must be inferred from the masks. `settled` means that the layout has
+    already applied the config's classes and `sparse`: its masks are drawn by class names.
     """
 
     entries: tuple[Entry, ...]
@@ -44,20 +41,20 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """A named way to arrange a data set.
+    """A named arrangement of a data set.
 
     Attributes
     ----------
     name : str
         As in `DataConfig.layout`.
     looks_for : str
-        What makes a folder one of this layout, for the message when nothing fits.
+        What identifies the layout, for the message if nothing fits.
     recognise : callable
-        Folder -> why it is of this layout, or None.
+        Folder -> reason why it has this layout, or None.
     read : callable
         Config, whose path is such a folder -> listing.
     drawn : bool
-        Masks are drawn from annotation files; pictures of masks come before them.
+        Masks are drawn from annotation files; mask images take precedence.
     """
 
     name: str
@@ -68,7 +65,7 @@ class Layout:
 
 
 def iter_folders(path: Path) -> Iterator[Path]:
-    """Visible sub-folders of `path`, sorted by name; none if `path` is no folder.
+    """Visible sub-folders of `path`, sorted by name; none if `path` is not a folder.
 
     Raises
     ------
@@ -88,5 +85,5 @@ def find_folder(path: Path, names: frozenset[str]) -> Path | None:
 
 
 def plain(name: str) -> str:
-    """Spell a folder's name in lower case without spaces, underscores and dashes."""
+    """Normalise a folder's name: lower case, without spaces, underscores and dashes."""
     return name.lower().translate(str.maketrans("", "", " _-"))

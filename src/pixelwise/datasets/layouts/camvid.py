@@ -33,7 +33,7 @@ def recognise(path: Path) -> str | None:
 
 
 def read(config: DataConfig) -> Listing:
-    """List every picture with the annotation of the same name."""
+    """List every image with the annotation of the same name."""
     entries: list[Entry] = []
     problems: list[Problem] = []
     for folder, annotated in _iter_folders(config.path):
@@ -48,7 +48,7 @@ def read(config: DataConfig) -> Listing:
                 message = f"no annotation of this name in {annotated.name}/; left out"
                 problems.append(Problem("unpaired", str(image), message))
         problems += [
-            Problem("unpaired", str(mask), f"no picture of this name in {folder.name}/; left out")
+            Problem("unpaired", str(mask), f"no image of this name in {folder.name}/; left out")
             for mask in masks.values()
         ]
     return Listing(tuple(entries), tuple(problems), create_camvid_scheme())

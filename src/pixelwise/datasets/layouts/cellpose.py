@@ -1,6 +1,6 @@
 """Cellpose: ``x.png`` with ``x_cp_masks.png``, or ``x_img.tif`` with ``x_masks.tif``.
 
-What else Cellpose writes (flows, outlines, ``_seg.npy``) is left alone; ``_seg.npy`` is a pickle.
+Cellpose's other files (flows, outlines, ``_seg.npy``) are ignored; ``_seg.npy`` is a pickle.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _list_folder(images: Path, masks: Path) -> _Folder:
         name = file.stem.removesuffix(end)
         if name in found:
             raise DataError(
-                f"{found[name]} and {file} both are masks of {name}: expected one. Take one away."
+                f"{found[name]} and {file} are both masks of {name}: expected one. Remove one."
             )
         found[name] = file
     kept = tuple(
@@ -131,7 +131,7 @@ def _cut_image_end(stem: str) -> str:
 
 
 def _describe_missing(image: Path) -> Problem:
-    """Say that an image has no mask, and what to do where Cellpose has only saved its pickle."""
+    """Explain that an image has no mask, and what to do if Cellpose saved only its pickle."""
     message = f"{image} has no mask such as {image.stem}_cp_masks.png; left out"
     if image.with_name(f"{image.stem}{_PICKLE}").is_file():
         message += (

@@ -1,6 +1,6 @@
-"""Commands to choose from, where it is not clear which masks belong to which images.
+"""Suggests commands if it is unclear which masks belong to which images.
 
-A command is shown only if it was tried and gives pairs.
+A command is shown only if it was tried and finds pairs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONGEST_SUFFIX: Final = 40
 
 
 def list_choices(config: DataConfig) -> list[str]:
-    """Commands that read the data folder of `config`, each in one way, the most pairs first."""
+    """Commands that read the data folder of `config` in different ways, the most pairs first."""
     folders = [folder for folder in list_folders(config.path) if folder.role != "results"]
     found: list[tuple[int, Choice]] = []
     given = {name: getattr(config, name) for name in ("images", "masks", "mask_suffix")}
@@ -47,7 +47,7 @@ def list_choices(config: DataConfig) -> list[str]:
 
 
 def _iter_choices(folders: Sequence[ImageFolder]) -> Iterator[Choice]:
-    """Pairs of folders, then suffixes within folders; what looks like a mask is no image."""
+    """Yield pairs of folders, then suffixes within folders."""
     flat = {folder.path: are_flat(folder.files) for folder in folders}
     masks = [f for f in folders if flat[f.path] is not False or f.role == "masks"]
     images = [f for f in folders if flat[f.path] is not True and f.role != "masks"]
@@ -70,7 +70,7 @@ def _iter_choices(folders: Sequence[ImageFolder]) -> Iterator[Choice]:
 
 
 def _generalise(images: str, masks: str) -> Iterator[tuple[str, str]]:
-    """Both paths with ``*`` in place of one folder that they share."""
+    """Both paths with ``*`` instead of one folder that they share."""
     one, other = images.split("/"), masks.split("/")
     for i in range(min(len(one), len(other)) - 1):
         if one[i] != other[i]:
@@ -82,7 +82,7 @@ def _generalise(images: str, masks: str) -> Iterator[tuple[str, str]]:
 
 
 def _list_suffixes(images: ImageFolder, masks: ImageFolder) -> Iterable[str]:
-    """List what names of masks have after those of images, the most frequent first."""
+    """List suffixes of mask names after image names, the most frequent first."""
     stems = {cut_suffix(file.name) for file in images.files}
     counts: Counter[str] = Counter()
     for file in masks.files:
@@ -95,7 +95,7 @@ def _list_suffixes(images: ImageFolder, masks: ImageFolder) -> Iterable[str]:
 
 
 def _is_number(suffix: str) -> bool:
-    """Whether a suffix is but a number: of one object, or one channel, among others."""
+    """Whether a suffix is only a number, of an object or a channel."""
     return suffix.strip("_-. ()").isdecimal()
 
 

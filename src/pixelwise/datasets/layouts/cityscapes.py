@@ -38,7 +38,7 @@ def recognise(path: Path) -> str | None:
 
 
 def read(config: DataConfig) -> Listing:
-    """List every picture with its labelIds, in city folders or flat under the split."""
+    """List every image with its labelIds, in city folders or flat under the split."""
     entries: list[Entry] = []
     problems: list[Problem] = []
     for folder in iter_folders(config.path / _IMAGES):
@@ -69,7 +69,7 @@ def create_cityscapes_scheme() -> ClassScheme:
 
 
 def _find_files(folder: Path, end: str) -> dict[str, Path]:
-    """Files below `folder` that end so, by the rest of their name."""
+    """Files below `folder` with this ending, by the rest of their name."""
     found = sorted(folder.rglob(f"*{end}"), key=lambda file: file.name)
     return {file.name.removesuffix(end): file for file in found}
 

@@ -1,8 +1,8 @@
-"""COCO JSON: one file of annotations for all images of a split, also as Roboflow arranges it.
+"""COCO JSON: one annotation file for all images of a split, also in Roboflow's arrangement.
 
 ``train/_annotations.coco.json`` beside its images, ``annotations/instances_train2017.json`` with
-``train2017/``, or any other place: the images are looked for where the file names exist. A file
-name is never followed out of the data folder.
+``train2017/``, or elsewhere: the images are searched by their file names, but never outside the
+data folder.
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ _OTHER_TASKS: Final = ("captions", "panoptic", "stuff", "person_keypoints", "ima
 
 @dataclass(frozen=True)
 class _Source:
-    """An annotation file, the folder of its images, and their split.
-
-    Names may lead anywhere below `root`, but not out of it.
-    """
+    """An annotation file, the folder of its images, and their split; names stay inside `root`."""
 
     coco: CocoFile
     base: Path
@@ -63,8 +60,8 @@ def read(config: DataConfig) -> Listing:
     files = _choose_files(config)
     if not files:
         raise DataError(
-            f"{config.path} holds no COCO JSON file; expected one beside the images, in "
-            "annotations/, or in train/, valid/ and test/. Name it by 'masks'."
+            f"{config.path} has no COCO JSON file; expected one beside the images, in "
+            "annotations/, or in train/, valid/ and test/. Name it with 'masks'."
         )
     sources = [_find_source(read_coco(file), config) for file in files]
     legend = _create_legend(sources, config)
@@ -91,13 +88,7 @@ def _choose_files(config: DataConfig) -> list[Path]:
 
 
 def _find_source(coco: CocoFile, config: DataConfig) -> _Source:
-    """Find the folder where the images of a file lie.
-
-    Raises
-    ------
-    DataError
-        Two folders hold them.
-    """
+    """Find the folder with the images of a file; `DataError` if two folders have them."""
     inside = coco.path.is_relative_to(config.path)
     split = (find_split(coco.path, config.path) if inside else None) or find_split_word(
         coco.path.stem
@@ -112,7 +103,7 @@ def _find_source(coco: CocoFile, config: DataConfig) -> _Source:
     if len(folders) > 1:
         listed = " and ".join(str(folder) for folder in folders[:3])
         raise DataError(
-            f"The images of {coco.path} are in {listed}: name the folder that is meant by 'images'."
+            f"The images of {coco.path} are in {listed}: name the right folder with 'images'."
         )
     return _Source(coco, folders[0], root, split or find_split(folders[0] / "x", root))
 
@@ -120,9 +111,9 @@ def _find_source(coco: CocoFile, config: DataConfig) -> _Source:
 def _score_folders(
     coco: CocoFile, root: Path, split: Split | None
 ) -> dict[Path, tuple[int, bool, bool]]:
-    """Rate the folders below `root` that hold images of a file.
+    """Rate the folders below `root` that have images of a file.
 
-    By how many there are, whether the folder is of the file's split, and lies beside the file.
+    By their number, whether the folder matches the file's split, and whether it is the file's own.
     """
     names = [image.file_name for image in coco.images.values()]
     names = names[:: max(len(names) // _TRIED, 1)]
@@ -138,7 +129,7 @@ def _score_folders(
 
 
 def _create_legend(sources: Sequence[_Source], config: DataConfig) -> Legend:
-    """Classes of all files: in the order of the ids of the first one, without mere groups."""
+    """Classes of all files, in the order of the first one's ids, without mere groups."""
     names: dict[str, None] = {}
     for source in sources:
         groups = _find_groups(source.coco, [other.coco for other in sources])
@@ -152,7 +143,7 @@ def _create_legend(sources: Sequence[_Source], config: DataConfig) -> Legend:
 
 
 def _find_groups(coco: CocoFile, files: Sequence[CocoFile]) -> set[str]:
-    """Categories that nothing is annotated as and that only group others, as Roboflow's first."""
+    """Unused categories that only group others, such as Roboflow's first."""
     used = {file.categories[identity].name for file in files for identity in file.used}
     parents = {c.parent for c in coco.categories.values() if c.name != c.parent}
     return {c.name for c in coco.categories.values() if c.name in parents and c.name not in used}
@@ -161,7 +152,7 @@ def _find_groups(coco: CocoFile, files: Sequence[CocoFile]) -> set[str]:
 def _list_source(
     source: _Source, config: DataConfig, legend: Legend
 ) -> tuple[list[Entry], list[Problem]]:
-    """Entries of one file, and what its images lack."""
+    """Entries of one file, and problems of its images."""
     coco = source.coco
     problems = [Problem("note", str(coco.path), note) for note in coco.notes]
     entries: list[Entry] = []
@@ -187,26 +178,26 @@ def _list_source(
 
 
 def _describe_missing(coco: CocoFile, image: CocoImage, *, outside: bool) -> Problem:
-    """Say that an image is not there, or may not be read."""
+    """Report an image that is missing or outside the data folder."""
     if outside:
         message = (
-            f"{coco.path} names the image {image.file_name!r}, which lies outside of the data "
-            "folder and is not read; write names relative to the folder of the images"
+            f"{coco.path} names the image {image.file_name!r}, which is outside the data folder "
+            "and is not read; use names relative to the folder of the images"
         )
         return Problem("unpaired", str(coco.path), message, fatal=True)
-    message = f"{coco.path} lists {image.file_name!r}, which is not there; left out"
+    message = f"{coco.path} lists {image.file_name!r}, which is missing; left out"
     return Problem("unpaired", str(coco.path), message)
 
 
 def _require_one_annotation_each(entries: Sequence[Entry]) -> None:
-    """Raise if two entries are of one image: its mask would be in parts, or in two splits."""
+    """Raise if an image is listed twice: its mask would be incomplete, or in two splits."""
     counts = Counter(entry.image.path for entry in entries)
     path, count = max(counts.items(), key=lambda item: item[1], default=(None, 0))
     if count > 1:
         files = sorted({str(entry.mask.path) for entry in entries if entry.image.path == path})
         raise DataError(
             f"{path} is listed {count} times, in {' and '.join(files)}: one image has one mask "
-            "and one split. Name the file that is meant by 'masks', or list the image once."
+            "and one split. Name the right file with 'masks', or list the image once."
         )
 
 

@@ -19,13 +19,13 @@ _TRIED: Final = 5
 
 
 def recognise(path: Path) -> str | None:
-    """Why `path` is of this layout: the first sub-folders hold an image of their own name."""
+    """Why `path` is of this layout: the first sub-folders contain an image of their own name."""
     for folder in islice(iter_folders(path), _TRIED):
         if folder.name.lower() in SPLIT_NAMES:
             return None
         image = next(_iter_images(folder), None)
         if image and image.stem == folder.name and (folder / "masks").is_dir():
-            return f"sub-folders such as {folder.name}/ hold images/ and masks/ of one image each"
+            return f"sub-folders such as {folder.name}/ contain images/ and masks/ of one image"
     return None
 
 
@@ -53,7 +53,7 @@ def _iter_images(folder: Path) -> Iterator[Path]:
 
 
 def _describe(folder: Path, *, images: int, masks: int) -> Problem:
-    """Say what a sub-folder lacks."""
+    """Describe what a sub-folder lacks."""
     return Problem(
         "unpaired",
         str(folder),

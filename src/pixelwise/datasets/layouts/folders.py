@@ -1,4 +1,4 @@
-"""Folders with images in them, what their names say of their role, and which belong together."""
+"""Folders with images: their role by name, and which folders belong together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _IMAGE_FOLDERS: Final = IMAGE_WORDS | {"x", "tissueimages"}
 _MASK_FOLDERS: Final = MASK_WORDS | {"y", "outputs", "binarymasks"}
 _CELL_TRACKING_RESULT: Final = re.compile(r"^\d+_(RES|ERR)(_|$)")
 _DEEPEST: Final = 12
-"""A link that leads back up would never end."""
+"""Limits recursion through links that lead back up."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ImageFolder:
     ----------
     path : Path
     relative : str
-        Below the folder that was searched, with slashes; empty for that folder itself.
+        Path below the searched folder, with slashes; empty for that folder itself.
     files : tuple of Path
         Image files directly in it, sorted by name.
     """
@@ -60,7 +60,7 @@ class ImageFolder:
 
     @cached_property
     def role(self) -> Role:
-        """What the names say: those of the folder, from the inside out, then those of its files."""
+        """Role by the folder's path, from the inside out, then by its file names."""
         components = [part for part in self.relative.split("/") if part]
         if any(_is_result(component) for component in components):
             return "results"
@@ -71,26 +71,26 @@ class ImageFolder:
 
     @cached_property
     def by_files(self) -> bool:
-        """Whether no folder's name, but those of all files say that these are masks."""
+        """Whether only the file names, not a folder's, say that these are masks."""
         if any(_judge(part) for part in self.relative.split("/") if part):
             return False
         return all(find_words(cut_suffix(file.name), MASK_WORDS) for file in self.files)
 
     @property
     def exact(self) -> bool:
-        """Whether the innermost name is a usual one as a whole (`img`, not `imageJ`)."""
+        """Whether the whole innermost name is a usual one (`img`, not `imageJ`)."""
         return plain(self.path.name) in _IMAGE_FOLDERS | _MASK_FOLDERS
 
     @cached_property
     def parts(self) -> Parts:
-        """Words and numbers of the path, without those for images and masks."""
+        """Words and numbers of the path, except words for images and masks."""
         words = [word for part in self.relative.split("/") for word in split_words(part)]
         kept = (word for word in words if word not in _IMAGE_FOLDERS | _MASK_FOLDERS)
         return number_parts(kept)
 
     @cached_property
     def outer_parts(self) -> Parts:
-        """Words and numbers of the folders around the one whose name tells the role."""
+        """Words and numbers of the other folders than the one that gives the role."""
         components = [part for part in self.relative.split("/") if part]
         inner = [i for i, part in enumerate(components) if _judge(part)][-1:]
         kept = [part for i, part in enumerate(components) if i not in inner]
@@ -98,19 +98,19 @@ class ImageFolder:
 
     @property
     def split(self) -> Split | None:
-        """Training, validation or test, if just one of them stands in the path."""
+        """Training, validation or test, if exactly one of them is in the path."""
         return find_split(self.relative)
 
 
 def find_split(relative: str) -> Split | None:
-    """Split that the folders of a relative path name, if it is just one."""
+    """Split named by the folders of a relative path, if it is exactly one."""
     words = (word for part in relative.split("/") for word in split_words(part))
     found = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None
 
 
 def _is_result(component: str) -> bool:
-    """Whether a folder holds what a program made."""
+    """Whether a folder's name means results of a program."""
     words = set(split_words(component))
     return not words.isdisjoint(RESULT_WORDS) or bool(_CELL_TRACKING_RESULT.match(component))
 
@@ -126,14 +126,14 @@ def _judge(component: str) -> Role | None:
 
 
 def list_folders(root: Path) -> list[ImageFolder]:
-    """Folders at and below `root` that hold images, sorted; hidden ones and Zarrs' are left out."""
+    """Folders at and below `root` that contain images, sorted, without hidden ones and Zarrs."""
     return list(_iter_folders(root, root, depth=0, seen=set()))
 
 
 def _iter_folders(
     root: Path, folder: Path, *, depth: int, seen: set[Path]
 ) -> Iterator[ImageFolder]:
-    """`folder` and those below it; what links lead to twice is listed once."""
+    """`folder` and those below it; a folder reached twice through links is listed once."""
     if (real := folder.resolve()) in seen:
         return
     seen.add(real)
@@ -147,7 +147,7 @@ def _iter_folders(
 
 
 def describe_unread(root: Path) -> str:
-    """Say what lies where masks should be, if it is of a format that is not read; else nothing."""
+    """Name the unsupported files in a mask folder; empty if there are none."""
     for folder in sorted(p for p in root.rglob("*") if p.is_dir() and _judge(p.name) == "masks"):
         files = [f for f in sorted(folder.iterdir()) if f.is_file() and f.name[0] != "."]
         if files and not any(True for _ in iter_image_files(folder)):
@@ -162,19 +162,16 @@ def describe_unread(root: Path) -> str:
 
 @dataclass(frozen=True)
 class FolderPairs:
-    """Folders of images with those of their masks.
-
-    `rivals` are folders that fit as well as another one, so that nobody can tell which is meant.
-    """
+    """Folders of images with those of their masks; `rivals` are folders that fit equally well."""
 
     pairs: tuple[tuple[ImageFolder, ImageFolder], ...]
     rivals: tuple[ImageFolder, ...] = ()
 
 
 def pair_folders(images: Sequence[ImageFolder], masks: Sequence[ImageFolder]) -> FolderPairs:
-    """Pair folders whose paths have equal parts, words for images and masks aside.
+    """Pair folders whose paths are equal except for words for images and masks.
 
-    One folder of each kind is a pair, unless numbers or the names of splits tell them apart.
+    A single folder of each kind is a pair, unless numbers or names of splits differ.
     """
     for outer in (False, True):
         sides = [[f.outer_parts if outer else f.parts for f in side] for side in (images, masks)]
@@ -202,7 +199,7 @@ def _group(
 
 
 def _choose(groups: Sequence[tuple[list[ImageFolder], list[ImageFolder]]]) -> FolderPairs:
-    """Take the pairs, or name what fits equally well."""
+    """Return the pairs, or the folders that fit equally well."""
     pairs, rivals = [], []
     for images, masks in groups:
         chosen = _prefer_exact(images)
@@ -214,12 +211,12 @@ def _choose(groups: Sequence[tuple[list[ImageFolder], list[ImageFolder]]]) -> Fo
 
 
 def _prefer_exact(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
-    """Those with a usual name, if there are any: `img` before `imageJ`."""
+    """Prefer folders with a usual name, if there are any: `img` before `imageJ`."""
     return [folder for folder in folders if folder.exact] or list(folders)
 
 
 def are_told_apart(images: ImageFolder, masks: ImageFolder) -> bool:
-    """Whether each of two folders has a number, or a split, that the other has not."""
+    """Whether each of two folders has a number, or a split, that the other lacks."""
     mine, other = ({p for p in f.parts if isinstance(p, int)} for f in (images, masks))
     splits = {images.split, masks.split} - {None}
     return bool(mine - other and other - mine) or len(splits) > 1

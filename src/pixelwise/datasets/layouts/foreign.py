@@ -1,4 +1,4 @@
-"""Annotations of other tools that are not read: named, with what to export instead."""
+"""Names unsupported annotation formats, and what to export instead."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SUFFIXES: Final = tuple({suffix for item in FORMATS if item.export for suffix i
 
 
 def describe_foreign(path: Path) -> str | None:
-    """Name the formats of annotations in a folder that are not read, and what to export instead.
+    """Name the unsupported annotation formats in a folder, and what to export instead.
 
-    None if there is none. Only asked when no images with masks were found: a list of boxes beside
-    good masks is nobody's concern.
+    None if there are none. Called only if no images with masks were found: unsupported files beside
+    good masks do not matter.
     """
     found: dict[str, tuple[AnnotationFormat, Path]] = {}
     for file, item in _iter_known(path):
@@ -33,10 +33,10 @@ def describe_foreign(path: Path) -> str | None:
         for item, file in found.values()
     ]
     advice = (
-        "Name the folders of the pictures and of what was exported: pixelwise inspect "
+        "Name the folders of the images and of what was exported: pixelwise inspect "
         f"{shlex.quote(str(path))} --images FOLDER --masks FOLDER"
     )
-    return "\n".join(["\nThere are annotations in a format that is not read:", *lines, advice])
+    return "\n".join(["\nThere are annotations in an unsupported format:", *lines, advice])
 
 
 def _iter_known(path: Path) -> Iterator[tuple[Path, AnnotationFormat]]:

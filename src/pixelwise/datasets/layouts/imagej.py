@@ -1,7 +1,7 @@
 """ImageJ and Fiji: regions of the ROI Manager, one zip (or one ``.roi``) per image.
 
 ``cells.tif`` with ``cells.zip``, ``cells_RoiSet.zip``, ``RoiSet_cells.zip`` or ``cells.roi``,
-beside it or in a folder of its own; a single ``RoiSet.zip`` belongs to the single image beside it.
+beside it or in a separate folder; a single ``RoiSet.zip`` belongs to the single image beside it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read(config: DataConfig) -> Listing:
     paths = list(_iter_roi_files(folder))
     if not paths:
         raise DataError(
-            f"{folder} holds no regions of ImageJ; expected NAME_RoiSet.zip or NAME.roi per image. "
+            f"{folder} has no ImageJ regions; expected NAME_RoiSet.zip or NAME.roi per image. "
             "Save them in the ROI Manager: More > Save."
         )
     matches = match_by_name(images, paths, key=_name_images, root=config.path)
@@ -100,7 +100,7 @@ def _holds_regions(path: Path) -> bool:
 
 
 def _name_images(path: Path) -> set[str]:
-    """Stems that the image of a file of regions can have."""
+    """Possible stems of the image of a region file."""
     stem = _WORD.sub("", path.stem)
     if stem:
         return {path.stem, stem}
@@ -109,7 +109,7 @@ def _name_images(path: Path) -> set[str]:
 
 
 def _list_labels(rois: Sequence[Roi], label_by: LabelBy) -> list[str]:
-    """Labels that occur: groups by number, names by letter; so not by how frequent they are."""
+    """Labels that occur, sorted by number or name, so independent of their frequency."""
     if label_by == "name":
         return sorted({name_label(roi, label_by) for roi in rois})
     groups = sorted({roi.group for roi in rois if roi.group}) if label_by == "group" else []
@@ -118,7 +118,7 @@ def _list_labels(rois: Sequence[Roi], label_by: LabelBy) -> list[str]:
 
 
 def _describe(files: Sequence[RoiFile]) -> list[Problem]:
-    """Say what was left out of all files."""
+    """Note what was left out of all files."""
     counts: Counter[str] = Counter()
     for file in files:
         counts.update(dict(file.notes))

@@ -1,7 +1,6 @@
-"""LabelMe: one JSON of shapes per picture, beside it or in a folder of its own.
+"""LabelMe: one JSON of shapes per image, beside it or in a separate folder.
 
-Not LabelMe's export in the manner of Pascal VOC, which is the layout ``voc``, nor the XML of its
-old web tool, which is refused.
+LabelMe's export in Pascal VOC style is the layout ``voc``; the XML of its old web tool is refused.
 """
 
 from __future__ import annotations
@@ -39,55 +38,50 @@ def recognise(path: Path) -> str | None:
 
 
 def read(config: DataConfig) -> Listing:
-    """List every picture that a JSON names, with a mask that is drawn from its shapes."""
+    """List every image that a JSON names, with a mask drawn from its shapes."""
     folder = named_folder(config, config.masks, "masks") or config.path
     files = [read_labelme(path) for path in iter_annotations(folder, LABELME)]
     if not files:
         raise DataError(
-            f"{folder} holds no LabelMe JSON; expected one per picture, with its name. Name the "
-            "folder that has them by 'masks'."
+            f"{folder} has no LabelMe JSON; expected one per image, with its name. Name their "
+            "folder with 'masks'."
         )
     labels, problems = _order_labels(files, config.path)
     legend = create_legend(
         [Label(name) for name in labels], config, "LabelMe's shapes, later ones over earlier ones"
     )
-    pictures = _list_pictures(config)
+    images = list_images(iter_tree(named_folder(config, config.images, "images") or config.path))
     owners: dict[Path, LabelMeFile] = {}
     entries: list[Entry] = []
     for file in files:
-        picture = _find_picture(file, pictures, config)
-        if picture is None:
+        image = _find_image(file, images, config)
+        if image is None:
             problems.append(_describe_missing(file))
             continue
-        _require_only(file, owners.setdefault(picture, file), picture)
+        _require_only(file, owners.setdefault(image, file), image)
         mask = LabelMeMask(file.path, legend.values, legend.background)
-        split = split_inside(picture, config.path)
-        entries.append(Entry(picture.stem, split, FileImage(picture, config.axes), mask))
+        split = split_inside(image, config.path)
+        entries.append(Entry(image.stem, split, FileImage(image, config.axes), mask))
     problems += [
         Problem("unpaired", str(p), f"{p} has no LabelMe JSON; left out")
-        for p in pictures
+        for p in images
         if p not in owners
     ]
     problems += _describe_lines(files)
     return Listing(tuple(entries), tuple(problems), legend.scheme, settled=True)
 
 
-def _list_pictures(config: DataConfig) -> list[Path]:
-    """All pictures of the data folder, or of the folder that is named."""
-    return list_images(iter_tree(named_folder(config, config.images, "images") or config.path))
-
-
-def _find_picture(file: LabelMeFile, pictures: Sequence[Path], config: DataConfig) -> Path | None:
-    """Picture of a file: the one it names, else the one of its own name, beside it first."""
+def _find_image(file: LabelMeFile, images: Sequence[Path], config: DataConfig) -> Path | None:
+    """Image of a file: the one it names, else one of its own name, preferably beside it."""
     named = resolve_inside(config.path, file.path.parent, file.image_name or "/")
-    if config.images is None and named in pictures:
+    if config.images is None and named in images:
         return named
     name = file.image_name.replace("\\", "/").rsplit("/", 1)[-1]
     for same in (
-        [p for p in pictures if p.parent == file.path.parent and p.name == name],
-        [p for p in pictures if p.parent == file.path.parent and p.stem == file.path.stem],
-        [p for p in pictures if p.name == name and p.stem == file.path.stem],
-        [p for p in pictures if p.stem == file.path.stem],
+        [p for p in images if p.parent == file.path.parent and p.name == name],
+        [p for p in images if p.parent == file.path.parent and p.stem == file.path.stem],
+        [p for p in images if p.name == name and p.stem == file.path.stem],
+        [p for p in images if p.stem == file.path.stem],
     ):
         same_split = [
             p for p in same if split_inside(p, config.path) == split_inside(file.path, config.path)
@@ -96,27 +90,27 @@ def _find_picture(file: LabelMeFile, pictures: Sequence[Path], config: DataConfi
             return (same if len(same) == 1 else same_split)[0]
         if same:
             raise DataError(
-                f"{file.path} fits {len(same)} pictures: {', '.join(map(str, same[:3]))}. Keep one."
+                f"{file.path} fits {len(same)} images: {', '.join(map(str, same[:3]))}. Keep one."
             )
     return None
 
 
-def _require_only(file: LabelMeFile, first: LabelMeFile, picture: Path) -> None:
-    """Raise if two files are of one picture."""
+def _require_only(file: LabelMeFile, first: LabelMeFile, image: Path) -> None:
+    """Raise if two files are for the same image."""
     if first is not file:
         raise DataError(
-            f"{first.path} and {file.path} both are of the picture {picture}: expected one JSON "
-            "per picture. Take one away, or correct its imagePath."
+            f"{first.path} and {file.path} are both for the image {image}: expected one JSON per "
+            "image. Remove one, or correct its imagePath."
         )
 
 
 def _describe_missing(file: LabelMeFile) -> Problem:
-    """Say that the picture is not there, and how an embedded one comes out."""
-    message = f"{file.path} has no picture ({file.image_name or 'it names none'}); left out"
+    """Report that the image is missing, and how to extract an embedded one."""
+    message = f"{file.path} has no image ({file.image_name or 'it names none'}); left out"
     if file.embedded:
         path = str(file.path)
         message += (
-            '. It holds the picture itself; write it out with: python -c "import base64, json, '
+            '. It has the image embedded; extract it with: python -c "import base64, json, '
             f"pathlib; p = pathlib.Path({path!r}); p.with_suffix('.png').write_bytes("
             "base64.b64decode(json.loads(p.read_text(encoding='utf-8'))['imageData']))\""
         )
@@ -124,7 +118,7 @@ def _describe_missing(file: LabelMeFile) -> Problem:
 
 
 def _describe_lines(files: Sequence[LabelMeFile]) -> list[Problem]:
-    """Say that points and lines were left out."""
+    """Note that points and lines were left out."""
     found = [label for file in files for label in file.without_area]
     if not found:
         return []
@@ -135,7 +129,7 @@ def _describe_lines(files: Sequence[LabelMeFile]) -> list[Problem]:
 
 
 def _order_labels(files: Sequence[LabelMeFile], root: Path) -> tuple[list[str], list[Problem]]:
-    """Labels in the order of labels.txt, else by name; so the order does not follow frequency."""
+    """Labels in the order of labels.txt, else by name, so independent of their frequency."""
     used = sorted({label for file in files for label in file.labels})
     for path in (root / name for name in _NAME_FILES):
         if not path.is_file():
@@ -154,7 +148,7 @@ def _order_labels(files: Sequence[LabelMeFile], root: Path) -> tuple[list[str], 
 
 LAYOUT: Final = Layout(
     "labelme",
-    "LabelMe's JSON files, one per picture, beside it or in a folder of its own",
+    "LabelMe's JSON files, one per image, beside it or in a separate folder",
     recognise,
     read,
     drawn=True,

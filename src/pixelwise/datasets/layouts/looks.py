@@ -1,4 +1,4 @@
-"""Whether a file looks like a mask: asked of a few files, and only where no name says so."""
+"""Decides whether files look like masks, from a few of them, if their names do not say so."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ from pixelwise.images import open_image
 
 _LOOKED_AT: Final = 3
 _FLAT_VALUES: Final = 32
-"""A picture with so few different values is flat; one with twice as many is not."""
+"""An image with at most this many values is flat; one with more than twice as many is not."""
 _LEVELS: Final = 4
 _CLEAN: Final = 0.95
-"""Compression with loss leaves nearly all pixels of a mask near a few levels."""
+"""After lossy compression, at least this fraction of a mask is near a few levels."""
 _MOST_BYTES: Final = 1 << 28
 
 
 def are_flat(files: Sequence[Path]) -> bool | None:
-    """Whether a few files out of many all look like masks; None if they differ, or cannot be read.
-
-    A mask has few different values, in large areas.
-    """
+    """Whether a sample of files all look like masks; None if they differ or are unreadable."""
     step = max(len(files) // _LOOKED_AT, 1)
     found = {_is_flat(file) for file in files[::step][:_LOOKED_AT]}
     return found.pop() if len(found) == 1 else None
 
 
 def _is_flat(path: Path) -> bool | None:
-    """Whether one file looks like a mask; None if that is not clear."""
+    """Whether one file looks like a mask, with few different values; None if unclear."""
     try:
         pixels = open_image(path, palette="index", budget_bytes=_MOST_BYTES).read()
     except PixelwiseError:
@@ -48,7 +45,7 @@ def _is_flat(path: Path) -> bool | None:
 
 
 def _pack(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """One number per pixel of 8-bit colours; other values as they are."""
+    """Pack 8-bit colours into one number per pixel; keep other values."""
     if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 3:
         weights = np.array([1 << 16, 1 << 8, 1], np.int64)
         packed: npt.NDArray[Any] = pixels @ weights

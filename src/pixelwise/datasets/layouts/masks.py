@@ -1,4 +1,4 @@
-"""Files that are masks by the suffix that the user gives, and what is left of their names."""
+"""Finds masks by the suffix that the user gives, and their names without it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SEPARATORS: Final = "_-. "
 
 
 class UnclearPairsError(DataError):
-    """Images and masks are there, or may be, but which belong together is not clear."""
+    """There may be images and masks, but which belong together is unclear."""
 
 
 def find_suffixed(files: Iterable[Path], suffix: str) -> dict[Path, str]:
     """Files with a mask's suffix, and their stems without it.
 
-    The suffix may hold the file's own (``_mask.png``, or just ``.png``). It stands at the end of
-    the name or, if no name ends so, inside it, set off by anything but letters and digits
-    (`road` in um_road_001). Letter case counts, unless no name fits with it.
+    The suffix may include the file's own (``_mask.png``, or just ``.png``). It is at the end of the
+    name or, if no name ends with it, inside, not surrounded by letters or digits (`road` in
+    um_road_001). Letter case is ignored only if no name fits otherwise.
     """
     listed = list(files)
     for find in _RULES:
@@ -33,7 +33,7 @@ def find_suffixed(files: Iterable[Path], suffix: str) -> dict[Path, str]:
 
 
 def _cut_end(name: str, suffix: str) -> str | None:
-    """Stem without the suffix at its end; None if it does not end so."""
+    """Stem without the suffix at its end; None if it has another ending."""
     if "." in suffix and name.endswith(suffix):
         return name.removesuffix(suffix).rstrip(_SEPARATORS) or None
     stem = cut_suffix(name)
@@ -43,7 +43,7 @@ def _cut_end(name: str, suffix: str) -> str | None:
 
 
 def _cut_end_of_any_case(name: str, suffix: str) -> str | None:
-    """Stem without the suffix, letter case aside."""
+    """Stem without the suffix, ignoring letter case."""
     cut = _cut_end(name.lower(), suffix.lower())
     return None if cut is None else name[: len(cut)]
 
@@ -68,12 +68,12 @@ _RULES: Final[tuple[Callable[[str, str], str | None], ...]] = (
 def require_lossless(
     masks: Sequence[Path], images: Sequence[Path], suffix: str | None
 ) -> tuple[Path, ...]:
-    """Masks that lie among images, without copies that were compressed with loss.
+    """Masks in a folder of images, without copies in lossy formats.
 
     Raises
     ------
     UnclearPairsError
-        All masks are such files and no image is: they are pictures of masks, unless the suffix
+        All masks are lossy and no image is: they are probably pictures of masks, unless the suffix
         names their format.
     """
     if suffix is not None and "." in suffix:
@@ -84,11 +84,11 @@ def require_lossless(
         return kept
     ending = f"{suffix or ''}{masks[0].suffix}"
     raise UnclearPairsError(
-        f"{masks[0]} is compressed with loss, its image is not: is it a picture of a mask that is "
-        f"kept elsewhere? Should it be taken, say --mask-suffix {ending}."
+        f"{masks[0]} has lossy compression, its image has not: is it a picture of a mask that is "
+        f"stored elsewhere? To use it, give --mask-suffix {ending}."
     )
 
 
 def prefer_lossless(files: Sequence[Path]) -> list[Path]:
-    """Of files of one stem, those that compression has not changed, if there are any."""
+    """Prefer lossless files among those with one stem, if there are any."""
     return [file for file in files if not is_lossy(file)] or list(files)

@@ -57,7 +57,7 @@ def read(config: DataConfig) -> Listing:
 
 
 def _find_masks(config: DataConfig, images: Path) -> dict[str, MaskReader]:
-    """Mask of every stem: binary where there is one, else polygons."""
+    """Mask of every stem: binary if there is one, else polygons."""
     if config.masks is not None:
         folder = config.path / config.masks
         if not folder.is_dir():
@@ -74,12 +74,12 @@ def _list_polygons(folder: Path) -> dict[str, MaskReader]:
 
 
 def _list_binary(folder: Path) -> dict[str, MaskReader]:
-    """Mask pictures of a folder by stem."""
+    """Mask images of a folder by stem."""
     return {file.stem: FileMask(file) for file in iter_image_files(folder)}
 
 
 def _has_polygons(xml: Path) -> bool:
-    """Whether an XML file starts like an annotation and lies beside an image of its name."""
+    """Whether an XML file starts like an annotation and is beside an image of its name."""
     with open_regular(xml) as file:
         start = file.read(1024)
     beside = any(xml.with_suffix(suffix).is_file() for suffix in (".tif", ".tiff", ".png"))

@@ -1,17 +1,17 @@
-"""Which mask belongs to which image, judged by their names alone: pure functions, no files.
+"""Matches masks to images by their names alone: pure functions, no file access.
 
-Names are compared on four levels, from the strictest to the most lenient, and the first level that
-pairs all images or all masks is taken:
+Names are compared on four levels, from the strictest to the most lenient; the first level that
+pairs all images or all masks is used:
 
 1. equal names;
 2. equal names without words such as `mask` or `image`;
 3. equal parts: numbers as numbers, without the words that all names of one side have and none of
    the other has;
-4. one kind of masks out of several: what a mask has more than its image, where that kind alone
-   has a mask for every image.
+4. one kind of masks out of several: masks with the same extra words, if only that kind has a mask
+   for every image.
 
-Each level demands that no two images and no two masks look the same. Where no level pairs all of
-one side, equal names (levels 1 and 2) are taken for what they pair, if that is half of it.
+On each level, no two images and no two masks may look the same. If no level pairs all of one side,
+equal names (levels 1 and 2) are used if they pair at least half.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pixelwise.datasets.layouts.words import (
 )
 from pixelwise.datasets.sample import SPLIT_NAMES
 
-_FIRST_CHANNEL: Final = re.compile(r"_0000$")  # as nnU-Net ends the names of images, not of labels
+_FIRST_CHANNEL: Final = re.compile(r"_0000$")  # ends nnU-Net's image names, but not its labels
 _NUMBERED: Final = re.compile(r"[_\-. ]*\(?\d{1,3}\)?$")
 _LONGEST_RUN: Final = 6
 _FEWEST_BY_PARTS: Final = 2
@@ -50,12 +50,12 @@ Rule = Literal["any", "mixed", "one side"]
 
 @dataclass(frozen=True)
 class Name:
-    """A file's name, as far as it counts in matching.
+    """The parts of a file's name that are used for matching.
 
     Attributes
     ----------
     scope : Hashable
-        Names are compared within one scope: a folder of images with its folder of masks.
+        Names are only compared within a scope: a folder of images and its folder of masks.
     folders : str
         Sub-folders below the scope, with slashes; may be empty.
     stem : str
@@ -72,16 +72,16 @@ class Name:
         return f"{self.folders}/{self.stem}" if self.folders else self.stem
 
     def strip_channel(self) -> Name:
-        """Name without nnU-Net's number of the first channel, which its labels do not have."""
+        """Name without nnU-Net's channel number, which its labels lack."""
         return Name(self.scope, self.folders, _FIRST_CHANNEL.sub("", self.stem))
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Pairs of indices (image, masks), best mask first, and in words what made them pairs.
+    """Pairs of indices (image, masks), best mask first, and the rule that paired them, in words.
 
-    `rivals` are other kinds of masks of the same images, by what their names have more: where there
-    are several and none is better, there are no pairs.
+    `rivals` are other kinds of masks of the same images, by the extra words in their names; there
+    are no pairs if several kinds fit equally well.
     """
 
     pairs: tuple[tuple[int, tuple[int, ...]], ...]
@@ -102,15 +102,15 @@ def match_names(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule = "
     Parameters
     ----------
     images, masks : sequence of Name
-        Of masks, without a suffix that was asked for.
+        Masks without a suffix given by the user.
     rule : {"any", "mixed", "one side"}
-        Which words may be dropped. "mixed": images and masks lie in the same folders, so that what
-        is not a mask may be anything; "one side": only file names say that masks are masks.
+        Which words may be dropped. "mixed": images and masks are in the same folders, so files that
+        are not masks may be anything; "one side": only file names identify the masks.
 
     Returns
     -------
     Matching
-        Empty if the names fit in no way, or in several.
+        Empty if the names do not fit, or are ambiguous.
     """
     partial = Matching(())
     for words, image_key, mask_key in _iter_equal_levels():
@@ -133,9 +133,9 @@ def match_names(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule = "
 
 
 def _are_shifted(images: Sequence[Name], masks: Sequence[Name], found: Matching) -> bool:
-    """Whether masks count like images, but from another number or in other steps.
+    """Whether masks are numbered like images, but with another start or step.
 
-    One side may count from 0 and the other from 1; then all pairs of equal names are wrong.
+    If one side counts from 0 and the other from 1, all pairs of equal names are wrong.
     """
     sides = [sorted(_find_numbers(name) for name in names) for names in (images, masks)]
     if len(sides[0]) != len(sides[1]) or found.complete or not all(map(all, sides)):
@@ -152,14 +152,14 @@ def _find_numbers(name: Name) -> tuple[int, ...]:
 
 
 def _iter_equal_levels() -> Iterable[tuple[str, Callable[[Name], Key], Callable[[Name], Key]]]:
-    """Levels 1 and 2: with sub-folders and without, as spelled and in any letter case."""
+    """Levels 1 and 2: with sub-folders and without, first case-sensitive, then ignoring case."""
     equal, cut = "of equal names", "of equal names without words such as 'mask' and 'image'"
     yield equal, attrgetter("scope", "path"), attrgetter("scope", "path")
     yield equal, attrgetter("scope", "stem"), attrgetter("scope", "stem")
-    yield f"{equal}, letter case aside", _folded_path_key, _folded_path_key
+    yield f"{equal}, ignoring case", _folded_path_key, _folded_path_key
     for fold in (False, True):
         for below in (True, False):
-            words = f"{cut}, letter case aside" if fold else cut
+            words = f"{cut}, ignoring case" if fold else cut
 
             def image_key(name: Name, fold: bool = fold, below: bool = below) -> Key:
                 return _words_key(name, IMAGE_WORDS, fold=fold, below=below)
@@ -175,9 +175,9 @@ def _folded_path_key(name: Name) -> Key:
 
 
 def _words_key(name: Name, words: frozenset[str], *, fold: bool, below: bool) -> Key:
-    """Parts of a name without the words for its role; numbers as they are spelled.
+    """Parts of a name without the words for its role; numbers as spelled.
 
-    An image whose name has a word for masks keeps it: it may be another mask of the same thing.
+    Words for masks are kept in an image's name: it may be another mask of the same object.
     """
     parts = [part for part in PART.findall(name.stem) if part.lower() not in words]
     kept = tuple(part.casefold() if fold else part for part in parts)
@@ -192,10 +192,10 @@ def _pair(
     mask_key: Callable[[Name], Key],
     words: str,
 ) -> Matching:
-    """Pair by equal keys; no pairs if two files of one side that have a partner look the same.
+    """Pair by equal keys; no pairs if two paired files of one side have the same key.
 
-    Files of one stem but several suffixes are one: the caller prefers one of them. Numbered masks
-    of one image (a_mask, a_mask_1) belong together.
+    Files that differ only in their suffix count as one: the caller chooses. Numbered masks of one
+    image (a_mask, a_mask_1) belong together.
     """
     by_key: dict[Key, list[int]] = defaultdict(list)
     for number, name in enumerate(masks):
@@ -225,7 +225,7 @@ def _look_alike(names: Sequence[Name], numbers: Sequence[int]) -> bool:
 
 
 def _is_empty(key: Key) -> bool:
-    """Whether nothing is left of a name but its words for images and masks."""
+    """Whether a name consists only of words for images and masks."""
     return isinstance(key, tuple) and key[-1] == ()
 
 
@@ -236,9 +236,9 @@ def _find_numbered(
     mask_key: Callable[[Name], Key],
     wanted: dict[Key, list[int]],
 ) -> dict[Key, list[int]]:
-    """Further masks of an image: the word for a mask, then a number (a_mask_1, a_mask_2).
+    """Further masks of an image: a word for masks, then a number (a_mask_1, a_mask_2).
 
-    A name that is an image's with its number belongs to that image, and to no other.
+    A name that matches an image with its number belongs only to that image.
     """
     found: dict[Key, list[int]] = defaultdict(list)
     for key, numbers in by_key.items():
@@ -256,7 +256,7 @@ def _find_numbered(
 
 
 def _match_parts(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule) -> Matching | None:
-    """Level 3: equal parts without what one side always and the other never has."""
+    """Level 3: equal parts, ignoring those that one side always and the other never has."""
     for split, below in product((PIECE, PART), (True, False)):
 
         def list_image(name: Name, split: Split = split, below: bool = below) -> Parts:
@@ -284,12 +284,12 @@ def _match_parts(images: Sequence[Name], masks: Sequence[Name], *, rule: Rule) -
 def _dropping(
     list_parts: Callable[[Name], Parts], dropped: frozenset[Part]
 ) -> Callable[[Name], Key]:
-    """Give the function from a name to its key: the scope, and the parts that are not dropped."""
+    """Return a key function: the scope, and the parts that are not dropped."""
     return lambda name: (name.scope, tuple(p for p in list_parts(name) if p not in dropped))
 
 
 def _list_parts(name: Name, split: Split, *, below: bool) -> Parts:
-    """Parts with numbers as numbers; each word once, since folders and files repeat them."""
+    """Parts with numbers as integers; each word once, since folders and files repeat them."""
     seen: set[Part] = set()
     parts: list[Part] = []
     for part in number_parts(split.findall(name.path if below else name.stem)):
@@ -300,7 +300,7 @@ def _list_parts(name: Name, split: Split, *, below: bool) -> Parts:
 
 
 def _match_single(images: Sequence[Name], masks: Sequence[Name]) -> Matching | None:
-    """One image and one mask, whose name goes on after the image's, and not with a number."""
+    """Match one image and one mask, whose name extends the image's, but not by a number."""
     if len(images) != 1 or len(masks) != 1:
         return None
     (image,), (mask,) = images, masks
@@ -313,11 +313,11 @@ def _match_single(images: Sequence[Name], masks: Sequence[Name]) -> Matching | N
 def find_droppable(
     images: Sequence[Parts], masks: Sequence[Parts], *, rule: Rule = "any"
 ) -> tuple[frozenset[Part], frozenset[Part]] | None:
-    """Parts to drop on each side: in all names of one side and in none of the other.
+    """Parts to drop on each side: those in all names of one side and in none of the other.
 
-    With the rule "mixed" images lose nothing but words for images; with "one side" only images or
-    only masks lose words. None if both sides would drop a number or the name of a split: then the
-    names differ in what tells them apart.
+    With the rule "mixed" images lose only words for images; with "one side" only images or only
+    masks lose words. None if both sides would drop a number or a split's name, because these
+    distinguish files.
     """
     words = IMAGE_WORDS | MASK_WORDS
     always = [_find_constant(side) for side in (images, masks)]
@@ -333,14 +333,14 @@ def find_droppable(
 
 
 def _find_constant(side: Sequence[Parts]) -> set[Part]:
-    """Parts that every name has; of a single name nothing can be said."""
+    """Parts that every name has; empty for a single name."""
     if len(side) < _FEWEST_BY_PARTS:
         return set()
     return set.intersection(*map(set, side))
 
 
 def _describe_dropped(dropped: tuple[frozenset[Part], frozenset[Part]]) -> str:
-    """Say which words were not compared."""
+    """Describe which words were not compared."""
     words = IMAGE_WORDS | MASK_WORDS
     shown = [", ".join(repr(str(p)) for p in sorted(side - words, key=str)) for side in dropped]
     parts = [
@@ -353,7 +353,7 @@ def _describe_dropped(dropped: tuple[frozenset[Part], frozenset[Part]]) -> str:
 
 
 def _match_kinds(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
-    """Level 4: the one kind of masks that covers all images, among several kinds.
+    """Level 4: the only kind of masks that covers all images.
 
     No other kind may cover more than half of the images, or have as many masks, paired or not.
     """
@@ -382,7 +382,7 @@ def _match_kinds(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
 
 
 def _find_image(mask: Name, by_image: dict[Key, int]) -> tuple[Parts, int] | None:
-    """Find the one image whose name a mask has with something more, and say what that is."""
+    """Find the only image whose name a mask extends, and the extra words."""
     parts = _list_parts(mask, PART, below=True)
     found: dict[int, Parts] = {}
     for length in range(1, min(_LONGEST_RUN, len(parts) - 1) + 1):

@@ -39,18 +39,18 @@ _NIFTI: Final = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 @dataclass(frozen=True)
 class _Description:
-    """What ``dataset.json`` says.
+    """Contents of ``dataset.json``.
 
     Attributes
     ----------
     ending : str
-        Of all files, or empty.
+        Suffix of all files, or empty.
     channels : int
-        Of every image, or 0.
+        Channels of every image, or 0.
     labels : tuple of (int, str)
-        Value and name; empty if there are none, or if they overlap.
+        Value and name; empty if there are none.
     regions : tuple of str
-        Labels that join several values.
+        Labels that combine several values.
     """
 
     ending: str = ""
@@ -94,7 +94,7 @@ def _choose_folders(config: DataConfig) -> list[tuple[Path, Path, Split | None]]
 
 
 def _read_description(path: Path) -> _Description:
-    """Read ``dataset.json``, if it is there."""
+    """Read ``dataset.json``, if it exists."""
     if not path.is_file():
         return _Description()
     root = read_json(path)
@@ -106,7 +106,7 @@ def _read_description(path: Path) -> _Description:
 
 
 def _parse_labels(node: JsonNode) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
-    """Values with their names, and the names that stand for several values.
+    """Values with their names, and the names of several values.
 
     Version 1 has ``{"0": "background"}``, version 2 ``{"background": 0, "tumour": [1, 2]}``.
     """
@@ -151,7 +151,7 @@ def _list_folder(
         if numbers != list(range(most[0][0])):
             message = (
                 f"{images / case} has the channels {numbers}, most images of {images.name}/ have "
-                f"{list(range(most[0][0]))}; add what is missing, or take the image away"
+                f"{list(range(most[0][0]))}; add the missing ones, or remove the image"
             )
             problems.append(Problem("channels", str(images / case), message, fatal=True))
         elif case not in masks:
@@ -181,28 +181,21 @@ def _create_reader(paths: tuple[Path, ...], config: DataConfig) -> ImageReader:
 def _list_cases(
     folder: Path, endings: tuple[str, ...], masks: Mapping[str, Path]
 ) -> dict[str, dict[int, Path]]:
-    """Files of every case by channel; a file of the very name of its labels is a case by itself.
-
-    Raises
-    ------
-    DataError
-        A channel of a case lies there twice.
-    """
+    """Files of every case by channel; `DataError` if a channel occurs twice."""
     cases: dict[str, dict[int, Path]] = {}
     for file in iter_files([folder], *endings):
         case, channel = _parse_name(_cut_ending(file, endings), masks)
         files = cases.setdefault(case, {})
         if channel in files:
             raise DataError(
-                f"{files[channel]} and {file} both are channel {channel:04} of {case}: keep one of "
-                "them."
+                f"{files[channel]} and {file} are both channel {channel:04} of {case}: keep one."
             )
         files[channel] = file
     return cases
 
 
 def _parse_name(name: str, masks: Mapping[str, Path]) -> tuple[str, int]:
-    """Case and channel of an image; the Medical Segmentation Decathlon numbers no channels."""
+    """Case and channel of an image; the Medical Segmentation Decathlon has no channel numbers."""
     match = _CHANNEL.fullmatch(name)
     if match is None or (name in masks and match["case"] not in masks):
         return name, 0
@@ -210,30 +203,24 @@ def _parse_name(name: str, masks: Mapping[str, Path]) -> tuple[str, int]:
 
 
 def _cut_ending(file: Path, endings: tuple[str, ...]) -> str:
-    """Name of a file without the ending that it has."""
+    """Name of a file without its ending."""
     end = next(end for end in endings if file.name.lower().endswith(end))
     return file.name[: -len(end)]
 
 
 def _list_masks(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
-    """Labels by case.
-
-    Raises
-    ------
-    DataError
-        A case has two.
-    """
+    """Labels by case; `DataError` if a case has two."""
     found: dict[str, Path] = {}
     for file in iter_files([folder], *endings):
         case = _cut_ending(file, endings)
         if case in found:
-            raise DataError(f"{found[case]} and {file} both are labels of {case}: keep one.")
+            raise DataError(f"{found[case]} and {file} are both labels of {case}: keep one.")
         found[case] = file
     return found
 
 
 def _describe_left(without: list[Path], labels: Path, split: Split | None) -> list[Problem]:
-    """Say which images have no labels: each of those to train on, a count of test images."""
+    """Report images without labels: each training image, but only a count of test images."""
     if split == "test" and without:
         message = f"{len(without)} images have no labels in {labels.name}/ and are left out"
         return [Problem("note", str(without[0].parent), f"{message}, e.g. {without[0].name}")]
@@ -246,7 +233,7 @@ def _describe_left(without: list[Path], labels: Path, split: Split | None) -> li
 def _compare_channels(
     said: _Description, most: list[tuple[int, int]], folder: Path
 ) -> list[Problem]:
-    """Note that there are other channels than ``dataset.json`` names; RGB files hold three."""
+    """Report a channel count that differs from ``dataset.json``; an RGB file has three."""
     if not said.channels or not most or most[0][0] in (said.channels, 1):
         return []
     message = f"{_DESCRIPTION} names {said.channels} channels, images have {most[0][0]} files"
@@ -254,17 +241,17 @@ def _compare_channels(
 
 
 def _require_no_regions(said: _Description, path: Path) -> None:
-    """Raise if labels overlap: a pixel would be of several classes."""
+    """Raise if labels overlap: a pixel would have several classes."""
     if said.regions:
         raise DataError(
-            f"{path / _DESCRIPTION} joins mask values to regions that overlap "
-            f"({', '.join(said.regions[:5])}), and here a pixel has one class. Say what each mask "
-            "value is: --classes 0=background,1=NAME,2=NAME (values of one name are one class)."
+            f"{path / _DESCRIPTION} combines mask values to overlapping regions "
+            f"({', '.join(said.regions[:5])}), but here a pixel has one class. Name each mask "
+            "value: --classes 0=background,1=NAME,2=NAME (values of one name are one class)."
         )
 
 
 def _create_scheme(said: _Description) -> ClassScheme | None:
-    """Classes by their values in ascending order; None leaves them to the masks."""
+    """Classes by their values in ascending order; None if they must be inferred."""
     if len(said.labels) < 2:
         return None
     spoken = {}

@@ -1,7 +1,7 @@
-"""Pairs: folders of images beside folders of masks, or one folder whose masks have a word for it.
+"""Pairs: folders of images beside folders of masks, or one folder with masks named as such.
 
-What the user names is taken as it is; only what nobody names is looked for. Where files lie is
-decided by `places`, which mask belongs to which image by `names`.
+What the user specifies is used as given; only the rest is searched. `places` finds the folders,
+`names` matches masks to images.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN: Final = 6
 
 @dataclass(frozen=True)
 class FoundPairs:
-    """Images with their masks (mostly one), what made them pairs, and what was left over."""
+    """Images with their masks (usually one), the rule that paired them, and problems."""
 
     search: Search
     pairs: tuple[tuple[Path, tuple[Path, ...]], ...]
@@ -61,7 +61,7 @@ def read(config: DataConfig) -> Listing:
 
 
 def describe_pairs(config: DataConfig) -> str | None:
-    """Say what was found, in words for a person; None if nothing looks like images with masks."""
+    """Describe what was found, for the user; None if nothing looks like images with masks."""
     found = find_pairs(config)
     if found is None:
         return None
@@ -72,7 +72,7 @@ def describe_pairs(config: DataConfig) -> str | None:
 
 
 def find_pairs(config: DataConfig) -> FoundPairs | None:
-    """Pair images and masks by what the config says, else by what folders and files are called.
+    """Pair images and masks by the config, else by the names of folders and files.
 
     None if nothing looks like images with masks. Errors as in `read`.
     """
@@ -114,7 +114,7 @@ def _match(search: Search, suffix: str | None) -> tuple[Matching, list[Path], li
 
 
 def _name_masks(places: Sequence[Place], suffix: str | None) -> tuple[list[Path], list[Name]]:
-    """Files and names of the masks of all places, the suffix cut."""
+    """Files and names of the masks of all places, without the suffix."""
     files, names = [], []
     for scope, place in enumerate(places):
         cut = find_suffixed(place.masks, suffix) if suffix else dict.fromkeys(place.masks)
@@ -128,7 +128,7 @@ def _name_masks(places: Sequence[Place], suffix: str | None) -> tuple[list[Path]
 
 
 def _match_by_folder(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
-    """Pair the one image and the one mask of each folder, where there are several such folders."""
+    """Pair the only image and the only mask of each folder, if there are several such folders."""
     by_scope: dict[object, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, names in enumerate((images, masks)):
         for number, name in enumerate(names):
@@ -142,7 +142,7 @@ def _match_by_folder(images: Sequence[Name], masks: Sequence[Name]) -> Matching:
 def _choose_images(
     pairs: Sequence[tuple[Path, tuple[Path, ...]]],
 ) -> tuple[list[tuple[Path, tuple[Path, ...]]], list[Problem]]:
-    """One image for each name: of several formats, the one without loss."""
+    """Choose one image for each name: among several formats, the lossless one."""
     by_name: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for image, _ in pairs:
         by_name[(image.parent, cut_suffix(image.name))].append(image)
@@ -152,12 +152,10 @@ def _choose_images(
         best = prefer_lossless(images)
         names = " and ".join(file.name for file in images)
         if len(best) > 1:
-            message = (
-                f"{best[0]} is one of several images of its name, {names}: take the others away"
-            )
+            message = f"{best[0]} is one of several images of its name, {names}: remove the others"
             problems.append(Problem("duplicate", str(best[0]), message, fatal=True))
         elif len(images) > 1:
-            message = f"of {names} only {best[0]} is used, which is not compressed with loss"
+            message = f"of {names} only {best[0]} is used, which is lossless"
             problems.append(Problem("note", str(best[0]), message))
         left |= set(images) - set(best)
     return [pair for pair in pairs if pair[0] not in left], problems
@@ -166,7 +164,7 @@ def _choose_images(
 def _choose_masks(
     pairs: Sequence[tuple[Path, tuple[Path, ...]]],
 ) -> tuple[tuple[tuple[Path, tuple[Path, ...]], ...], list[Problem]]:
-    """One file for each mask: of one name in several formats, the one without loss."""
+    """Choose one file for each mask: among several formats, the lossless one."""
     chosen, notes = [], []
     for image, masks in pairs:
         by_stem: dict[str, list[Path]] = defaultdict(list)
@@ -179,7 +177,7 @@ def _choose_masks(
             if len(best) > 1:
                 notes.append(_refuse_twins(image, best))
             elif len(files) > 1:
-                message = f"{best[0]} is taken, not the same name with loss of compression"
+                message = f"{best[0]} is used, not the lossy file of the same name"
                 notes.append(Problem("note", str(best[0]), message))
         if len(kept) > 1:
             names = ", ".join(file.name for file in kept)
@@ -193,11 +191,11 @@ def _choose_masks(
 
 
 def _refuse_twins(image: Path, masks: Sequence[Path]) -> Problem:
-    """Say that one image has two masks of one name."""
+    """Report that one image has two masks of the same name."""
     names = " and ".join(file.name for file in masks)
     message = (
-        f"{image} has two masks of one name, {names}: choose by --mask-suffix "
-        f"{masks[0].suffix}, or take one of them away"
+        f"{image} has two masks of one name, {names}: choose with --mask-suffix "
+        f"{masks[0].suffix}, or remove one of them"
     )
     return Problem("duplicate", str(image), message, fatal=True)
 
@@ -226,7 +224,7 @@ def _describe_left(
     pairs: Sequence[tuple[Path, tuple[Path, ...]]],
     masks: Sequence[Path],
 ) -> Iterator[Problem]:
-    """Name what has no partner: files, and whole folders that were not used."""
+    """Report files without a partner, and folders that were not used."""
     with_mask = {image for image, _ in pairs}
     with_image = {mask for _, found in pairs for mask in found}
     taken = set(masks)
@@ -241,10 +239,10 @@ def _describe_left(
         if unread:
             names = ", ".join(path.name for path in unread[:_SHOWN])
             more = " ..." if len(unread) > _SHOWN else ""
-            message = f"{len(unread)} files are of no format that is read: {names}{more}"
+            message = f"{len(unread)} files have an unsupported format: {names}{more}"
             yield Problem("unpaired", str(unread[0].parent), message)
         if results := _list_results(place):
-            message = f"{len(results)} files were taken for results of a program, not for images: "
+            message = f"{len(results)} files look like results of a program, not images: "
             yield Problem("unpaired", str(place.image_root), f"{message}e.g. {results[0].name}")
     for folder in search.unused:
         message = (
@@ -254,13 +252,13 @@ def _describe_left(
 
 
 def _list_unread(place: Place) -> list[Path]:
-    """Files in the folders of a place that may be images, but are not read."""
+    """Files in the folders of a place that may be images of an unsupported format."""
     roots = dict.fromkeys((place.image_root, place.mask_root))
     return [file for root in roots for file in list_left_out(root) if file.is_file()]
 
 
 def _list_results(place: Place) -> list[Path]:
-    """Images in the folder of a place that were not looked at, for their names."""
+    """Images in the folder of a place that were ignored because of their names."""
     if not place.mixed:
         return []
     used = {*place.images, *place.masks}
@@ -268,16 +266,16 @@ def _list_results(place: Place) -> list[Path]:
 
 
 def _describe_single(file: Path, other: str, unread: Sequence[Path]) -> Problem:
-    """Say that a file has no partner, and if there is one that cannot be read."""
+    """Report a file without a partner, or whose partner has an unsupported format."""
     message = f"{file} has no {other} of its name; left out"
     stem = cut_suffix(file.name)
     if partner := next((path for path in unread if cut_suffix(path.name) == stem), None):
-        message += f" ({partner} is no image format that is read)"
+        message += f" ({partner} has an unsupported format)"
     return Problem("unpaired", str(file), message)
 
 
 def _describe_failure(search: Search, rivals: Sequence[str], suffix: str | None) -> str:
-    """Say what is there, and why it makes no pairs."""
+    """Describe what was found, and why there are no pairs."""
     place = search.places[0]
     images, masks = (
         _count(files, what) for files, what in ((place.images, "image"), (place.masks, "mask"))
@@ -287,11 +285,11 @@ def _describe_failure(search: Search, rivals: Sequence[str], suffix: str | None)
     if not place.images or not place.masks:
         return f"{found}: there is nothing to pair."
     if suffix is not None and not find_suffixed(place.masks, suffix):
-        return f"{found}, but no name of a mask has {suffix!r} in it."
+        return f"{found}, but no mask name contains {suffix!r}."
     if rivals:
         shown = ", ".join(repr(rival) for rival in rivals[:_SHOWN])
-        return f"{found}, of several kinds that fit equally well: their names have more by {shown}."
-    return f"{found}, but their names do not tell which mask belongs to which image."
+        return f"{found}, of several kinds that fit equally well: their names add {shown}."
+    return f"{found}, but their names do not show which mask belongs to which image."
 
 
 def _count(files: Sequence[Path], what: str) -> str:

@@ -1,7 +1,7 @@
-"""A folder of patches that this project wrote: stacks per source image, and an index.
+"""A patch folder written by this project: stacks per source image, and an index.
 
-``images/<name>.tif`` and ``masks/<name>.tif`` are uncompressed TIFF stacks whose pixels lie in one
-piece, so that one patch is one read at a known place, and any viewer opens them.
+``images/<name>.tif`` and ``masks/<name>.tif`` are uncompressed TIFF stacks with contiguous pixels,
+so that a patch is one read at a known offset, and any viewer can open them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pixelwise.classes import VOID, Classes
 from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.config_base import describe_invalid
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.mapping import ClassMap, ClassScheme
 from pixelwise.datasets.readers import StackedImage, StackedMask, StackedPatch
 from pixelwise.datasets.sample import Split
 from pixelwise.errors import ReadError, quote
-from pixelwise.frozen import describe_invalid
 from pixelwise.images.damage import DAMAGE
 from pixelwise.parsing import FileName, InnerPath, read_bytes, require_regular
 
@@ -39,9 +39,9 @@ class PatchSource(BaseModel):
     dtype : str
         Number format of the image stack.
     positions : tuple of (plane, y, x)
-        Where each patch lay on its source image, in pixels.
+        Position of each patch on its source image, in pixels.
     names : tuple of str
-        Name of each patch, ``{name}-PCH{i}``; i counts the windows, kept or not.
+        Name of each patch, ``{name}-PCH{i}``; i counts all windows, kept or not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,9 +72,9 @@ class PatchIndex(BaseModel):
     channels : int
         Channels of one patch.
     windows : PatchConfig
-        Size, step, edge and least foreground they were cut with.
+        Size, step, edge and minimal foreground of the patches.
     background : int or None
-        Class that did not count as foreground.
+        Class that is not foreground.
     mapping : str
         How the mask values of the source became classes.
     """
@@ -111,8 +111,8 @@ def read_index(folder: Path) -> PatchIndex:
         return PatchIndex.model_validate_json(read_bytes(path, what="patch index"))
     except ValidationError as error:
         raise ReadError(
-            f"{path} is no patch index of version 1: {describe_invalid(error, 'the file')} "
-            "Make the patches again with this version."
+            f"{path} is not a patch index of version 1: {describe_invalid(error, 'the file')} "
+            "Create the patches again with this version."
         ) from error
 
 
@@ -145,13 +145,13 @@ def read(config: DataConfig) -> Listing:
 def _find_patches(
     source: PatchSource, path: Path, *, shape: tuple[int, ...], axes: str
 ) -> list[StackedPatch]:
-    """Place of every patch in a stack; the stack's header must say what the index says."""
+    """Locate every patch in a stack, whose header must match the index."""
     offset, stack_shape, dtype = _read_stack_header(path)
     expected = (len(source.positions), *shape)
     if stack_shape != expected or (axes != "YX" and dtype.name != source.dtype):
         raise ReadError(
-            f"{path} holds {stack_shape} values of {dtype.name}, the index says {expected} of "
-            f"{source.dtype}. Make the patches again."
+            f"{path} has {stack_shape} values of {dtype.name}, the index says {expected} of "
+            f"{source.dtype}. Create the patches again."
         )
     size = int(np.prod(shape)) * dtype.itemsize
     return [
@@ -169,12 +169,12 @@ def _read_stack_header(path: Path) -> tuple[int, tuple[int, ...], np.dtype[np.ge
         with opening_series(path) as chosen:
             series = chosen.series
             if series.dataoffset is None:
-                raise ValueError("its pixels do not lie in one piece")
+                raise ValueError("its pixels are not contiguous")
             dtype = series.dtype.newbyteorder(series.parent.byteorder)
     except DAMAGE as error:
         raise ReadError(
             f"{path} is missing, damaged, or was saved again with compression {quote(error)}. "
-            "Make the patches again."
+            "Create the patches again."
         ) from error
     return int(series.dataoffset), series.shape, dtype
 

@@ -1,4 +1,4 @@
-"""Where images and their masks lie: the folders that the user names, or those that are found."""
+"""Finds the folders of images and masks: those that the user names, or by their names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PATTERN: Final = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Place:
-    """Files of images, and of the masks among which theirs are.
+    """Image files, and the candidates for their masks.
 
     Attributes
     ----------
@@ -47,15 +47,16 @@ class Place:
 
     @property
     def mixed(self) -> bool:
-        """Whether images and masks lie in one folder."""
+        """Whether images and masks are in one folder."""
         return self.image_root == self.mask_root
 
 
 @dataclass(frozen=True)
 class Search:
-    """Places to look for pairs in, and in words why; `by_folder`: the folder alone joins a pair.
+    """Places to search for pairs, and the reason in words.
 
-    `rule` is that of `match_names`; `unused` are folders with images that belong to none of them.
+    `by_folder` pairs files by their folder alone; `rule` is that of `match_names`; `unused` are
+    other folders with images.
     """
 
     places: tuple[Place, ...]
@@ -66,12 +67,12 @@ class Search:
 
 
 def iter_searches(config: DataConfig) -> Iterator[Search]:
-    """Give where to look, the most certain place first.
+    """Yield searches, the most certain first.
 
     Raises
     ------
     ReadError
-        A folder that is named is missing, or holds no image.
+        A named folder is missing, or has no images.
     UnclearPairsError
         Several folders fit equally well.
     """
@@ -95,7 +96,7 @@ def iter_searches(config: DataConfig) -> Iterator[Search]:
 
 
 def _name_places(config: DataConfig, folders: Sequence[ImageFolder]) -> Search:
-    """Take the folders that are named; look for the other one if only one is."""
+    """Use the folders that are named; search the other kind if only one is."""
     images = _open_named(config, config.images, "images")
     masks = _open_named(config, config.masks, "masks")
     if config.images is None:
@@ -109,8 +110,8 @@ def _name_places(config: DataConfig, folders: Sequence[ImageFolder]) -> Search:
         found = _pair_named(images, masks)
     if not found:
         raise UnclearPairsError(
-            f"The folders {_join(images)} with images and {_join(masks)} with masks do not tell "
-            "which belong together."
+            f"It is unclear which of the folders {_join(images)} with images and {_join(masks)} "
+            "with masks belong together."
         )
     places = tuple(_create_place(*pair, suffix=config.mask_suffix) for pair in found)
     first = found[0]
@@ -132,7 +133,7 @@ def _open_named(config: DataConfig, name: str | None, field: str) -> list[ImageF
     if not found:
         held = ", ".join(sorted(f"{f.relative}/" for f in list_folders(config.path) if f.relative))
         raise ReadError(
-            f"The folder {path} is missing; check '{field}'. It is looked for below {config.path}, "
+            f"The folder {path} is missing; check '{field}'. It must be inside {config.path}, "
             f"which has images in {held or 'no sub-folder'}."
         )
     return [_read_named(config, folder) for folder in found]
@@ -151,22 +152,15 @@ def _read_named(config: DataConfig, path: Path) -> ImageFolder:
 def _pair_named(
     images: Sequence[ImageFolder], masks: Sequence[ImageFolder]
 ) -> list[tuple[ImageFolder, ImageFolder]]:
-    """Pair what was named: one with one, or those whose paths fit."""
+    """Pair named folders: one with one, or those whose paths fit."""
     if len(images) == len(masks) == 1:
-        return [_part(images[0], masks[0])]
+        return [(_without(images[0], masks[0]), _without(masks[0], images[0]))]
     return list(pair_folders(images, masks).pairs)
 
 
-def _part(images: ImageFolder, masks: ImageFolder) -> tuple[ImageFolder, ImageFolder]:
-    """Leave out of each folder what lies in the other one, inside it."""
-    if images.path == masks.path:
-        return images, masks
-    return _without(images, masks), _without(masks, images)
-
-
 def _without(folder: ImageFolder, other: ImageFolder) -> ImageFolder:
-    """Folder without the files of another one that lies inside it."""
-    if not other.path.is_relative_to(folder.path):
+    """Folder without the files of another folder inside it."""
+    if folder.path == other.path or not other.path.is_relative_to(folder.path):
         return folder
     kept = tuple(file for file in folder.files if not file.is_relative_to(other.path))
     return ImageFolder(folder.path, folder.relative, kept)
@@ -175,7 +169,7 @@ def _without(folder: ImageFolder, other: ImageFolder) -> ImageFolder:
 def _pair_by_role(
     images: Sequence[ImageFolder], masks: Sequence[ImageFolder]
 ) -> list[tuple[ImageFolder, ImageFolder]]:
-    """Pair folders; one whose name says nothing counts only where none is called like images."""
+    """Pair folders; those of unknown role are used only if none is named as images."""
     called = [folder for folder in images if folder.role == "images"]
     unknown = [f for f in images if f.role == "unknown" and not (called or are_flat(f.files))]
     found = pair_folders(called or unknown, masks)
@@ -210,7 +204,7 @@ def _search_folders(folders: Sequence[ImageFolder]) -> Iterator[Search]:
 
 
 def _require_one_kind(found: Sequence[tuple[ImageFolder, ImageFolder]]) -> None:
-    """Raise if the folders that were found are not parts of one data set."""
+    """Raise if the folders that were found belong to several data sets."""
     kinds = {_name_kind(*pair): pair for pair in found}
     if len(kinds) > 1:
         shown = "; ".join(f"{i.label} with {m.label}" for i, m in kinds.values())
@@ -220,7 +214,7 @@ def _require_one_kind(found: Sequence[tuple[ImageFolder, ImageFolder]]) -> None:
 def _require_no_rivals(
     found: Sequence[tuple[ImageFolder, ImageFolder]], masks: Sequence[ImageFolder]
 ) -> None:
-    """Raise if a further folder of masks lies beside those that were found."""
+    """Raise if there is another mask folder beside those that were found."""
     used = [pair[1] for pair in found]
     beside = {folder.path.parent for pair in found for folder in pair}
     rivals = [m for m in masks if m not in used and m.path.parent in beside]
@@ -231,20 +225,20 @@ def _require_no_rivals(
 
 
 def _name_kind(images: ImageFolder, masks: ImageFolder) -> tuple[tuple[str, ...], ...]:
-    """Words of the innermost folders, without those that tell parts of one data set apart."""
-    apart = {*SPLIT_NAMES, *(set(map(str, images.parts)) & set(map(str, masks.parts)))}
+    """Words of the innermost folders, without those that distinguish splits of one data set."""
+    shared = {*SPLIT_NAMES, *(set(map(str, images.parts)) & set(map(str, masks.parts)))}
     return tuple(
         tuple(
             word
             for word in split_words(folder.path.name)
-            if not (word.isdecimal() or word in apart)
+            if not (word.isdecimal() or word in shared)
         )
         for folder in (images, masks)
     )
 
 
 def _search_mixed(folders: Sequence[ImageFolder], suffix: str | None) -> Iterator[Search]:
-    """Folders that hold images and, by a suffix or a word in their names, their masks."""
+    """Folders with images and, by a suffix or a word in their names, their masks."""
     places, unused = [], []
     for folder in folders:
         if suffix is None and folder.role in ("results", "masks"):
@@ -261,7 +255,7 @@ def _search_mixed(folders: Sequence[ImageFolder], suffix: str | None) -> Iterato
 
 
 def _search_twins(folders: Sequence[ImageFolder]) -> Iterator[Search]:
-    """One folder with every name twice, where the pixels of one suffix look like masks."""
+    """Folders with every name twice, in which the files of one suffix look like masks."""
     places = []
     for folder in folders:
         by_suffix: dict[str, list[Path]] = {}
@@ -301,7 +295,7 @@ def _find_worded(folder: ImageFolder) -> list[Path]:
 
 
 def _is_result(file: Path) -> bool:
-    """Whether a file's name says that a program made it."""
+    """Whether a file's name means the result of a program."""
     return bool(find_words(cut_suffix(file.name), RESULT_WORDS))
 
 

@@ -1,7 +1,7 @@
-"""QuPath: one GeoJSON per image, beside it or in a folder of its own.
+"""QuPath: one GeoJSON per image, beside it or in a separate folder.
 
-``slide.geojson`` and ``slide.tif.geojson`` are both for ``slide.tif``. QuPath's exports of label
-pictures are read as ``pairs``.
+``slide.geojson`` and ``slide.tif.geojson`` are both for ``slide.tif``. QuPath's exported label
+images are read as ``pairs``.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def read(config: DataConfig) -> Listing:
     files = {path: read_geojson(path) for path in iter_annotations(folder, GEOJSON)}
     if not files:
         raise DataError(
-            f"{folder} holds no GeoJSON; expected one per image, with its name. Export them in "
+            f"{folder} has no GeoJSON; expected one per image, with its name. Export them in "
             "QuPath: File > Export objects as GeoJSON, without compression."
         )
-    matches = match_by_name(images, list(files), key=_name_images, root=config.path)
+    matches = match_by_name(images, list(files), key=lambda path: {path.stem}, root=config.path)
     used = [files[path] for _, path in matches.pairs]
     legend = create_legend(
         _list_labels(used or list(files.values())),
@@ -74,13 +74,8 @@ def read(config: DataConfig) -> Listing:
     return Listing(entries, problems, legend.scheme, settled=True)
 
 
-def _name_images(path: Path) -> set[str]:
-    """Names that the image of a GeoJSON can have: whole, or without its suffix."""
-    return {path.stem}
-
-
 def _list_labels(files: Sequence[GeoJsonFile]) -> list[Label]:
-    """Classes by name, so that their order does not follow frequency; unclassified ones last."""
+    """Classes sorted by name, so independent of their frequency; unclassified last."""
     colors = {name: color for file in reversed(files) for name, color in file.colors}
     names = sorted({name for file in files for name in file.labels} - {UNCLASSIFIED})
     if not names:
@@ -92,7 +87,7 @@ def _list_labels(files: Sequence[GeoJsonFile]) -> list[Label]:
 
 
 def _describe(files: Sequence[GeoJsonFile]) -> list[Problem]:
-    """Say what was left out of all files, and that objects have no class."""
+    """Note what was left out of all files, and objects without a class."""
     counts: Counter[str] = Counter()
     for file in files:
         counts.update(dict(file.notes))
@@ -101,17 +96,17 @@ def _describe(files: Sequence[GeoJsonFile]) -> list[Problem]:
     if bare:
         message = (
             f"holds objects without a class, read as the class {UNCLASSIFIED!r}; give them a class "
-            f"in QuPath, or say what they are (classes: {UNCLASSIFIED}=background or =void, with "
-            "the other classes)"
+            f"in QuPath, or map them (classes: {UNCLASSIFIED}=background or =void, with the other "
+            "classes)"
         )
         found.append(Problem("note", str(bare[0].path), message))
     return found
 
 
 def _describe_packed(folder: Path) -> list[Problem]:
-    """Say that packed files are not read."""
+    """Report compressed files, which are not read."""
     return [
-        Problem("unreadable", str(file), f"{file} is packed; unpack it to be read")
+        Problem("unreadable", str(file), f"{file} is compressed; unpack it first")
         for file in iter_files(iter_tree(folder), *_PACKED)
     ]
 

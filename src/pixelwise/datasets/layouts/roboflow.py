@@ -35,7 +35,7 @@ def recognise(path: Path) -> str | None:
 
 
 def read(config: DataConfig) -> Listing:
-    """List every picture with the mask of its name, in all folders with a table of classes."""
+    """List every image with the mask of its name, in all folders with a table of classes."""
     entries: list[Entry] = []
     problems: list[Problem] = []
     names: dict[int, str] = {}
@@ -47,8 +47,8 @@ def read(config: DataConfig) -> Listing:
         for value, name in (_read_classes(table) if table.is_file() else {}).items():
             if names.setdefault(value, name) != name:
                 raise DataError(
-                    f"{folder / _CLASSES} calls the mask value {value} {name!r}, another "
-                    f"{_CLASSES} calls it {names[value]!r}: expected the same classes in all "
+                    f"{folder / _CLASSES} names the mask value {value} {name!r}, another "
+                    f"{_CLASSES} names it {names[value]!r}: expected the same classes in all "
                     "splits. Export them as one version of the data set."
                 )
     if not names:
@@ -58,7 +58,7 @@ def read(config: DataConfig) -> Listing:
 
 
 def _iter_folders(path: Path) -> Iterator[Path]:
-    """Folders with masks, if one of them has a table of classes, those that have one first."""
+    """Folders with masks, if one of them has a table of classes; those with a table first."""
     if not path.is_dir():
         return
     held = [
@@ -72,7 +72,7 @@ def _iter_folders(path: Path) -> Iterator[Path]:
 
 
 def _list_folder(folder: Path, config: DataConfig) -> tuple[list[Entry], list[Problem]]:
-    """Pictures of a folder with their masks, and what is left over."""
+    """Images of a folder with their masks, and problems."""
     files = list(iter_image_files(folder))
     masks = {f.stem.removesuffix(_MASK): f for f in files if f.stem.endswith(_MASK)}
     entries: list[Entry] = []
@@ -85,14 +85,14 @@ def _list_folder(folder: Path, config: DataConfig) -> tuple[list[Entry], list[Pr
             message = f"{image} has no {image.stem}{_MASK}.png; left out"
             problems.append(Problem("unpaired", str(image), message))
     problems += [
-        Problem("unpaired", str(mask), f"{mask} has no picture of its name; left out")
+        Problem("unpaired", str(mask), f"{mask} has no image of its name; left out")
         for mask in masks.values()
     ]
     return entries, problems
 
 
 def _read_classes(path: Path) -> dict[int, str]:
-    """Mask value and name of each class; lines that do not begin with a number are no classes."""
+    """Mask value and name of each class; lines that do not start with a number are skipped."""
     text = read_text(path, what="list of classes")
     try:
         rows = list(csv.reader(StringIO(text, newline=""), skipinitialspace=True))
@@ -112,7 +112,7 @@ def _read_classes(path: Path) -> dict[int, str]:
 
 
 def _create_scheme(names: dict[int, str]) -> ClassScheme | None:
-    """Classes by their mask values in ascending order; None leaves them to the masks."""
+    """Classes by their mask values in ascending order; None if they must be inferred."""
     labels = {value: Label(names[value]) for value in sorted(names)}
     if len(labels) < 2:
         return None

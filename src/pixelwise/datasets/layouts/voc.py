@@ -1,8 +1,8 @@
-"""Pascal VOC, CVAT's "Segmentation mask 1.1", and LabelMe's export in the manner of VOC.
+"""Pascal VOC, CVAT's "Segmentation mask 1.1", and LabelMe's export in VOC style.
 
-``JPEGImages/`` and ``SegmentationClass/`` with files of the same names, sub-folders included.
-Classes are told by ``labelmap.txt`` (CVAT: names and colours), ``class_names.txt`` (LabelMe: names
-in the order of the indices), or, in what looks like VOC itself and has its palette, are VOC's 21.
+``JPEGImages/`` and ``SegmentationClass/`` with files of the same names, including sub-folders.
+Classes come from ``labelmap.txt`` (CVAT: names and colours) or ``class_names.txt`` (LabelMe: names
+in the order of the indices); folders that look like VOC itself, with its palette, have VOC's 21.
 ``ImageSets/Segmentation/*.txt`` are the splits. ``SegmentationObject/`` numbers objects and is not
 read.
 """
@@ -46,7 +46,7 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class _Classes:
-    """How masks are read: their classes, and the colours of grey indices if they have colours."""
+    """The classes of masks, and the colours of their indices if classes are given by colour."""
 
     scheme: ClassScheme | None = None
     colors: tuple[int, ...] | None = None
@@ -68,13 +68,13 @@ def recognise(path: Path) -> str | None:
 
 
 def read(config: DataConfig) -> Listing:
-    """List every picture with the class mask of its name."""
+    """List every image with the class mask of its name."""
     images = _list_by_name(named_folder(config, config.images, "images") or _find_images(config))
     folder = named_folder(config, config.masks, "masks") or _find_masks(config.path)
     if folder is None:
         raise DataError(
-            f"{config.path} holds no SegmentationClass/ with pictures. Name the folder of the "
-            "class masks by 'masks'."
+            f"{config.path} has no SegmentationClass/ with images. Name the folder of the class "
+            "masks with 'masks'."
         )
     masks = _list_by_name(folder)
     lists = _read_lists(config.path / _LISTS, images)
@@ -99,45 +99,33 @@ def read(config: DataConfig) -> Listing:
 
 
 def _find_images(config: DataConfig) -> Path:
-    """Folder of the pictures.
-
-    Raises
-    ------
-    DataError
-        There is none: CVAT leaves it out unless asked.
-    """
+    """Folder of the images; `DataError` if it is missing, as in CVAT's default export."""
     if (folder := config.path / _IMAGES).is_dir():
         return folder
     raise DataError(
-        f"{config.path} holds masks but no {_IMAGES}/. Export again with 'Save images' ticked "
-        "(CVAT), or name the folder of the pictures by 'images'."
+        f"{config.path} has masks but no {_IMAGES}/. Export again with 'Save images' ticked "
+        "(CVAT), or name the folder of the images with 'images'."
     )
 
 
 def _find_masks(path: Path) -> Path | None:
-    """Folder of the class masks: the first that holds pictures."""
+    """Folder of the class masks: the first that has images."""
     for name in _MASKS:
-        if (path / name).is_dir() and any(_iter_pictures(path / name)):
+        if (path / name).is_dir() and any(_iter_images(path / name)):
             return path / name
     return None
 
 
-def _iter_pictures(folder: Path) -> Iterator[Path]:
-    """Pictures in a folder and below it, but no arrays, which LabelMe writes beside them."""
+def _iter_images(folder: Path) -> Iterator[Path]:
+    """Images in a folder and below it, without NumPy arrays, which LabelMe adds."""
     for inner in iter_tree(folder):
         yield from (f for f in iter_image_files(inner) if f.suffix.lower() not in (".npy", ".npz"))
 
 
 def _list_by_name(folder: Path) -> dict[str, Path]:
-    """Pictures by their path below `folder`, without suffix.
-
-    Raises
-    ------
-    DataError
-        Two have one name.
-    """
+    """Images by their path below `folder`, without suffix; `DataError` if two have one name."""
     found: dict[str, Path] = {}
-    for file in _iter_pictures(folder):
+    for file in _iter_images(folder):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise DataError(f"{found[name]} and {file} have one name; keep one of them.")
@@ -146,7 +134,7 @@ def _list_by_name(folder: Path) -> dict[str, Path]:
 
 
 def _read_lists(folder: Path, images: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Names in every list of a folder, by the list's own name."""
+    """Names in every list of a folder, by the name of the list."""
     if not folder.is_dir():
         return {}
     lists = {}
@@ -158,7 +146,7 @@ def _read_lists(folder: Path, images: Mapping[str, Path]) -> dict[str, list[str]
 
 
 def _find_name(name: str, images: Mapping[str, Path]) -> str:
-    """Name of a picture that a list means; it may have a suffix, or VOC's 1 or -1 after it."""
+    """Image name for an entry of a list, which may add a suffix, or VOC's 1 or -1."""
     shorter = (Path(name).with_suffix("").as_posix(), re.sub(r"\s+-?[01]$", "", name))
     return next((found for found in (name, *shorter) if found in images), name)
 
@@ -166,13 +154,7 @@ def _find_name(name: str, images: Mapping[str, Path]) -> str:
 def _assign_splits(
     lists: Mapping[str, list[str]], images: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> tuple[dict[str, Split], list[Problem]]:
-    """Split of every listed name; names that are not there are said.
-
-    Raises
-    ------
-    DataError
-        A name is in two splits.
-    """
+    """Split of every listed name, and missing names; `DataError` if a name is in two splits."""
     splits: dict[str, Split] = {}
     problems = []
     for title, names in lists.items():
@@ -181,11 +163,11 @@ def _assign_splits(
             if splits.setdefault(name, split) != split:  # type: ignore[arg-type]
                 raise DataError(
                     f"{_LISTS} lists {name} for {splits[name]} and for {split}: an image belongs "
-                    "to one split. Take it out of one list."
+                    "to one split. Remove it from one list."
                 )
         missing = [name for name in names if name not in images]
         without = [name for name in names if name in images and name not in masks]
-        for what, found in (("no picture", missing), ("no mask", without)):
+        for what, found in (("no image", missing), ("no mask", without)):
             if found:
                 message = f"{_LISTS}/{title}.txt lists {len(found)} names with {what}: "
                 problems.append(Problem("unpaired", f"{title}.txt", message + _shorten(found)))
@@ -195,16 +177,16 @@ def _assign_splits(
 def _describe_unpaired(
     images: Mapping[str, Path], masks: Mapping[str, Path], *, listed: Iterable[str]
 ) -> list[Problem]:
-    """Say which pictures have no mask, and which masks no picture; listed ones are said already."""
+    """Report images without a mask and masks without an image, except the `listed` ones."""
     known = set(listed)
     problems = [
-        Problem("unpaired", str(masks[name]), f"{masks[name]} has no picture; left out")
+        Problem("unpaired", str(masks[name]), f"{masks[name]} has no image; left out")
         for name in masks
         if name not in images
     ]
     without = [name for name in images if name not in masks and name not in known]
     if without:
-        message = f"{len(without)} pictures have no mask and are left out: {_shorten(without)}"
+        message = f"{len(without)} images have no mask and are left out: {_shorten(without)}"
         problems.append(Problem("unpaired", str(images[without[0]]), message))
     return problems
 
@@ -212,7 +194,7 @@ def _describe_unpaired(
 def _describe_unlisted(
     paired: list[str], splits: Mapping[str, Split], folder: Path
 ) -> list[Problem]:
-    """Say which masks are in no list of a split."""
+    """Report masks that are in no list of a split."""
     left = [name for name in paired if name not in splits]
     if not left:
         return []
@@ -226,7 +208,7 @@ def _shorten(names: list[str]) -> str:
 
 
 def _read_classes(config: DataConfig, masks: Mapping[str, Path]) -> _Classes:
-    """Classes by what the export says of them, unless the user names values or colours."""
+    """Classes from the export, unless the user names values or colours."""
     said = config.classes if isinstance(config.classes, Mapping) else {}
     labels, where, problems = _find_labels(config.path, masks)
     if said and all(key.startswith("#") for key in said):
@@ -240,7 +222,7 @@ def _read_classes(config: DataConfig, masks: Mapping[str, Path]) -> _Classes:
     colored = all(label.color for label in labels)
     if colored and config.void:
         raise ConfigError(
-            f"void gives mask values, but these masks are read by the colours of {where}: name the "
+            f"void lists mask values, but these masks are read by the colours of {where}: name the "
             f"label instead (classes: {labels[-1].name}=void, with the other labels)."
         )
     scheme = _map_colors(legend, labels) if colored else _map_indices(legend, labels)
@@ -251,7 +233,7 @@ def _read_classes(config: DataConfig, masks: Mapping[str, Path]) -> _Classes:
 
 
 def _find_labels(path: Path, masks: Mapping[str, Path]) -> tuple[list[Label], str, list[Problem]]:
-    """Labels of the export in their order, the file that tells them, and what is odd about it."""
+    """Labels of the export in order, the file that lists them, and problems."""
     if (file := path / _LABELMAP).is_file() and (labels := read_labelmap(file)):
         return labels, _LABELMAP, []
     if (file := path / _CLASS_NAMES).is_file():
@@ -269,7 +251,7 @@ def _find_labels(path: Path, masks: Mapping[str, Path]) -> tuple[list[Label], st
 
 
 def _map_colors(legend: Legend, labels: list[Label]) -> ClassScheme:
-    """Scheme that leads from colours to classes; VOC's border is void, black is background."""
+    """Scheme from colours to classes; VOC's border is void, black is background."""
     values = legend.by_label
     table = {int((label.color or "#0")[1:], 16): values[label.name] for label in labels}
     table.setdefault(BORDER, VOID)
@@ -279,7 +261,7 @@ def _map_colors(legend: Legend, labels: list[Label]) -> ClassScheme:
 
 
 def _map_indices(legend: Legend, labels: list[Label]) -> ClassScheme:
-    """Scheme that leads from indices to classes; 255 and -1 are void."""
+    """Scheme from indices to classes; 255 and -1 are void."""
     values = legend.by_label
     table = {index: values[label.name] for index, label in enumerate(labels)}
     table |= {VOID: VOID, -1: VOID}

@@ -1,4 +1,4 @@
-"""Words of file and folder names: which tell that something is an image, a mask, or a result."""
+"""Words in file and folder names that identify images, masks and results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGE_WORDS: Final = frozenset(
         *("volume", "volumes", "tissueimages", "fram", "frame", "frames"),
     )
 )
-"""Words that a name has because it is an image's."""
+"""Words that identify images."""
 
 MASK_WORDS: Final = frozenset(
     (
@@ -24,7 +24,7 @@ MASK_WORDS: Final = frozenset(
         *("newmask", "newmasks", "truth", "scribble", "scribbles"),
     )
 )
-"""Words that a name has because it is a mask's."""
+"""Words that identify masks."""
 
 RESULT_WORDS: Final = frozenset(
     (
@@ -34,13 +34,13 @@ RESULT_WORDS: Final = frozenset(
         *("probabilities", "outline", "outlines", "aug", "augmented", "imagej"),
     )
 )
-"""Words of what a program made: it is neither image nor truth, unless somebody says so."""
+"""Words that identify results of programs, which are neither image nor truth by default."""
 
 PART: Final = re.compile(r"\d+|[^\W\d_]+")
 """Words and numbers."""
 
 PIECE: Final = re.compile(r"[^\W_]+")
-"""Pieces between separators: words with the digits in them, such as the ids of many data sets."""
+"""Pieces between separators: words including digits, such as ids."""
 
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ONE_WORD: Final = re.compile(r"ground[_\- ]?truth|imagej", re.IGNORECASE)
@@ -65,7 +65,7 @@ def split_words(text: str) -> tuple[str, ...]:
 
 
 def find_words(text: str, words: frozenset[str]) -> tuple[str, ...]:
-    """Those of `words` that stand in a name, set off by anything but letters."""
+    """Those of `words` that occur in a name, separated by anything but letters."""
     return tuple(part for part in map(str.lower, PART.findall(text)) if part in words)
 
 
@@ -75,5 +75,5 @@ def number_parts(parts: Iterable[str]) -> Parts:
 
 
 def is_lossy(file: Path) -> bool:
-    """Whether the format that a file's name tells changes pixels, or can."""
+    """Whether a file's suffix means a format that is, or can be, lossy."""
     return file.suffix.lower() in _LOSSY

@@ -1,1 +1,1 @@
-"""Microscopes' formats: one module each, for the packages of the extra `microscopes`."""
+"""Microscope formats: one module per package of the extra `microscopes`."""

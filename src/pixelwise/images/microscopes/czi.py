@@ -1,7 +1,7 @@
-"""Zeiss's CZI, tile by tile, through the package czifile.
+"""Zeiss CZI, tile by tile, through the package czifile.
 
-Of each scene the full resolution is read: tiles are laid where the file says, a later one over an
-earlier one, as ZEN shows them.
+Scenes are read at full resolution: tiles are placed at their recorded positions, later ones over
+earlier ones, as ZEN shows them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _JPEG_XR, _ZSTD, _ZSTD_HEADER = 4, 5, 6
 _COMPRESSIONS: Final = (0, _JPEG_XR, _ZSTD, _ZSTD_HEADER)
 _METRES_TO_UM: Final = 1e6
 _MOST_KEPT: Final = 256 << 20
-"""Bytes of decoded tiles."""
+"""Bytes of decoded tiles to cache."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Tile:
         return self.spans.get(letter, (0, 1))[0]
 
     def touches(self, rows: range, columns: range) -> bool:
-        """Whether the tile lies in a region, at least in part."""
+        """Whether the tile overlaps a region."""
         return all(
             self.spans[x][0] < span.stop and span.start < sum(self.spans[x])
             for x, span in zip("YX", (rows, columns), strict=True)
@@ -86,7 +86,7 @@ class _Tile:
 
 @dataclass(frozen=True)
 class _Scene:
-    """The tiles of one scene, in the order in which they are laid, and how it was chosen."""
+    """The tiles of one scene, in drawing order, and how it was chosen."""
 
     path: Path
     tiles: tuple[_Tile, ...]
@@ -138,14 +138,14 @@ class _Scene:
 
 
 class _TileReader:
-    """Reads regions of a scene; the tiles of the last region are kept for the next one."""
+    """Reads regions of a scene; the tiles of the last region are cached for the next one."""
 
     def __init__(self, scene: _Scene) -> None:
         self._scene = scene
         self._kept: dict[int, Array] = {}
 
     def read_region(self, region: Region) -> Array:
-        """Lay the tiles that a region touches; 0 where there is none."""
+        """Assemble the tiles that a region touches; 0 where there is none."""
         scene, loops = self._scene, len(self._scene.loops)
         letters = f"{scene.loops}YX"
         spans = [scene.spans[x][part] for x, part in zip(letters, region, strict=False)]
@@ -157,21 +157,21 @@ class _TileReader:
             for tile in scene.planes.get(tuple(index for _, index in place), ()):
                 if tile.touches(*spans[loops:]):
                     used[id(tile)] = self._read(tile)
-                    _lay(plane, used[id(tile)], tile=tile, corner=spans[loops:])
+                    _paste(plane, used[id(tile)], tile=tile, corner=spans[loops:])
         is_small = sum(tile.nbytes for tile in used.values()) <= _MOST_KEPT
         self._kept = used if is_small else {}
         return pixels[..., region[-1]] if scene.samples > 1 else pixels
 
     def _read(self, tile: _Tile) -> Array:
-        """Decode a tile, or take it from those that are kept."""
+        """Decode a tile, or take it from the cache."""
         if id(tile) in self._kept:
             return self._kept[id(tile)]
         with explaining_damage(self._scene.path, *_FOREIGN):
             return tile.read()
 
 
-def _lay(plane: Array, pixels: Array, *, tile: _Tile, corner: Sequence[range]) -> None:
-    """Copy the part of a tile that lies in the region which begins at `corner`."""
+def _paste(plane: Array, pixels: Array, *, tile: _Tile, corner: Sequence[range]) -> None:
+    """Copy the part of a tile inside the region that begins at `corner`."""
     here, there = [], []
     for letter, span, size in zip("YX", corner, pixels.shape[:2], strict=True):
         first = tile.start(letter) - span.start
@@ -180,7 +180,7 @@ def _lay(plane: Array, pixels: Array, *, tile: _Tile, corner: Sequence[range]) -
     plane[tuple(here)] = pixels[tuple(there)]
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration of a scene."""
     with _opening(path) as (file, scene), explaining_damage(path, *_FOREIGN):
         axes = NamedAxes(scene.letters, "CZI metadata")
@@ -203,7 +203,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that decodes the tiles a region touches, and no others."""
+    """Yield a function that decodes only the tiles a region touches."""
     with _opening(path) as (_, scene):
         yield _TileReader(scene).read_region
 
@@ -217,14 +217,13 @@ def _opening(path: Path) -> Iterator[tuple[Any, _Scene]]:
             warnings.simplefilter("error")
             opened = stack.enter_context(czifile.CziFile(file, multifile=False))
             tiles = [_parse_tile(entry) for entry in opened.subblock_directory]
-            tiles = [tile for tile in tiles if tile is not None]
             scene = _choose_scene(path, [tile for tile in tiles if tile is not None])
             _require_known(file, opened, scene)
         yield opened, scene
 
 
 def _parse_tile(entry: Any) -> _Tile | None:
-    """Axes of a block; None if it is of a coarser level of a pyramid."""
+    """Parse the axes of a block; None if it belongs to a coarser pyramid level."""
     if any(axis.size != axis.stored_size for axis in entry.dimension_entries):
         return None
     spans = {axis.dimension: (axis.start, axis.size) for axis in entry.dimension_entries}
@@ -245,7 +244,7 @@ def _choose_scene(path: Path, tiles: Sequence[_Tile]) -> _Scene:
 
 
 def _require_known(file: Path, opened: Any, scene: _Scene) -> None:
-    """Raise if pixels are in another file, compressed or arranged in a way that is not known."""
+    """Raise if pixels are in another file, or have an unsupported compression or layout."""
     reason = ""
     others = [x for x, span in scene.spans.items() if x not in "TZCYXSM" and len(span) > 1]
     kinds = {tile.entry.compression for tile in scene.tiles} - {*_COMPRESSIONS}
@@ -254,7 +253,7 @@ def _require_known(file: Path, opened: Any, scene: _Scene) -> None:
     elif others:
         reason = f"has axes that cannot be read: {', '.join(sorted(others))}"
     elif kinds:
-        reason = f"is compressed in a way that is not read (number {min(kinds)} of the format)"
+        reason = f"has an unsupported compression (number {min(kinds)} of the format)"
     elif len({tile.samples for tile in scene.tiles}) > 1 or scene.samples == 4:
         reason = "has grey and colours, or colours with alpha"
     elif scene.samples > 1 and "C" in scene.loops:
@@ -266,23 +265,23 @@ def _require_known(file: Path, opened: Any, scene: _Scene) -> None:
 
 
 def _describe_gaps(scene: _Scene) -> tuple[str, ...]:
-    """Note tiles that were put together, and planes and places without any."""
+    """Note that tiles were assembled, and planes and areas without tiles."""
     notes, planes = [], scene.planes
     most = max(map(len, planes.values()))
     total = prod(len(scene.spans[x]) for x in scene.loops)
     area = len(scene.spans["Y"]) * len(scene.spans["X"])
     covered = min(sum(t.spans["Y"][1] * t.spans["X"][1] for t in p) for p in planes.values())
     if most > 1:
-        notes.append(f"{most} tiles were laid where the file says; none was moved")
+        notes.append(f"{most} tiles were placed as recorded, without stitching")
     if covered < area:
-        notes.append("places without a tile were read as 0")
+        notes.append("areas without a tile were read as 0")
     if len(planes) < total:
         notes.append(f"{total - len(planes)} of {total} planes are not in the file, read as 0")
     return tuple(notes)
 
 
 def _decode_zstd(data: bytes, dtype: np.dtype[Any], *, has_header: bool) -> bytes:
-    """Decompress Zstandard; with a header, bytes may have been sorted by their weight."""
+    """Decompress Zstandard; with a header, low and high bytes may have been separated."""
     if not has_header:
         return bytes(imagecodecs.zstd_decode(data))
     size = data[0]
@@ -294,7 +293,7 @@ def _decode_zstd(data: bytes, dtype: np.dtype[Any], *, has_header: bool) -> byte
 
 
 def _calibrate(file: Any, letters: str) -> Calibration | None:
-    """Pixel sizes that the metadata give in metres."""
+    """Pixel sizes from the metadata, which are in metres."""
     text = file.metadata(raw=True)
     if not text:
         return None

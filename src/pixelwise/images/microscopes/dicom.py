@@ -1,7 +1,7 @@
 """DICOM images, frame by frame, through pydicom.
 
-Values are those that the file means: its rescaling (Hounsfield units) is applied, MONOCHROME1, in
-which the lowest value is white, is inverted, and colours are RGB.
+Values have their intended meaning: rescaling (Hounsfield units) is applied, MONOCHROME1, in which
+the lowest value is white, is inverted, and colours are RGB.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LONGEST_VALUE: Final = 1024
 
 @dataclass(frozen=True)
 class _Image:
-    """What the header of a file says of its pixels."""
+    """The header of a file, and what it says about the pixels."""
 
     path: Path
     header: pydicom.Dataset
@@ -62,13 +62,13 @@ class _Image:
 
     @property
     def has_colors(self) -> bool:
-        """Whether a pixel has three values, as they are read."""
+        """Whether a pixel has three values after reading."""
         indexed = self.color == "PALETTE COLOR" and self.palette == "color"
         return indexed or int(self.header.get("SamplesPerPixel", 1)) > 1
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(frames, Y, X, C), without the axes that are not there."""
+        """(frames, Y, X, C), without missing axes."""
         rows = (int(self.header.Rows), int(self.header.Columns))
         return (self.frames,) * (self.frames > 1) + rows + (3,) * self.has_colors
 
@@ -107,13 +107,13 @@ class _Image:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Lowest and highest value that the stored bits can say."""
+        """Lowest and highest value of the stored bits."""
         bits = int(self.header.BitsStored)
         signed = int(self.header.PixelRepresentation)
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
     def read_frame(self, index: tuple[int, ...]) -> Array:
-        """Decode one frame and give its values their meaning."""
+        """Decode one frame and convert its values."""
         number = index[0] if index else 0
         pixels = self._decode(number)
         if self.color == "PALETTE COLOR":
@@ -165,7 +165,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:
-    """Give a function that decodes the frames a region touches, and no others."""
+    """Yield a function that decodes only the frames a region touches."""
     image = _open_image(path, palette)
     dtype, outer = image.dtype.newbyteorder("="), int(image.frames > 1)
     yield Frames(path, image.shape, dtype, outer=outer, read=image.read_frame).read_region
@@ -177,10 +177,10 @@ def _open_image(path: Path, palette: Palette) -> _Image:
     Raises
     ------
     DataError
-        The file holds no image, one of tiles, or one compressed in a way that cannot be decoded.
+        The file has no image, a tiled one, or a compression that cannot be decoded.
     """
     with explaining_damage(path, *_FOREIGN), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # values that break the standard's rules, not the pixels
+        warnings.simplefilter("ignore")  # about metadata that violate the standard, not pixels
         header = pydicom.dcmread(path, defer_size=_LONGEST_VALUE)
         if not any(name in header for name in _PIXELS):
             kind = header.file_meta.get("MediaStorageSOPClassUID", pydicom.uid.UID("")).name
@@ -191,17 +191,17 @@ def _open_image(path: Path, palette: Palette) -> _Image:
 
 
 def _require_readable(image: _Image) -> None:
-    """Raise for frames that are no planes, and for codecs that are not installed."""
+    """Raise for frames that are not planes, and for missing codecs."""
     header, path = image.header, image.path
     if "TotalPixelMatrixColumns" in header:
         raise DataError(
-            f"{path} is a whole slide in tiles, which are not put together. Convert it: "
+            f"{path} is a tiled whole-slide image, which is not supported. Convert it: "
             f"bfconvert {path.name} image.ome.tiff"
         )
     if len(header.get("SegmentSequence", ())) > 1:
         raise DataError(
             f"{path} holds {len(header.SegmentSequence)} segments, whose frames may overlap. "
-            "Save each as a file of its own."
+            "Save each as a separate file."
         )
     if header.get("BitsAllocated") == 1 and image.color not in _GREY:
         raise DataError(f"{path} has colours of one bit. Save it as PNG.")
@@ -211,19 +211,19 @@ def _require_readable(image: _Image) -> None:
         raise DataError(f"{path} stores its values in upper bits. Save it again, or as TIFF.")
     if len(_list_rescales(header)) > 1:
         raise DataError(
-            f"{path} scales the values of its frames differently. Save its frames as files of "
-            "their own."
+            f"{path} scales the values of its frames differently. Save its frames as separate "
+            "files."
         )
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not get_decoder(syntax).is_available:
         raise DataError(
-            f"{path} is compressed as {syntax.name}, which no installed package decodes. "
+            f"{path} is compressed as {syntax.name}, which no installed package can decode. "
             f"{_advise_codec()}"
         )
 
 
 def _advise_codec() -> str:
-    """Say how compressed frames can be had."""
+    """Describe how to read compressed frames."""
     return (
         "Type: pip install python-gdcm; if that does not help, save the file without compression "
         "in the program that made it."
@@ -231,7 +231,7 @@ def _advise_codec() -> str:
 
 
 def _list_rescales(header: pydicom.Dataset) -> set[tuple[float, float]]:
-    """Slopes and intercepts of the values, those of single frames too."""
+    """Slopes and intercepts of the values, including those of single frames."""
     places = [header]
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in header.get(name, ()):
@@ -245,7 +245,7 @@ def _list_rescales(header: pydicom.Dataset) -> set[tuple[float, float]]:
 
 
 def _find_measures(header: pydicom.Dataset) -> pydicom.Dataset:
-    """Find the part of the header that holds the distances of pixels."""
+    """Find the part of the header with the pixel spacing."""
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in header.get(name, ()):
             for measures in group.get("PixelMeasuresSequence", ()):
@@ -254,18 +254,18 @@ def _find_measures(header: pydicom.Dataset) -> pydicom.Dataset:
 
 
 def _describe(image: _Image) -> tuple[str, ...]:
-    """Note what was done to the stored values."""
+    """Note how the stored values were converted."""
     notes = []
     if image.color == "MONOCHROME1":
         notes.append("min-is-white (MONOCHROME1): inverted")
     slope, intercept = image.rescale
     if (slope, intercept) != (1, 0):
-        notes.append(f"values were rescaled as the file says: {slope:g} x stored {intercept:+g}")
+        notes.append(f"values were rescaled as recorded: {slope:g} x stored {intercept:+g}")
     return tuple(notes)
 
 
 def _calibrate(header: pydicom.Dataset, letters: str) -> Calibration | None:
-    """Distance of rows, columns and slices, from millimetres."""
+    """Spacing of rows, columns and slices, from millimetres."""
     header = _find_measures(header)
     spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or ()
     sizes = {x: (float(mm) * _MM_TO_UM, "µm") for x, mm in zip("YX", spacing, strict=False)}
@@ -278,7 +278,7 @@ def _calibrate(header: pydicom.Dataset, letters: str) -> Calibration | None:
 
 
 def _fits(ends: list[float], dtype: np.dtype[Any]) -> bool:
-    """Whether a number format holds all values between two ends."""
+    """Whether a dtype can hold all values between two ends."""
     if dtype.kind == "f":
         return True
     limits = np.iinfo(dtype)

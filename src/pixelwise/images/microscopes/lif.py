@@ -1,4 +1,4 @@
-"""Leica's LIF, plane by plane, through the package liffile."""
+"""Leica LIF, plane by plane, through the package liffile."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pixelwise.images.reader import Header, Palette, RegionReader
 Array = npt.NDArray[Any]
 
 _SPECTRUM: Final = "λΛ"
-"""Wavelengths of emission and of excitation, which are channels where there are no others."""
+"""Emission and excitation wavelengths, which are channels if there are no others."""
 
 
 @dataclass(frozen=True)
 class _Series:
-    """One series of an open file: an image of liffile, letters for its axes, and what to note."""
+    """One series of an open file: its liffile image, axes letters and notes."""
 
     image: Any
     letters: str
@@ -47,12 +47,12 @@ class _Series:
         return len(self.shape) - len(self.image.frames.frame_shape)
 
     def read_frame(self, index: tuple[int, ...]) -> Array:
-        """Read one frame."""
+        """Decode one frame."""
         frame: Array = self.image.frames[index] if index else self.image.frames[0]
         return frame
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration of a series."""
     with _opening(path) as series, explaining_damage(path):
         axes = NamedAxes(series.letters, "LIF metadata")
@@ -70,7 +70,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads the planes a region touches, and no others."""
+    """Yield a function that reads only the planes a region touches."""
     with _opening(path) as series:
         with explaining_damage(path):
             dtype, outer = np.dtype(series.image.dtype).newbyteorder("="), series.outer
@@ -96,7 +96,7 @@ def _opening(path: Path) -> Iterator[_Series]:
 
 
 def _name_axes(path: Path, image: Any) -> tuple[str, tuple[str, ...]]:
-    """Letters for the axes of a series, and a note where an axis stands for another."""
+    """Letters for the axes of a series, and notes on axes that were reinterpreted."""
     letters = "".join("C" if name == "S" else name for name in image.dims)
     notes: tuple[str, ...] = ()
     spectrum = [letter for letter in letters if letter in _SPECTRUM]
@@ -104,11 +104,11 @@ def _name_axes(path: Path, image: Any) -> tuple[str, tuple[str, ...]]:
         letters, notes = letters.replace(spectrum[0], "C"), ("wavelengths were read as channels",)
     if "Y" not in letters and "Z" in letters:
         letters = letters.replace("Z", "Y")
-        notes = (*notes, "a section along Z, whose depth was read as Y")
+        notes = (*notes, "a section along Z, read as Y")
     if not {"Y", "X"} <= set(letters) <= set(AXES) or len(set(letters)) < len(letters):
         raise DataError(
-            f"{path} has the axes {', '.join(image.dims)}, of which some cannot be read: expected "
-            f"some of {', '.join(AXES)}. Merge tiles and export it as TIFF in LAS X."
+            f"{path} has the axes {', '.join(image.dims)}, some of which are not supported: "
+            f"expected some of {', '.join(AXES)}. Merge tiles and export it as TIFF in LAS X."
         )
     return letters, notes
 

@@ -1,4 +1,4 @@
-"""MRC and CCP4 maps of electron microscopy, mapped into memory, through mrcfile."""
+"""MRC and CCP4 maps of electron microscopy, memory-mapped, through mrcfile."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Array = npt.NDArray[Any]
 _IMOD: Final = 1146047817
 _SIGNED: Final = 1
 _STAMP: Final = 152
-"""Place of IMOD's stamp in the header; then come its flags."""
+"""Offset of IMOD's stamp in the header; its flags follow."""
 _STANDARD: Final = (1, 2, 3)
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
-    """Shape, dtype, axes and calibration of a map, a stack of images or of maps."""
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
+    """Shape, dtype, axes and calibration of a map, or a stack of images or maps."""
     with _opening(path) as (file, data), explaining_damage(path):
         letters = _name_letters(file, data)
         notes = ["rows as stored: MRC counts them from the bottom"]
@@ -47,7 +47,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads parts of the mapped file."""
+    """Yield a function that reads parts of the mapped file."""
     with _opening(path) as (_, data):
 
         def read(region: Region) -> Array:
@@ -71,7 +71,7 @@ def _opening(path: Path) -> Iterator[tuple[Any, Array]]:
 
 
 def _has_unsigned_bytes(file: Any) -> bool:
-    """Whether bytes count from 0 to 255: IMOD wrote them so for long, against the standard."""
+    """Whether bytes are unsigned, as IMOD long wrote them, contrary to the standard."""
     header = file.header
     if file.data.dtype != np.int8:
         return False
@@ -84,7 +84,7 @@ def _has_unsigned_bytes(file: Any) -> bool:
 
 
 def _name_letters(file: Any, data: Array) -> str:
-    """Letters of the axes, the slowest first, as the header maps columns, rows and sections."""
+    """Axes letters, slowest first, by the header's map of columns, rows and sections."""
     order = tuple(int(file.header[name]) for name in ("mapc", "mapr", "maps"))
     if sorted(order) != [*_STANDARD]:
         order = _STANDARD

@@ -1,4 +1,4 @@
-"""Nikon's ND2, plane by plane, through the package nd2."""
+"""Nikon ND2, plane by plane, through the package nd2."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RGB: Final = 3
 
 @dataclass(frozen=True)
 class _Image:
-    """One position of an open file; `loops` are letter and size of what its frames count."""
+    """One position of an open file; `loops` are the letters and sizes of the frame axes."""
 
     file: Any
     loops: tuple[tuple[str, int], ...]
@@ -38,7 +38,7 @@ class _Image:
 
     @property
     def outer(self) -> tuple[tuple[str, int], ...]:
-        """Loops without that over the positions."""
+        """Loops except the one over positions."""
         return tuple(loop for loop in self.loops if loop[0] != "P")
 
     @property
@@ -53,11 +53,11 @@ class _Image:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the image: loops, then those of a frame."""
+        """Shape of the image: loops, then the axes of a frame."""
         return tuple(size for _, size in (*self.outer, *self.inner))
 
     def read_frame(self, index: tuple[int, ...]) -> Array:
-        """Read one frame, counted by the loops without positions."""
+        """Decode one frame, indexed by the loops without positions."""
         found = self.file.attributes
         places = iter(index)
         full = [self.choice.number if letter == "P" else next(places) for letter, _ in self.loops]
@@ -71,7 +71,7 @@ class _Image:
         return np.moveaxis(frame, 3, 1).reshape(sizes)
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration of a position."""
     with _opening(path) as image, explaining_damage(path):
         letters = "".join(letter for letter, _ in (*image.outer, *image.inner))
@@ -95,7 +95,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads the planes a region touches, and no others."""
+    """Yield a function that reads only the planes a region touches."""
     with _opening(path) as image:
         with explaining_damage(path):
             dtype, shape = np.dtype(image.file.dtype), image.shape
@@ -110,7 +110,7 @@ def _opening(path: Path) -> Iterator[_Image]:
     Raises
     ------
     DataError
-        It counts something else than time, depth and positions, or colours beside channels.
+        It has loops other than time, depth and positions, or both colours and channels.
     """
     file = split_inner(path)[0]
     with ExitStack() as stack:
@@ -124,30 +124,30 @@ def _opening(path: Path) -> Iterator[_Image]:
 
 
 def _list_loops(file: Path, opened: Any) -> tuple[tuple[str, int], ...]:
-    """Letters and sizes of what the frames count: T, Z, and P for positions."""
+    """Letters and sizes of the loops over frames: T, Z, and P for positions."""
     loops = tuple((_LOOPS.get(loop.type, "?"), loop.count) for loop in opened.experiment)
     loops = tuple(loop for loop in loops if loop[0] != "?" or loop[1] > 1)
     letters = [letter for letter, _ in loops]
     if "?" in letters or len(set(letters)) < len(letters):
         raise DataError(
-            f"{file} counts its planes in a way that is not known: "
+            f"{file} has an unsupported order of planes: "
             f"{', '.join(loop.type for loop in opened.experiment)}. Export it as TIFF."
         )
     found = opened.attributes
     if found.compressionType == "lossy" or found.tileWidthPx is not None:
-        raise DataError(f"{file} is compressed with loss, or in tiles. Export it as TIFF.")
+        raise DataError(f"{file} has lossy compression or tiles. Export it as TIFF.")
     if opened.components_per_channel == _RGB and (found.channelCount or 1) > 1:
         raise DataError(f"{file} has colours and channels. Export one of them as TIFF.")
     return loops
 
 
 def _describe_gaps(opened: Any, loops: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    """Note planes that the file does not hold: nd2 gives zeros for them."""
+    """Note planes that are missing in the file: nd2 returns zeros for them."""
     total = prod(size for _, size in loops)
     offsets = getattr(getattr(opened, "_rdr", None), "_frame_offsets", None)
     missing = total - len([i for i in offsets if i < total]) if offsets is not None else 0
     if missing == total:
-        raise ValueError("none of its planes is there")
+        raise ValueError("all its planes are missing")
     note = f"{missing} of {total} planes are not in the file and were read as blank"
     return (note,) if missing else ()
 

@@ -1,7 +1,7 @@
 """NIfTI 1 and 2, also gzipped, through nibabel.
 
-Axes X, Y, Z, T are read as T, Z, Y, X, in the direction in which they are stored: nothing is turned
-or mirrored, and the note says which way the stored axes point.
+Axes X, Y, Z, T are read as T, Z, Y, X, in their stored direction: nothing is rotated or mirrored,
+and a note says which way the stored axes point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SCALES: Final = {"mm": 1000.0, "micron": 1.0, "meter": 1e6, "sec": 1.0, "msec":
 _WIDEST: Final = 8
 
 
-def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  one call for all formats
+def read_header(path: Path, palette: Palette) -> Header:  # noqa: ARG001  the Reader protocol
     """Shape, dtype, axes and calibration."""
     with explaining_damage(path, *_FOREIGN):
         image = _open_image(path)
@@ -63,7 +63,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:  # no
 
 @contextmanager
 def reading_regions(path: Path, palette: Palette) -> Iterator[RegionReader]:  # noqa: ARG001
-    """Give a function that reads parts of a file that is not compressed."""
+    """Yield a function that reads regions of an uncompressed file."""
     with explaining_damage(path, *_FOREIGN):
         image = _open_image(path)
 
@@ -80,7 +80,7 @@ def _open_image(path: Path) -> Any:
     Raises
     ------
     DataError
-        Too many axes, or values that are no real numbers.
+        Too many axes, or values that are not real numbers.
     """
     image = nibabel.load(path)
     dtype = image.get_data_dtype()
@@ -95,7 +95,7 @@ def _open_image(path: Path) -> Any:
 
 
 def _name_letters(image: Any) -> str:
-    """Letters of the axes, the slowest first; time is left out where only its place is kept."""
+    """Axes letters, slowest first; time is left out if it is only a placeholder before C."""
     letters = _LETTERS[: len(image.shape)]
     if len(image.shape) == len(_LETTERS) and image.shape[3] == 1:
         letters = letters.replace("T", "")
@@ -111,14 +111,14 @@ def _find_dtype(image: Any) -> np.dtype[Any]:
 
 
 def _is_scaled(image: Any) -> bool:
-    """Whether values are to be multiplied or shifted."""
+    """Whether stored values must be scaled or shifted."""
     return (float(image.dataobj.slope), float(image.dataobj.inter)) != (1.0, 0.0)
 
 
 def _read(image: Any, region: Region) -> Array:
-    """Read a region, given for the slowest axis first."""
+    """Read a region, given with the slowest axis first."""
     parts = list(region[::-1])
-    if len(parts) < len(image.shape):  # the axis of time that was left out
+    if len(parts) < len(image.shape):  # the time axis was left out
         parts.insert(3, 0)  # type: ignore[arg-type]
     pixels = np.asarray(image.dataobj[tuple(parts)]).T
     return np.ascontiguousarray(pixels.astype(_find_dtype(image), copy=False))
@@ -126,15 +126,15 @@ def _read(image: Any, region: Region) -> Array:
 
 def _describe(image: Any, codes: str) -> tuple[str, ...]:
     """Note the direction of the stored axes, and scaling."""
-    notes = [f"read as stored, not turned: X, Y and Z point to {codes} in the patient"]
+    notes = [f"read as stored, not rotated: X, Y and Z point to {codes} in the patient"]
     if _is_scaled(image):
         slope, shift = float(image.dataobj.slope), float(image.dataobj.inter)
-        notes.append(f"values were rescaled as the file says: {slope:g} x stored {shift:+g}")
+        notes.append(f"values were rescaled as recorded: {slope:g} x stored {shift:+g}")
     return tuple(notes)
 
 
 def _calibrate(image: Any, letters: str) -> Calibration | None:
-    """Size of a voxel, where the header tells the unit."""
+    """Size of a voxel, if the header states the unit."""
     length, duration = image.header.get_xyzt_units()
     sizes = {}
     for letter, zoom in zip(_LETTERS, image.header.get_zooms(), strict=False):

@@ -1,4 +1,4 @@
-"""The base of all configs, and values as people type them: ``256x320``, ``0=background``."""
+"""The base of all configs, and parsers for values as users type them: ``0=background``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
 
 
 _MOST_LINES: Final = 10
-"""Wrong fields that one message says."""
+"""Invalid fields that one message lists."""
 
 
 class Config(BaseModel):
@@ -54,7 +54,7 @@ class Config(BaseModel):
 
     @classmethod
     def create(cls, /, **values: Any) -> Self:
-        """Make a config; a wrong value raises `ConfigError` with the field's name and limits."""
+        """Create a config; a wrong value raises `ConfigError` with the field's name and limits."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -67,7 +67,7 @@ class Config(BaseModel):
         Raises
         ------
         ConfigError
-            The text is no YAML mapping, or a value is wrong.
+            The text is not a YAML mapping, or a value is wrong.
         """
         return cls.create(**parse_mapping(text, "The config"))
 
@@ -78,7 +78,7 @@ class Config(BaseModel):
         Raises
         ------
         ReadError
-            The file is missing, too large, or no regular file of UTF-8 text.
+            The file is missing, too large, or not a regular file of UTF-8 text.
         ConfigError
             As `from_yaml`.
         """
@@ -96,7 +96,7 @@ def parse_mapping(text: str, place: str) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        It is no YAML mapping of names, or beyond the limits of `parse_yaml`.
+        It is not a YAML mapping of names, or exceeds the limits of `parse_yaml`.
     """
     try:
         values = parse_yaml(text, place)
@@ -114,7 +114,7 @@ def parse_mapping(text: str, place: str) -> dict[str, Any]:
 
 
 def describe_invalid(error: ValidationError, model: str) -> str:
-    """Say each wrong field of a pydantic error in one line, without pydantic's own wording."""
+    """Describe the invalid fields of a pydantic error in one line."""
     lines = []
     for detail in error.errors(include_url=False):
         where = ".".join(str(part) for part in detail["loc"] if not _is_branch(part)) or model

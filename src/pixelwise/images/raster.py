@@ -52,12 +52,13 @@ _PLAIN_MODES: Final = (*_GREY_DTYPES, "RGB", "RGBA", "RGBa", "LA", "La", "P")
 
 
 def read_header(path: Path, palette: Palette) -> Header:
-    """Shape (Y, X) or (Y, X, C) as stored, without alpha, dtype and axes of a picture."""
+    """Shape (Y, X) or (Y, X, C) as stored without alpha, dtype and axes of an image."""
     with _open_picture(path) as (picture, start):
         width, height = picture.size
         mode, colormap = start.deep_mode or picture.mode, _read_colormap(picture)
         grey = palette == "alpha" or _is_grey(mode, colormap, palette)
-        dtype = "uint16" if start.deep_mode or mode.startswith("I;16") else _dtype(mode)
+        is_deep = start.deep_mode or mode.startswith("I;16")
+        dtype = "uint16" if is_deep else _GREY_DTYPES.get(mode, "uint8")
         white = _find_white(mode, start.bits, palette)
         return Header(
             (height, width) if grey else (height, width, 3),
@@ -72,7 +73,7 @@ def read_header(path: Path, palette: Palette) -> Header:
 
 
 def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
-    """Decode a picture as it is stored; alpha is dropped, with a note where it hid anything."""
+    """Decode an image as stored; alpha is dropped, with a note if it hid anything."""
     with _open_picture(path) as (picture, start):
         if start.deep_mode:
             return _take_channels(_decode_deep(path), palette)
@@ -87,7 +88,7 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
 
 
 def _decode_mode(picture: Image.Image) -> Array:
-    """Pixels in a mode that has colours, grey or indices, with alpha if there is any."""
+    """Pixels as grey, colours or indices, with alpha if there is any."""
     if picture.mode == "PA":
         return np.asarray(picture.convert("RGBA"))
     if picture.mode not in _PLAIN_MODES and not picture.mode.startswith("I;16"):
@@ -105,7 +106,7 @@ def _take_channels(pixels: Array, palette: Palette) -> tuple[Array, tuple[str, .
 
 @dataclass(frozen=True)
 class _Start:
-    """First bytes of a file, and the file itself, which stays open as long as its picture."""
+    """First bytes of a file, and the file, which stays open as long as its image."""
 
     data: bytes
     file: IO[bytes]
@@ -117,14 +118,14 @@ class _Start:
 
     @property
     def deep_mode(self) -> str:
-        """Mode of a PNG with 16-bit colours or alpha, which Pillow would cut to 8; else empty."""
+        """Mode of a PNG with 16-bit colours or alpha, which Pillow cuts to 8 bits; else empty."""
         if not self.is_png or self.data[24] != 16:
             return ""
         return {2: "RGB", 4: "LA", 6: "RGBA"}.get(self.data[25], "")
 
     @property
     def bits(self) -> int:
-        """Bits per value of a PNG, 8 of other pictures."""
+        """Bits per value: of a PNG as stored, otherwise 8."""
         return self.data[24] if self.is_png else 8
 
     @property
@@ -134,13 +135,13 @@ class _Start:
 
     @property
     def white(self) -> int:
-        """Greatest value of so many bits."""
+        """Largest value of this many bits."""
         return (1 << self.bits) - 1
 
 
 @contextmanager
 def _open_picture(path: Path) -> Iterator[tuple[Image.Image, _Start]]:
-    """Open by the format's own class: the budget replaces Pillow's limit on the pixel count."""
+    """Open with the format's own class: our budget replaces Pillow's limit of pixels."""
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
@@ -154,30 +155,29 @@ def _open_picture(path: Path) -> Iterator[tuple[Image.Image, _Start]]:
     except _DAMAGE as error:
         reason = str(error).replace(str(path), "").strip() or type(error).__name__
         raise ReadError(
-            f"{path} is damaged or cut off: {reason}. Save it again or leave it out."
+            f"{path} is damaged or truncated: {reason}. Save it again or leave it out."
         ) from error
 
 
 def _require_size(path: Path, start: bytes) -> None:
-    """Raise if a PNG says that it has no pixels, which Pillow would take for another format."""
+    """Raise if a PNG has no pixels, which Pillow would report as an unknown format."""
     if start.startswith(_PNG) and bytes(4) in (start[16:20], start[20:24]):
         raise DataError(f"{path} says it is 0 pixels wide or high: it holds no pixels.")
 
 
 def _mend_bmp(picture: Image.Image, start: bytes) -> None:
-    """Undo what Pillow does to a BMP whose palette is a plain grey ramp.
+    """Correct Pillow's decoding of a BMP whose palette is a grey ramp.
 
-    It takes the values for grey of 1 or 8 bits, however many the file has: those of 4 bits, and of
-    8 bits with a palette of black and white alone, come out as other pixels.
+    Pillow assumes 1 or 8 bits; it gets 4 bits wrong, and 8 bits with a black-and-white palette.
     """
     is_bmp = isinstance(picture, BmpImagePlugin.BmpImageFile)
-    bits = start[24] if start[14] == 12 else start[28]  # the header of OS/2 is shorter
+    bits = start[24] if start[14] == 12 else start[28]  # OS/2 has a shorter header
     if not is_bmp or (picture.mode, bits) not in (("1", 8), ("1", 4), ("L", 4)):
         return
     ramp = (0, 255) if picture.mode == "1" else range(16)
     tile = picture.tile[0]  # type: ignore[attr-defined]
     picture.tile = [tile._replace(args=(_BMP_RAW_MODES[bits], *tile.args[1:]))]  # type: ignore[attr-defined]
-    picture._mode = "P"  # Pillow has no other way
+    picture._mode = "P"  # Pillow has no public way
     picture.palette = ImagePalette.raw("RGB", bytes(value for value in ramp for _ in range(3)))
 
 
@@ -208,20 +208,15 @@ def _is_grey(mode: str, colormap: Colormap, palette: Palette) -> bool:
     return mode in (*_GREY_DTYPES, "LA", "La") or mode.startswith("I;16")
 
 
-def _dtype(mode: str) -> str:
-    """Return the number format of one value of a mode."""
-    return _GREY_DTYPES.get(mode, "uint8")
-
-
 def _find_white(mode: str, bits: int, palette: Palette) -> int | None:
-    """Value of white in grey of few bits; None if it is the greatest one of the dtype."""
+    """Value of white in grey of few bits; None if it is the dtype's largest."""
     if mode == "1":
         return 1
     return (1 << bits) - 1 if mode == "L" and bits in (2, 4) and palette == "index" else None
 
 
 def _read_colormap(picture: Image.Image) -> Colormap:
-    """Palette of a picture, without decoding it."""
+    """Palette of an image, without decoding it."""
     if picture.mode != "P" or picture.palette is None:
         return ()
     order, data = picture.palette.getdata()
@@ -240,12 +235,12 @@ def _describe_frames(picture: Image.Image) -> tuple[str, ...]:
 
 
 def _describe_bits(mode: str, palette: Palette) -> tuple[str, ...]:
-    """Note that an image has black and white alone."""
+    """Note that an image has only black and white."""
     return describe_depth(1) if mode == "1" and palette == "color" else ()
 
 
 def _read_orientation(picture: Image.Image, start: _Start) -> int:
-    """EXIF orientation; of a PNG without decoding it, although the tag may follow the pixels."""
+    """EXIF orientation; for a PNG without decoding, although the tag may follow the pixels."""
     if start.is_png and not _has_exif_chunk(start.file):
         return UPRIGHT
     try:
@@ -255,10 +250,7 @@ def _read_orientation(picture: Image.Image, start: _Start) -> int:
 
 
 def _has_exif_chunk(file: IO[bytes]) -> bool:
-    """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text.
-
-    Leaves the file where it was.
-    """
+    """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text."""
     here = file.tell()
     try:
         file.seek(8)
@@ -271,7 +263,7 @@ def _has_exif_chunk(file: IO[bytes]) -> bool:
 
 
 def _iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Kinds of the chunks of a PNG, the file standing at the data of each."""
+    """Kinds of the chunks of a PNG, with the file positioned at the data of each."""
     while len(head := file.read(8)) == 8:
         end = file.tell() + int.from_bytes(head[:4], "big") + 4
         yield head[4:]

@@ -251,7 +251,7 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
     noise = RNG.integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(ReadError, match=r"a\..* is damaged or cut off: .*leave it out") as caught:
+    with pytest.raises(ReadError, match=r"a\..* is damaged or truncated: .*leave it out") as caught:
         open_image(path).read()
     assert isinstance(caught.value, OSError)
 

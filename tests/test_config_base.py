@@ -25,7 +25,7 @@ def test_sizes(text: Any, size: tuple[int, int]) -> None:
     assert PatchConfig.create(size=text).size == size
 
 
-def test_frozen() -> None:
+def test_config_base() -> None:
     with pytest.raises(ValidationError):
         PatchConfig().edge = "drop"  # type: ignore[misc]
 
