@@ -44,7 +44,7 @@ def test_from_a_prediction_to_corrections_that_train(
     assert result.name not in offered  # nobody has said that it is right
     predict.steps.correct()
     corrections = viewer.layers["disc 0 corrections"]
-    assert viewer.layers.selection.active is corrections
+    assert viewer.layers.selection.active == corrections
     assert corrections.mode == "paint"
     assert list(corrections.features["class"]) == ["background", "kind 1", "kind 2"]
     assert list(corrections.features["index"]) == [1, 2, 3]

@@ -1,8 +1,8 @@
-"""The mouse wheel over a field scrolls the page, unless somebody has clicked the field."""
+"""The mouse wheel scrolls a page and changes none of its fields."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -16,26 +16,23 @@ _FIELDS = (QAbstractSpinBox, QComboBox, QAbstractSlider, QTabBar)
 
 
 class _WheelFilter(QObject):
-    """Leaves the wheel over a field without focus to what is around the field."""
+    """Leaves the wheel over a field to what is around the field."""
 
-    def eventFilter(self, field: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
         """Hold back a wheel event, which Qt then gives to the field's parent."""
-        is_typed_in = isinstance(field, QWidget) and field.hasFocus()
-        if event.type() != QEvent.Type.Wheel or (is_typed_in and not isinstance(field, QTabBar)):
+        if event.type() != QEvent.Type.Wheel:
             return False
         event.ignore()
         return True
 
 
-_filter: list[_WheelFilter] = []  # made with the first field: a QObject at import is one too early
+_filter: list[_WheelFilter] = []  # one for all fields, made with the first
 
 
-def calm_wheel(*widgets: QWidget) -> None:
-    """Let the wheel scroll over these fields, and over those within these widgets."""
+def calm_wheel(widget: QWidget) -> None:
+    """Let the wheel scroll over a field, and over all fields within a widget."""
     if not _filter:
         _filter.append(_WheelFilter())
-    for widget in widgets:
-        for field in (widget, *(each for kind in _FIELDS for each in widget.findChildren(kind))):
-            if isinstance(field, _FIELDS) and not isinstance(field, QScrollBar):
-                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                field.installEventFilter(_filter[0])
+    for field in (widget, *(each for kind in _FIELDS for each in widget.findChildren(kind))):
+        if isinstance(field, _FIELDS) and not isinstance(field, QScrollBar):
+            field.installEventFilter(_filter[0])
