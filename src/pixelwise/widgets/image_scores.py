@@ -55,7 +55,11 @@ class ImageScores(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setColumnWidth(1, 60)
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
+        self.table.setToolTip("The worst image first; click one to see its errors")
         self.table.setMinimumHeight(140)
+        self.table.cellClicked.connect(self._show_clicked)
         show = create_button(
             "Show the errors", "Open the image with mask, prediction and errors", self.show_errors
         )
@@ -109,6 +113,11 @@ class ImageScores(QWidget):
                 then=self._add_layers,
                 failed=self._fail,
             )
+
+    def _show_clicked(self, *_: int) -> None:
+        """Show the image that was clicked, unless another one is on its way."""
+        if not self._is_reading:
+            self.show_errors()
 
     def _add_layers(self, found: tuple[list[LayerData], Any, Any]) -> None:
         """Add the layers; older ones of the same image are replaced."""
