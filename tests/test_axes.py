@@ -122,6 +122,7 @@ def test_guesses_say_that_they_are(shape: tuple[int, ...], names: str) -> None:
     found = guess_axes(shape).require()
     assert found.names == names
     assert ("guessed" in found.reason) is (len(shape) > 2)
+    assert found.is_guess is (len(shape) > 2)
 
 
 @pytest.mark.parametrize(

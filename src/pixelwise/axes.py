@@ -87,6 +87,11 @@ class NamedAxes:
     def __str__(self) -> str:
         return f"read as {self.names} ({self.reason})"
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether the shape is all there was to go by."""
+        return self.reason.startswith("guessed") or not self.names
+
     def require(self, ask: str = "--axes") -> NamedAxes:
         """Return the axes if they may be used; `ask` is the option that names them.
 

@@ -38,7 +38,13 @@ def test_layers_are_compared(open_widget: Open) -> None:
     assert [row[0] for row in rows[1:4]] == ["ground", "cell", "wall"]
     column = rows[0].index("dice")
     assert [float(row[column]) for row in rows[1:4]] == pytest.approx(dice.tolist(), abs=1e-4)
-    assert not widget.picture.pixmap().isNull()
+    assert widget.confusion.width() <= widget.width()
+    assert "all pixels of both layers together, without 250 void" in (
+        widget.headline.definition.text()
+    )
+    assert all(
+        name in widget.legend.text() for name in ("missed", "false&nbsp;positive", "#d55e00")
+    )
     errors = widget.viewer.layers["found errors"]
     np.testing.assert_allclose(errors.scale, (3, 1, 1))
     wrong = counted & (truth != found)
@@ -81,6 +87,7 @@ def test_a_model_is_scored_on_a_folder(
     assert widget.message == ""
     assert widget.scores.pixels == 2 * 64 * 64
     assert widget.scores.names == ("background", "kind 1")
+    assert "all annotated pixels of all 2 images together" in widget.headline.definition.text()
 
 
 def test_bad_layers_end_with_a_message(open_widget: Open) -> None:
@@ -140,7 +147,8 @@ def test_the_worst_image_is_shown_with_its_errors(
     assert 2 * ((truth == 1) & (found == 1)).sum() / ((truth == 1).sum() + (found == 1).sum()) == (
         pytest.approx(scores[0], abs=1e-3)
     )
-    widget.images.show_errors()
+    table.cellClicked.emit(0, 0)
+    assert widget.is_running, "a click shows an image"
     widget.wait(LONG)
     assert len(viewer.layers) == 4, "shown again, not twice"
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from pixelwise.axes import Calibration
 from pixelwise.classes import create_classes
+from pixelwise.errors import DataError
 from pixelwise.images import open_image, read_image, write_zarr
 from pixelwise.widgets import zarr_reader
 from pixelwise.widgets.data_picker import write_layers
+from pixelwise.widgets.layers import AXES_KEY, find_file, read_axes
 from pixelwise.widgets.readers import write_labels
 from pixelwise.widgets.zarr_reader import choose_zarr_reader
 from tests.widgets.conftest import add_pairs
@@ -94,13 +98,127 @@ def test_objects_open_with_colours_of_napari(tmp_path: Path, make_napari_viewer:
     assert (layer._type_string, layer.multiscale, layer.data.shape) == ("labels", False, (100, 90))
 
 
-@pytest.mark.parametrize("kind", ["probabilities", "group", "nothing", "several"])
+@pytest.mark.parametrize("kind", ["group", "nothing", "several", "complex", "empty", "plate"])
 def test_other_zarrs_are_left_to_others(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.zarr"
-    if kind == "probabilities":
-        write_zarr(path, np.zeros((3, 8, 9), np.float16), axes="CYX", classes=CLASSES)
+    if kind in ("complex", "empty"):
+        shape = (0, 9) if kind == "empty" else (8, 9)
+        zarr.create_array(path, shape=shape, dtype="complex64" if kind == "complex" else "uint8")
     else:
         path.mkdir()
-        if kind == "group":
-            (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    if kind in ("group", "plate"):
+        attributes = {"ome": {"plate": {"wells": [{"path": "A/1"}]}}} if kind == "plate" else {}
+        described = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        (path / "zarr.json").write_text(json.dumps(described))
     assert choose_zarr_reader([str(path)] if kind == "several" else str(path)) is None
+
+
+def write_image(path: Path, axes: str, calibration: Calibration | None = None) -> None:
+    """Write an image as other programs do, without what makes it labels."""
+    write_zarr(path, IMAGE, axes=axes, calibration=calibration)
+    described = json.loads((path / "zarr.json").read_text())
+    described["attributes"]["ome"].pop("image-label", None)
+    (path / "zarr.json").write_text(json.dumps(described))
+
+
+IMAGE = np.random.default_rng(1).integers(0, 255, (2, 300, 280)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("axes", ["CYX", "TYX", "ZYX"])
+def test_an_image_opens_with_its_own_axes(
+    tmp_path: Path, make_napari_viewer: Any, axes: str
+) -> None:
+    """Two channels are no planes."""
+    path = tmp_path / "a.zarr"
+    units = [None if axes[0] == "C" else "µm", "µm", "µm"]
+    calibration = Calibration.create([1 if axes[0] == "C" else 2, 0.5, 0.25], units, [0, 8, 9])
+    write_image(path, axes, calibration)
+    viewer = make_napari_viewer(show=False)
+    [layer] = viewer.open(str(path), plugin="napari-pixelwise")
+    assert (layer._type_string, layer.name, layer.rgb) == ("image", "a", False)
+    assert layer.multiscale
+    assert not isinstance(layer.data[0], np.ndarray), "lazy"
+    np.testing.assert_array_equal(np.asarray(layer.data[0]), IMAGE)
+    assert read_axes(layer).names == axes == layer.metadata[AXES_KEY]
+    assert layer.axis_labels == tuple(axes.lower())
+    found = open_image(path).calibration
+    np.testing.assert_array_equal(layer.scale, found.scale)
+    np.testing.assert_array_equal(layer.translate, found.translation)
+    assert [str(unit) for unit in layer.units[1:]] == ["micrometer"] * 2
+    assert find_file(layer) == path, "the child reads the file itself"
+
+
+@pytest.mark.parametrize("kind", ["OME-Zarr", "array"])
+def test_colours_open_as_colours(tmp_path: Path, make_napari_viewer: Any, kind: str) -> None:
+    pixels = np.moveaxis(np.concatenate([IMAGE, IMAGE[:1]]), 0, -1)[:100]
+    path = tmp_path / "a.zarr"
+    inner = path / "0" if kind == "OME-Zarr" else path
+    if kind == "OME-Zarr":
+        axes = [{"name": name, "type": "space"} for name in "yxc"]
+        steps = [{"type": "scale", "scale": [0.5, 0.25, 1]}]
+        level = {"path": "0", "coordinateTransformations": steps}
+        ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+        zarr.create_group(path, attributes={"ome": ome})
+    zarr.create_array(inner, data=pixels)
+    viewer = make_napari_viewer(show=False)
+    [layer] = viewer.open(str(path), plugin="napari-pixelwise")
+    assert (layer.rgb, layer.multiscale, layer.ndim) == (True, False, 2)
+    assert read_axes(layer).names == "YXC"
+    assert layer.scale.tolist() == ([0.5, 0.25] if kind == "OME-Zarr" else [1, 1])
+    np.testing.assert_array_equal(np.asarray(layer.data), pixels)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_plain_array_opens_and_its_axes_are_asked_for(
+    tmp_path: Path, make_napari_viewer: Any, zarr_format: Any
+) -> None:
+    """A first axis longer than the others may be anything."""
+    path = tmp_path / "a.zarr"
+    zarr.create_array(path, data=np.zeros((300, 40, 50), np.uint16), zarr_format=zarr_format)
+    viewer = make_napari_viewer(show=False)
+    [layer] = viewer.open(str(path), plugin="napari-pixelwise")
+    assert AXES_KEY not in layer.metadata
+    with pytest.raises(DataError, match=r"say what the axes are, e\.g\. in the field Axes:"):
+        read_axes(layer)
+    assert read_axes(layer, "TYX").names == "TYX"
+
+
+def test_an_array_with_named_dimensions_has_their_axes(
+    tmp_path: Path, make_napari_viewer: Any
+) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.create_array(path, data=IMAGE > 100, dimension_names=("c", "y", "x"))
+    viewer = make_napari_viewer(show=False)
+    [layer] = viewer.open(str(path), plugin="napari-pixelwise")
+    assert read_axes(layer).names == "CYX"
+    assert layer.dtype == np.uint8
+
+
+@pytest.mark.parametrize("damage", ["missing", "outside", "larger", "no array", "no path"])
+def test_an_image_is_whole_without_its_smaller_levels(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, "CYX")
+    file = path / "zarr.json"
+    described = json.loads(file.read_text())
+    levels = described["attributes"]["ome"]["multiscales"][0]["datasets"]
+    assert len(levels) > 1
+    if damage == "no path":
+        del levels[1]["path"]
+    elif damage == "no array":
+        (path / "1" / "zarr.json").write_text("{")
+    else:
+        levels[1]["path"] = {"missing": "9", "outside": "../../b", "larger": "0"}[damage]
+    file.write_text(json.dumps(described))
+    reader = choose_zarr_reader(str(path))
+    assert reader is not None
+    [(data, options, kind)] = reader(str(path))
+    assert (data.shape, options["multiscale"], kind) == (IMAGE.shape, False, "image")
+
+
+def test_a_largest_level_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, "CYX")
+    text = (path / "zarr.json").read_text()
+    (path / "zarr.json").write_text(text.replace('"path": "0"', '"path": "../b.zarr/0"'))
+    assert "../b" in (path / "zarr.json").read_text()
+    assert choose_zarr_reader(str(path)) is None

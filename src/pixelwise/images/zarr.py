@@ -93,7 +93,7 @@ def _open_image(path: Path) -> _Image:
     """
     node = read_node(path)
     if node.is_array:
-        array = _open_array(node)
+        array = open_array(node)
         return _Image(array, _name_axes(array))
     attributes = node.attributes
     try:
@@ -108,7 +108,7 @@ def _open_image(path: Path) -> _Image:
     node = read_node(level)
     if not node.is_array:
         raise ReadError(f"{path} is damaged: {image.path} should be an array, found a group.")
-    array = _open_array(node)
+    array = open_array(node)
     notes = (f"holds {image.count} images, the first was read",) if image.count > 1 else ()
     return _Image(array, image.name_axes(array.shape), image.calibration, notes)
 
@@ -132,7 +132,7 @@ class _Folder(LocalStore):
         return await super().get(key, prototype, byte_range)
 
 
-def _open_array(node: Node) -> zarr.Array[Any]:
+def open_array(node: Node) -> zarr.Array[Any]:
     """Open an array whose metadata were checked."""
     with _reading(f"the metadata of {node.path}"):
         store = _Folder(node.path, read_only=True)

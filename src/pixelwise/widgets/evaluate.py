@@ -5,21 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
-from qtpy.QtGui import QGuiApplication, QPixmap
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QLabel,
-    QProgressBar,
-    QSizePolicy,
-    QTabWidget,
-)
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QSizePolicy, QTabWidget
 
 from pixelwise.atomic import write_text
 from pixelwise.config import DataConfig, PredictConfig
@@ -27,21 +20,22 @@ from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
 from pixelwise.jobs import EvaluateJob
 from pixelwise.scores import SCORE_NAMES, Scores, create_scores
+from pixelwise.widgets.confusion_table import ConfusionTable
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.image_scores import ImageScores
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
-from pixelwise.widgets.label_comparison import add_errors, compare_labels
+from pixelwise.widgets.label_comparison import add_errors, compare_labels, create_legend
 from pixelwise.widgets.layers import SPARSE, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
     create_button,
     create_row,
-    create_table,
-    fill_table,
+    create_text,
     read_setting,
     stack_widgets,
 )
+from pixelwise.widgets.score_table import Headline, ScoreTable
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -69,8 +63,13 @@ class EvaluateWidget(Panel):
         Score of each image of a folder.
     scores : Scores or None
         The last result.
-    table : QTableWidget
+    headline : Headline
+        The one score that sums it up.
+    table : ScoreTable
         One row per class, then macro and micro.
+    confusion : ConfusionTable
+    legend : QLabel
+        Which colour of the map is which error.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -106,9 +105,12 @@ class EvaluateWidget(Panel):
         )
         self.tabs.addTab(folder, "Model and folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.table = create_table(["class", *SCORE_NAMES], height=180)
-        self.picture = QLabel()
-        self.picture.setScaledContents(False)
+        self.headline, self.table, self.confusion = Headline(), ScoreTable(), ConfusionTable()
+        self._about = create_text(
+            "Confusion matrix: the share of each true class (row) that was predicted as each class "
+            "(column). Pixels are in the tool tips."
+        )
+        self.legend = create_legend()
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.button = create_button("Evaluate", "Score what is chosen", self.evaluate)
@@ -118,13 +120,17 @@ class EvaluateWidget(Panel):
         forms = (self.data, self.details, self.settings)
         for each in (self.layers, self.model, *(form.container for form in forms)):
             each.changed.connect(self.forgive)
-        self.column.addWidget(self.table)
         copy = create_button("Copy", "Copy the table, for a spreadsheet", self.copy)
         export = create_button("CSV…", "Save the table as CSV", self._ask_csv)
-        self.column.addLayout(create_row(copy, export))
-        self.column.addWidget(self.picture)
+        draw = create_button("PNG…", "Save the confusion matrix as a picture", self._ask_png)
+        self._results = stack_widgets(
+            self.headline, self.table, self._about, self.confusion, self.legend
+        )
+        self.column.addWidget(self._results)
+        self.column.addLayout(create_row(copy, export, draw))
         self.column.addWidget(self.images)
         self.column.addStretch()
+        self._results.hide()
         self._set_busy(False)
 
     @property
@@ -205,7 +211,8 @@ class EvaluateWidget(Panel):
         known |= read_classes([found])
         default = {0: "background"}
         names = [known.get(str(i), default.get(i, f"class {i}")) for i in range(len(matrix))]
-        self._show(create_scores(matrix, names))
+        self._show(create_scores(matrix, names), _describe_pixels(matrix, truth))
+        self.legend.setVisible(bool(self.layers.error_map.value))
         if self.layers.error_map.value:
             add_errors(
                 self.viewer, errors, name=f"{found.name} errors", scale=found.scale,
@@ -243,35 +250,50 @@ class EvaluateWidget(Panel):
         found = json.loads(output)
         total = found["total"]
         self.images.show_scores(found["images"])
+        self.legend.show()
         self.say("\n".join(found["notes"][:_MOST_NOTES]))
         matrix = np.array(total["confusion"], np.int64)
-        self._show(create_scores(matrix, list(total["classes"]), background=total["background"]))
+        scores = create_scores(matrix, list(total["classes"]), background=total["background"])
+        count = len(found["images"])
+        images = "the image" if count == 1 else f"all {count} images together"
+        self._show(scores, f"all annotated pixels of {images}")
 
     def _fail(self, error: Exception) -> None:
         self._set_busy(False)
         self.complain(str(error))
 
-    def _show(self, scores: Scores) -> None:
-        """Show scores as a table, and the confusion matrix as a picture."""
+    def _show(self, scores: Scores, counted: str) -> None:
+        """Show scores as a headline, a table and a confusion matrix."""
         self.scores = scores
-        rows = [
-            [name, *("-" if v is None else f"{v:.3f}" for v in row.to_dict().values())]
-            for name, row in scores.rows().items()
-        ]
-        fill_table(self.table, rows)
-        with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
-            path = Path(folder) / "confusion.png"
-            draw_confusion(scores.matrix, scores.names, path)
-            picture = QPixmap(str(path))
-        self.picture.setPixmap(picture.scaledToWidth(min(picture.width(), 360)))
+        self.headline.show_scores(scores, counted)
+        self.table.show_scores(scores)
+        self.confusion.show_matrix(scores.matrix, scores.names)
+        self._results.show()
 
     def _ask_csv(self) -> None:
         if path := QFileDialog.getSaveFileName(self, "Save the scores", "scores.csv", "*.csv")[0]:
             with self.complaining():
                 write_text(Path(path), self.to_csv())
 
+    def _ask_png(self) -> None:
+        if self.scores is None:
+            return
+        path = QFileDialog.getSaveFileName(self, "Save the matrix", "confusion.png", "*.png")[0]
+        if path:
+            with self.complaining():
+                draw_confusion(self.scores.matrix, self.scores.names, Path(path))
+
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy
         self.progress.setVisible(busy)
         self.button.setEnabled(not busy)
         self.stop_button.setEnabled(busy)
+
+
+def _describe_pixels(matrix: Any, truth: Labels) -> str:
+    """Say which pixels of two layers were counted."""
+    left_out = layer_array(truth).size - int(matrix.sum())
+    if truth.metadata.get(SPARSE):
+        return "on annotated pixels only"
+    void = f", without {left_out:,} void pixel{'s' * (left_out != 1)}" if left_out else ""
+    return f"all pixels of both layers together{void}"

@@ -51,6 +51,10 @@ class ImageScores(QWidget):
         self.table = create_table(["image", "Dice"], height=140)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setColumnWidth(1, 60)
+        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
+        self.table.setToolTip("The worst image first; click one to see its errors")
+        self.table.cellClicked.connect(self._show_clicked)
         show = create_button(
             "Show errors", "Open the image with its mask, prediction and errors", self.show_errors
         )
@@ -98,6 +102,11 @@ class ImageScores(QWidget):
                 then=self._add_layers,
                 failed=self._fail,
             )
+
+    def _show_clicked(self, *_: int) -> None:
+        """Show the image that was clicked, unless another one is on its way."""
+        if not self._is_reading:
+            self.show_errors()
 
     def _add_layers(self, found: tuple[list[LayerData], Any, Any]) -> None:
         """Add the layers, replacing older ones of the same image."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from pixelwise.classes import VOID, create_classes
 from pixelwise.errors import DataError
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 ERRORS = ("correct", "missed", "false positive", "wrong class")
+_ERROR_TIPS = (
+    "missed: background in the prediction, another class in the truth",
+    "false positive: background in the truth, another class in the prediction",
+    "wrong class: another class than in the truth, and neither is background",
+)
 _ERROR_COLORS = ("#000000", "#0072b2", "#d55e00", "#f0e442")
 _STRIP_PX = 2**24  # pixels counted at a time
 
@@ -28,6 +35,19 @@ def add_errors(viewer: napari.Viewer, errors: Any, *, name: str, **placement: An
     layer = viewer.add_labels(errors, name=name, **placement)
     color_labels(layer, create_classes(ERRORS, _ERROR_COLORS))
     return layer
+
+
+def create_legend() -> QLabel:
+    """Say which colour of a map of errors is which error."""
+    signs = [
+        f"<span style='color: {color}'>■</span>&nbsp;{name.replace(' ', '&nbsp;')}"
+        for name, color in zip(ERRORS[1:], _ERROR_COLORS[1:], strict=True)
+    ]
+    legend = QLabel(f"Map of the errors: {'&ensp; '.join(signs)}")
+    legend.setTextFormat(Qt.TextFormat.RichText)
+    legend.setWordWrap(True)
+    legend.setToolTip("\n".join(_ERROR_TIPS))
+    return legend
 
 
 def compare_labels(

@@ -30,6 +30,7 @@ from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
 from pixelwise.widgets.layer_predictions import LayerPredictions
 from pixelwise.widgets.layers import find_layers, read_axes
+from pixelwise.widgets.model_list import ModelList, describe_training
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -58,7 +59,8 @@ class PredictWidget(Panel):
     Attributes
     ----------
     model : magicgui FileEdit
-        Model file.
+        Model file; `models` shows it by its name.
+    models : ModelList
     layers : QListWidget
         Image layers; those that are ticked are predicted.
     axes : magicgui LineEdit
@@ -71,9 +73,10 @@ class PredictWidget(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.model = FileEdit(
-            name="model", mode="r", label="Model", filter="*.safetensors",
-            value=_newest_model(), tooltip="Model file that a training wrote",
+            name="model", mode="r", label="File", filter="*.safetensors",
+            tooltip="Model file that a training wrote",
         )  # fmt: skip
+        self.models = ModelList(self.model, lambda: runs_folder())
         self.axes = LineEdit(name="axes", label="Axes", tooltip="If the guess is wrong, e.g. ZYX")
         self.settings = Form(PredictConfig, _SETTINGS)
         self.settings.fill({"device": read_setting("general", "device", "auto")})
@@ -85,7 +88,6 @@ class PredictWidget(Panel):
         self._job: JobProcess | None = None
         self._failed: list[str] = []
         self._notes: list[str] = []
-        self._found = self.model.value  # not chosen by the user
         self._by_hand = False  # whether the user has ticked layers
         self._build()
 
@@ -109,7 +111,7 @@ class PredictWidget(Panel):
         self.progress = QProgressBar()
         self.progress.setRange(0, _SHARES)
         settings = Fold("Settings", self.settings.native)
-        for widget in (lay_out([self.model])[1], self.card_text, self.tabs, settings):
+        for widget in (self.models, self.card_text, self.tabs, settings):
             self.column.addWidget(widget)
         self.column.addStretch()
         buttons = create_row(self.predict_button, self.cancel_button, self.save_button)
@@ -181,8 +183,7 @@ class PredictWidget(Panel):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
         """Choose the model of the newest run, unless the user has chosen one."""
         super().showEvent(event)
-        if self.model.value == self._found and (newest := _newest_model()) is not None:
-            self._found = self.model.value = newest
+        self.models.refresh()
 
     def cancel(self) -> None:
         """Stop; unfinished labels are removed."""
@@ -259,12 +260,17 @@ class PredictWidget(Panel):
         try:
             card = self._read_card()
         except (PixelwiseError, OSError):
-            self.card_text.setText("")
+            self.card_text.setText(
+                "There is no trained model yet: train one, or choose a file."
+                if self.models.box.count() == 1 and not self.model.line_edit.value
+                else ""
+            )
             return
+        channels = f"{card.in_channels} channel{'s' * (card.in_channels != 1)}"
         encoder = f" with {card.encoder}" if card.encoder else ""
         self.card_text.setText(
-            f"{card.architecture}{encoder}, {card.in_channels} channels; classes: "
-            f"{', '.join(card.class_names)}"
+            f"{card.architecture}{encoder}, {channels}; classes: "
+            f"{', '.join(card.class_names)}; {describe_training(card.training)}"
         )
 
     def _predict_layers(self, settings: PredictConfig) -> None:
@@ -354,9 +360,3 @@ def _join(text: str, notes: Sequence[str]) -> str:
     """Write the first few notes below a text."""
     more = [f"and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else []
     return "\n".join([text, *notes[:_MOST_NOTES], *more])
-
-
-def _newest_model() -> Path | None:
-    """Model of the newest run in the folder of runs."""
-    found = [path for path in runs_folder().glob("*/model.safetensors") if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
