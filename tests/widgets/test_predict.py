@@ -316,7 +316,7 @@ def test_results_are_saved_as_zarr_that_napari_opens(
         widget.save(tmp_path)
     assert widget.save(tmp_path, replace=True) == [path]
     (shown,) = viewer.open(str(path / "0"), plugin="napari", layer_type="image")
-    with pytest.raises(WriteError, match="in the place of"):
+    with pytest.raises(WriteError, match="would overwrite"):
         widget.save(tmp_path, replace=True)
     viewer.layers.remove(shown)
     (opened,) = viewer.open(str(path), plugin="napari-pixelwise")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ def test_the_pages_are_in_the_order_of_the_work(open_widget: Open) -> None:
     assert list(widget._pages) == ["Annotate"]  # the others take time only when they are shown
     tabs.setCurrentIndex(1)
     assert widget.page("Train") is widget.page("Train")
-    assert "sklearn" not in sys.modules
 
 
 def test_from_a_prediction_to_corrections_that_train(
