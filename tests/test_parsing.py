@@ -140,7 +140,8 @@ def test_names_that_lead_elsewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "../a", "a/../b", "/a", "C:\\a", "\\\\host\\a", "a\0b", "a/" * 501]
+    "name",
+    ["", "../a", "a/../b", "/a", "C:\\a", "\\\\host\\a", "a\0b", "a/" * 501, "a/" + "b" * 256],
 )
 def test_paths_that_lead_elsewhere(name: str) -> None:
     with pytest.raises(ValueError, match="inside the folder"):

@@ -328,10 +328,13 @@ def require_inner_path(name: str) -> str:
     """Return a path inside a folder, relative and without ``..``, or raise `ValueError`."""
     paths: tuple[PurePath, ...] = (PurePosixPath(name), PureWindowsPath(name))
     leaves = any(path.anchor or ".." in path.parts for path in paths)
-    if leaves or not name or has_control(name) or len(name) > _LONGEST_PATH:
+    sizes = [len(part.encode("utf-8", "surrogateescape")) for part in paths[0].parts]
+    is_long = max(sizes, default=0) > _LONGEST_NAME
+    if leaves or not name or has_control(name) or is_long or len(name) > _LONGEST_PATH:
         raise ValueError(
             "expected a path inside the folder, without .. and control characters, of at most "
-            f"{_LONGEST_PATH} characters, got {quote_value(name)}"
+            f"{_LONGEST_PATH} characters and {_LONGEST_NAME} bytes in a name, got "
+            f"{quote_value(name)}"
         )
     return name
 

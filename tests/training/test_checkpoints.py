@@ -5,6 +5,7 @@ import os
 import pickle
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -260,3 +261,30 @@ def test_a_precision_without_a_state_leaves_anothers_alone(tmp_path: Path) -> No
     made.save(collect(network, {"optimizer": optimizer, "precision": nothing}, progress=PROGRESS))
     made.load(network).restore(network, {"optimizer": optimizer, "precision": scaler})
     assert scaler.get_scale() == 8.0
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("param_groups", 0, "eps"), None, "optimizer param_groups is of another kind|eps"),
+        (("param_groups", 0, "lr"), "much", "lr"),
+        (("state", 0, "exp_avg"), torch.zeros(7), "exp_avg"),
+        (("state", 0, "exp_avg"), 3, "exp_avg"),
+    ],
+    ids=str,
+)
+def test_an_optimiser_that_could_not_step_is_refused(
+    checkpoints: Checkpoints, place: tuple[Any, ...], value: object, message: str
+) -> None:
+    found = checkpoints.load()
+    network, optimizer = create()
+    train(network, optimizer)  # so that it has a state, as a training gives it at once
+    node: Any = found.parts["optimizer"]
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    with pytest.raises(ModelFileError, match=f"does not fit this run.*({message})"):
+        found.restore(network, {"optimizer": optimizer})
+    del node[place[-1]]
+    with pytest.raises(ModelFileError, match=f"does not fit this run.*{place[-1]}"):
+        found.restore(network, {"optimizer": optimizer})

@@ -79,7 +79,9 @@ class Checkpoint:
             network.load_state_dict(self.parts["network"])
             for name, other in others.items():
                 if self.parts[name]:  # bf16 and fp32 have no state that fp16 could use
+                    expected = other.state_dict()
                     other.load_state_dict(self.parts[name])
+                    _require_alike(other.state_dict(), expected, name)
         except DAMAGE as error:
             raise _explain_misfit(self.path, quote(error)) from error
         return self.progress
@@ -275,3 +277,34 @@ def _read(path: Path, network: nn.Module | None) -> Checkpoint:
 
 def _explain_misfit(path: Path, reason: str) -> ModelFileError:
     return ModelFileError(f"The checkpoint {path} does not fit this run: {reason}.")
+
+
+def _require_alike(found: Any, expected: Any, name: str) -> None:
+    """Refuse a state that lacks something, or holds something that the next step could not use.
+
+    torch loads settings and moments of an optimiser as they come, and fails in the next step.
+
+    Raises
+    ------
+    ValueError
+        The message names what differs.
+    """
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key, item in expected.items():
+            if key not in found:
+                raise ValueError(f"{name} has no {key}")
+            _require_alike(found[key], item, f"{name} {key}")
+    elif isinstance(expected, list | tuple) and isinstance(found, list | tuple):
+        for pair in zip(found, expected, strict=True):
+            _require_alike(*pair, name)
+    elif not _is_alike(found, expected):
+        raise ValueError(f"{name} is of another kind than expected")
+
+
+def _is_alike(found: Any, expected: Any) -> bool:
+    """Whether a value is a tensor of the same shape, a number or a switch as another one is."""
+    if isinstance(expected, torch.Tensor):
+        return isinstance(found, torch.Tensor) and found.shape == expected.shape
+    if expected is None or isinstance(expected, bool):
+        return found is None or isinstance(found, bool)
+    return isinstance(found, int | float) == isinstance(expected, int | float)
