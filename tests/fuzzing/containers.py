@@ -436,7 +436,7 @@ def edit_zarr(path: Path, rng: Random, stage: Stage) -> None:
         path.write_bytes(edit_json(path.read_bytes(), rng, stage))
         return
     shape = rng.choice(
-        [(10**6,) * 3, (2**62,) * 3, (0, 4, 4), (1, 1, 1), (-1, 4, 4), (4,) * 40, (1, 8192, 8192)]
+        [(10**6,) * 3, (2**62,) * 3, (0, 4, 4), (1, 1, 1), (-1, 4, 4), (4,) * 40, (1, 1024, 1024)]
     )
     if "codecs" in tree:
         _edit_format_3(tree, list(shape), rng)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from tifffile import TiffWriter
 
-from pixelwise.errors import AxesError
+from pixelwise.errors import AxesError, ReadError
 from pixelwise.images import open_image, tiff
 from pixelwise.images.tiff_series import name_axes, stay_in_file
 
@@ -299,3 +299,11 @@ def test_colour_samples_beside_channels_are_refused_unless_named(tmp_path: Path)
     axes = name_axes("CYXS", (2, 9, 8, 3), kind="ome")
     with pytest.raises(AxesError, match="save it with one channel axis"):
         axes.require()
+
+
+def test_a_shape_of_a_million_axes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    shape = ", ".join(["7"] * 10**6)
+    tifffile.imwrite(path, np.zeros((4, 5), np.uint8), description=f'{{"shape": [{shape}]}}')
+    with pytest.raises(ReadError, match="more axes than an image has"):
+        open_image(path)

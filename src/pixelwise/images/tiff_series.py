@@ -6,6 +6,7 @@ of a multi-file set is read alone, never the other files that its metadata name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def opening_series(path: Path) -> Iterator[Chosen]:
     with LISTENER.listening() as heard, tifffile.TiffFile(path, _multifile=False) as tiff:
         require_end_of_pages(tiff)
         stay_in_file(tiff)
+        _require_short_shape(tiff)
         chosen = _choose(path, tiff)
         require_sound(heard)
         yield chosen
@@ -86,6 +88,16 @@ def stay_in_file(tiff: Any) -> None:
             tiff.is_mmstack = False
 
 
+def _require_short_shape(tiff: Any) -> None:
+    """Refuse a description whose shape has so many sizes that tifffile would take minutes."""
+    description = tiff.pages.first.description if len(tiff.pages) else ""
+    shape = _SHAPE.search(description)
+    if shape is not None and len(shape[1]) > _LONGEST_SHAPE:
+        raise ValueError("its description gives a shape of more axes than an image has")
+
+
+_SHAPE: Final = re.compile(r'"shape"\s*:\s*\[([^\]]*)')
+_LONGEST_SHAPE: Final = 1000  # characters
 _MICRO_MANAGER: Final = ("Frames", "Slices", "Channels", "Positions")
 
 

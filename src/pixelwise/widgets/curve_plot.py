@@ -188,7 +188,8 @@ class CurvePlot(QWidget):
             return
         for run, name in self._stale:
             series = self._runs[run][self.score.currentText() if name == "score" else name]
-            self._curves[run, name].setData(series.x, series.y)
+            shown = slice(None if np.isfinite(series.y).any() else 0)  # pyqtgraph needs a value
+            self._curves[run, name].setData(series.x[shown], series.y[shown])
         self._stale.clear()
         self.repaints += 1
 
