@@ -13,7 +13,7 @@ from pixelwise.models.blocks import (
     create_doubling,
     initialize_weights,
 )
-from pixelwise.models.network import SegmentationNetwork
+from pixelwise.models.network import Request, SegmentationNetwork
 
 LEVELS = 4
 # Transposed convolutions from the deepest to the finest: with the last one 2x2 the network has
@@ -92,3 +92,9 @@ class DDUNet(SegmentationNetwork):
             found = level(torch.cat([up(found), skip], dim=1))
         logits: torch.Tensor = self.head(found)
         return logits
+
+
+def create_network(request: Request) -> DDUNet:
+    """Create the network that was asked for."""
+    form = DDUNetForm(**request.options)
+    return DDUNet(request.in_channels, request.classes, form=form)

@@ -1,39 +1,19 @@
 """Networks by name: `create_model` builds what `pixelwise.architectures` describes.
 
 segmentation-models-pytorch, timm and torchvision take two seconds to load, as long as torch itself.
-They are imported where a network needs them, so that a plain U-Net starts without.
+The module of an architecture is imported when it is asked for, so that a plain U-Net starts without
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from pixelwise.architectures import Architecture, find_architecture, list_architectures
-from pixelwise.errors import ConfigError
-from pixelwise.models.ddunet import DDUNet, DDUNetForm
-from pixelwise.models.network import SegmentationNetwork
-from pixelwise.models.r2unet import R2UNet, R2UNetForm
-from pixelwise.models.segnet import SegNet, SegNetForm
-from pixelwise.models.unet import TRANSPOSED, EncoderUNet, UNet, UNetForm
+from pixelwise.models.network import Request, SegmentationNetwork
 
 __all__ = ["Architecture", "create_model", "list_architectures"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a builder is asked for: checked names, and a value for every option."""
-
-    name: str
-    in_channels: int
-    classes: int
-    encoder: str
-    options: Mapping[str, Any]
-
-
-Builder = Callable[[Request], SegmentationNetwork]
 
 
 def create_model(
@@ -81,85 +61,11 @@ def create_model(
     architecture = find_architecture(name)
     chosen = architecture.parse_encoder(encoder) or ""
     settings = architecture.parse_options(options)
-    network = _BUILDERS.get(name, _create_smp)(
-        Request(name, in_channels, classes, chosen, settings)
-    )
+    request = Request(name, in_channels, classes, chosen, settings)
+    network: SegmentationNetwork = import_module(architecture.module).create_network(request)
     if pretrained:
         from pixelwise.models.weights import load_pretrained
 
         path = None if pretrained is True else Path(pretrained)
         load_pretrained(network, chosen or name, path=path)
     return network
-
-
-def _create_unet(request: Request) -> SegmentationNetwork:
-    if not request.encoder:
-        form = UNetForm(**request.options)
-        return UNet(request.in_channels, request.classes, form=form)
-    _refuse_plain_options(request)
-    if request.options["up"] == TRANSPOSED:
-        from pixelwise.models.smp import create_encoder
-
-        encoder = create_encoder(request.encoder, request.in_channels)
-        return EncoderUNet(request.in_channels, request.classes, encoder=encoder)
-    return _create_smp(request, {"up": request.options["up"]})
-
-
-def _refuse_plain_options(request: Request) -> None:
-    """Raise if an option is set that an encoder would leave without effect."""
-    defaults = find_architecture(request.name).defaults
-    changed = [o for o, value in request.options.items() if o != "up" and value != defaults[o]]
-    if changed:
-        raise ConfigError(
-            f"Option {changed[0]!r} belongs to the plain U-Net and has no meaning with the encoder "
-            f"{request.encoder!r}: leave out one of the two."
-        )
-
-
-def _create_segnet(request: Request) -> SegmentationNetwork:
-    form = SegNetForm(**request.options)
-    return SegNet(request.in_channels, request.classes, form=form)
-
-
-def _create_r2unet(request: Request) -> SegmentationNetwork:
-    form = R2UNetForm(**request.options)
-    return R2UNet(request.in_channels, request.classes, form=form)
-
-
-def _create_ddunet(request: Request) -> SegmentationNetwork:
-    form = DDUNetForm(**request.options)
-    return DDUNet(request.in_channels, request.classes, form=form)
-
-
-def _create_unetplusplus(request: Request) -> SegmentationNetwork:
-    from pixelwise.models.smp import create_smp_model
-    from pixelwise.models.unetplusplus import DeeplySupervisedUNetPlusPlus, UNetPlusPlusForm
-
-    form = UNetPlusPlusForm(**request.options)
-    if not form.deep_supervision:
-        return _create_smp(request, {})
-    sizes = {"in_channels": request.in_channels, "classes": request.classes}
-    model = create_smp_model(request.name, request.encoder, options={}, **sizes)
-    return DeeplySupervisedUNetPlusPlus(model, head=form.head, **sizes)
-
-
-def _create_smp(request: Request, options: Mapping[str, Any] | None = None) -> SegmentationNetwork:
-    from pixelwise.models.smp import create_smp_network
-
-    return create_smp_network(
-        request.name,
-        request.encoder,
-        in_channels=request.in_channels,
-        classes=request.classes,
-        options=request.options if options is None else options,
-    )
-
-
-# Architectures that are not here are smp's under the same name.
-_BUILDERS: dict[str, Builder] = {
-    "unet": _create_unet,
-    "unetplusplus": _create_unetplusplus,
-    "segnet": _create_segnet,
-    "r2unet": _create_r2unet,
-    "ddunet": _create_ddunet,
-}
