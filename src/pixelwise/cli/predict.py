@@ -19,6 +19,7 @@ from pixelwise.errors import ConfigError, PixelwiseError, show_text
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.jobs import EvaluateJob, PredictJob
 from pixelwise.runs import open_run
+from pixelwise.scores import SHOWN
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
@@ -210,7 +211,7 @@ def _show_evaluation(result: Evaluation, *, as_json: bool, per_image: bool) -> N
         write_json(result.to_dict())
         return
     if per_image:
-        table = create_table("Images", ["image", "accuracy", "dice", "iou"])
+        table = create_table("Images", ["image", *SHOWN])
         for name, scores in result.images.items():
             values = scores.summary().values()
             table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in values))

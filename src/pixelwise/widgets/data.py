@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
 _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation")
-_DETAILS = ("classes", "void", "sparse", "resize")
 _SPLIT = ("validation_fraction", "split_seed")
+_ELSEWHERE = {"path", "layout", *_FILES, *_SPLIT, "skip_unreadable"}
+_DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)
 
 
 class DataPicker(QWidget):
