@@ -15,6 +15,7 @@ from pixelwise.cli.console import create_table, out, say, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.config import ModelConfig, PatchConfig
 from pixelwise.errors import ConfigError
+from pixelwise.jobs import DescribeJob
 from pixelwise.runs import open_run
 from pixelwise.summaries import summarize_run
 
@@ -47,7 +48,16 @@ def architectures(as_json: bool) -> None:
 @_json
 @config_options(PatchConfig, skip=["step", "edge", "min_foreground"])
 @config_options(ModelConfig, skip=["pretrained", "weights", "start_from", "freeze_encoder"])
-def info(path: Path | None, as_json: bool, **values: Any) -> None:
+def info(
+    path: Path | None,
+    *,
+    channels: int,
+    classes: int,
+    batch_size: int,
+    layers: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Describe a network (--model NAME), a model file or a run folder (PATH).
 
     A network: parameters, multiply-adds, memory while training, receptive field.
@@ -60,7 +70,12 @@ def info(path: Path | None, as_json: bool, **values: Any) -> None:
     elif path is not None:
         _show_card(path, read_card(path), as_json=as_json)
     elif "name" in given:
-        _show_network(ModelConfig.create(**given), values, as_json=as_json)
+        size = PatchConfig.create(**given_values(PatchConfig, values)).size
+        model = ModelConfig.create(**given)
+        asked = DescribeJob.create(
+            model=model, in_channels=channels, classes=classes, size=size, batch_size=batch_size
+        )
+        _show_network(asked, layers=layers, as_json=as_json)
     else:
         raise ConfigError("Give a model file or a run folder, or a network by --model, e.g. unet.")
 
@@ -115,27 +130,27 @@ def _show_card(path: Path, card: Card, *, as_json: bool) -> None:
     say("written with " + ", ".join(f"{k} {v}" for k, v in card.versions.items()))
 
 
-def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) -> None:
+def _show_network(asked: DescribeJob, *, layers: bool, as_json: bool) -> None:
     """Build a network and print its summary."""
     from pixelwise.models.registry import create_model
     from pixelwise.models.summary import summarize
 
-    size = PatchConfig.create(**given_values(PatchConfig, values)).size
+    model, size = asked.model, asked.size
     network = create_model(
         model.name,
-        values["channels"],
-        classes=values["classes"],
+        asked.in_channels,
+        classes=asked.classes,
         encoder=model.encoder,
         **model.options,
     )
-    summary = summarize(network, size, batch_size=values["batch_size"])
+    summary = summarize(network, size, batch_size=asked.batch_size)
     if as_json:
         write_json(asdict(summary))
         return
-    if values["layers"]:
+    if layers:
         _show_layers(summary)
     field = summary.receptive_field_px
-    say(f"{model.name} on patches of {size[0]} x {size[1]} px, {values['batch_size']} per step")
+    say(f"{model.name} on patches of {size[0]} x {size[1]} px, {asked.batch_size} per step")
     say(f"parameters: {summary.parameters:,} ({summary.trainable_parameters:,} trainable)")
     say(f"multiply-adds per patch: {summary.multiply_adds / 1e9:.2f} G")
     say(f"activation memory of a training step: {summary.activation_bytes / 2**20:.0f} MiB")

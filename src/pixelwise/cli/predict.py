@@ -39,7 +39,18 @@ Item = TypeVar("Item")
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
-def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
+def predict(
+    model: Path,
+    images: tuple[Path, ...],
+    *,
+    out: Path,
+    dask: str | None,
+    workers: int | None,
+    skip_existing: bool,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
     An OME-Zarr folder is an image too. Writes NAME_labels.tif, or .zarr, for each. An image that
@@ -48,10 +59,17 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     --skip-existing, results that are there are not made anew. What is no result of this program, or
     was changed since, is replaced by --overwrite only; an image never.
     """
-    settings = PredictConfig.create(**given_values(PredictConfig, values))
-    asked = {name: values[name] for name in ("skip_existing", "overwrite", "dask", "workers")}
-    job = PredictJob.create(model=model, images=images, out=out, settings=settings, **asked)
-    do_predict(job, as_json=values["as_json"])
+    job = PredictJob.create(
+        model=model,
+        images=images,
+        out=out,
+        settings=PredictConfig.create(**given_values(PredictConfig, values)),
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+        dask=dask,
+        workers=workers,
+    )
+    do_predict(job, as_json=as_json)
 
 
 def do_predict(job: PredictJob, *, as_json: bool) -> None:
@@ -105,7 +123,17 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 @config_options(
     PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]
 )
-def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
+def evaluate(
+    model: Path,
+    source: Path,
+    *,
+    split: str,
+    labels: Path | None,
+    per_image: bool,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     settings = PredictConfig.create(**given_values(PredictConfig, values))
     data = given_values(DataConfig, values) | {"path": source, "axes": settings.axes}
@@ -115,9 +143,9 @@ def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **va
         split=split,
         settings=settings,
         labels=labels,
-        overwrite=values["overwrite"],
+        overwrite=overwrite,
     )
-    do_evaluate(job, as_json=values["as_json"], per_image=values["per_image"])
+    do_evaluate(job, as_json=as_json, per_image=per_image)
 
 
 def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> None:

@@ -261,15 +261,13 @@ class DataPicker(QWidget):
                 "with Annotate, and choose them in the table; or take a folder."
             )
         axes = [read_axes(image, self.axes.text()).names for image, _ in pairs]
-        DataConfig.create(path=folder, **self.details.values)  # refuses a wrong field now
-        work = partial(write_layers, pairs, axes, folder, **self.details.values)
+        asked = DataConfig.create(path=folder, **self.details.values)  # refuses a wrong field now
+        work = partial(write_layers, pairs, axes, asked)
         run_in_thread(work, self, then=then, failed=failed, abandoned=abandoned)
 
 
-def write_layers(
-    pairs: list[tuple[Any, Any]], axes: list[str], folder: Path, **fields: Any
-) -> DataConfig:
-    """Save pairs of layers as a data set and say how to read it, with `fields` of `DataConfig`.
+def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfig) -> DataConfig:
+    """Save pairs of layers in the folder of `asked`, and say how to read them with its details.
 
     Raises
     ------
@@ -280,25 +278,26 @@ def write_layers(
     """
     names = name_files(image for image, _ in pairs)
     for (image, labels), name, letters in zip(pairs, names, axes, strict=True):
-        write_pair(image, labels, folder, name=name, axes=letters)
+        write_pair(image, labels, asked.path, name=name, axes=letters)
     kinds = {bool(labels.metadata.get(SPARSE)) for _, labels in pairs}
     if len(kinds) > 1:
         raise DataError(
             "Some labels are sparse (0 is 'not annotated') and some are not: train on them apart."
         )
-    sparse = kinds.pop() or bool(fields.get("sparse"))
+    sparse = kinds.pop() or asked.sparse
     classes = read_classes(labels for _, labels in pairs)
     if classes and not sparse:
         values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(layer_array(labels)))}
         for value in sorted(values - {VOID}):
             classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
     classes.pop("0", None) if sparse else None
-    if len(classes) > 1 and fields.get("classes", "auto") == "auto":
-        fields["classes"] = classes
-    return DataConfig.create(
-        **fields | {"sparse": sparse},
-        path=folder,
-        layout="pairs",
-        images="images",
-        masks="masks",
+    named = len(classes) > 1 and asked.classes == "auto"
+    return asked.model_copy(
+        update={
+            "layout": "pairs",
+            "images": "images",
+            "masks": "masks",
+            "sparse": sparse,
+            "classes": classes if named else asked.classes,
+        }
     )

@@ -168,9 +168,12 @@ class NetworkCost(QWidget):
         """Let Qt work until the description is there, or could not be made."""
         wait_until(lambda: self._number < 0, seconds)
 
-    def describe_soon(self, **sizes: Any) -> None:
-        """Describe again, if it was asked for before, with these sizes of `DescribeJob`."""
-        self.sizes = sizes
+    def describe_soon(
+        self, *, in_channels: int, size: tuple[int, int], batch_size: int, classes: int = 2
+    ) -> None:
+        """Describe again, if it was asked for before, with these sizes."""
+        self.sizes = {"in_channels": in_channels, "classes": classes}
+        self.sizes |= {"size": size, "batch_size": batch_size}
         self._forget()
 
     def _forget(self) -> None:

@@ -20,7 +20,14 @@ from pixelwise.config import PredictConfig
 from pixelwise.events import Event, JobEnded, PredictionStarted, RowsPredicted
 from pixelwise.jobs import PredictLayerJob
 from pixelwise.widgets.jobs import get_server
-from pixelwise.widgets.layers import AXES_KEY, add_result, find_file, layer_array, save_array
+from pixelwise.widgets.layers import (
+    AXES_KEY,
+    add_result,
+    find_file,
+    layer_array,
+    placement,
+    save_array,
+)
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -171,8 +178,7 @@ class LayerPredictions(QObject):
             self._viewer,
             task.read_result(),
             name=f"{task.layer.name} {kind}",
-            source=task.layer,
-            axes=(task.axes, event.axes),
+            where=placement(task.layer, task.axes, event.axes),
             classes=task.card.classes if kind == "prediction" else None,
         )
         task.result.metadata = {AXES_KEY: event.axes, "model": str(task.request.model)}
