@@ -43,8 +43,7 @@ def replacing(
         The folder is missing or read-only, the disk is full, or the block wrote nothing.
     """
     path = Path(path)
-    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
-    try:
+    with _making(path) as temp:
         yield temp
         flush_file(temp)
         if check is not None:
@@ -52,12 +51,25 @@ def replacing(
         if keep is not None and path.exists():
             path.replace(keep)
         temp.replace(path)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[Path]:
+    """Give a temp name for a file or folder, which the block makes and renames to `path`.
+
+    What is left of it is removed, and what the disk refused is explained.
+    """
+    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temp
         flush_folder(path.parent)
     except PixelwiseError:
         raise
     except OSError as error:
         raise WriteError(_explain(path, error)) from error
     finally:
+        if temp.is_dir():
+            shutil.rmtree(temp, ignore_errors=True)
         with suppress(OSError):
             temp.unlink(missing_ok=True)
 
@@ -75,21 +87,13 @@ def creating_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     require_free_folder(path)
-    temp = path.with_name(f".{path.name}-{token_hex(4)}.tmp")
-    try:
+    with _making(path) as temp:
         temp.mkdir(parents=True)
         yield temp
         flush_folder(temp)
         with suppress(FileNotFoundError):
             path.rmdir()
         temp.rename(path)
-        flush_folder(path.parent)
-    except PixelwiseError:
-        raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager
@@ -106,9 +110,7 @@ def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> 
         The parent is missing or read-only, or the disk is full.
     """
     path = Path(path).absolute()
-    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
-    old = temp.with_suffix(f".old{path.suffix}")
-    try:
+    with _making(path) as temp:
         temp.mkdir()
         yield temp
         for entry in temp.rglob("*"):
@@ -116,19 +118,15 @@ def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> 
         flush_folder(temp)
         if check is not None:
             check()
-        with suppress(FileNotFoundError):
-            path.rename(old)
-        temp.rename(path)
-        flush_folder(path.parent)
-    except PixelwiseError:
-        raise
-    except OSError as error:
-        raise WriteError(_explain(path, error)) from error
-    finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(temp, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        old = temp.with_suffix(f".old{path.suffix}")
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(old)
+            temp.rename(path)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def make_folder(path: Path) -> None:
