@@ -96,5 +96,4 @@ class DDUNet(SegmentationNetwork):
 
 def create_network(spec: NetworkSpec) -> DDUNet:
     """Create the network described by `spec`."""
-    form = DDUNetForm(**spec.options)
-    return DDUNet(spec.in_channels, spec.classes, form=form)
+    return DDUNet(spec.in_channels, spec.classes, form=DDUNetForm(**spec.options))

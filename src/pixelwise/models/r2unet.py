@@ -168,5 +168,4 @@ def _create_up(deep: int, shallow: int, *, form: R2UNetForm) -> nn.Sequential:
 
 def create_network(spec: NetworkSpec) -> R2UNet:
     """Create the network described by `spec`."""
-    form = R2UNetForm(**spec.options)
-    return R2UNet(spec.in_channels, spec.classes, form=form)
+    return R2UNet(spec.in_channels, spec.classes, form=R2UNetForm(**spec.options))

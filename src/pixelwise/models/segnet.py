@@ -101,5 +101,4 @@ def _iter_convs(in_channels: int, widths: list[int]) -> Iterator[nn.Module]:
 
 def create_network(spec: NetworkSpec) -> SegNet:
     """Create the network described by `spec`."""
-    form = SegNetForm(**spec.options)
-    return SegNet(spec.in_channels, spec.classes, form=form)
+    return SegNet(spec.in_channels, spec.classes, form=SegNetForm(**spec.options))

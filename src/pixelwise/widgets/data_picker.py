@@ -292,12 +292,5 @@ def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfi
             classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
     classes.pop("0", None) if sparse else None
     named = len(classes) > 1 and asked.classes == "auto"
-    return asked.model_copy(
-        update={
-            "layout": "pairs",
-            "images": "images",
-            "masks": "masks",
-            "sparse": sparse,
-            "classes": classes if named else asked.classes,
-        }
-    )
+    update = {"layout": "pairs", "images": "images", "masks": "masks", "sparse": sparse}
+    return asked.model_copy(update=update | {"classes": classes if named else asked.classes})
