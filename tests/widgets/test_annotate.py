@@ -37,7 +37,7 @@ def test_sparse_labels_train_as_sparse(open_widget: Open, tmp_path: Path) -> Non
     widget = open_widget("Annotate")
     image = widget.viewer.add_image(np.zeros((20, 30), np.uint8), name="cells")
     widget.sparse.setChecked(True)
-    assert "not annotated" in widget.hint.text()
+    assert "Unpainted pixels are ignored" in widget.hint.text()
     layer = widget.create()
     assert read_classes([layer]) == {"1": "background", "2": "object"}
     assert layer.get_color(1)[3] == 1, "strokes of the background must be seen"
