@@ -61,7 +61,7 @@ def main() -> None:
 
 def write_image(path: Path, size: int) -> None:
     """Write noise and gradients, rows by rows."""
-    from pixelwise.images import ImageContent, write_tiff_rows, write_zarr_rows
+    from pixelwise.images import ImageContent, load_writer
 
     noise = np.random.default_rng(0).integers(0, 100, (1024, size), np.uint8)
 
@@ -70,7 +70,7 @@ def write_image(path: Path, size: int) -> None:
         return found if channel is not None else found[None]
 
     content = ImageContent("CYX", (1, size, size), np.dtype(np.uint8))
-    (write_zarr_rows if path.suffix == ".zarr" else write_tiff_rows)(path, content, read)
+    load_writer(path).write_rows(path, content, read)
 
 
 def measure(title: str, way: str, path: Path, *, size: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from pixelwise.checksums import Checksum, hash_content
-from pixelwise.images import ImageContent, open_image, write_tiff_rows, write_zarr_rows
+from pixelwise.images import ImageContent, load_writer, open_image
 from pixelwise.marks import Mark, check_mark, name_mark, read_mark, write_mark_beside
 
 MARK = Mark(pixelwise="1.2", model="ab" * 32, image="cd" * 32, axes="YX", settings={"tile": None})
@@ -24,8 +24,7 @@ def write(path: Path, mark: Mark = MARK) -> Path:
         write_mark_beside(path, mark, content=hash_content(path))
         return path
     content = ImageContent("YX", ROWS.shape, ROWS.dtype, mark=mark.model_dump(mode="json"))
-    sink = write_zarr_rows if path.suffix == ".zarr" else write_tiff_rows
-    sink(path, content, lambda _, rows, __=None: ROWS[rows])
+    load_writer(path).write_rows(path, content, lambda _, rows, __=None: ROWS[rows])
     return path
 
 

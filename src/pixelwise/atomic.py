@@ -43,18 +43,27 @@ def replacing(
         The folder is missing or read-only, the disk is full, or the block wrote nothing.
     """
     path = Path(path)
+    with _making(path) as temp:
+        yield temp
+        flush_file(temp)
+        if check is not None:
+            check()
+        if keep is not None and path.exists():
+            path.replace(keep)
+        temp.replace(path)
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[Path]:
+    """Yield a temp path for the block to create and rename to `path`; leftovers are removed."""
     temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
     try:
         with _explaining(path):
             yield temp
-            flush_file(temp)
-            if check is not None:
-                check()
-            if keep is not None and path.exists():
-                path.replace(keep)
-            temp.replace(path)
             flush_folder(path.parent)
     finally:
+        if temp.is_dir():
+            shutil.rmtree(temp, ignore_errors=True)
         with suppress(OSError):
             temp.unlink(missing_ok=True)
 
@@ -72,18 +81,13 @@ def creating_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     require_free_folder(path)
-    temp = path.with_name(f".{path.name}-{token_hex(4)}.tmp")
-    try:
-        with _explaining(path):
-            temp.mkdir(parents=True)
-            yield temp
-            flush_folder(temp)
-            with suppress(FileNotFoundError):
-                path.rmdir()
-            temp.rename(path)
-            flush_folder(path.parent)
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
+    with _making(path) as temp:
+        temp.mkdir(parents=True)
+        yield temp
+        flush_folder(temp)
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        temp.rename(path)
 
 
 @contextmanager
@@ -100,26 +104,23 @@ def replacing_folder(path: Path, *, check: Callable[[], None] | None = None) -> 
         The parent is missing or read-only, or the disk is full.
     """
     path = Path(path).absolute()
-    temp = path.with_name(f".{path.stem}-{token_hex(4)}.tmp{path.suffix}")
-    old = temp.with_suffix(f".old{path.suffix}")
-    try:
-        with _explaining(path):
-            temp.mkdir()
-            yield temp
-            for entry in temp.rglob("*"):
-                flush_folder(entry) if entry.is_dir() else flush_file(entry)
-            flush_folder(temp)
-            if check is not None:
-                check()
+    with _making(path) as temp:
+        temp.mkdir()
+        yield temp
+        for entry in temp.rglob("*"):
+            flush_folder(entry) if entry.is_dir() else flush_file(entry)
+        flush_folder(temp)
+        if check is not None:
+            check()
+        old = temp.with_suffix(f".old{path.suffix}")
+        try:
             with suppress(FileNotFoundError):
                 path.rename(old)
             temp.rename(path)
-            flush_folder(path.parent)
-    finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(temp, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def make_folder(path: Path) -> None:

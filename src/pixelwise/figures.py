@@ -15,6 +15,7 @@ from pixelwise.classes import VOID, SegmentationClass
 from pixelwise.errors import show_text
 from pixelwise.events import EpochEnded
 from pixelwise.marks import mark_figure
+from pixelwise.scores import SHOWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -249,8 +250,7 @@ def draw_losses(epochs: Sequence[EpochEnded], path: Path) -> None:
         "validation": [event.validation_loss for event in epochs],
     }
     _plot(losses, steps, curves=curves)
-    names = ("dice", "iou", "accuracy")
-    _plot(scores, steps, curves={n: [event.scores.get(n) for event in epochs] for n in names})
+    _plot(scores, steps, curves={n: [event.scores.get(n) for event in epochs] for n in SHOWN})
     losses.set(title="loss", xlabel="epoch")
     scores.set(title="scores on the validation images", xlabel="epoch", ylim=(0, 1.02))
     save_figure(figure, path)

@@ -12,10 +12,10 @@ The accuracy over all classes is the fraction of pixels with the right class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from math import isnan
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from pixelwise.errors import DataError
 
 Matrix = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.integer[Any]]
-_Counts = npt.NDArray[np.float64]
+_Array = npt.NDArray[np.float64]
 
 
 def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
@@ -66,23 +66,39 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
     return counts.reshape(classes, classes).astype(np.int64)
 
 
+class _Counts(NamedTuple):
+    """Pixels by one class against the rest: a number for each class, or of all together."""
+
+    tp: Any
+    fp: Any
+    fn: Any
+    tn: Any
+
+
+def _score(share: Callable[[_Counts], tuple[Any, Any]]) -> Any:
+    """Field of a score: how its numerator and denominator are counted."""
+    return field(metadata={"share": share})
+
+
 @dataclass(frozen=True)
 class ScoreRow:
     """Scores of one class, or of several together; each 0 to 1, or NaN if undefined."""
 
-    accuracy: float
-    sensitivity: float
-    specificity: float
-    precision: float
-    dice: float
-    iou: float
+    accuracy: float = _score(lambda n: (n.tp + n.tn, n.tp + n.fp + n.fn + n.tn))
+    sensitivity: float = _score(lambda n: (n.tp, n.tp + n.fn))
+    specificity: float = _score(lambda n: (n.tn, n.tn + n.fp))
+    precision: float = _score(lambda n: (n.tp, n.tp + n.fp))
+    dice: float = _score(lambda n: (2 * n.tp, 2 * n.tp + n.fp + n.fn))
+    iou: float = _score(lambda n: (n.tp, n.tp + n.fp + n.fn))
 
     def to_dict(self) -> dict[str, float | None]:
         """Scores by name, with None for NaN."""
         return {name: None if isnan(value) else value for name, value in asdict(self).items()}
 
 
-SCORE_NAMES = tuple(ScoreRow.__dataclass_fields__)
+SCORE_NAMES: Final = tuple(ScoreRow.__dataclass_fields__)
+SHOWN: Final = ("dice", "iou", "accuracy")
+"""Scores that a training shows, and may choose the best epoch by."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +140,8 @@ class Scores:
 
     def micro(self, *, foreground: bool = False) -> ScoreRow:
         """Scores of the counts pooled over the classes."""
-        tp, fp, fn, tn = (c[self._chosen(foreground)].sum() for c in _one_vs_rest(self.matrix))
-        row = ScoreRow(*(float(value) for value in _ratios((tp, fp, fn, tn))))
+        counts = (c[self._chosen(foreground)].sum() for c in _one_vs_rest(self.matrix))
+        row = ScoreRow(*(float(value) for value in _ratios(_Counts(*counts))))
         return self._with_accuracy(row, foreground=foreground)
 
     def rows(self) -> dict[str, ScoreRow]:
@@ -151,9 +167,9 @@ class Scores:
         return ScoreRow(**{**asdict(row), "accuracy": accuracy})
 
     def summary(self) -> dict[str, float | None]:
-        """Scores shown during training: accuracy, and macro Dice and IoU of the foreground."""
+        """Scores shown during training: accuracy; the others macro, of the foreground."""
         front, whole = self.macro(foreground=True).to_dict(), self.macro().to_dict()
-        return {"accuracy": whole["accuracy"], "dice": front["dice"], "iou": front["iou"]}
+        return {name: (whole if name == "accuracy" else front)[name] for name in SHOWN}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -176,39 +192,27 @@ def create_scores(matrix: Matrix, names: Sequence[str], *, background: int | Non
     return Scores(tuple(names), matrix, background)
 
 
-def _one_vs_rest(matrix: Matrix) -> tuple[_Counts, _Counts, _Counts, _Counts]:
+def _one_vs_rest(matrix: Matrix) -> _Counts:
     """TP, FP, FN and TN of each class."""
     hits = np.diag(matrix).astype(np.float64)
     false_positives = matrix.sum(axis=0) - hits
     false_negatives = matrix.sum(axis=1) - hits
-    return (
-        hits,
-        false_positives,
-        false_negatives,
-        matrix.sum() - hits - false_positives - false_negatives,
-    )
+    rest = matrix.sum() - hits - false_positives - false_negatives
+    return _Counts(hits, false_positives, false_negatives, rest)
 
 
-def _ratios(counts: tuple[Any, Any, Any, Any]) -> tuple[_Counts, ...]:
-    """Accuracy, sensitivity, specificity, precision, Dice and IoU from TP, FP, FN and TN."""
-    tp, fp, fn, tn = counts
-    return (
-        _divide(tp + tn, tp + fp + fn + tn),
-        _divide(tp, tp + fn),
-        _divide(tn, tn + fp),
-        _divide(tp, tp + fp),
-        _divide(2 * tp, 2 * tp + fp + fn),
-        _divide(tp, tp + fp + fn),
-    )
+def _ratios(counts: _Counts) -> tuple[_Array, ...]:
+    """All scores, in the order of `ScoreRow`."""
+    return tuple(_divide(*item.metadata["share"](counts)) for item in fields(ScoreRow))
 
 
-def _divide(numerator: Any, denominator: Any) -> _Counts:
+def _divide(numerator: Any, denominator: Any) -> _Array:
     """Quotient, NaN where the denominator is zero."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(denominator == 0, np.nan, np.divide(numerator, denominator)))
 
 
-def _mean(values: _Counts) -> float:
+def _mean(values: _Array) -> float:
     """Mean of the values that are defined, NaN when none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")

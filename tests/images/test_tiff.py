@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import tifffile
 
 from pixelwise.errors import BudgetError, DataError, ReadError
-from pixelwise.images import open_image, tiff
+from pixelwise.images import open_image, read_image, tiff
+from pixelwise.images.tiff_damage import LISTENER
 
 RNG = np.random.default_rng(7)
 
@@ -187,6 +189,16 @@ def test_other_users_of_tifffile_still_hear_it(
 ) -> None:
     logging.getLogger("tifffile").warning("odd tag")
     assert "odd tag" in caplog.text
+
+
+def test_tifffile_s_logger_is_left_as_it_was(tmp_path: Path) -> None:
+    logger = logging.getLogger("tifffile")
+    with LISTENER.listening() as heard, ThreadPoolExecutor(1) as thread:
+        tifffile.imwrite(tmp_path / "a.tif", pixels((9, 8)))
+        thread.submit(read_image, tmp_path / "a.tif").result()
+        logger.warning("odd tag")  # this thread still listens
+    assert heard == ["odd tag"]
+    assert logger.filters == []
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib"])

@@ -9,7 +9,7 @@ import tifffile
 
 from pixelwise.axes import Calibration, to_planes
 from pixelwise.errors import WriteError
-from pixelwise.images import ImageContent, open_image, tiff_sink, write_tiff_rows
+from pixelwise.images import ImageContent, open_image, tiff_sink
 
 RNG = np.random.default_rng(5)
 
@@ -21,7 +21,7 @@ def write(path: Path, array: np.ndarray, axes: str, **more: Any) -> ImageContent
     def read(plane: int, rows: slice, channel: int | None = None) -> np.ndarray:
         return planes[plane, channel or 0, rows]
 
-    write_tiff_rows(path, content, read)
+    tiff_sink.write_rows(path, content, read)
     return content
 
 
@@ -89,6 +89,6 @@ def test_after_an_error_the_old_file_is_there(tmp_path: Path) -> None:
 
     content = ImageContent("YX", (2000, 20), np.dtype(np.uint8))
     with pytest.raises(WriteError, match="No space left"):
-        write_tiff_rows(path, content, fail)
+        tiff_sink.write_rows(path, content, fail)
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["a.tif"]

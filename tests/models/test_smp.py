@@ -12,12 +12,13 @@ from torch import nn
 
 from pixelwise.architectures import list_architectures
 from pixelwise.errors import ConfigError, UnknownNameError
+from pixelwise.models.network import NetworkSpec
 from pixelwise.models.registry import create_model
 from pixelwise.models.smp import (
     _ARCHITECTURES,
     _translate,
     create_encoder,
-    create_smp_network,
+    create_network,
     list_encoders,
 )
 
@@ -36,7 +37,9 @@ def test_options_and_defaults_are_smps(architecture: Any) -> None:
 
 def test_the_decoder_is_smps_own() -> None:
     torch.manual_seed(0)
-    ours = create_smp_network("fpn", "resnet18", options={"dropout": 0.0}, **SIZES).eval()
+    ours = create_network(
+        NetworkSpec("fpn", encoder="resnet18", options={"dropout": 0.0}, **SIZES)
+    ).eval()
     torch.manual_seed(0)
     theirs = smp.FPN("resnet18", encoder_weights=None, decoder_dropout=0.0, **SIZES).eval()
     image = torch.randn(1, 3, 64, 64)
@@ -57,7 +60,7 @@ def test_running_statistics_follow_short_trainings(name: str) -> None:
 @pytest.mark.parametrize("name", ["deeplabv3", "deeplabv3plus"])
 def test_dilation_follows_the_stride(name: str, stride: int, rates: set[int]) -> None:
     options = {"output_stride": stride, "decoder_channels": 16, "dropout": 0.5}
-    network = create_smp_network(name, "mobilenet_v2", options=options, **SIZES)
+    network = create_network(NetworkSpec(name, encoder="mobilenet_v2", options=options, **SIZES))
     convolutions = [c for c in network.decoder.modules() if isinstance(c, nn.Conv2d)]
     assert {c.dilation[0] for c in convolutions} - {1} == rates
     assert network.stride == stride
@@ -68,7 +71,9 @@ def test_dilation_follows_the_stride(name: str, stride: int, rates: set[int]) ->
 @pytest.mark.parametrize("stride", [8, 16])
 def test_aligned_xception_can_be_dilated(stride: int) -> None:
     options = {"output_stride": stride, "decoder_channels": 16, "dropout": 0.5}
-    network = create_smp_network("deeplabv3", "tu-xception41", options=options, **SIZES)
+    network = create_network(
+        NetworkSpec("deeplabv3", encoder="tu-xception41", options=options, **SIZES)
+    )
     assert network.encoder(torch.zeros(1, 3, 64, 64))[-1].shape[-1] == 64 // stride
 
 
@@ -78,12 +83,12 @@ def test_aligned_xception_can_be_dilated(stride: int) -> None:
 )
 def test_encoders_that_refuse_dilation_are_named(name: str, encoder: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} .*{encoder}.*tu-xception41, tu-xception65"):
-        create_smp_network(name, encoder, options={}, **SIZES)
+        create_network(NetworkSpec(name, encoder=encoder, options={}, **SIZES))
 
 
 def test_misfits_are_refused() -> None:
     with pytest.raises(ConfigError, match="linknet cannot be built on the encoder 'mit_b0'"):
-        create_smp_network("linknet", "mit_b0", options={}, **SIZES)
+        create_network(NetworkSpec("linknet", encoder="mit_b0", options={}, **SIZES))
     with pytest.raises(ConfigError, match="cannot be built on the encoder"):
         create_encoder("tu-vit_tiny_patch16_224", 3)
 
@@ -99,7 +104,7 @@ def test_misfits_are_refused() -> None:
 )
 def test_unknown_encoders_are_refused_with_near_names(encoder: str, near: str) -> None:
     with pytest.raises(UnknownNameError, match=f"{encoder}.*Did you mean .*'{near}'"):
-        create_smp_network("unet", encoder, options={}, **SIZES)
+        create_network(NetworkSpec("unet", encoder=encoder, options={}, **SIZES))
     with pytest.raises(UnknownNameError):
         create_encoder(encoder, 3)
 
@@ -108,7 +113,7 @@ def test_a_name_near_to_nothing_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"no network for the encoder 'tu-0'\. timm"):
         create_encoder("tu-0", 3)
     with pytest.raises(UnknownNameError, match="architecture of smp"):
-        create_smp_network("segnet", "resnet18", options={}, **SIZES)
+        create_network(NetworkSpec("segnet", encoder="resnet18", options={}, **SIZES))
 
 
 def test_deprecated_encoders_are_not_listed() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pixelwise.errors import ConfigError, UnknownNameError
+from pixelwise.models.network import NetworkSpec
 from pixelwise.models.smp import SmpNetwork, create_smp_model
 from pixelwise.models.unetplusplus import HEADS, DeeplySupervisedUNetPlusPlus
 
@@ -16,7 +17,7 @@ SIZES = {"in_channels": 3, "classes": 2}
 
 @pytest.fixture
 def model() -> Any:
-    return create_smp_model("unetplusplus", "resnet18", options={}, **SIZES)
+    return create_smp_model(NetworkSpec("unetplusplus", encoder="resnet18", options={}, **SIZES))
 
 
 def test_the_last_head_is_smps(model: Any) -> None:
@@ -69,6 +70,8 @@ def test_a_shallow_head_computes_less(model: Any) -> None:
 def test_wrong_choices_are_refused(model: Any) -> None:
     with pytest.raises(UnknownNameError, match="1, 2, 3, 4, average"):
         DeeplySupervisedUNetPlusPlus(model, head="5", **SIZES)
-    without_stride_2 = create_smp_model("unetplusplus", "tu-convnext_atto", options={}, **SIZES)
+    without_stride_2 = create_smp_model(
+        NetworkSpec("unetplusplus", encoder="tu-convnext_atto", options={}, **SIZES)
+    )
     with pytest.raises(ConfigError, match="stride 2"):
         DeeplySupervisedUNetPlusPlus(without_stride_2, **SIZES)

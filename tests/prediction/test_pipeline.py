@@ -22,9 +22,9 @@ from pixelwise.axes import NamedAxes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import BudgetError, DataError, PixelwiseError, ReadError, WriteError
 from pixelwise.events import RowsPredicted
-from pixelwise.images import ImageArray, open_image, read_image, tiff, write_zarr
+from pixelwise.images import ImageArray, open_image, read_image, tiff, tiff_sink, write_zarr
 from pixelwise.models.files import Model, save_model
-from pixelwise.prediction import result_spool, sinks
+from pixelwise.prediction import result_spool
 from pixelwise.prediction.pipeline import iter_predict, predict_array, predict_here
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
@@ -442,7 +442,7 @@ def test_an_output_that_may_not_be_replaced_is_refused_before_the_work(tmp_path:
         (tmp_path / name).mkdir()
         (tmp_path / name / "thesis.txt").touch()
         predictor = Predictor(create_stack(1))
-        with pytest.raises(WriteError, match=r"no Zarr|is a folder"):
+        with pytest.raises(WriteError, match=r"not a Zarr|is a folder"):
             next(iter_predict_file(predictor, open_image(path), tmp_path / name))
 
 
@@ -457,7 +457,7 @@ def test_a_bad_image_ends_clearly_and_leaves_nothing(tmp_path: Path, fault: str)
     if fault == "strip":
         tifffile.imwrite(path, image, rowsperstrip=100, compression="zlib")
         path.write_bytes(path.read_bytes()[:-5000])
-        expected = "cut off"
+        expected = "is truncated"
     if fault == "chunk":
         path = tmp_path / "a.zarr"
         write_zarr(path, image[None], axes="CYX")
@@ -507,7 +507,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_all_rows(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sinks, "write_tiff_rows", fail)
+        patch.setattr(tiff_sink, "write_rows", fail)
         with pytest.raises(WriteError, match="No space left"):
             list(iter_predict_file(predictor, open_image(path), out))
     assert not out.exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,13 @@ def test_a_training_chooses_its_algorithms(deterministic: bool) -> None:
         choose_algorithms(deterministic=deterministic)
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.benchmark is not deterministic
+
+
+def test_a_setting_of_the_environment_goes_with_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with restoring_torch_settings(torch.device("cpu")):
+        choose_algorithms(deterministic=True)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pixelwise.classes import create_classes
+from pixelwise.config import DataConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.widgets.data_picker import write_layers
 from pixelwise.widgets.layers import SPARSE, read_axes, read_classes
@@ -41,7 +42,7 @@ def test_sparse_labels_train_as_sparse(open_widget: Open, tmp_path: Path) -> Non
     assert read_classes([layer]) == {"1": "background", "2": "object"}
     assert layer.get_color(1)[3] == 1, "strokes of the background must be seen"
     layer.data[2:4], layer.data[8:9] = 1, 2
-    config = write_layers([(image, layer)], ["YX"], tmp_path)
+    config = write_layers([(image, layer)], ["YX"], DataConfig(path=tmp_path))
     assert config.sparse
     data = load_dataset(config)
     assert [item.name for item in data.classes] == ["background", "object"]

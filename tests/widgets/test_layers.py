@@ -70,8 +70,8 @@ def test_a_result_lies_where_its_source_lies() -> None:
     )  # fmt: skip
     classes = create_classes(["background", "cell"])
     found = add_result(
-        viewer, np.zeros((4, 8, 9), np.uint8), name="r", source=source, axes=("ZYX", "ZYX"),
-        classes=classes,
+        viewer, np.zeros((4, 8, 9), np.uint8), name="r",
+        where=placement(source, "ZYX", "ZYX"), classes=classes,
     )  # fmt: skip
     np.testing.assert_allclose(found.scale, source.scale)
     np.testing.assert_allclose(found.translate, source.translate)
@@ -93,8 +93,8 @@ def test_probabilities_have_an_axis_of_their_own() -> None:
     source = Image(np.zeros((5, 8, 9)), scale=(7, 2, 3))
     planes = np.zeros((5, 2, 8, 9), np.float32)
     found = add_result(
-        viewer, from_planes(planes, "ZCYX", (5, 2, 8, 9)), name="p", source=source,
-        axes=("ZYX", "ZCYX"), classes=None,
+        viewer, from_planes(planes, "ZCYX", (5, 2, 8, 9)), name="p",
+        where=placement(source, "ZYX", "ZCYX"), classes=None,
     )  # fmt: skip
     assert found.scale.tolist() == [7, 1, 2, 3]
     assert found._type_string == "image"

@@ -10,6 +10,7 @@ import zarr
 
 from pixelwise.axes import Calibration
 from pixelwise.classes import create_classes
+from pixelwise.config import DataConfig
 from pixelwise.errors import DataError
 from pixelwise.images import open_image, read_image, write_zarr
 from pixelwise.widgets import zarr_reader
@@ -70,14 +71,14 @@ def test_annotations_are_the_same_the_next_day(
     drawn = widget.create()
     drawn.data[20:40, 20:60] = 1
     drawn.data[60:90, 20:60] = 2
-    before = write_layers([(viewer.layers[0], drawn)], ["YX"], tmp_path / "before")
+    before = write_layers([(viewer.layers[0], drawn)], ["YX"], DataConfig(path=tmp_path / "before"))
     [path] = [drawn.save(str(tmp_path / name), plugin="napari-pixelwise")[0]]
     [again] = viewer.open(path, plugin="napari-pixelwise")
     assert again._type_string == "labels"
     assert again.editable
     np.testing.assert_array_equal(again.data, drawn.data)
     np.testing.assert_allclose(again.get_color(2), drawn.get_color(2), atol=1e-6)
-    after = write_layers([(viewer.layers[0], again)], ["YX"], tmp_path / "after")
+    after = write_layers([(viewer.layers[0], again)], ["YX"], DataConfig(path=tmp_path / "after"))
     assert after.sparse == sparse
     assert after.model_dump(exclude={"path"}) == before.model_dump(exclude={"path"})
 

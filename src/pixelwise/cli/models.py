@@ -48,7 +48,16 @@ def architectures(as_json: bool) -> None:
 @_json
 @config_options(PatchConfig, skip=["step", "edge", "min_foreground"])
 @config_options(ModelConfig, skip=["pretrained", "weights", "start_from", "freeze_encoder"])
-def info(path: Path | None, as_json: bool, **values: Any) -> None:
+def info(
+    path: Path | None,
+    *,
+    channels: int,
+    classes: int,
+    batch_size: int,
+    layers: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Describe a network (--model NAME), a model file or a run folder (PATH).
 
     A network: parameters, multiply-adds, memory while training, receptive field.
@@ -61,7 +70,12 @@ def info(path: Path | None, as_json: bool, **values: Any) -> None:
     elif path is not None:
         _show_card(path, read_card(path), as_json=as_json)
     elif "name" in given:
-        _show_network(ModelConfig.create(**given), values, as_json=as_json)
+        size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
+        model = ModelConfig.create(**given)
+        job = DescribeJob.create(
+            model=model, in_channels=channels, classes=classes, size=size, batch_size=batch_size
+        )
+        _show_network(job, layers=layers, as_json=as_json)
     else:
         raise ConfigError("Give a model file or a run folder, or a network by --model, e.g. unet.")
 
@@ -128,19 +142,17 @@ def summarize_network(job: DescribeJob) -> Summary:
     return summarize(network, job.size, batch_size=job.batch_size)
 
 
-def _show_network(model: ModelConfig, values: dict[str, Any], *, as_json: bool) -> None:
+def _show_network(job: DescribeJob, *, layers: bool, as_json: bool) -> None:
     """Build a network and print its summary."""
-    size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
-    sizes = {"size": size, "classes": values["classes"], "batch_size": values["batch_size"]}
-    job = DescribeJob.create(model=model, in_channels=values["channels"], **sizes)
     summary = summarize_network(job)
     if as_json:
         write_json(asdict(summary))
         return
-    if values["layers"]:
+    if layers:
         _show_layers(summary)
     field = summary.receptive_field_px
-    say(f"{model.name} on patches of {size[0]} x {size[1]} px, {values['batch_size']} per step")
+    height, width = job.size
+    say(f"{job.model.name} on patches of {height} x {width} px, {job.batch_size} per step")
     say(f"parameters: {summary.parameters:,} ({summary.trainable_parameters:,} trainable)")
     say(f"multiply-adds per patch: {summary.multiply_adds / 1e9:.2f} G")
     say(f"activation memory of a training step: {summary.activation_bytes / 2**20:.0f} MiB")

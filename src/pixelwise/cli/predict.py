@@ -29,6 +29,7 @@ from pixelwise.errors import ConfigError, PixelwiseError, show_text
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.jobs import EvaluateJob, PredictJob
 from pixelwise.runs import open_run
+from pixelwise.scores import SHOWN
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
@@ -46,7 +47,18 @@ if TYPE_CHECKING:
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines")
 @config_options(PredictConfig)
-def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) -> None:
+def predict(
+    model: Path,
+    images: tuple[Path, ...],
+    *,
+    out: Path,
+    dask: str | None,
+    workers: int | None,
+    skip_existing: bool,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
 
     Writes NAME_labels.tif, or .zarr, for each image; an OME-Zarr folder is one image. Images that
@@ -55,10 +67,17 @@ def predict(model: Path, images: tuple[Path, ...], *, out: Path, **values: Any) 
     result exists. Files that this program did not write, or that have changed since, are only
     replaced with --overwrite, images never.
     """
-    settings = PredictConfig.create(**given_values(PredictConfig, values))
-    asked = {name: values[name] for name in ("skip_existing", "overwrite", "dask", "workers")}
-    job = PredictJob.create(model=model, images=images, out=out, settings=settings, **asked)
-    do_predict(job, as_json=values["as_json"])
+    job = PredictJob.create(
+        model=model,
+        images=images,
+        out=out,
+        settings=PredictConfig.create(**given_values(PredictConfig, values)),
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+        dask=dask,
+        workers=workers,
+    )
+    do_predict(job, as_json=as_json)
 
 
 def do_predict(job: PredictJob, *, as_json: bool) -> None:
@@ -112,7 +131,17 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 @config_options(
     PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]
 )
-def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **values: Any) -> None:
+def evaluate(
+    model: Path,
+    source: Path,
+    *,
+    split: str,
+    labels: Path | None,
+    per_image: bool,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
     settings = PredictConfig.create(**given_values(PredictConfig, values))
     data = given_values(DataConfig, values) | {"path": source, "axes": settings.axes}
@@ -122,9 +151,9 @@ def evaluate(model: Path, source: Path, split: str, *, labels: Path | None, **va
         split=split,
         settings=settings,
         labels=labels,
-        overwrite=values["overwrite"],
+        overwrite=overwrite,
     )
-    do_evaluate(job, as_json=values["as_json"], per_image=values["per_image"])
+    do_evaluate(job, as_json=as_json, per_image=per_image)
 
 
 def do_evaluate(job: EvaluateJob, *, as_json: bool, per_image: bool = False) -> None:
@@ -207,7 +236,7 @@ def _show_evaluation(result: Evaluation, *, as_json: bool, per_image: bool) -> N
         write_json(result.to_dict())
         return
     if per_image:
-        table = create_table("Images", ["image", "accuracy", "dice", "iou"])
+        table = create_table("Images", ["image", *SHOWN])
         for name, scores in result.images.items():
             values = scores.summary().values()
             table.add_row(name, *("-" if v is None else f"{v:.4f}" for v in values))

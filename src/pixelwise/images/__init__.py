@@ -7,7 +7,7 @@ from pixelwise.images.content import ImageContent, RowReader
 from pixelwise.images.formats import IMAGE_SUFFIXES, find_format, is_zarr
 from pixelwise.images.listing import explain_left_out, iter_image_files, list_left_out
 from pixelwise.images.reader import RegionReader
-from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, write_picture, write_tiff
+from pixelwise.images.sinks import SUFFIXES, is_ome_tiff, load_writer, write_picture, write_tiff
 from pixelwise.images.source import (
     DecodedImage,
     ImageArray,
@@ -17,12 +17,10 @@ from pixelwise.images.source import (
     open_image,
     read_image,
 )
-from pixelwise.images.tiff_sink import write_tiff_rows
 from pixelwise.images.zarr_sink import (
     ZarrWriter,
     require_replaceable,
     write_zarr,
-    write_zarr_rows,
     writing_zarr,
 )
 
@@ -45,6 +43,7 @@ __all__ = [
     "is_zarr",
     "iter_image_files",
     "list_left_out",
+    "load_writer",
     "name_image",
     "open_image",
     "read_image",
@@ -52,8 +51,6 @@ __all__ = [
     "split_inner",
     "write_picture",
     "write_tiff",
-    "write_tiff_rows",
     "write_zarr",
-    "write_zarr_rows",
     "writing_zarr",
 ]

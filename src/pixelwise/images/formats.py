@@ -1,7 +1,8 @@
 """The supported image formats: name, first bytes, and the module that reads each.
 
-To add a format, write one module, see `reader.Reader`, and one entry in `FORMATS`. Other packages
-add one through an entry point of the group ``pixelwise.formats`` that names its `ImageFormat`.
+To add a format, write one module, see `reader.Reader` and `sinks.Writer`, and one entry in
+`FORMATS`. Other packages add one through an entry point of the group ``pixelwise.formats`` that
+names its `ImageFormat`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class ImageFormat:
         Package of the extra `microscopes` that reads it; empty if always installed.
     has_inner : bool
         Whether a file can hold several images with inner paths, see `containers`.
+    writer : str
+        Module that writes results in it, see `sinks.Writer`; empty if none. ``--format`` takes its
+        `name` in lower case; its files get the first of `suffixes`.
+    kinds : str
+        Common names of its files, for messages; `name` if empty.
     """
 
     name: str
@@ -59,6 +65,8 @@ class ImageFormat:
     matches: Callable[[bytes], bool]
     package: str = ""
     has_inner: bool = False
+    writer: str = ""
+    kinds: str = ""
 
 
 def _is_npz(mark: bytes) -> bool:
@@ -98,6 +106,8 @@ FORMATS: Final = (
             *(".svs", ".scn", ".ndpi", ".qptiff", ".bif"),
         ),
         lambda mark: mark.startswith(_TIFF_MARKS),
+        writer="pixelwise.images.tiff_sink",
+        kinds="TIFF, OME-TIFF",
     ),
     ImageFormat(
         "picture",
@@ -106,12 +116,14 @@ FORMATS: Final = (
         lambda mark: (
             mark.startswith(_PICTURE_MARKS) or (mark[:4], mark[8:12]) == (b"RIFF", b"WEBP")
         ),
+        kinds="PNG, JPEG, BMP, WebP, GIF",
     ),
     ImageFormat(
         "Netpbm",
         "pixelwise.images.netpbm",
         (".ppm", ".pgm", ".pbm", ".pnm"),
         lambda mark: mark[:1] == b"P" and mark[1:2] in b"123456" and mark[2:3] in _SPACE,
+        kinds="PPM, PGM, PBM",
     ),
     ImageFormat(
         "JPEG 2000",
@@ -125,6 +137,7 @@ FORMATS: Final = (
         (".npy", ".npz"),
         lambda mark: mark.startswith(b"\x93NUMPY") or _is_npz(mark),
         has_inner=True,
+        kinds=".npy, .npz",
     ),
     ImageFormat(
         "HDF5", "pixelwise.images.hdf5", (".h5", ".hdf5", ".hdf", ".he5"), _is_hdf5, has_inner=True
@@ -172,10 +185,19 @@ FORMATS: Final = (
 """All single-file formats; a Zarr is a folder, see `is_zarr`."""
 
 IMAGE_SUFFIXES: Final = frozenset(suffix for item in FORMATS for suffix in item.suffixes)
-_ZARR: Final = ImageFormat("Zarr", "pixelwise.images.zarr", (".zarr",), lambda _: False)
-READABLE: Final = (
-    "PNG, JPEG, BMP, WebP, GIF, PPM, PGM, PBM, JPEG 2000, TIFF, OME-TIFF, OME-Zarr, Zarr, .npy, "
-    ".npz and HDF5; and ND2, LIF, CZI, DICOM, NIfTI and MRC"
+_ZARR: Final = ImageFormat(
+    "Zarr",
+    "pixelwise.images.zarr",
+    (".zarr",),
+    lambda _: False,
+    writer="pixelwise.images.zarr_sink",
+    kinds="OME-Zarr, Zarr",
+)
+WRITTEN: Final = {item.name.lower(): item for item in (*FORMATS, _ZARR) if item.writer}
+"""Formats of results, by their name in ``--format``."""
+READABLE: Final = "; and ".join(
+    ", ".join(item.kinds or item.name for item in (*FORMATS, _ZARR) if bool(item.package) is extra)
+    for extra in (False, True)
 )
 """The formats, for messages."""
 

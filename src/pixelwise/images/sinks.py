@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,42 @@ import numpy.typing as npt
 from pixelwise.atomic import replacing
 from pixelwise.axes import Calibration, parse_axes
 from pixelwise.errors import DataError, WriteError
+from pixelwise.images.content import ImageContent, RowReader
+from pixelwise.images.formats import WRITTEN
 from pixelwise.images.pixel_size import describe_steps
 
-SUFFIXES: Final = {"tiff": ".tif", "zarr": ".zarr"}
+SUFFIXES: Final = {name: item.suffixes[0] for name, item in WRITTEN.items()}
 """File suffix of each result format."""
 
 Array = npt.NDArray[Any]
 
 PICTURE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+
+
+class Writer(Protocol):
+    """A module that writes results in a format."""
+
+    def write_rows(
+        self,
+        path: Path,
+        content: ImageContent,
+        read: RowReader,
+        *,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """Write rows, read as they are needed: the whole file or nothing, see `atomic`.
+
+        The content's mark is in the first 64 kB as JSON, see `marks`; `add_checksum` seals it.
+        `check` is called right before the file gets its final name; raises to refuse.
+        """
+        ...
+
+
+def load_writer(path: Path) -> Writer:
+    """Import the module that writes a file of this name; TIFF if its suffix is unknown."""
+    name = path.name.lower()
+    found = (item for item in WRITTEN.values() if name.endswith(item.suffixes))
+    return cast("Writer", import_module(next(found, WRITTEN["tiff"]).writer))
 
 
 def write_tiff(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pixelwise.errors import PixelwiseError, ReadError, quote
 from pixelwise.images.damage import DAMAGE
 
+_LOGGER: Final = logging.getLogger("tifffile")
 _DAMAGE_WORDS: Final = (
     *("corrupted", "circular", "invalid offset", "invalid page offset", "failed to reshape"),
     *("zeroed", "missing", "not match", "incompletely", "out of range"),
@@ -36,23 +37,31 @@ def explaining_damage(path: Path) -> Iterator[None]:
 class _Listener(logging.Filter):
     """Collects what tifffile only logs: missing pages, replaced by zeros.
 
-    It stays on tifffile's logger, collects messages per thread, and lets messages pass while the
-    thread is not listening.
+    It is on tifffile's logger while any thread listens, and collects messages per thread. A filter
+    per thread would not do: while one is removed, the logger may skip another.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._local = threading.local()
+        self._lock, self._listening = threading.Lock(), 0
 
     @contextmanager
     def listening(self) -> Iterator[list[str]]:
         """Yield the list of this thread's messages, filled while the block runs."""
         heard: list[str] = []
+        with self._lock:
+            self._listening += 1
+            _LOGGER.addFilter(self)
         self._local.heard = heard
         try:
             yield heard
         finally:
             self._local.heard = None
+            with self._lock:
+                self._listening -= 1
+                if not self._listening:
+                    _LOGGER.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Collect a message if its thread is listening; otherwise let it pass."""
@@ -64,7 +73,6 @@ class _Listener(logging.Filter):
 
 
 LISTENER: Final = _Listener()
-logging.getLogger("tifffile").addFilter(LISTENER)
 
 
 def require_sound(heard: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pixelwise.atomic import replacing
 from pixelwise.checksums import add_checksum
+from pixelwise.classes import describe_classes
 from pixelwise.images.content import ImageContent, RowReader
 from pixelwise.images.sinks import describe_tiff, is_ome_tiff
 
@@ -25,12 +26,11 @@ _CLASSIC_BYTES: Final = 2 << 30
 """Above this, BigTIFF: a classic TIFF ends at 4 GB, and the compressed size is not known before."""
 
 
-def write_tiff_rows(
+def write_rows(
     path: Path,
     content: ImageContent,
     read: RowReader,
     *,
-    notes: Mapping[str, Any] | None = None,
     check: Callable[[], None] | None = None,
 ) -> None:
     """Write a tiled, compressed TIFF, one row of tiles at a time; BigTIFF from 2 GB on.
@@ -41,11 +41,10 @@ def write_tiff_rows(
         The folder must exist; an existing file is replaced once the new one is complete. Names
         ending in ``.ome.tif`` get OME metadata.
     content : ImageContent
-        Its axes are stored in the order TCZYX, its mark in the tag Software.
+        Its axes are stored in the order TCZYX, its mark in the tag Software, and the classes of
+        labels in the description, except in OME-TIFF.
     read : RowReader
         Called for 512 rows of one plane and one channel at a time.
-    notes : mapping, optional
-        Additional JSON values for the file's description; not in OME-TIFF.
     check : callable, optional
         Called right before the file gets its final name; raises to refuse.
 
@@ -61,6 +60,7 @@ def write_tiff_rows(
     known = content.calibration
     size = None if known is None else known.pixel_size_um(content.axes)
     stored = None if known is None else known.select(content.axes, content.stored_axes)
+    notes = {} if "C" in content.axes else describe_classes(content.classes)
     described = describe_tiff(
         path, content.stored_axes, pixel_size_um=size, notes=notes, calibration=stored
     )

@@ -157,7 +157,7 @@ def writing_zarr(
             add_checksum(temp / "zarr.json", folder=temp)
 
 
-def write_zarr_rows(
+def write_rows(
     path: Path,
     content: ImageContent,
     read: RowReader,
@@ -226,4 +226,4 @@ def write_zarr(
     content = ImageContent(names, array.shape, array.dtype, classes, calibration, sparse)
     planes = to_planes(array, names)
     planes = planes if "C" in names else planes[:, 0]
-    write_zarr_rows(Path(path), content, lambda plane, rows, _=None: planes[plane, ..., rows, :])
+    write_rows(Path(path), content, lambda plane, rows, _=None: planes[plane, ..., rows, :])

@@ -19,6 +19,9 @@ def keeping_freed_memory() -> Iterator[bool]:
     returns large blocks to the system each time, which then clears them page by page: 16,000 page
     faults and a tenth of a step of U-Net + mobilenet_v2 on 4 x 128 x 128 px. The peak is the same.
 
+    Afterwards the limits are glibc's defaults again, but it no longer adapts them: once they were
+    set, it never does in that process.
+
     Yields
     ------
     bool

@@ -13,7 +13,7 @@ from pixelwise.models.blocks import (
     create_doubling,
     initialize_weights,
 )
-from pixelwise.models.network import SegmentationNetwork
+from pixelwise.models.network import NetworkSpec, SegmentationNetwork
 
 LEVELS = 4
 # Transposed convolutions from the deepest to the finest level. With the last one 2x2, the network
@@ -92,3 +92,8 @@ class DDUNet(SegmentationNetwork):
             found = level(torch.cat([up(found), skip], dim=1))
         logits: torch.Tensor = self.head(found)
         return logits
+
+
+def create_network(spec: NetworkSpec) -> DDUNet:
+    """Create the network described by `spec`."""
+    return DDUNet(spec.in_channels, spec.classes, form=DDUNetForm(**spec.options))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -12,6 +13,17 @@ from torch.nn import functional as F
 from pixelwise.errors import ConfigError, DataError
 
 SMALLEST_PX = 32
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Arguments of `create_network`: checked names, and a value for every option."""
+
+    name: str
+    in_channels: int
+    classes: int
+    encoder: str
+    options: Mapping[str, Any]
 
 
 class SegmentationNetwork(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 
 from pixelwise.errors import require_name
 from pixelwise.models.blocks import create_doubling, initialize_weights
-from pixelwise.models.network import SegmentationNetwork
+from pixelwise.models.network import NetworkSpec, SegmentationNetwork
 
 CONCATENATION = "concat"
 ADDITION = "add"
@@ -164,3 +164,8 @@ def _create_up(deep: int, shallow: int, *, form: R2UNetForm) -> nn.Sequential:
     if form.norm is None:
         return nn.Sequential(doubling)
     return nn.Sequential(doubling, create_norm(form.norm, channels), nn.ReLU(inplace=True))
+
+
+def create_network(spec: NetworkSpec) -> R2UNet:
+    """Create the network described by `spec`."""
+    return R2UNet(spec.in_channels, spec.classes, form=R2UNetForm(**spec.options))

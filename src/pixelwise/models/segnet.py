@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pixelwise.models.blocks import initialize_weights
-from pixelwise.models.network import SegmentationNetwork
+from pixelwise.models.network import NetworkSpec, SegmentationNetwork
 
 # Widths of the convolutions in units of the base channels. Encoder: VGG16 (Simonyan and
 # Zisserman 2014, configuration D), one group before each pooling. Decoder: after each unpooling.
@@ -97,3 +97,8 @@ def _iter_convs(in_channels: int, widths: list[int]) -> Iterator[nn.Module]:
         yield nn.BatchNorm2d(width)
         yield nn.ReLU(inplace=True)
         in_channels = width
+
+
+def create_network(spec: NetworkSpec) -> SegNet:
+    """Create the network described by `spec`."""
+    return SegNet(spec.in_channels, spec.classes, form=SegNetForm(**spec.options))

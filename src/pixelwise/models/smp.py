@@ -13,7 +13,7 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import nn
 
 from pixelwise.errors import ConfigError, UnknownNameError, require_name
-from pixelwise.models.network import SMALLEST_PX, SegmentationNetwork
+from pixelwise.models.network import SMALLEST_PX, NetworkSpec, SegmentationNetwork
 
 TIMM_PREFIX = "tu-"
 
@@ -91,21 +91,8 @@ class SmpNetwork(SegmentationNetwork):
         return found
 
 
-def create_smp_network(
-    name: str, encoder: str, *, in_channels: int, classes: int, options: Mapping[str, Any]
-) -> SmpNetwork:
+def create_network(spec: NetworkSpec) -> SmpNetwork:
     """Create a network of smp with random weights.
-
-    Parameters
-    ----------
-    name : str
-        Architecture, as in the registry.
-    encoder : str
-        Encoder of smp, or of timm as ``tu-<name>``.
-    in_channels, classes : int
-        Channels of the image, and classes.
-    options : mapping
-        Options of the architecture, as in the registry.
 
     Raises
     ------
@@ -114,31 +101,30 @@ def create_smp_network(
     ConfigError
         The two are incompatible.
     """
-    model = create_smp_model(
-        name, encoder, in_channels=in_channels, classes=classes, options=options
-    )
     return SmpNetwork(
-        model,
-        in_channels=in_channels,
-        classes=classes,
-        smallest_px=_SMALLEST_PX.get(name, SMALLEST_PX),
-        stride_factor=_STRIDE_FACTORS.get(name, 1),
+        create_smp_model(spec),
+        in_channels=spec.in_channels,
+        classes=spec.classes,
+        smallest_px=_SMALLEST_PX.get(spec.name, SMALLEST_PX),
+        stride_factor=_STRIDE_FACTORS.get(spec.name, 1),
     )
 
 
-def create_smp_model(
-    name: str, encoder: str, *, in_channels: int, classes: int, options: Mapping[str, Any]
-) -> Any:
-    """Create smp's own model, as in `create_smp_network`."""
-    require_name("architecture of smp", name, _ARCHITECTURES)
-    require_encoder(encoder)
-    arguments = _translate(name, options)
+def create_smp_model(spec: NetworkSpec) -> Any:
+    """Create smp's own model, as in `create_network`."""
+    require_name("architecture of smp", spec.name, _ARCHITECTURES)
+    require_encoder(spec.encoder)
+    arguments = _translate(spec.name, spec.options)
     try:
-        model = _ARCHITECTURES[name](
-            encoder, encoder_weights=None, in_channels=in_channels, classes=classes, **arguments
+        model = _ARCHITECTURES[spec.name](
+            spec.encoder,
+            encoder_weights=None,
+            in_channels=spec.in_channels,
+            classes=spec.classes,
+            **arguments,
         )
     except Exception as error:
-        raise ConfigError(_describe_misfit(name, encoder, error)) from error
+        raise ConfigError(_describe_misfit(spec.name, spec.encoder, error)) from error
     _shorten_averages(model)
     return model
 

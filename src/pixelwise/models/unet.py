@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
-from pixelwise.errors import require_name
+from pixelwise.architectures import find_architecture
+from pixelwise.errors import ConfigError, require_name
 from pixelwise.models.blocks import (
     RELU_NORM,
     DoubleConv,
     create_doubling,
     initialize_weights,
 )
-from pixelwise.models.network import SegmentationNetwork
+from pixelwise.models.network import NetworkSpec, SegmentationNetwork
 
 TRANSPOSED = "transposed"
 UPS = ("bilinear", "nearest", TRANSPOSED)
@@ -172,3 +173,27 @@ class EncoderUNet(SegmentationNetwork):
 def _up_block(in_channels: int, out_channels: int) -> nn.Sequential:
     doubling = create_doubling(in_channels, out_channels, bias=False)
     return nn.Sequential(doubling, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def create_network(spec: NetworkSpec) -> SegmentationNetwork:
+    """Create the plain network or, with an encoder, smp's or that of transposed convolutions."""
+    if not spec.encoder:
+        return UNet(spec.in_channels, spec.classes, form=UNetForm(**spec.options))
+    _refuse_plain_options(spec)
+    from pixelwise.models import smp
+
+    if spec.options["up"] == TRANSPOSED:
+        encoder = smp.create_encoder(spec.encoder, spec.in_channels)
+        return EncoderUNet(spec.in_channels, spec.classes, encoder=encoder)
+    return smp.create_network(replace(spec, options={"up": spec.options["up"]}))
+
+
+def _refuse_plain_options(spec: NetworkSpec) -> None:
+    """Raise if an option is set that has no effect with an encoder."""
+    defaults = find_architecture(spec.name).defaults
+    changed = [o for o, value in spec.options.items() if o != "up" and value != defaults[o]]
+    if changed:
+        raise ConfigError(
+            f"Option {changed[0]!r} belongs to the plain U-Net and has no effect with the encoder "
+            f"{spec.encoder!r}: leave out one of the two."
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pixelwise.errors import ConfigError, require_name
+from pixelwise.models import smp
+from pixelwise.models.network import NetworkSpec
 from pixelwise.models.smp import SmpNetwork
 
 AVERAGE = "average"
@@ -111,3 +113,17 @@ class _Nodes:
         skip = torch.cat([*neighbours, self.maps[level + 1]], dim=1)
         node: torch.Tensor = self.blocks[f"x_{start}_{level}"](below, skip)
         return node
+
+
+def create_network(spec: NetworkSpec) -> SmpNetwork:
+    """Create smp's network, or one with four heads."""
+    plain = replace(spec, options={})
+    form = UNetPlusPlusForm(**spec.options)
+    if not form.deep_supervision:
+        return smp.create_network(plain)
+    return DeeplySupervisedUNetPlusPlus(
+        smp.create_smp_model(plain),
+        in_channels=spec.in_channels,
+        classes=spec.classes,
+        head=form.head,
+    )

@@ -21,6 +21,7 @@ from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
 from pixelwise.events import RowsPredicted
 from pixelwise.images import ImageFile, ImageSource, open_image
+from pixelwise.models.devices import using_cores
 from pixelwise.models.files import save_model
 from pixelwise.prediction import result_spool
 from pixelwise.prediction.pipeline import RowExecutor, predict_here
@@ -196,9 +197,8 @@ def _predict_task(task: _Task) -> tuple[int, int, list[int]]:
     import torch
     from distributed import get_worker
 
-    with _ONE_AT_A_TIME:
-        worker = get_worker()
-        torch.set_num_threads(worker.state.nthreads)
+    worker = get_worker()
+    with _ONE_AT_A_TIME, using_cores(worker.state.nthreads):
         settings = choose_gpu(task.settings, worker.name, count=torch.cuda.device_count())
         predictor = _load_predictor(task, settings)
         image = open_image(task.image, axes=task.axes)

@@ -16,7 +16,7 @@ from pixelwise.classes import VOID
 from pixelwise.config import PredictConfig
 from pixelwise.datasets import Dataset, KnownClasses, Sample, match_classes
 from pixelwise.errors import DataError
-from pixelwise.images import ImageArray, ImageContent, write_tiff_rows
+from pixelwise.images import ImageArray, ImageContent, load_writer
 from pixelwise.models.files import Model
 from pixelwise.outputs import Outputs, Sources, plan_outputs
 from pixelwise.prediction.pipeline import predict_array
@@ -221,4 +221,5 @@ def _write_labels(
     mark = create_mark(predictor, sample.image_path, axes=sample.header.axes.names)
     content = ImageContent("ZYX", labels.shape, labels.dtype, mark=mark.model_dump(mode="json"))
     check = partial(plan.require_unchanged, path)
-    write_tiff_rows(path, content, lambda plane, rows, _=None: labels[plane, rows], check=check)
+    write_rows = load_writer(path).write_rows
+    write_rows(path, content, lambda plane, rows, _=None: labels[plane, rows], check=check)

@@ -1,4 +1,4 @@
-"""Where results go: an array, or a TIFF or an OME-Zarr with the table of its objects."""
+"""Where results go: an array, or a file with the table of its objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.classes import describe_classes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError
 from pixelwise.events import RowsPredicted
@@ -22,8 +21,7 @@ from pixelwise.images import (
     ImageSource,
     find_file,
     is_ome_tiff,
-    write_tiff_rows,
-    write_zarr_rows,
+    load_writer,
 )
 from pixelwise.marks import name_mark
 from pixelwise.outputs import Outputs, Sources, plan_outputs
@@ -77,7 +75,7 @@ class ArraySink:
 
 @dataclass(frozen=True)
 class FileSink:
-    """An OME-Zarr if `output` is called ``.zarr``, else a TIFF; with a table if that is wanted.
+    """A file in the format of its name, see `load_writer`; with a table if that is wanted.
 
     Attributes
     ----------
@@ -123,12 +121,7 @@ class FileSink:
             size = None if calibration is None else calibration.pixel_size_um(names)
             write_table(self.output, result, pixel_size_um=size, mark=mark, plan=self.plan)
         check = partial(self.plan.require_unchanged, self.output)
-        if self.output.suffix.lower() == ".zarr":
-            write_zarr_rows(self.output, content, result.read, check=check)
-        else:
-            is_labels = not predictor.config.probabilities
-            notes = describe_classes(content.classes) if is_labels else {}
-            write_tiff_rows(self.output, content, result.read, notes=notes, check=check)
+        load_writer(self.output).write_rows(self.output, content, result.read, check=check)
 
 
 Sink = ArraySink | FileSink

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from pixelwise.config import PredictConfig
 from pixelwise.errors import is_memory_error
-from pixelwise.models.devices import Compute, free_cache
+from pixelwise.models.devices import Compute, free_cache, using_cores
 from pixelwise.models.files import Model
 from pixelwise.models.folding import fold_batch_norms
 from pixelwise.normalization import Plane
 from pixelwise.prediction.geometry import Indices, TileAxis, Vector, plan_axis
-from pixelwise.prediction.tile_threads import TileThreads, using_one_core
+from pixelwise.prediction.tile_threads import TileThreads
 
 Array = npt.NDArray[Any]
 Intensities = tuple[Vector, Vector]
@@ -187,7 +187,7 @@ class TilePredictor:
 
     def using_one_core(self) -> AbstractContextManager[None]:
         """Context for tensor operations of this thread while tiles are computed by others."""
-        return nullcontext() if self.threads is None else using_one_core()
+        return nullcontext() if self.threads is None else using_cores(1)
 
     def _predict_batch(self, tiles: Tensor) -> Tensor:
         """Probabilities of tiles; if the memory is full, batches are smaller from now on.

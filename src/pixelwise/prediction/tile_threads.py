@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from threading import Barrier
 from traceback import clear_frames
 from typing import Final, TypeVar
@@ -25,20 +24,6 @@ Predict = Callable[[Tensor], Tensor]
 
 _MOST_THREADS: Final = 8
 """More would wait for Python's global lock; with more cores, each tile is computed on several."""
-
-
-@contextmanager
-def using_one_core() -> Iterator[None]:
-    """Run the tensor operations of this thread on one core, while tile threads need the others.
-
-    OpenMP threads that took part in an operation would keep spinning for a while after it.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class TileThreads:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
+
+_CUBLAS: Final = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def choose_algorithms(*, deterministic: bool) -> None:
     """Allow only algorithms that give the same bits every time, or else the fastest."""
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
 
@@ -30,7 +32,7 @@ def restoring_torch_settings(device: torch.device) -> Iterator[None]:
     """
     is_deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(_CUBLAS)
     cuda = device.type == "cuda" or cast("Any", torch.cuda).is_initialized()
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
@@ -38,3 +40,5 @@ def restoring_torch_settings(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(is_deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
+        if workspace is None:
+            os.environ.pop(_CUBLAS, None)

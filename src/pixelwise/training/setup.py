@@ -349,7 +349,7 @@ def _require_validation_foreground(
     """Refuse validation images without foreground if its Dice or IoU chooses the best epoch."""
     wanted = config.training.monitor
     annotated = set(_count_values(images)[:VOID].nonzero()[0].tolist())
-    if wanted not in ("dice", "iou") or annotated != {data.background}:
+    if wanted in ("accuracy", "loss", "last") or annotated != {data.background}:
         return
     raise DataError(
         f"The masks of the validation images ({_list_names(images)}) show no foreground, so "

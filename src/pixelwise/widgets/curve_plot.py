@@ -25,12 +25,12 @@ from qtpy.QtWidgets import (
 from pixelwise.atomic import replacing, write_text
 from pixelwise.errors import PixelwiseError
 from pixelwise.events import EpochEnded, Event, StepsDone
+from pixelwise.scores import SHOWN
 from pixelwise.widgets.panel import create_button, create_row, fill_column
 from pixelwise.widgets.wording import for_window
 
 REPAINT_MS = 100
 _AXIS_PX = 48  # as wide for both plots, so that their epochs lie one above the other
-SCORES = ("dice", "iou", "accuracy")
 # Okabe & Ito's colour-blind safe set; runs take them in turn.
 _COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2", "#999999")
 _STYLES = {
@@ -98,7 +98,7 @@ class CurvePlot(QWidget):
         self.scores.setLabel("bottom", "epoch")
         self.scores.setXLink(self.losses)
         self.score = QComboBox(self)
-        self.score.addItems(SCORES)
+        self.score.addItems(SHOWN)
         self.score.setToolTip("Validation score to plot")
         self.score.currentTextChanged.connect(self._show_score)
         self.logarithmic = QCheckBox("log", self)
@@ -136,7 +136,7 @@ class CurvePlot(QWidget):
         free = [color for color in _COLORS if color not in self._colors.values()]
         color = free[0] if free else _COLORS[len(self._runs) % len(_COLORS)]
         self._colors[run] = color
-        self._runs[run] = {name: Series() for name in ("training", "validation", *SCORES)}
+        self._runs[run] = {name: Series() for name in ("training", "validation", *SHOWN)}
         for name in ("training", "validation", "score"):
             plot = self.scores if name == "score" else self.losses
             pen = pg.mkPen(color, width=2, style=_STYLES[name])
@@ -170,13 +170,13 @@ class CurvePlot(QWidget):
             elif isinstance(event, EpochEnded):
                 self._add(run, "training", (event.epoch, event.train_loss))
                 self._add(run, "validation", (event.epoch, event.validation_loss))
-                for name in SCORES:
+                for name in SHOWN:
                     self._add(run, name, (event.epoch, event.scores.get(name)))
 
     def _add(self, run: str, name: str, point: tuple[float, float | None]) -> None:
         x, y = point
         self._runs[run][name].append(x, np.nan if y is None else y)
-        self._stale.add((run, "score" if name in SCORES else name))
+        self._stale.add((run, "score" if name in SHOWN else name))
 
     def _show_score(self, name: str) -> None:
         self.scores.setLabel("left", name)

@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 
 _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation")
-_DETAILS = ("classes", "void", "sparse", "resize")
 _SPLIT = ("validation_fraction", "split_seed")
+_ELSEWHERE = {"path", "layout", *_FILES, *_SPLIT, "skip_unreadable"}
+_DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)
 
 
 class DataPicker(QWidget):
@@ -260,15 +261,13 @@ class DataPicker(QWidget):
                 "and choose them in the table, or choose a folder."
             )
         axes = [read_axes(image, self.axes.text()).names for image, _ in pairs]
-        DataConfig.create(path=folder, **self.details.values)  # refuses wrong fields early
-        work = partial(write_layers, pairs, axes, folder, **self.details.values)
+        asked = DataConfig.create(path=folder, **self.details.values)  # refuses wrong fields early
+        work = partial(write_layers, pairs, axes, asked)
         run_in_thread(work, self, then=then, failed=failed, abandoned=abandoned)
 
 
-def write_layers(
-    pairs: list[tuple[Any, Any]], axes: list[str], folder: Path, **fields: Any
-) -> DataConfig:
-    """Save pairs of layers as a data set; return its config, with `fields` of `DataConfig`.
+def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfig) -> DataConfig:
+    """Save pairs of layers as a data set in the folder of `asked`; return a config that reads it.
 
     Raises
     ------
@@ -282,8 +281,8 @@ def write_layers(
     sparse = any(kinds)  # complete labels are written as sparse ones beside those
     shifts = [sparse and not kind for kind in kinds]
     for (image, labels), name, letters, shift in zip(pairs, names, axes, shifts, strict=True):
-        write_pair(image, labels, folder, name=name, axes=letters, as_sparse=shift)
-    sparse = sparse or bool(fields.get("sparse"))
+        write_pair(image, labels, asked.path, name=name, axes=letters, as_sparse=shift)
+    sparse = sparse or asked.sparse
     classes: dict[str, str] = {}
     for (_, labels), shift in zip(pairs, shifts, strict=True):
         classes |= {str(int(v) + shift): name for v, name in read_classes([labels]).items()}
@@ -292,12 +291,6 @@ def write_layers(
         for value in sorted(values - {VOID}):
             classes.setdefault(str(value), "background" if value == 0 else f"class {value}")
     classes.pop("0", None) if sparse else None
-    if len(classes) > 1 and fields.get("classes", "auto") == "auto":
-        fields["classes"] = classes
-    return DataConfig.create(
-        **fields | {"sparse": sparse},
-        path=folder,
-        layout="pairs",
-        images="images",
-        masks="masks",
-    )
+    named = len(classes) > 1 and asked.classes == "auto"
+    update = {"layout": "pairs", "images": "images", "masks": "masks", "sparse": sparse}
+    return asked.model_copy(update=update | {"classes": classes if named else asked.classes})

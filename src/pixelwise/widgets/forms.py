@@ -13,7 +13,8 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, LineEdit, 
 from magicgui.widgets.bases import ValueWidget
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
-from pixelwise.architectures import Architecture, Option
+from pixelwise.architectures import Architecture
+from pixelwise.architectures.options import Option
 from pixelwise.config_base import Config
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)

@@ -28,6 +28,7 @@ from pixelwise.widgets.layers import (
     add_result,
     find_file,
     layer_array,
+    placement,
     save_array,
 )
 from pixelwise.widgets.threads import run_in_thread
@@ -182,8 +183,7 @@ class LayerPredictions(QObject):
             self._viewer,
             task.read_result(),
             name=f"{task.layer.name} {kind}",
-            source=task.layer,
-            axes=(task.axes, event.axes),
+            where=placement(task.layer, task.axes, event.axes),
             classes=task.card.classes if kind == "prediction" else None,
         )
         is_prediction = kind == "prediction"

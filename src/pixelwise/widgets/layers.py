@@ -272,15 +272,13 @@ def add_result(
     data: Array,
     *,
     name: str,
-    source: Layer,
-    axes: tuple[str, str],
+    where: dict[str, Any],
     classes: Sequence[SegmentationClass] | None,
 ) -> Layer:
-    """Add labels (or probabilities, if of floats) that lie where their source lies.
+    """Add labels (or probabilities, if of floats) at a `placement`.
 
-    `axes` are those of the source and of the result; `classes` None leaves napari's own colours.
+    `classes` None keeps napari's own colours.
     """
-    where = placement(source, *axes)
     if data.dtype.kind == "f":
         return viewer.add_image(
             data, name=name, contrast_limits=(0, 1), colormap="magma", rgb=False, **where

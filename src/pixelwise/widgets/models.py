@@ -162,9 +162,12 @@ class NetworkCost(QWidget):
         """Run Qt's event loop until the description has arrived or failed."""
         wait_until(lambda: self._number < 0, seconds)
 
-    def describe_soon(self, **sizes: Any) -> None:
-        """Describe again with these sizes of `DescribeJob`, if it was described before."""
-        self.sizes = sizes
+    def describe_soon(
+        self, *, in_channels: int, size: tuple[int, int], batch_size: int, classes: int = 2
+    ) -> None:
+        """Describe again with these sizes, if it was described before."""
+        self.sizes = {"in_channels": in_channels, "classes": classes}
+        self.sizes |= {"size": size, "batch_size": batch_size}
         self._forget()
 
     def _forget(self) -> None:

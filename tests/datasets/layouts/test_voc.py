@@ -166,8 +166,8 @@ def test_names_may_hold_colons_and_colours_be_missing(tmp_path: Path) -> None:
         ("background:0,0,0::\ncell:250,50,999::\n", "with 0 to 255"),
         ("background:0,0,0::\ncell:red,50,9::\n", "with 0 to 255"),
         ("background:0,0,0::\n:250,50,9::\n", "with 0 to 255"),
-        ("background:0,0,0::\na:1,2,3::\na:4,5,6::\n", "two labels have the name a"),
-        ("background:0,0,0::\na:1,2,3::\nb:1,2,3::\n", "two labels have the color #010203"),
+        ("background:0,0,0::\na:1,2,3::\na:4,5,6::\n", "two labels have the name 'a'"),
+        ("background:0,0,0::\na:1,2,3::\nb:1,2,3::\n", "two labels have the color '#010203'"),
     ],
 )
 def test_labelmaps_that_do_not_say_it(tmp_path: Path, labelmap: str, message: str) -> None:

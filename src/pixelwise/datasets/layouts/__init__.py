@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
-from pixelwise.config import DataConfig
-from pixelwise.datasets.layouts import (
-    camvid,
-    cellpose,
-    cityscapes,
-    coco,
-    dsb2018,
-    imagej,
-    labelme,
-    monuseg,
-    nnunet,
-    pairs,
-    patches,
-    qupath,
-    roboflow,
-    voc,
-)
+from pixelwise.config import DataConfig, LayoutName
+from pixelwise.datasets.layouts import pairs
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing, iter_folders
 from pixelwise.datasets.layouts.choices import list_choices
 from pixelwise.datasets.layouts.folders import describe_unread, list_folders
@@ -31,11 +17,9 @@ from pixelwise.datasets.layouts.masks import UnclearPairsError
 from pixelwise.errors import DataError, PixelwiseError, ReadError, require_name
 
 LAYOUTS: Final[dict[str, Layout]] = {
-    module.LAYOUT.name: module.LAYOUT
-    for module in (
-        *(patches, cityscapes, dsb2018, camvid, voc, nnunet, roboflow, cellpose),
-        *(coco, labelme, qupath, imagej, monuseg, pairs),
-    )
+    name: import_module(f"pixelwise.datasets.layouts.{name}").LAYOUT
+    for name in get_args(LayoutName)
+    if name != "auto"
 }
 """All layouts, the most specific first: ``auto`` takes the first that recognises a folder."""
 

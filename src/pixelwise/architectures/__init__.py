@@ -1,90 +1,17 @@
 """The networks that can be trained, as plain data: descriptions and options.
 
 Free of torch: the command line lists them and the widgets build forms from them. `models.registry`
-builds the networks.
+builds the networks, with the module that an entry names.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
+from pixelwise.architectures.options import Option, OptionValue
 from pixelwise.errors import ConfigError, quote_value, require_name
-
-OptionValue = bool | int | float | str | tuple[int, ...] | None
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting of an architecture: default, help text and allowed values.
-
-    Attributes
-    ----------
-    default : bool, int, float, str, tuple of int, or None
-        Value if not given; without `choices`, it also sets the option's type.
-    choices : tuple
-        The only values allowed; empty: any value of the type within the bounds.
-    low, high : float or None
-        Inclusive bounds of a number, or of each number of a tuple.
-    """
-
-    name: str
-    default: OptionValue
-    help: str
-    choices: tuple[OptionValue, ...] = ()
-    low: float | None = None
-    high: float | None = None
-
-    def parse(self, value: object) -> OptionValue:
-        """Return `value` as this option's type; text such as ``"16"`` or ``"3+4"`` is converted.
-
-        Raises
-        ------
-        ConfigError
-            Wrong type, not one of the choices, or out of bounds.
-        """
-        parsed = self._choose(value) if self.choices else self._convert(value)
-        numbers = parsed if isinstance(parsed, tuple) else (parsed,)
-        low = float("-inf") if self.low is None else self.low
-        high = float("inf") if self.high is None else self.high
-        if not all(low <= n <= high for n in numbers if isinstance(n, int | float)):
-            raise self._refusal(value)
-        return parsed
-
-    @property
-    def expectation(self) -> str:
-        """The allowed values in words, for error messages and tool tips."""
-        if self.choices:
-            return "one of " + ", ".join(str(choice).lower() for choice in self.choices)
-        kinds = {bool: "true or false", int: "an integer", float: "a number"}
-        kind = kinds.get(type(self.default), "integers, such as 3+4,")
-        low = "" if self.low is None else f" from {self.low:g}"
-        return (kind + low + ("" if self.high is None else f" to {self.high:g}")).rstrip(",")
-
-    def _choose(self, value: object) -> OptionValue:
-        texts = {str(choice).lower(): choice for choice in self.choices}
-        if str(value).lower() not in texts:
-            raise self._refusal(value)
-        return texts[str(value).lower()]
-
-    def _convert(self, value: object) -> OptionValue:
-        several = isinstance(self.default, tuple)
-        kind: Any = tuple[int, ...] if several else type(self.default)
-        items = re.findall(r"[^\s,+]+", value) if several and isinstance(value, str) else value
-        try:
-            converted: OptionValue = TypeAdapter(kind).validate_python(items)
-        except ValidationError:
-            raise self._refusal(value) from None
-        return converted
-
-    def _refusal(self, value: object) -> ConfigError:
-        return ConfigError(
-            f"Option {self.name!r} must be {self.expectation}; got {quote_value(value)}."
-        )
 
 
 @dataclass(frozen=True)
@@ -109,6 +36,8 @@ class Architecture:
         Encoder if none is given; None: the plain network.
     imagenet : bool
         Whether ImageNet weights exist for the network without an encoder.
+    module : str
+        Its `create_network` builds it from a `models.network.NetworkSpec`.
     """
 
     name: str
@@ -119,6 +48,7 @@ class Architecture:
     encoders: tuple[str, ...] = ()
     default_encoder: str | None = None
     imagenet: bool = False
+    module: str = "pixelwise.models.smp"
 
     @property
     def takes_encoder(self) -> bool:
@@ -170,9 +100,15 @@ _BASE_CHANNELS = Option(
 )
 _DEPTH = Option("depth", 4, "How often the image is halved on the way down", low=1, high=5)
 
-_PLAIN = (
+_DROPOUT = Option("dropout", 0.5, "Share of features dropped while training", low=0, high=0.9)
+_DECODER_CHANNELS = Option("decoder_channels", 256, "Channels of the decoder", low=8, high=4096)
+_HEAD = (_DECODER_CHANNELS, _DROPOUT)
+_STRIDES = "Pixels of the image per step of the deepest map: 8 is finer, 16 faster"
+
+ARCHITECTURES: Final = (
     Architecture(
         name="unet",
+        module="pixelwise.models.unet",
         title="U-Net",
         sentence="The standard for microscopy: fine detail and context joined by skip connections; "
         "learns from few images, and with an encoder starts from ImageNet weights.",
@@ -197,7 +133,27 @@ _PLAIN = (
         encoders=_ENCODERS,
     ),
     Architecture(
+        name="unetplusplus",
+        module="pixelwise.models.unetplusplus",
+        title="UNet++",
+        sentence="A U-Net with dense, nested skip connections; slower than a U-Net, often a little "
+        "more exact on objects of varying size.",
+        source="Zhou et al. 2018, arXiv:1807.10165",
+        options=(
+            Option("deep_supervision", False, "Train four heads, one for each nesting depth"),
+            Option(
+                "head",
+                "average",
+                "With deep supervision: the head that predicts, or the average of all four",
+                choices=("average", "1", "2", "3", "4"),
+            ),
+        ),
+        encoders=("efficientnet-b4", *_ENCODERS),
+        default_encoder="efficientnet-b4",
+    ),
+    Architecture(
         name="segnet",
+        module="pixelwise.models.segnet",
         title="SegNet",
         sentence="A VGG16 encoder whose pooling positions steer the decoder: sharp borders at "
         "little memory; good for scenes and tissue with large regions.",
@@ -206,7 +162,21 @@ _PLAIN = (
         imagenet=True,
     ),
     Architecture(
+        name="deeplabv3",
+        title="DeepLabV3",
+        sentence="Views the image at several scales at once through dilated convolutions; for "
+        "large objects and scenes, coarser at borders.",
+        source="Chen et al. 2017, arXiv:1706.05587",
+        options=(
+            Option("output_stride", 8, _STRIDES, choices=(8, 16)),
+            *_HEAD,
+        ),
+        encoders=_DILATABLE,
+        default_encoder="mobilenet_v2",
+    ),
+    Architecture(
         name="r2unet",
+        module="pixelwise.models.r2unet",
         title="R2U-Net",
         sentence="A U-Net that looks at each map several times with the same weights; for thin, "
         "branching structures such as vessels and neurites.",
@@ -228,6 +198,7 @@ _PLAIN = (
     ),
     Architecture(
         name="ddunet",
+        module="pixelwise.models.ddunet",
         title="DDU-Net",
         sentence="A shallow U-Net with dilated convolutions in its depth: wide context from a "
         "small network.",
@@ -251,45 +222,6 @@ _PLAIN = (
                 help="Levels dilated on the way up: 3 is the deepest, 1 the finest",
             ),
         ),
-    ),
-)
-
-_DROPOUT = Option("dropout", 0.5, "Share of features dropped while training", low=0, high=0.9)
-_DECODER_CHANNELS = Option("decoder_channels", 256, "Channels of the decoder", low=8, high=4096)
-_HEAD = (_DECODER_CHANNELS, _DROPOUT)
-_STRIDES = "Pixels of the image per step of the deepest map: 8 is finer, 16 faster"
-
-_WITH_ENCODERS = (
-    Architecture(
-        name="unetplusplus",
-        title="UNet++",
-        sentence="A U-Net with dense, nested skip connections; slower than a U-Net, often a little "
-        "more exact on objects of varying size.",
-        source="Zhou et al. 2018, arXiv:1807.10165",
-        options=(
-            Option("deep_supervision", False, "Train four heads, one for each nesting depth"),
-            Option(
-                "head",
-                "average",
-                "With deep supervision: the head that predicts, or the average of all four",
-                choices=("average", "1", "2", "3", "4"),
-            ),
-        ),
-        encoders=("efficientnet-b4", *_ENCODERS),
-        default_encoder="efficientnet-b4",
-    ),
-    Architecture(
-        name="deeplabv3",
-        title="DeepLabV3",
-        sentence="Views the image at several scales at once through dilated convolutions; for "
-        "large objects and scenes, coarser at borders.",
-        source="Chen et al. 2017, arXiv:1706.05587",
-        options=(
-            Option("output_stride", 8, _STRIDES, choices=(8, 16)),
-            *_HEAD,
-        ),
-        encoders=_DILATABLE,
-        default_encoder="mobilenet_v2",
     ),
     Architecture(
         name="deeplabv3plus",
@@ -375,10 +307,9 @@ _WITH_ENCODERS = (
         default_encoder="tu-vit_tiny_patch16_224",
     ),
 )
+"""All architectures, the principal ones first."""
 
-_SIX = ("unet", "unetplusplus", "segnet", "deeplabv3", "r2unet", "ddunet")
-_NAMED = {architecture.name: architecture for architecture in (*_PLAIN, *_WITH_ENCODERS)}
-ARCHITECTURES = tuple(_NAMED[name] for name in dict.fromkeys((*_SIX, *_NAMED)))
+_NAMED: Final = {architecture.name: architecture for architecture in ARCHITECTURES}
 
 
 def list_architectures() -> tuple[Architecture, ...]:
