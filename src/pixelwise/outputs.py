@@ -130,7 +130,8 @@ def plan_outputs(
     sources : Sources
         What the job reads.
     root : Path, optional
-        The user's output folder: it may be a link, but nothing inside it may.
+        The user's output folder: it may be a link, but nothing inside it may. Through a link,
+        only results of this program are replaced.
     apart : bool
         Refuse outputs in a data folder, where they would be taken for images or masks.
     overwrite : bool
@@ -224,6 +225,8 @@ def _forbid(output: Path, sources: Sources, root: Path | None, *, parents: _Pare
     folder = sources.holds(place)
     if folder is not None and _explain_stranger(output) is not None:
         return f"exists already, in the data folder {folder}"
+    if root is not None and is_link(root) and _explain_stranger(output) is not None:
+        return f"exists already, behind the link {root}"
     return None
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
+    QLabel,
     QWidget,
 )
 
@@ -94,7 +96,11 @@ class CurvePlot(QWidget):
             plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setMinimumHeight(120)
             plot.getAxis("left").setWidth(_AXIS_PX)
-        self.legend = self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self._names = self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self._names.hide()  # it would cover the curves; a PNG needs it
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
         self.scores.setLabel("bottom", "epoch")
         self.scores.setXLink(self.losses)
         self.score = QComboBox(self)
@@ -109,7 +115,7 @@ class CurvePlot(QWidget):
         for kind, export in (("PNG", self.export_png), ("CSV", self.export_csv)):
             ask = partial(self._ask, kind.lower(), export)
             row.addWidget(create_button(f"{kind}…", f"Save the curves as {kind}", ask))
-        fill_column(self, self.losses, self.scores, row)
+        fill_column(self, self.legend, self.losses, self.scores, row)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802  Qt's name
         """Draw axes and words in the colours of the theme."""
@@ -123,7 +129,6 @@ class CurvePlot(QWidget):
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(color)
                 plot.getAxis(side).setTextPen(color)
-        self.legend.setLabelTextColor(color)
 
     @property
     def runs(self) -> Mapping[str, Mapping[str, Series]]:
@@ -148,6 +153,7 @@ class CurvePlot(QWidget):
             curve.setClipToView(True)
             plot.addItem(curve)
             self._curves[run, name] = curve
+        self._write_legend()
 
     def remove_run(self, run: str) -> None:
         """Remove a run's curves."""
@@ -158,6 +164,16 @@ class CurvePlot(QWidget):
             if curve is not None:
                 (self.scores if name == "score" else self.losses).removeItem(curve)
         self._stale = {key for key in self._stale if key[0] != run}
+        self._write_legend()
+
+    def _write_legend(self) -> None:
+        """Write which colour is which run."""
+        names = [
+            f"<span style='color: {color}'>■</span>&nbsp;{escape(Path(run).name)}"
+            for run, color in self._colors.items()
+        ]
+        lines = ["loss: dotted in training, solid in validation"] if names else []
+        self.legend.setText("<br>".join([*names, *lines]))
 
     def add_events(self, run: str, events: Iterable[Event]) -> None:
         """Add a run's events; the next repaint shows them."""
@@ -224,10 +240,14 @@ class CurvePlot(QWidget):
         """
         self.repaint_curves()
         images = []
+        self._names.setLabelTextColor(self.palette().color(self.foregroundRole()))
+        self._names.show()
         for plot in (self.losses, self.scores):
             exporter = ImageExporter(plot.plotItem)
             exporter.parameters()["width"] = 2 * max(plot.width(), 300)
+            exporter.parameters()["background"] = self.palette().color(self.backgroundRole())
             images.append(_to_array(exporter.export(toBytes=True)))
+        self._names.hide()
         width = max(image.shape[1] for image in images)
         padded = [np.pad(i, ((0, 0), (0, width - i.shape[1]), (0, 0))) for i in images]
         from PIL import Image

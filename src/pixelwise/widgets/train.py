@@ -22,6 +22,7 @@ from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.gc_pause import GcPause
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.panel import (
+    Fold,
     Panel,
     create_button,
     create_page,
@@ -117,16 +118,14 @@ class TrainWidget(Panel):
         self.log_button = create_button("Log…", "Output of the process", self.show_log)
         self.status = TrainingStatus()
         self.show_previews = QCheckBox("Show previews as layers")
-        self.show_previews.setToolTip(
-            "Input, ground truth and prediction after each epoch, for new runs"
-        )
+        self.show_previews.setToolTip("Input, truth and prediction of each epoch, for new runs")
         self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
         follow = create_button("Follow", "Show the selected run as it trains", self.follow_selected)
         self.tabs = QTabWidget()
         self.tabs.addTab(create_scroll(stack_widgets(self.settings, self._place)), "Settings")
-        curves = create_page(self.plot, self.show_previews, self.status.understood)
-        self.tabs.addTab(curves, "Curves")
+        about = Fold("About the run", self.status.understood)
+        self.tabs.addTab(create_page(self.plot, self.show_previews, about), "Curves")
         self.tabs.addTab(create_page(self.runs, follow), "Runs")
         self.column.addWidget(self.tabs)
         self.predict_button = create_button(
