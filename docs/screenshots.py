@@ -21,6 +21,7 @@ from pixelwise.images import read_image
 from pixelwise.samples import samples_path
 from pixelwise.widgets.jobs import wait_until
 
+PAGES = ("Annotate", "Train", "Predict", "Evaluate")
 CLASSES = {"0": "background", "255": "nucleus"}
 EPOCHS = 30
 
@@ -32,14 +33,14 @@ class Camera:
         self.folder = folder
         self.viewer = napari.Viewer()
         self.window = self.viewer.window._qt_window
-        self.window.resize(1440, 900)
+        self.window.resize(1366, 768)  # a small laptop: everything must fit
 
-    def open(self, name: str, width: int = 420) -> Any:
-        """Open a widget alone."""
+    def open(self, name: str) -> Any:
+        """Open a widget alone, or a page of Segment."""
         self.viewer.window.remove_dock_widget("all")
-        dock, widget = self.viewer.window.add_plugin_dock_widget("napari-pixelwise", name)
-        dock.setMinimumWidth(width)
-        return widget
+        menu = "Segment" if name in PAGES else name
+        _, widget = self.viewer.window.add_plugin_dock_widget("napari-pixelwise", menu)
+        return widget.open_page(name) if name in PAGES else widget
 
     def take(self, name: str) -> None:
         """Write a picture, with what notifications there are out of sight."""
@@ -113,7 +114,7 @@ def take_models(camera: Camera) -> None:
 
 def take_train(camera: Camera, work: Path) -> Path:
     """Train on the samples; the picture is taken while it runs."""
-    widget = camera.open("Train", 460)
+    widget = camera.open("Train")
     widget.data.choose_folder(samples_path(), classes=CLASSES)
     widget.place["folder"].value, widget.place["name"].value = work, "nuclei"
     widget.patches["size"].value = "128"
@@ -125,21 +126,12 @@ def take_train(camera: Camera, work: Path) -> Path:
     wait_until(lambda: path in widget.plot.runs, 60)
     wait_until(lambda: widget.plot.runs[path]["validation"].count >= EPOCHS - 3, 600)
     camera.viewer.reset_view()
-    scroll(widget)
     camera.take("train")
     widget.wait()
     model: Path = widget.run.model
     for layer in [x for x in camera.viewer.layers if x.name.startswith("preview")]:
         camera.viewer.layers.remove(layer)
     return model
-
-
-def scroll(widget: Any) -> None:
-    """Show the lower end of a widget: the curves."""
-    from qtpy.QtWidgets import QScrollArea
-
-    bar = widget.findChild(QScrollArea).verticalScrollBar()
-    bar.setValue(bar.maximum())
 
 
 def take_predict(camera: Camera, model: Path) -> None:
@@ -160,7 +152,7 @@ def take_predict(camera: Camera, model: Path) -> None:
 
 def take_evaluate(camera: Camera) -> None:
     """Score the labels, with a map of the errors."""
-    widget = camera.open("Evaluate", 520)
+    widget = camera.open("Evaluate")
     widget.layers["prediction"].value = "nuclei prediction"
     widget.layers["truth"].value = "truth"
     widget.evaluate()
