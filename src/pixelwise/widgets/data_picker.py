@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from pixelwise.widgets.layers import (
     SPARSE,
     find_layers,
     find_truth,
+    image_shape,
     layer_array,
     name_files,
     pair_layers,
@@ -219,6 +221,14 @@ class DataPicker(QWidget):
             else "Open images and paint labels on them with Annotate, or choose a folder."
         )
         self.changed.emit()
+
+    def measure_images(self) -> tuple[int, int] | None:
+        """Measure the chosen layers: pixels in all, and the shortest side; None for a folder."""
+        shapes = [image_shape(image) for image, _ in self.pairs] if self.uses_layers else []
+        shapes = [shape for shape in shapes if len(shape) >= 2]
+        if not shapes:
+            return None
+        return sum(map(prod, shapes)), min(side for shape in shapes for side in shape[-2:])
 
     def count_channels(self) -> int | None:
         """Channels of the first image layer; None for a folder, which is not read."""

@@ -102,7 +102,8 @@ class ModelPicker(QWidget):
         self.name.value = config.name
         self.encoder.native.setCurrentText(config.encoder or self.encoder.choices[0])
         self.start.fill(config)
-        self.options.fill(config.options)
+        usual = {option.name: option.default for option in self.options.architecture.options}
+        self.options.fill(usual | config.options)
 
     def _show_architecture(self, name: str) -> None:
         architecture = find_architecture(name)

@@ -53,6 +53,9 @@ class Panel(QWidget):
     viewer : napari.Viewer
     message : str
         The last message; empty if there is none.
+    open_page : callable
+        Opens another widget of the plugin by its name, e.g. "Predict": in a dock, or as a page of
+        *Segment*.
     log : str
         Output of the last child process that failed; "Log…" shows it.
     """
@@ -74,6 +77,7 @@ class Panel(QWidget):
         self._foot.setContentsMargins(6, 0, 6, 0)
         fill_column(self, create_scroll(inside), self._foot, self._note, self._log_button)
         self.setMinimumWidth(330)
+        self.open_page: Callable[[str], Panel] = self._open_dock
         self._complained = False
         for event in ("inserted", "removed", "renamed"):
             getattr(viewer.layers.events, event).connect(self.forgive)
@@ -108,8 +112,8 @@ class Panel(QWidget):
         for part in parts:
             self._foot.addWidget(part) if isinstance(part, QWidget) else self._foot.addLayout(part)
 
-    def open_page(self, name: str) -> Panel:
-        """Open another widget of the plugin; within *Segment*, which replaces this, its page."""
+    def _open_dock(self, name: str) -> Panel:
+        """Open another widget of the plugin in a dock of its own."""
         panel: Panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)[1]
         return panel
 

@@ -53,7 +53,7 @@ class SegmentWidget(QWidget):
         """Page of this name, which need not be in front."""
         if name not in self._pages:
             self._pages[name] = panel = _PAGES[name](self._viewer)
-            panel.open_page = self.open_page  # type: ignore[method-assign]
+            panel.open_page = self.open_page
             place = self.tabs.widget(list(_PAGES).index(name))
             place.layout().addWidget(panel)
         return self._pages[name]

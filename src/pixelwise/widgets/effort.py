@@ -1,0 +1,70 @@
+"""How much work a training run is: a choice of three that fills several fields at once."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pixelwise.config import ModelConfig
+
+OWN: Final = "own settings"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Network, patches and length of a training run.
+
+    Attributes
+    ----------
+    model : ModelConfig
+    patch : int
+        Side of the patches in pixels, where the images are as large.
+    learning_rate : float
+    steps : int
+        Steps in all; the epochs follow from the pixels to learn from.
+    epochs : int
+        Epochs where the pixels are not known, as of a folder.
+    """
+
+    model: ModelConfig
+    patch: int
+    learning_rate: float
+    steps: int
+    epochs: int
+
+    def fields(self, pixels: int | None, *, batch_size: int, side: int | None) -> dict[str, Any]:
+        """Give epochs, learning rate and patch size for images of so many pixels.
+
+        `side` is the shortest side of the images, if it is known: larger patches do not fit.
+        """
+        size = self.patch if side is None or side >= self.patch else "auto"
+        epochs = self.epochs
+        if pixels:
+            steps = max(pixels / (self.patch**2 * batch_size), 1)
+            epochs = min(max(round(self.steps / steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
+        return {"size": size, "learning_rate": self.learning_rate, "epochs": epochs}
+
+
+def has_gpu() -> bool:
+    """Guess, without torch, whether there is a GPU to train on."""
+    is_apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return is_apple or shutil.which("nvidia-smi") is not None
+
+
+_FEWEST_EPOCHS, _MOST_EPOCHS = 5, 400
+_SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
+_ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
+EFFORTS: Final = {
+    "quick": Effort(_SMALL, 128, learning_rate=3e-3, steps=400, epochs=30),
+    "balanced": Effort(_ENCODER, 256, learning_rate=1e-3, steps=1500, epochs=60),
+    "thorough": Effort(ModelConfig(), 256, learning_rate=1e-3, steps=4000, epochs=100),
+}
+"""Small U-Net of the demo; U-Net with an encoder; plain U-Net, which wants a GPU."""
+TIP: Final = (
+    "quick: a small U-Net, about a minute on two processor cores; balanced: a U-Net with the "
+    "encoder mobilenet_v2; thorough: the full U-Net, for a GPU. The fields below show what that "
+    "means, and changing one of them makes it 'own settings'."
+)
