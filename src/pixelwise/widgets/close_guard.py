@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 from weakref import WeakSet, ref
 
 from qtpy.QtCore import QEvent, QObject, Signal
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QWidget
+
+from pixelwise.widgets.questions import CloseAnswer, ask_close
 
 _guards: WeakSet[CloseGuard] = WeakSet()
-Answer = Literal["keep", "stop", "cancel"]
 
 
 class CloseGuard(QObject):
@@ -51,7 +51,7 @@ class CloseGuard(QObject):
         super().__init__(widget)
         self._widget, self._is_running, self._stop = widget, is_running, stop
         self._is_alone = is_alone
-        self.ask: Callable[[], Answer] = self._ask
+        self.ask: Callable[[], CloseAnswer] = lambda: ask_close(self._window())
         self._window: Callable[[], QWidget | None] = lambda: None
 
     def watch(self) -> None:
@@ -94,22 +94,3 @@ class CloseGuard(QObject):
         if answer == "stop":
             self._stop()
         return False
-
-    def _ask(self) -> Answer:
-        window = self._window()
-        if window is None or not window.isVisible():  # run by a script: nobody can answer
-            return "stop"
-        box = QMessageBox(window)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setText("A training is running.")
-        box.setInformativeText(
-            "It can continue without napari. You can reattach to it when you reopen napari."
-        )
-        roles = QMessageBox.ButtonRole
-        keep = box.addButton("Continue without napari", roles.AcceptRole)
-        stop = box.addButton("Save and stop", roles.DestructiveRole)
-        box.addButton("Cancel", roles.RejectRole)
-        box.setDefaultButton(keep)
-        box.exec_() if hasattr(box, "exec_") else box.exec()
-        clicked = box.clickedButton()
-        return "keep" if clicked is keep else "stop" if clicked is stop else "cancel"

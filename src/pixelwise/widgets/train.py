@@ -33,6 +33,7 @@ from pixelwise.widgets.panel import (
     write_setting,
 )
 from pixelwise.widgets.preview_layers import PreviewLayers
+from pixelwise.widgets.questions import SecondAnswer, ask_second
 from pixelwise.widgets.runs import (
     DrawnRuns,
     RunsTable,
@@ -41,7 +42,6 @@ from pixelwise.widgets.runs import (
     new_run_name,
     require_free_run,
 )
-from pixelwise.widgets.second_training import Answer, ask_second
 from pixelwise.widgets.training_settings import TrainSettings
 from pixelwise.widgets.training_status import TrainingStatus
 
@@ -92,7 +92,7 @@ class TrainWidget(Panel):
         self._job: JobProcess | None = None
         self._watch: RunWatch | None = None
         self._saving = self._cancelled = self._is_queued = False
-        self.ask_second: Callable[[], Answer] = partial(ask_second, self)
+        self.ask_second: Callable[[], SecondAnswer] = partial(ask_second, self)
         self._began_here: Path | None = None  # its folder was made here, and may be removed
         self._looks = DrawnRuns(self.plot, self)
         self._build()
