@@ -34,7 +34,7 @@ LAYERS = [
     {"atomic", "checksums", "classes", "host_memory"},
     {"architectures", "axes", "config_base", "events", "locks", "scores"},
     {"images", "marks"},
-    {"config", "figures", "normalization", "outputs"},
+    {"config", "figures", "normalization", "outputs", "pixel_classifier"},
     {"cards", "datasets", "jobs", "runs", "samples"},
     {"patches", "summaries"},
     {"models"},

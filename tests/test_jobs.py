@@ -11,6 +11,7 @@ from pixelwise.jobs import (
     DescribeJob,
     EvaluateJob,
     Job,
+    LiveJob,
     PatchesJob,
     PredictJob,
     PredictLayerJob,
@@ -32,6 +33,7 @@ JOBS: list[Job] = [
         settings={"tile": 64, "flips": True},
     ),
     DescribeJob.create(number=2, model=ModelConfig.create(name="segnet"), size="64x32"),
+    LiveJob.create(number=3, source="s.npy", strokes="t.npy", output="o"),
 ]  # fmt: skip
 
 

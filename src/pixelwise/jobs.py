@@ -147,7 +147,36 @@ class DescribeJob(ServedJob):
     batch_size: int = Field(default=8, ge=1)
 
 
-Job = TrainJob | ResumeJob | PredictJob | EvaluateJob | PatchesJob | PredictLayerJob | DescribeJob
+class LiveJob(ServedJob):
+    """Label a region of an image by a pixel classifier that is trained on strokes.
+
+    Attributes
+    ----------
+    source : Path
+        NumPy file of the region, (C, Y, X); its features are kept for the next job.
+    strokes : Path or None
+        NumPy file (Y, X) of uint8: 0 is not annotated, class i is i + 1. Without it, nothing is
+        written, but the first strokes need not wait for the features.
+    output : Path
+        NumPy file to write the classes to, (Y, X) of uint8, from 0 on.
+    """
+
+    job: Literal["live"] = "live"
+    source: Path
+    strokes: Path | None = None
+    output: Path
+
+
+Job = (
+    TrainJob
+    | ResumeJob
+    | PredictJob
+    | EvaluateJob
+    | PatchesJob
+    | PredictLayerJob
+    | DescribeJob
+    | LiveJob
+)
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Annotated[Job, Field(discriminator="job")])
 
 

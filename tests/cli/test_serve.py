@@ -22,8 +22,9 @@ from pixelwise.events import (
     parse_event,
 )
 from pixelwise.images import write_zarr
-from pixelwise.jobs import DescribeJob, PredictLayerJob
+from pixelwise.jobs import DescribeJob, LiveJob, PredictLayerJob
 from pixelwise.models.files import create_network, save_model
+from pixelwise.pixel_classifier import classify_pixels
 from pixelwise.prediction.predict import predict
 from tests.conftest import LONG
 from tests.prediction.conftest import create_card
@@ -161,6 +162,30 @@ def test_networks_are_described(server: Server) -> None:
     assert described.summary["parameters"] == 29_443_203 - 65  # one class less than the table's
     assert ended.status == "done"
     json.dumps(described.summary)
+
+
+def test_pixels_are_classified_by_strokes(server: Server, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image, strokes = rng.normal(size=(2, 40, 50)), np.zeros((40, 50), np.uint8)
+    image[:, 20:] += 3
+    image[0, 0, 0] = np.nan
+    strokes[3:5, 5:40], strokes[30:32, 5:40] = 1, 3
+    np.save(tmp_path / "image.npy", image)
+    np.save(tmp_path / "strokes.npy", strokes)
+    job = LiveJob(number=4, source=tmp_path / "image.npy", output=tmp_path / "labels.npy")
+    (ended,) = server.ask(job)
+    assert (ended.number, ended.status) == (4, "done")
+    assert not job.output.exists(), "only the features were computed"
+    job = job.model_copy(update={"strokes": tmp_path / "strokes.npy"})
+    (ended,) = server.ask(job)
+    assert ended.status == "done"
+    assert "not finite" in ended.notes[0]
+    labels = np.load(job.output)
+    np.testing.assert_array_equal(labels, classify_pixels(image, strokes))
+    assert set(np.unique(labels)) == {0, 2}
+    np.save(tmp_path / "strokes.npy", strokes // 3)
+    (ended,) = server.ask(job)
+    assert (ended.status, ended.message) == ("failed", "Draw strokes of at least two classes.")
 
 
 def test_an_idle_child_ends_by_itself() -> None:

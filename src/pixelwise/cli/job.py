@@ -36,7 +36,7 @@ def run(file: Path) -> int:
     """Run the job in FILE, one JSON object (- is standard input), and print its events as JSON.
 
     The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, patches,
-    predict_layer and describe; pixelwise.jobs says which fields each has.
+    predict_layer, live and describe; pixelwise.jobs says which fields each has.
     """
     try:
         job = parse_job(read_input(file, "job"))

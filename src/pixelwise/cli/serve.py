@@ -18,7 +18,8 @@ from pixelwise.cli.console import echo
 from pixelwise.cli.models import summarize_network
 from pixelwise.errors import ConfigError, PixelwiseError, describe_failure
 from pixelwise.events import Event, JobEnded, NetworkDescribed, PredictionStarted
-from pixelwise.jobs import DescribeJob, Job, PredictLayerJob, ServedJob, parse_job
+from pixelwise.jobs import DescribeJob, Job, LiveJob, PredictLayerJob, ServedJob, parse_job
+from pixelwise.pixel_classifier import PixelClassifier
 
 if TYPE_CHECKING:
     from pixelwise.prediction.predictor import Predictor
@@ -56,11 +57,12 @@ def _iter_lines(idle_seconds: float) -> Iterator[str]:
 
 
 class Server:
-    """Runs small jobs, and keeps the last model loaded between them."""
+    """Runs small jobs, and keeps the last model and the last features between them."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._predictor: Predictor | None = None
+        self._classifier = PixelClassifier()
 
     def answer(self, job: Job) -> Iterator[Event]:
         """Events of one job; an error becomes the last of them."""
@@ -72,6 +74,8 @@ class Server:
                     yield JobEnded(number=number, status="done")
                 case PredictLayerJob():
                     yield from self._predict(job)
+                case LiveJob():
+                    yield self._classify(job)
                 case _:
                     raise ConfigError(f"The job {job.job} needs 'pixelwise run'.")
         except (PixelwiseError, OSError, RuntimeError, ValueError, MemoryError) as error:
@@ -110,6 +114,16 @@ class Server:
                 return
         notes = list_notes(predictor, image)
         yield JobEnded(number=job.number, status="done", notes=notes)
+
+    def _classify(self, job: LiveJob) -> JobEnded:
+        """Label the pixels of a region into the job's file."""
+        image = np.load(job.source)
+        if job.strokes is None:
+            self._classifier.prepare(image)
+        else:
+            labels = self._classifier.classify(image, np.load(job.strokes))
+            create_array(job.output, dtype=labels.dtype, shape=labels.shape)[:] = labels
+        return JobEnded(number=job.number, status="done", notes=self._classifier.notes)
 
     def _load(self, job: PredictLayerJob) -> Predictor:
         """Predictor of the job, kept from the last one if model and settings are the same."""

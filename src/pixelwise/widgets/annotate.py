@@ -22,11 +22,12 @@ from pixelwise.widgets.layers import (
     placement,
     read_axes,
 )
+from pixelwise.widgets.live import Live
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
 
 _DENSE = "Every pixel gets a class. Unpainted pixels are the first class, the background."
 _SPARSE = "Paint a few strokes of every class, the background too. Unpainted pixels are ignored."
@@ -47,6 +48,8 @@ class AnnotateWidget(Panel):
         0 means 'not annotated'.
     layer : Labels or None
         The labels that were made last.
+    live : Live
+        Labels the view while strokes are drawn.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -82,9 +85,9 @@ class AnnotateWidget(Panel):
         self.column.addWidget(self.sparse)
         self.column.addWidget(self.hint)
         self.column.addStretch()
-        self.pin(
-            create_button("New labels", "Add a labels layer to draw on the image", self.create)
-        )
+        self.live = Live(self, self._choose_layers)
+        create = create_button("New labels", "Add a labels layer to draw on the image", self.create)
+        self.pin(create, create_row(self.live.button, self.live.accept_button))
         self.set_classes(create_classes(["background", "object"]))
         for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self._refresh)
@@ -164,6 +167,11 @@ class AnnotateWidget(Panel):
             f"Draw on {layer.name}. A click on a class above chooses it, as the keys - and = do."
         )
         return layer
+
+    def _choose_layers(self) -> tuple[Image | None, Labels | None]:
+        """Return the chosen image and the labels that were made last, if there are any."""
+        images = {layer.name: layer for layer in find_layers(self.viewer, "image")}
+        return images.get(self.image.value), self.layer
 
     def _follow_selection(self, *_: object) -> None:
         """Choose the image that is selected, or else the topmost one that is seen."""
