@@ -114,7 +114,7 @@ FAULTS: dict[str, tuple[Callable[[Stage], None], str | None]] = {
     "program": (run_program, "reached outside"),
     "connection": (connect, "reached outside"),
     "memory": (fill_memory, "memory"),
-    "hang": (hang, "a hang of more than 8 s"),
+    "hang": (hang, "a hang of more than 15 s"),
     "crash": (crash, "a crash: exit status -6"),
     "no fault": (answer, None),
 }

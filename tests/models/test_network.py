@@ -75,7 +75,7 @@ def test_several_heads_are_all_cropped() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 64, 64), (1, 1, 64, 64)], ids=str)
 def test_wrong_channels_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"takes \(N, 2, Y, X\), got .* in_channels"):
+    with pytest.raises(DataError, match=r"takes \(N, 2, Y, X\), got .* \(in_channels\)"):
         Pointwise()(torch.zeros(shape))
 
 

@@ -16,7 +16,7 @@ from pixelwise.samples import napari_data
 from pixelwise.widgets.panel import Panel
 
 PLUGIN = "napari-pixelwise"
-WIDGETS = ["Train", "Predict", "Evaluate", "Patches", "Annotate", "Models"]
+WIDGETS = ["Segment", "Train", "Predict", "Evaluate", "Patches", "Annotate", "Models"]
 pytestmark = pytest.mark.display
 
 

@@ -40,4 +40,4 @@ def test_the_buttons(qtbot: Any, ask: Callable[[QWidget], str], text: str, answe
 def test_a_script_is_not_asked(qtbot: Any) -> None:
     parent = QWidget()
     qtbot.addWidget(parent)
-    assert (ask_second(parent), ask_close(parent), ask_close(None)) == ("after", "stop", "stop")
+    assert (ask_second(parent), ask_close(parent), ask_close(None)) == ("beside", "stop", "stop")

@@ -179,7 +179,7 @@ def test_a_plain_array_opens_and_its_axes_are_asked_for(
     viewer = make_napari_viewer(show=False)
     [layer] = viewer.open(str(path), plugin="napari-pixelwise")
     assert AXES_KEY not in layer.metadata
-    with pytest.raises(DataError, match=r"say what the axes are, e\.g\. in the field Axes:"):
+    with pytest.raises(DataError, match=r"name the axes, e\.g\. in the field Axes:"):
         read_axes(layer)
     assert read_axes(layer, "TYX").names == "TYX"
 

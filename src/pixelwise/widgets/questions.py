@@ -15,10 +15,10 @@ _Answer = TypeVar("_Answer", bound=str)
 def ask_second(parent: QWidget) -> SecondAnswer:
     """Ask whether the next training waits for the running one, or runs beside it.
 
-    The window of a script, which nobody sees, lets it wait.
+    In the window of a script, which nobody sees, it starts at once.
     """
     if not parent.isVisible():
-        return "after"
+        return "beside"
     text = "Two at once share the processor or the GPU, and each takes longer."
     return _ask(parent, text, {"Start after it": "after", "Run beside it": "beside"}) or "cancel"
 

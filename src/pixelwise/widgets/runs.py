@@ -42,7 +42,7 @@ def require_free_run(folder: Path, name: str) -> RunFolder:
     """
     name = name.strip()
     if Path(name).name != name or name in ("", ".", ".."):
-        raise ConfigError(f"Give the run a name that can be a folder's, got {name!r}.")
+        raise ConfigError(f"Give the run a name that a folder can have, got {name!r}.")
     run = require_new_run(Path(folder).expanduser() / name)
     if run.path.exists() and any(run.path.iterdir()):
         raise RunError(f"{run.path} is not empty: give the run another name.")

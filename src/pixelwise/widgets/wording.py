@@ -47,7 +47,7 @@ _COMMANDS: Final = (
     (r"'pixelwise resume [^']*'|'?pixelwise resume'?", "Resume"),
     (r"'?pixelwise train'?", "the widget Train"),
     (r"--split all, or ", ""),
-    (r", or replace what is there by --overwrite", ""),  # windows cannot
+    (r", or replace existing files with --overwrite", ""),  # windows cannot
     (r" on the command line", " in this window"),
 )
 _CHOICE: Final = re.compile(
