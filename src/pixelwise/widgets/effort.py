@@ -64,7 +64,7 @@ EFFORTS: Final = {
 }
 """Small U-Net of the demo; U-Net with an encoder; plain U-Net, which wants a GPU."""
 TIP: Final = (
-    "quick: a small U-Net, about a minute on two processor cores; balanced: a U-Net with the "
-    "encoder mobilenet_v2; thorough: the full U-Net, for a GPU. The fields below show what that "
-    "means, and changing one of them makes it 'own settings'."
+    "quick: a small U-Net, for a computer without a GPU; balanced: a U-Net with the encoder "
+    "mobilenet_v2; thorough: the full U-Net, for a GPU. The fields below show what that means, and "
+    "changing one of them makes it 'own settings'."
 )
