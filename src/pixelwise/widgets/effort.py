@@ -58,7 +58,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 5, 400
 _SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
 _ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
 EFFORTS: Final = {
-    "quick": Effort(_SMALL, 128, learning_rate=3e-3, steps=400, epochs=30),
+    "quick": Effort(_SMALL, 128, learning_rate=3e-3, steps=200, epochs=20),
     "balanced": Effort(_ENCODER, 256, learning_rate=1e-3, steps=1500, epochs=60),
     "thorough": Effort(ModelConfig(), 256, learning_rate=1e-3, steps=4000, epochs=100),
 }
