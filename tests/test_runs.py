@@ -16,6 +16,7 @@ from pixelwise.runs import (
     create_run,
     is_training,
     iter_events,
+    iter_lines,
     lock_run,
     open_run,
     request_stop,
@@ -267,3 +268,10 @@ def test_a_pipe_in_place_of_the_story_is_not_waited_for(run: RunFolder) -> None:
     assert list(iter_events(run)) == []
     with pytest.raises(WriteError, match=r"Expected a file at .*events"), lock_run(run):
         pytest.fail("opened")
+
+
+def test_a_log_that_is_one_endless_line_is_not_read_through(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with run.events.open("wb") as file:
+        file.truncate(2**33)  # sparse: it takes no room
+    assert list(iter_lines(run, 0)) == []

@@ -315,6 +315,9 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
     return (event for _, event in iter_lines(run) if event is not None)
 
 
+_LONGEST_LINE = 2**22  # bytes; a file that is one endless line is not read through
+
+
 def iter_lines(
     run: RunFolder, start: int = 0, *, with_steps: bool = True
 ) -> Iterator[tuple[int, Event | None]]:
@@ -331,8 +334,8 @@ def iter_lines(
         return
     with run.events.open("rb") as file:
         file.seek(start)
-        for line in file:
-            if not line.endswith(b"\n"):
+        while line := file.readline(_LONGEST_LINE):
+            if not line.endswith(b"\n"):  # not complete yet, or no event
                 return
             start += len(line)
             yield start, read_line(line) if with_steps or not tells_steps(line) else None

@@ -5,6 +5,7 @@ The format is described in the layout that reads it, `datasets.layouts.patches`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -248,7 +249,7 @@ class _Cutter:
             mapping=self.data.mapping,
             sources=kept,
         )
-        write_text(self.folder / INDEX_NAME, index.model_dump_json(indent=1))
+        write_text(self.folder / INDEX_NAME, json.dumps(index.model_dump(mode="json"), indent=1))
 
     def _has_foreground(self, labels: Array, cut: Cut) -> bool:
         """Whether a patch has enough annotated pixels that are not background."""
