@@ -315,7 +315,7 @@ def iter_events(run: RunFolder) -> Iterator[Event]:
     return (event for _, event in iter_lines(run) if event is not None)
 
 
-_LONGEST_LINE = 2**22  # bytes; a file that is one endless line is not read through
+_LONGEST_LINE = 2**22  # bytes; longer ones are no events
 
 
 def iter_lines(

@@ -282,20 +282,18 @@ def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfi
     Raises
     ------
     DataError
-        Labels do not have the shape of their image.
+        Labels do not have the shape of their image, or layers disagree on what a value means.
     WriteError
         The folder cannot be written.
     """
-    names = name_files(image for image, _ in pairs)
     kinds = [bool(labels.metadata.get(SPARSE)) for _, labels in pairs]
     sparse = any(kinds)  # complete labels are written as sparse ones beside those
     shifts = [sparse and not kind for kind in kinds]
+    classes = _join_classes([labels for _, labels in pairs], shifts)
+    names = name_files(image for image, _ in pairs)
     for (image, labels), name, letters, shift in zip(pairs, names, axes, shifts, strict=True):
         write_pair(image, labels, asked.path, name=name, axes=letters, as_sparse=shift)
     sparse = sparse or asked.sparse
-    classes: dict[str, str] = {}
-    for (_, labels), shift in zip(pairs, shifts, strict=True):
-        classes |= {str(int(v) + shift): name for v, name in read_classes([labels]).items()}
     if classes and not sparse:
         values = {int(v) for _, labels in pairs for v in np.unique(np.asarray(layer_array(labels)))}
         for value in sorted(values - {VOID}):
@@ -304,3 +302,42 @@ def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfi
     named = len(classes) > 1 and asked.classes == "auto"
     update = {"layout": "pairs", "images": "images", "masks": "masks", "sparse": sparse}
     return asked.model_copy(update=update | {"classes": classes if named else asked.classes})
+
+
+def _join_classes(layers: list[Any], shifts: list[bool]) -> dict[str, str]:
+    """Join the class names of labels by value; those of complete labels beside strokes move up.
+
+    Raises
+    ------
+    DataError
+        Two layers name one value differently, or the values of complete labels beside strokes are
+        no class numbers.
+    """
+    classes: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for labels, shift in zip(layers, shifts, strict=True):
+        names = read_classes([labels])
+        if shift:
+            _require_class_numbers(labels, len(names))
+            names = names or {"0": "background"}
+        for value, name in names.items():
+            key = str(int(value) + shift)
+            if classes.setdefault(key, name) != name:
+                raise DataError(
+                    f"{labels.name} has the class {name} where {owners[key]} has {classes[key]}: "
+                    "give both the same classes in the same order, or train on them separately."
+                )
+            owners.setdefault(key, labels.name)
+    return classes
+
+
+def _require_class_numbers(labels: Any, named: int) -> None:
+    """Refuse complete labels whose values are not 0, 1, ... up to their classes, or void."""
+    values = {int(value) for value in np.unique(np.asarray(layer_array(labels)))}
+    classes = values - {VOID}
+    if max(classes, default=0) >= max(named, 2) or (VOID in values and not classes - {0}):
+        shown = ", ".join(map(str, sorted(values)[:8]))
+        raise DataError(
+            f"{labels.name} has the values {shown}: beside strokes, the values of complete labels "
+            "must be the numbers of their classes, from 0 on. Train on them separately."
+        )

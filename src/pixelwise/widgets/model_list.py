@@ -33,7 +33,7 @@ _RUN_MODEL: Final = "model.safetensors"
 _MOST_MODELS: Final = 500
 _MOST_CLASSES: Final = 2
 _SECONDS: Final = 0.2
-"""So long the window waits for cards; those of further models are read a moment later."""
+"""Longest wait for model cards; the rest are read a moment later."""
 _PAUSE_MS: Final = 50
 _MARGIN_PX: Final = 4
 
@@ -81,7 +81,7 @@ class ModelList(QWidget):
         super().__init__()
         self._field, self._folder = field, folder
         self._elsewhere: list[Path] = []
-        self._taken: Path | None = None  # by this list, not by anybody
+        self._taken: Path | None = None  # chosen by this list, not by the user
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self.refresh)
@@ -97,7 +97,7 @@ class ModelList(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """List the models again; take the newest one unless somebody has chosen another."""
+        """List the models again; choose the newest one unless the user has chosen another."""
         models, is_whole = list_models(self._folder())
         offered = [model for model in models if model.is_trained]
         others = [path for path in self._elsewhere if path not in [one.path for one in offered]]
@@ -116,7 +116,7 @@ class ModelList(QWidget):
         return Path(text).expanduser().absolute() if text else Path()
 
     def _fill(self, models: list[ListedModel]) -> None:
-        """Write the entries anew, where something has changed."""
+        """Replace the entries if something has changed."""
         entries = [(model.text, str(model.path.expanduser().absolute())) for model in models]
         entries.append((OTHER, ""))
         items = range(self.box.count())
@@ -154,7 +154,7 @@ class ModelList(QWidget):
         self._tell()
 
     def _tell(self) -> None:
-        """Give the closed list, which cuts a long text, the tool tip of its entry."""
+        """Show the tooltip of the chosen entry on the closed list, which elides a long text."""
         self.box.setToolTip(self.box.currentData(Qt.ItemDataRole.ToolTipRole) or "")
 
 
