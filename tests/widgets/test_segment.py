@@ -38,7 +38,9 @@ def test_from_a_prediction_to_corrections_that_train(
     seen = [layer.name for layer in viewer.layers if layer.visible]
     assert seen == ["disc 0", result.name]  # it was hidden, and another image shown
     data = segment.page("Train").data
-    offered = {data.table.cellWidget(0, 1).itemText(i) for i in range(3)}
+    box = data.table.cellWidget(0, 1)
+    offered = [box.itemText(i) for i in range(box.count())]
+    assert offered[1:] == ["disc 0 mask", "disc 1 mask"]
     assert result.name not in offered  # nobody has said that it is right
     predict.steps.correct()
     corrections = viewer.layers["disc 0 corrections"]
