@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -38,3 +39,9 @@ def test_every_command_can_be_called(manifest: PluginManifest) -> None:
     for command in commands:
         module, _, name = command.python_name.partition(":")
         assert callable(getattr(import_module(module), name)), command.id
+
+
+def test_tox_names_tests_that_exist() -> None:
+    named = re.findall(r"tests/[\w/.]+", (REPOSITORY / "tox.ini").read_text())
+    assert "tests/test_parsing.py" in named
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []

@@ -275,3 +275,5 @@ def test_a_log_that_is_one_endless_line_is_not_read_through(tmp_path: Path) -> N
     with run.events.open("wb") as file:
         file.truncate(2**33)  # sparse: it takes no room
     assert list(iter_lines(run, 0)) == []
+    assert run.mend_events() == 0
+    assert run.events.stat().st_size == 0

@@ -50,6 +50,7 @@ from pixelwise.locks import take_lock
 from pixelwise.outputs import require_outside_images
 
 _LOCK_SECONDS = 2.0  # `is_training` holds the lock for an instant
+_LONGEST_LINE = 2**22  # bytes; longer ones are no events
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class RunFolder:
         if self.events.exists() and self.events.stat().st_size > place:
             with self.events.open("rb") as file:
                 file.seek(place)
-                damaged += has_check(file.read())
+                damaged += has_check(file.read(_LONGEST_LINE))
             os.truncate(self.events, place)
         return damaged
 
@@ -313,9 +314,6 @@ def request_stop(run: RunFolder) -> None:
 def iter_events(run: RunFolder) -> Iterator[Event]:
     """Read the events written so far, without damaged lines."""
     return (event for _, event in iter_lines(run) if event is not None)
-
-
-_LONGEST_LINE = 2**22  # bytes; longer ones are no events
 
 
 def iter_lines(

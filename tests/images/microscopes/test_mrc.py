@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from typing import Literal
 
 import mrcfile
 import numpy as np
@@ -82,3 +84,21 @@ def test_a_file_that_is_longer_than_it_says_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + bytes(100))
     with pytest.raises(ReadError, match="larger than expected"):
         open_image(path)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_memory_is_not_taken_for_a_header_that_is_not_there(
+    tmp_path: Path, order: Literal["little", "big"]
+) -> None:
+    values = pattern((9, 7), 100, "int16")
+    path = write(tmp_path / "a.mrc", values if order == "little" else values.astype(">i2"))
+    header = bytearray(path.read_bytes())
+    header[92:96] = (1 << 30).to_bytes(4, order)
+    path.write_bytes(header)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReadError, match="1073741824 bytes is longer than the file"):
+            open_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -11,6 +11,8 @@ from typing import Any, Final
 import mrcfile
 import numpy as np
 import numpy.typing as npt
+from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import byte_order_from_machine_stamp
 
 from pixelwise.axes import Calibration, NamedAxes
 from pixelwise.errors import DataError
@@ -62,12 +64,23 @@ def _opening(path: Path) -> Iterator[tuple[Any, Array]]:
     with ExitStack() as stack:
         with explaining_damage(path, Warning), warnings.catch_warnings():
             warnings.simplefilter("error")
+            _require_extended_header(path)
             file = stack.enter_context(mrcfile.mmap(path, "r"))
             if file.data is None or file.data.dtype.kind not in "uif":
                 found = "no" if file.data is None else str(file.data.dtype)
                 raise DataError(f"{path} holds {found} values; expected real numbers.")
             data = file.data.view("uint8") if _has_unsigned_bytes(file) else file.data
         yield file, data
+
+
+def _require_extended_header(path: Path) -> None:
+    """Raise if the file is shorter than the extended header: mrcfile takes memory for it first."""
+    with path.open("rb") as file:
+        header = np.frombuffer(file.read(HEADER_DTYPE.itemsize), HEADER_DTYPE)[0]
+    order = byte_order_from_machine_stamp(header["machst"])
+    promised = int.from_bytes(header["nsymbt"].tobytes(), "little" if order == "<" else "big")
+    if promised > path.stat().st_size:
+        raise ValueError(f"an extended header of {promised} bytes is longer than the file")
 
 
 def _has_unsigned_bytes(file: Any) -> bool:
