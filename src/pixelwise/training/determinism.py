@@ -16,8 +16,16 @@ def choose_algorithms(*, deterministic: bool) -> None:
     """Allow only algorithms that give the same bits every time, or else the fastest."""
     if deterministic:
         os.environ.setdefault(_CUBLAS, ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    _use_deterministic(deterministic, warn_only=False)
     torch.backends.cudnn.benchmark = not deterministic  # every step has the same shapes
+
+
+def _use_deterministic(mode: bool, *, warn_only: bool) -> None:
+    """Set torch's choice of algorithms unless it is set: torch loads its compiler to do so."""
+    now = torch.are_deterministic_algorithms_enabled()
+    now_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    if (now, now_warns) != (mode, warn_only):
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def restoring_torch_settings(device: torch.device) -> Iterator[None]:
         with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
             yield
     finally:
-        torch.use_deterministic_algorithms(is_deterministic, warn_only=warn_only)
+        _use_deterministic(is_deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
         if workspace is None:
             os.environ.pop(_CUBLAS, None)
