@@ -59,21 +59,19 @@ def overfit(
     image, _ = load_patches()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
     loss, dice = create_loss(loss_name), 0.0
-    for step in range(steps):
+    for _ in range(steps):
         optimizer.zero_grad()
-        loss(network(image), mask).backward()
-        optimizer.step()
-        if step % 10 == 9:
-            dice = max(dice, score(network, image, mask))
+        logits = network(image)
+        dice = max(dice, score(logits, mask))
         if dice >= enough:
             break
+        loss(logits, mask).backward()
+        optimizer.step()
     return dice
 
 
-def score(network: torch.nn.Module, image: torch.Tensor, mask: torch.Tensor) -> float:
+def score(logits: torch.Tensor | tuple[torch.Tensor, ...], mask: torch.Tensor) -> float:
     """Foreground Dice, batch normalisation as in training: the patches are all there is."""
-    with torch.no_grad():
-        logits = network(image)
     logits = logits[0] if isinstance(logits, tuple) else logits
     matrix = count_confusion(mask.numpy(), logits.argmax(dim=1).numpy(), 2)
     return create_scores(matrix, ["background", "nucleus"]).per_class()["nucleus"].dice
