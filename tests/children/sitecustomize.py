@@ -14,13 +14,11 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-_COMPILER = "torch._dynamo"
+_COMPILER, _INSIDE = "torch._dynamo", "torch._dynamo."
 
 
 class _StandIn(ModuleType):
     """torch's compiler for code that is not compiled; asked for more, it loads the real one."""
-
-    __path__: list[str] = []  # noqa: RUF012  it has submodules
 
     class OptimizedModule:
         """What no network is that was not compiled."""
@@ -40,28 +38,33 @@ class _StandIn(ModuleType):
         return getattr(_load_compiler(), name)
 
 
-class _Submodules(MetaPathFinder, Loader):
-    """Loads the compiler when one of its submodules is imported."""
+class _Finder(MetaPathFinder, Loader):
+    """Finds the stand-in, and the real compiler when one of its submodules is imported."""
+
+    is_active = True
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
-        stands_in = isinstance(sys.modules.get(_COMPILER), _StandIn)
-        return ModuleSpec(name, self) if stands_in and name.startswith(f"{_COMPILER}.") else None
+        if self.is_active and name == _COMPILER:
+            return ModuleSpec(name, self, is_package=True)
+        return ModuleSpec(name, self) if self.is_active and name.startswith(_INSIDE) else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        if spec.name == _COMPILER:
+            return _StandIn(_COMPILER)
         _load_compiler()
         return import_module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """It was loaded with the compiler."""
+        """Nothing is left to do."""
 
 
 def _load_compiler() -> ModuleType:
     """Put torch's compiler in the place of its stand-in."""
-    if isinstance(sys.modules.get(_COMPILER), _StandIn):
-        del sys.modules[_COMPILER]
+    if _Finder.is_active:
+        _Finder.is_active = False
+        sys.modules.pop(_COMPILER, None)
     return import_module(_COMPILER)
 
 
 sys.modules["torchmetrics"] = None  # type: ignore[assignment]
-sys.modules[_COMPILER] = _StandIn(_COMPILER)
-sys.meta_path.insert(0, _Submodules())
+sys.meta_path.insert(0, _Finder())
