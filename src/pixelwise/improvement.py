@@ -14,8 +14,8 @@ RATE_SHARE: Final = 0.1
 """Share of the learning rate that the model was trained with, all of which would destroy it."""
 EPOCHS: Final = 5
 EPOCH_STEPS: Final = 10
-MOST_LOST: Final = 0.02
-"""Score on the validation images that an improved model may lose, e.g. Dice 0.85 to 0.83."""
+MOST_LOST: Final = 0.05
+"""Score that an improved model may lose: with few validation images it jumps as much."""
 FORGETS: Final = (
     "The data that the model was trained on are not there any more: it learns from the corrections "
     "alone, and may forget the rest."

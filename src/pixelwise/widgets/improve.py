@@ -234,7 +234,7 @@ class Improvement(QObject):
         layers = [(image, read_axes(image, done.axes).names) for _, image in shown]
         into = [layer for layer, _ in shown]
         if layers:
-            self._predictions.predict(layers, model, done.settings, into)
+            self._predictions.predict(layers, model, done.settings, into=into)
 
     def _fail(self, error: Exception) -> None:
         self._end(ImprovementEnd(str(error), is_failure=True))

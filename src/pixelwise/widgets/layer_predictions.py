@@ -107,6 +107,7 @@ class LayerPredictions(QObject):
         layers: Sequence[tuple[Layer, str]],
         model: Path,
         settings: PredictConfig,
+        *,
         into: Sequence[Layer] = (),
     ) -> None:
         """Predict layers, given with their axes; the results replace the layers `into`, if given.
