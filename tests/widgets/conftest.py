@@ -95,7 +95,7 @@ def _leave_nothing(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _runs_in_temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the runs and the annotations of this machine's user out of the tests."""
-    for module in ("train", "predict"):
+    for module in ("train", "predict", "project"):
         name = f"pixelwise.widgets.{module}"
         __import__(name)
         monkeypatch.setattr(sys.modules[name], "runs_folder", lambda: tmp_path / "runs")

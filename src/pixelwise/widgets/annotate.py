@@ -31,6 +31,7 @@ from pixelwise.widgets.layers import (
 )
 from pixelwise.widgets.live import Live
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+from pixelwise.widgets.project import ProjectList
 from pixelwise.widgets.questions import RestoreAnswer, ask_restore
 from pixelwise.widgets.readers import list_classes
 
@@ -58,6 +59,8 @@ class AnnotateWidget(Panel):
         0 means 'not annotated'.
     layer : Labels or None
         The labels that were made last.
+    project : ProjectList
+        The images of a folder, one after another.
     live : Live
         Labels the view while strokes are drawn.
     autosave : Autosave
@@ -87,7 +90,12 @@ class AnnotateWidget(Panel):
         self.sparse = QCheckBox("Sparse: draw only a few strokes")
         self.hint = create_text(_DENSE)
         self.sparse.toggled.connect(self._show_sparse)
-        self.column.addWidget(lay_out([self.image, self.axes])[1])
+        self.project = ProjectList(
+            self, list_classes=lambda: self.classes, show_labels=self._take_labels
+        )
+        self.column.addWidget(self.project)
+        place = lay_out([self.image, self.axes])[1]
+        self.column.addWidget(place)
         self.column.addWidget(self.understood)
         self.image.changed.connect(self._explain_axes)
         self.axes.changed.connect(self._explain_axes)
@@ -110,6 +118,8 @@ class AnnotateWidget(Panel):
         self.image.changed.connect(lambda: self._offer.start(0))
         create = create_button("New labels", "Add a labels layer to draw on the image", self.create)
         self.pin(create, create_row(self.live.button, self.live.accept_button))
+        for part in (place, self.understood, self.sparse, self.hint, create):  # a project sets them
+            self.project.opened.connect(part.setHidden)
         self.set_classes(create_classes(["background", "object"]))
         for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self._refresh)
@@ -150,6 +160,12 @@ class AnnotateWidget(Panel):
         if classes := list_classes(layer.as_layer_data_tuple()[1], first=int(sparse)):
             self.set_classes(classes)
         layer.selected_label, layer.mode = 1, "paint"
+
+    def _take_labels(self, layer: Labels) -> None:
+        """Annotate the labels of a project's image."""
+        self.layer = layer
+        self.show_classes_of(layer)
+        self.viewer.layers.selection.active = layer
 
     def add_class(self) -> None:
         """Add a class with the next colour of the palette."""
@@ -217,7 +233,8 @@ class AnnotateWidget(Panel):
                 remove_file(path)
         elif answer == "restore":
             with self.complaining():
-                self.layer = self.autosave.restore(image, left)[-1]
+                restored = self.autosave.restore(image, left)[-1]
+                self.layer = self.project.take_restored(restored)
                 self.show_classes_of(self.layer)
                 self.say(f"{self.layer.name} is as it was. Save it when it is done.")
 

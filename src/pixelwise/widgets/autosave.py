@@ -24,6 +24,7 @@ from pixelwise.widgets.annotation_files import (
 )
 from pixelwise.widgets.layers import (
     AXES_KEY,
+    FILE,
     MODEL,
     PREDICTED,
     SOURCE,
@@ -57,6 +58,13 @@ class _Kept:
     file: AnnotationFile
     digest: bytes | None = None
     replaces: tuple[Path, ...] = ()
+    is_saved: bool = False  # by the user, since the last stroke
+
+    def remove(self) -> None:
+        """Remove what is kept, also in the files that it was restored from."""
+        self.file.remove()
+        for path in self.replaces:
+            remove_file(path)
 
     def save(self, about: Annotation) -> bool:
         """Write what is drawn, unless nothing has changed; nothing drawn needs no file."""
@@ -142,13 +150,16 @@ class Autosave(QObject):
         layer = _unwrap(layer)
         self._due = [due for due in self._due if due is not layer]
         if (kept := self._kept.pop(id(layer), None)) is not None:
-            kept.file.remove()
+            kept.is_saved = True  # also if a thread is writing it now
+            kept.remove()
 
     def hear_saved(self, pixels: Any) -> None:
         """Remove what is kept of the layer with these pixels: the user has saved them."""
+        self._due = [layer for layer in self._due if layer_array(layer) is not pixels]
         for kept in self._kept.values():
             if layer_array(kept.layer) is pixels:
-                kept.file.remove()
+                kept.is_saved = True
+                kept.remove()
 
     def _add(self, image: Image, pixels: Array, about: Annotation) -> Labels:
         axes = read_axes(image).names
@@ -175,6 +186,8 @@ class Autosave(QObject):
         """Save soon, unless the labels are a prediction or a preview."""
         is_annotated = SPARSE in layer.metadata and not layer.metadata.get(PREDICTED)
         if is_annotated and layer in find_layers(self._viewer, "labels"):
+            if (kept := self._kept.get(id(layer))) is not None:
+                kept.is_saved = False
             if not any(due is layer for due in self._due):
                 self._due.append(layer)
             self._timer.start(_AGAIN_MS if self._has_failed else _PAUSE_MS)
@@ -197,12 +210,14 @@ class Autosave(QObject):
         run_in_thread(
             partial(kept.save, _describe(layer, image)),
             self,
-            then=lambda _: self._end_save(),
+            then=lambda _: self._end_save(kept),
             failed=partial(self._fail, layer),
         )
 
-    def _end_save(self) -> None:
+    def _end_save(self, kept: _Kept) -> None:
         self._is_saving = False
+        if kept.is_saved:
+            kept.remove()
         if self._has_failed:
             self._has_failed = False
             self._panel.say("The strokes are saved again.")
@@ -238,7 +253,7 @@ def _find_key(image: Image) -> str:
 
 
 def _find_path(image: Image) -> str:
-    path = getattr(image.source, "path", None)
+    path = image.metadata.get(FILE) or getattr(image.source, "path", None)
     return str(Path(path).absolute()) if path else ""
 
 

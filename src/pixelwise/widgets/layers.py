@@ -40,6 +40,9 @@ SOURCE = "pixelwise source"
 MODEL = "model"
 """Key in a prediction's metadata, and in that of its corrections: file of the model."""
 
+FILE = "pixelwise file"
+"""Key in an image's metadata: its file, where napari does not know it."""
+
 PREVIEW = "pixelwise preview"
 """Key in the metadata of preview layers, which are no input for other widgets."""
 
