@@ -112,6 +112,14 @@ def test_faults_are_told_and_leave_no_run(
     open_predicted: Callable[..., Any], tmp_path: Path
 ) -> None:
     widget = open_predicted()
+    widget.settings.fill({"probabilities": True})
+    widget.predict()
+    widget.wait(LONG)
+    assert not widget.steps.isVisibleTo(widget), "probabilities cannot be corrected"
+    widget.settings.fill({"probabilities": False})
+    widget.choose("disc")
+    widget.predict()
+    widget.wait(LONG)
     widget.steps.improve_button.click()
     assert "Nothing is corrected yet" in widget.message
     correct(widget)

@@ -67,7 +67,7 @@ class PredictionSteps(QWidget):
         """Offer the steps for these results; hide them if none is, or was, a prediction."""
         self._results = results
         predictions = self.predictions
-        self.setVisible(bool(predictions or self._list_open(MODEL)))
+        self.setVisible(bool(self._list_open(SOURCE)))
         for button in (self.correct_button, self.accept_button):
             button.setEnabled(bool(predictions))
 
@@ -79,7 +79,7 @@ class PredictionSteps(QWidget):
     @property
     def model(self) -> Path | None:
         """Model that made the last of the results that are still open."""
-        made = [layer.metadata[MODEL] for layer in self._list_open(MODEL)]
+        made = [x.metadata[MODEL] for x in self._list_open(SOURCE) if MODEL in x.metadata]
         return Path(made[-1]) if made else None
 
     def _list_open(self, key: str) -> list[Any]:
