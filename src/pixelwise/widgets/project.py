@@ -27,20 +27,9 @@ from pixelwise.cards import read_card
 from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.errors import DataError, WriteError
-from pixelwise.images import open_image
-from pixelwise.widgets.corrected_images import list_corrected
 from pixelwise.widgets.doubt import DoubtQueue
 from pixelwise.widgets.layers import (
-    AXES_KEY,
-    FILE,
     SOURCE,
-    SPARSE,
-    Array,
-    avoid_black,
-    color_labels,
-    layer_array,
-    make_sparse,
-    placement,
 )
 from pixelwise.widgets.model_list import ModelList
 from pixelwise.widgets.panel import (
@@ -52,8 +41,15 @@ from pixelwise.widgets.panel import (
     runs_folder,
 )
 from pixelwise.widgets.project_files import LABELS, Project, read_doubt
+from pixelwise.widgets.project_layers import (
+    add_layers,
+    close_layers,
+    list_corrections,
+    merge_strokes,
+    read_pixels,
+    read_stamp,
+)
 from pixelwise.widgets.readers import write_labels
-from pixelwise.widgets.tiff_reader import read_tiff_labels
 from pixelwise.widgets.wheel import calm_wheel
 
 if TYPE_CHECKING:
@@ -208,14 +204,18 @@ class ProjectList(QWidget):
         if self.project is None or image == self.image or not self.save():
             return
         with self._panel.complaining():
-            pixels, axes = _read_image(image)
+            pixels, axes = read_pixels(image)
             self._close_layers()
-            self.image = image
-            rgb = axes.endswith("C")
-            layer = self._panel.viewer.add_image(
-                pixels, name=image.name, rgb=rgb, metadata={AXES_KEY: axes, FILE: str(image)}
+            self.image, path = image, self.project.find_labels(image)
+            self._stamp = read_stamp(path)
+            self._labels = add_layers(
+                self._panel.viewer,
+                image,
+                pixels,
+                axes=axes,
+                path=path,
+                classes=self._list_classes(),
             )
-            self._labels = self._add_labels(layer, axes, self.project.find_labels(image))
             self._show_labels(self._labels)
         self._fill()
 
@@ -234,8 +234,8 @@ class ProjectList(QWidget):
         if labels not in self._panel.viewer.layers:  # closed by the user
             self._labels = self.image = None
             return True
-        corrections = self._list_corrections()
-        pixels = _merge(labels, corrections)
+        corrections = list_corrections(self._panel.viewer, image.name)
+        pixels = merge_strokes(labels, corrections)
         path = project.find_labels(image)
         if not pixels.any() and not path.exists():
             return True
@@ -244,7 +244,7 @@ class ProjectList(QWidget):
             path.parent.mkdir(exist_ok=True)
             data, attributes, _ = labels.as_layer_data_tuple()
             write_labels(str(path), pixels if corrections else data, attributes)
-            self._stamp = _read_stamp(path)
+            self._stamp = read_stamp(path)
             if corrections:
                 project.note(image, corrected=True)
         except (WriteError, OSError) as error:
@@ -254,7 +254,7 @@ class ProjectList(QWidget):
 
     def _require_unchanged(self, path: Path) -> None:
         """Refuse to replace labels that another window, or program, has written meanwhile."""
-        if _read_stamp(path) != self._stamp:
+        if read_stamp(path) != self._stamp:
             raise WriteError(
                 f"{path} was changed by another program since its image was opened here. Nothing "
                 "was changed: save the layer under another name, then remove it."
@@ -279,37 +279,10 @@ class ProjectList(QWidget):
         if folder := QFileDialog.getExistingDirectory(self, "Folder of images"):
             self.open(Path(folder))
 
-    def _add_labels(self, image: Any, axes: str, path: Path) -> Labels:
-        """Add the labels of the image: from their file, or empty ones in the page's classes."""
-        viewer, plain = self._panel.viewer, axes.replace("C", "")
-        where = placement(image, axes, plain)
-        self._stamp = _read_stamp(path)
-        if path.exists():
-            data, options, _ = read_tiff_labels(path)[0]
-            layer = viewer.add_labels(data, **options | where | {"name": f"{image.name} labels"})
-        else:
-            shape = [n for n, letter in zip(image.data.shape, axes, strict=True) if letter != "C"]
-            layer = viewer.add_labels(
-                np.zeros(shape, np.uint8), name=f"{image.name} labels", **where
-            )
-            color_labels(layer, avoid_black(self._list_classes()), first=1)
-        known = {SPARSE: True, SOURCE: image.name, AXES_KEY: plain}
-        layer.metadata = {**layer.metadata, **known}
-        return layer
-
-    def _list_corrections(self) -> list[Labels]:
-        """Layers with corrections of the open image."""
-        assert self.image is not None  # noqa: S101  only called while an image is open
-        found = list_corrected(self._panel.viewer)
-        return [layer for layer in found if layer.metadata[SOURCE] == self.image.name]
-
     def _close_layers(self) -> None:
         """Remove the layers of the open image."""
-        if self.image is None:
-            return
-        name, layers = self.image.name, self._panel.viewer.layers
-        for layer in [x for x in layers if name in (x.name, x.metadata.get(SOURCE))]:
-            layers.remove(layer)
+        if self.image is not None:
+            close_layers(self._panel.viewer, self.image.name)
 
     def _mark_done(self, on: bool) -> None:
         with self._panel.complaining():
@@ -382,29 +355,3 @@ class ProjectList(QWidget):
             notes, model = self.project.read_notes(), str(self.model.value)
             self._images.sort(key=lambda image: -(read_doubt(image, notes, model) or 0.0))
             self._fill()
-
-
-def _read_image(path: Path) -> tuple[Array, str]:
-    """Read pixels and axes; colours come last."""
-    source = open_image(path)
-    pixels, axes = source.read(), source.axes.names
-    if axes.endswith("C") and pixels.shape[-1] != 3:
-        pixels, axes = np.moveaxis(pixels, -1, 0), f"C{axes[:-1]}"
-    return pixels, axes
-
-
-def _merge(labels: Labels, corrections: list[Labels]) -> Array:
-    """Strokes, with corrections on top."""
-    pixels = np.asarray(layer_array(labels))
-    for layer in corrections:
-        painted = np.asarray(layer_array(layer))
-        painted = painted if layer.metadata.get(SPARSE) else make_sparse(painted)
-        pixels = np.where(painted > 0, painted, pixels)
-    return pixels
-
-
-def _read_stamp(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
