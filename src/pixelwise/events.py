@@ -103,7 +103,7 @@ class ModelSaved(_Event):
     kind: Literal["model_saved"] = "model_saved"
     path: str
     epoch: int
-    reason: Literal["best", "kept", "final"]
+    reason: Literal["start", "best", "kept", "final"]
 
 
 class PreviewsWritten(_Event):

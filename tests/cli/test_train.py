@@ -94,6 +94,7 @@ EVERY_OPTION = {
     "min_learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.5, "schedule": "cyclic",
     "warmup_epochs": 2, "cycle_epochs": 2, "plateau_epochs": 2, "patience": 2, "monitor": "iou",
     "normalization": "percentile", "device": "cpu", "precision": "bf16", "seed": 3,
+    "corrections": "c", "epoch_steps": 5, "keep_start": 0.1,
     "keep_every": 2, "save_minutes": 5, "previews": 1,
 }  # fmt: skip
 EVERY_SWITCH = ["sparse", "skip_unreadable", "freeze_encoder", "flips", "rotate90", "shift",

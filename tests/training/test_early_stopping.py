@@ -5,7 +5,7 @@ import pytest
 
 from pixelwise.config import TrainingConfig
 from pixelwise.scores import create_scores
-from pixelwise.training.early_stopping import is_patience_over, record_validation
+from pixelwise.training.early_stopping import is_patience_over, record_start, record_validation
 from pixelwise.training.progress import Progress
 from pixelwise.training.validation import Validation
 
@@ -58,3 +58,26 @@ def test_patience_and_plateau_count_alike(epochs: int) -> None:
     assert is_patience_over(after, config)
     assert after.plateau_factor < 1
     assert after.epochs_on_plateau == 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "taken"),
+    [("dice", [False, True, False, True]), ("last", [False, True, True, True])],
+)
+def test_the_start_stays_unless_an_epoch_comes_close(monitor: str, taken: list[bool]) -> None:
+    config = TrainingConfig(monitor=monitor, keep_start=0.1)
+    progress = Progress()
+    record_start(progress, 0.8)
+    found = []
+    for score in (0.69, 0.72, 0.71, 0.73):
+        found.append(record_validation(progress, config, score=score, loss=1.0))
+        progress.begin_next_epoch()
+    assert found == taken
+    assert (progress.best_epoch, progress.start_score) == (4, 0.8)
+
+
+def test_a_start_without_a_score_is_no_rival() -> None:
+    progress = Progress()
+    record_start(progress, None)
+    assert progress.best_epoch is None
+    assert record_validation(progress, TrainingConfig(keep_start=0.1), score=0.1, loss=1.0)

@@ -253,6 +253,14 @@ def test_a_new_run_starts_from_a_model(discs: Path, tmp_path: Path) -> None:
     name = "head.weight"
     first, second = load_file(start), load_file(tmp_path / "b" / "model.safetensors")
     torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=0)
+    wild = {"epochs": 1, "learning_rate": 10, "keep_start": 0.0}
+    events = list(
+        fit(create_config(discs, tmp_path / "d", model={"start_from": start}, training=wild))
+    )
+    assert events[-1].best_epoch == 0
+    assert read_card(tmp_path / "d" / "model.safetensors").training.epochs == 3
+    kept = load_file(tmp_path / "d" / "model.safetensors")
+    assert all(torch.equal(first[name], kept[name]) for name in first)
     sections = {"model": {"start_from": start, "options": {"base_channels": 8, "depth": 2}}}
     with pytest.raises(ConfigError, match="options"):
         next(fit(create_config(discs, tmp_path / "c", **sections)))

@@ -46,6 +46,16 @@ def create_prefetcher(reader: BatchReader, *, shift: bool = True) -> Prefetcher:
     return Prefetcher(reader, 4, seed=3, shift=shift, ranks=ALONE)
 
 
+@pytest.mark.parametrize("steps", [2, 90])
+def test_an_epoch_has_the_steps_asked_for(steps: int) -> None:
+    reader = create_reader()
+    few = Prefetcher(reader, 4, seed=3, shift=True, ranks=ALONE, steps=steps)
+    assert len(reader) < 90 * 4
+    assert [len(numbers) for numbers in few.draw(0)] == [4] * steps
+    usual = create_prefetcher(reader).draw(0)
+    assert few.draw(0)[: len(usual)] == usual[:steps]
+
+
 def assert_same(first: Batch, second: Batch) -> None:
     for name in ("image", "mask", "offset", "scale"):
         one, other = getattr(first, name), getattr(second, name)

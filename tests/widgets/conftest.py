@@ -94,12 +94,15 @@ def _leave_nothing(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _runs_in_temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the runs of this machine's user out of the tests."""
-    for module in ("train", "predict"):
+    """Keep the runs and the annotations of this machine's user out of the tests."""
+    for module in ("train", "predict", "project"):
         name = f"pixelwise.widgets.{module}"
         __import__(name)
         monkeypatch.setattr(sys.modules[name], "runs_folder", lambda: tmp_path / "runs")
     monkeypatch.setattr(sys.modules["pixelwise.widgets.train"], "write_setting", lambda *_: None)
+    __import__("pixelwise.widgets.annotate")
+    kept = tmp_path / "annotations"
+    monkeypatch.setattr(sys.modules["pixelwise.widgets.annotate"], "find_folder", lambda: kept)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ events, answers a request to stop, and is there in a tenth of the time. Real tra
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from pixelwise.runs import create_run, lock_run, require_new_run
 from tests.test_events import EVENTS
 
 SECONDS = 0.05  # of an epoch
+WILD = 1.0  # learning rate that would destroy a model to start from, which stays
 
 
 def main() -> None:
@@ -28,7 +30,8 @@ def main() -> None:
     with lock_run(run):
         create_run(job.config)
         run.append(EVENTS["run_started"])
-        run.model.touch()
+        start = job.config.model.start_from
+        run.model.touch() if start is None else shutil.copy(start, run.model)
         epochs = job.config.training.epochs
         for epoch in range(1, epochs + 1):
             time.sleep(SECONDS)
@@ -36,7 +39,8 @@ def main() -> None:
             if run.stop_request.exists():
                 break
         reason = "stopped" if run.stop_request.exists() else "finished"
-        run.append(EVENTS["run_ended"].model_copy(update={"reason": reason}))
+        best = 0 if job.config.training.learning_rate >= WILD else 1
+        run.append(EVENTS["run_ended"].model_copy(update={"reason": reason, "best_epoch": best}))
 
 
 if __name__ == "__main__":

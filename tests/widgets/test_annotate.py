@@ -10,8 +10,10 @@ import pytest
 from pixelwise.classes import create_classes
 from pixelwise.config import DataConfig
 from pixelwise.datasets import load_dataset
+from pixelwise.widgets.annotation_files import Annotation, AnnotationFile, create_key
 from pixelwise.widgets.data_picker import write_layers
 from pixelwise.widgets.layers import SPARSE, read_axes, read_classes
+from tests.widgets.conftest import wait_until
 
 pytestmark = pytest.mark.display
 Open = Callable[..., Any]
@@ -80,3 +82,29 @@ def test_axes_that_were_misunderstood_are_named(open_widget: Any) -> None:
     widget.axes.value = "YX"
     assert "name 2 dimensions" in widget.understood.text()
     assert widget.create() is None
+
+
+@pytest.mark.parametrize(("answer", "layers"), [("restore", 2), ("discard", 1), ("later", 1)])
+def test_strokes_of_a_crashed_window_are_offered_once(
+    open_widget: Any, tmp_path: Path, answer: str, layers: int
+) -> None:
+    about = Annotation(image="cells", path="", name="strokes", axes="YX", sparse=True)
+    left = AnnotationFile(tmp_path / "annotations", create_key("cells", "", (20, 30)))
+    left.write(np.ones((20, 30), np.uint8), about)
+    assert left._lock is not None
+    left._lock.release()  # as the system does when a process ends
+    widget = open_widget("Annotate")
+    asked = []
+
+    def ask(image: str, when: str) -> str:
+        asked.append(image)
+        return answer
+
+    widget.ask_restore, widget.isVisible = ask, lambda: True
+    widget.viewer.add_image(np.zeros((20, 30), np.uint8), name="cells")
+    wait_until(lambda: bool(asked))
+    widget._offer_left()
+    assert asked == ["cells"]
+    assert len(widget.viewer.layers) == layers
+    wait_until(lambda: not widget.autosave.is_busy)
+    assert left.path.exists() == (answer == "later")

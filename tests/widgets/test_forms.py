@@ -28,6 +28,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "path": "/data", "layout": "pairs", "images": "raw", "masks": "gt", "mask_suffix": "_m",
         "classes": {"0": "background", "7": "cell"}, "void": (255.0, 3.0), "sparse": True,
         "axes": "ZYX", "resize": (128, 96), "validation": "/validation",
+        "corrections": "/corrections",
         "validation_fraction": 0.3, "split_seed": 4,
     },
     PatchConfig: {"size": (64, 96), "step": (32, 32), "edge": "drop", "min_foreground": 0.25},
@@ -37,7 +38,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
     },
     TrainingConfig: {
         "epochs": 7, "batch_size": 3, "loss": "focal", "class_weights": (1.0, 1.0),
-        "save_minutes": 2.5,
+        "save_minutes": 2.5, "epoch_steps": 5, "keep_start": 0.5,
         "optimizer": "sgd", "learning_rate": 0.02, "min_learning_rate": 1e-05,
         "weight_decay": 0.01, "momentum": 0.5, "schedule": "plateau", "warmup_epochs": 2.0,
         "cycle_epochs": 3.0, "plateau_epochs": 2, "patience": 9, "monitor": "iou",

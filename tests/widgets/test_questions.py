@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
-from pixelwise.widgets.questions import ask_close, ask_second
+from pixelwise.widgets.questions import ask_close, ask_restore, ask_second
 
 pytestmark = pytest.mark.display
 
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.display
         (ask_close, "Continue without napari", "keep"),
         (ask_close, "Save and stop", "stop"),
         (ask_close, "Cancel", "cancel"),
+        (lambda parent: ask_restore(parent, "cells", "noon"), "Discard", "discard"),
+        (lambda parent: ask_restore(parent, "cells", "noon"), "Cancel", "later"),
     ],
 )
 def test_the_buttons(qtbot: Any, ask: Callable[[QWidget], str], text: str, answer: str) -> None:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "architectures": ("pixelwise.cli.models", "List the networks and their options"),
     "info": ("pixelwise.cli.models", "Describe a network, a model file or a run"),
     "train": ("pixelwise.cli.train", "Train a network on a data set, or from a config file"),
+    "improve": ("pixelwise.cli.train", "Train a model on with corrected images"),
     "resume": ("pixelwise.cli.train", "Continue a training run that was stopped"),
     "stop": ("pixelwise.cli.train", "Ask a training run to save and stop"),
     "runs": ("pixelwise.cli.train", "List the training runs in a folder"),

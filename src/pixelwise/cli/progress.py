@@ -94,6 +94,9 @@ def describe(event: Event) -> str | None:
             return _describe_epoch(event)
         case RunEnded():
             best = "" if event.best_epoch is None else (
+                f" The model that it started from stays: {event.monitor} "
+                f"{_number(event.best_score)}."
+                if event.best_epoch == 0 else
                 f" Best epoch {event.best_epoch}: {event.monitor} {_number(event.best_score)}."
             )  # fmt: skip
             return f"{_REASONS[event.reason].format(event.seconds)}{best} Model: {event.model}"

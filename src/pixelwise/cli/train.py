@@ -26,6 +26,7 @@ from pixelwise.config import (
 from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
+from pixelwise.improvement import FORGETS, create_improvement, has_older_data
 from pixelwise.jobs import ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
@@ -58,6 +59,29 @@ def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values
     Ctrl-C finishes the step, saves and stops; 'pixelwise resume' continues.
     """
     config = create_train_config(source, run, values)
+    if dry_run:
+        click.echo(config.to_yaml(), nl=False)
+        return
+    do_train(TrainJob(config=config), as_json=as_json)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("corrections", type=click.Path(path_type=Path))
+@click.option("--out", "run", type=click.Path(path_type=Path), required=True, help="Run folder")
+@click.option("--dry-run", is_flag=True, help="Print the complete config as YAML and do not train")
+@_json
+def improve(model: Path, corrections: Path, run: Path, dry_run: bool, as_json: bool) -> None:
+    """Train MODEL, a file or a run folder, on with the images and masks in CORRECTIONS.
+
+    In the masks 0 is not annotated, 1 is the first class of the model, 2 the second, and so on. The
+    data that the model was trained on stay in every batch. The model stays as it is if it gets
+    worse on the validation images.
+    """
+    file = RunFolder(model).model if model.is_dir() else model
+    config = create_improvement(file, corrections=corrections, run=run).make_absolute()
+    if not has_older_data(file):
+        note(FORGETS)
     if dry_run:
         click.echo(config.to_yaml(), nl=False)
         return

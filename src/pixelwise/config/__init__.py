@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pixelwise.config.data import FULL_PATCH, TRAINED_PATCH, DataConfig, PatchConfig
 from pixelwise.config.names import Edge, LayoutName, OptimizerName, ScheduleName, WindowName
@@ -51,10 +51,16 @@ class TrainConfig(Config):
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.training.keep_start is not None and self.model.start_from is None:
+            raise ValueError("keep_start keeps the model that start_from names: give both")
+        return self
+
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
         sections = {
-            "data": _make_absolute(self.data, "path", "validation"),
+            "data": _make_absolute(self.data, "path", "validation", "corrections"),
             "model": _make_absolute(self.model, "weights", "start_from"),
         }
         return self.model_copy(update={**sections, "run": self.run.absolute()})

@@ -61,6 +61,11 @@ class DataConfig(Config):
     validation: Path | None = Field(
         default=None, description="Folder with the validation images, in the same layout"
     )
+    corrections: Path | None = Field(
+        default=None,
+        description="Folder with corrected images, in images/ and masks/, that make half of every "
+        "batch; in the masks 0 is not annotated, 1 the first class of the data, 2 the second, ...",
+    )
     validation_fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the images kept for validation"
     )

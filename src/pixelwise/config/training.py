@@ -121,6 +121,12 @@ class TrainingConfig(Config):
     """How the network is trained."""
 
     epochs: int = Field(default=50, ge=1, le=100_000, description="Passes over all patches")
+    epoch_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Steps of an epoch, in place of one pass over all patches",
+    )
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default=8,
         description="Patches per step, at least 2 because of batch normalisation; auto takes the "
@@ -148,6 +154,13 @@ class TrainingConfig(Config):
         default="dice",
         description="Validation score that selects the best model; last takes the newest epoch, "
         "for a handful of validation images whose scores jump",
+    )
+    keep_start: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Keep the model that was started from unless an epoch scores at most this much "
+        "less on the validation images, e.g. 0.02",
     )
     normalization: NormalizationName = Field(
         default="auto", description="How intensities are normalised; recorded in the model"

@@ -70,6 +70,10 @@ class PatchDataset:
     def __len__(self) -> int:
         return len(self._positions)
 
+    def count_from(self, image: int) -> int:
+        """Count the patches of the images from this number on; they are the last ones."""
+        return sum(number >= image for number, _ in self._positions)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all images and masks."""

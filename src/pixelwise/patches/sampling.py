@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -28,6 +29,31 @@ def iter_batch_numbers(
         batch_size = size
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size].tolist()
+
+
+def iter_mixed_numbers(
+    count: int, corrected: int, batch_size: int, *, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Numbers of the patches of each batch, half of which are corrections: the last ones.
+
+    The other patches are gone through as in `iter_batch_numbers`, and corrections are repeated, or
+    some are left out, to be as many. Without corrections, or others, it is `iter_batch_numbers`.
+    """
+    others, half = count - corrected, batch_size // 2
+    if not (others and corrected and half):
+        yield from iter_batch_numbers(count, batch_size, rng=rng)
+        return
+    repeated = _iter_shuffled(range(others, count), rng)
+    size = batch_size - half
+    order = np.resize(rng.permutation(others), -(-others // size) * size)
+    for start in range(0, len(order), size):
+        yield [*order[start : start + size].tolist(), *islice(repeated, half)]
+
+
+def _iter_shuffled(numbers: Sequence[int], rng: np.random.Generator) -> Iterator[int]:
+    """Numbers in random order, again and again."""
+    while True:
+        yield from rng.permutation(numbers).tolist()
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,12 @@ class BatchReader:
     Parameters
     ----------
     dataset : PatchDataset
+    corrected : int
+        How many of its patches, the last ones, show corrections.
     """
 
-    def __init__(self, dataset: PatchDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: PatchDataset, *, corrected: int = 0) -> None:
+        self.dataset, self.corrected = dataset, corrected
         self._resident: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def __len__(self) -> int:

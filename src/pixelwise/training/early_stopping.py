@@ -17,7 +17,9 @@ def record_validation(
     bool
         Whether it is the best epoch so far.
     """
-    is_best = config.monitor == "last" or _is_better(score, progress.best_score, config.monitor)
+    best = progress.best_score if progress.best_epoch else None  # the start is no rival
+    is_best = config.monitor == "last" or _is_better(score, best, config.monitor)
+    is_best = is_best and _is_good_enough(score, progress.start_score, config)
     if is_best:
         progress.epochs_without_improvement = 0
         progress.best_score, progress.best_epoch = score, progress.epoch + 1
@@ -25,6 +27,16 @@ def record_validation(
         progress.epochs_without_improvement += 1
     _watch_plateau(loss, progress, config)
     return is_best
+
+
+def record_start(progress: Progress, score: float | None) -> None:
+    """Record the score of the model that training starts from, which is kept until one replaces it.
+
+    An undefined score is no reason to keep it.
+    """
+    if score is not None:
+        progress.start_score = progress.best_score = score
+        progress.best_epoch = 0
 
 
 def is_patience_over(progress: Progress, config: TrainingConfig) -> bool:
@@ -36,6 +48,22 @@ def _is_better(score: float | None, best: float | None, monitor: str) -> bool:
     if score is None or best is None:
         return score is not None
     return score < best if monitor == "loss" else score > best
+
+
+def find_worst(start: float, config: TrainingConfig) -> float:
+    """Worst score of an epoch that may replace the model that training started from."""
+    margin = config.keep_start or 0.0
+    return start + margin if config.monitor == "loss" else start - margin
+
+
+def _is_good_enough(score: float | None, start: float | None, config: TrainingConfig) -> bool:
+    """Whether an epoch may replace the model that training started from."""
+    if start is None:
+        return True
+    if score is None:
+        return False
+    worst = find_worst(start, config)
+    return score <= worst if config.monitor == "loss" else score >= worst
 
 
 def _watch_plateau(loss: float | None, progress: Progress, config: TrainingConfig) -> None:

@@ -17,7 +17,7 @@ from pixelwise.errors import is_memory_error, quote
 from pixelwise.events import Event
 from pixelwise.training import micro_batches, recovery
 from pixelwise.training.batch_rng import BatchRng
-from pixelwise.training.early_stopping import record_validation
+from pixelwise.training.early_stopping import record_start, record_validation
 from pixelwise.training.prefetch import draw_seeds
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.reporting import AT_ONCE
@@ -33,6 +33,8 @@ def train(run: TrainingRun, *, resumed: bool) -> Iterator[Event]:
     yield from report.start(resumed=resumed, notes=run.notes)
     if run.saver.writes and not run.saver.checkpoints.exist:
         yield from run.save()
+    if state.must_score_start:
+        yield from _score_start(run)
     is_stopped = False
     while not is_stopped and not state.is_over:
         report.throughput.begin(state.progress.step)
@@ -66,6 +68,19 @@ def train(run: TrainingRun, *, resumed: bool) -> Iterator[Event]:
             report.throughput.end()
     yield from run.saver.finish(state)
     yield report.ended(stopped=is_stopped)
+
+
+def _score_start(run: TrainingRun) -> Iterator[Event]:
+    """Score the model that training starts from, which stays unless an epoch may replace it."""
+    state = run.state
+    validation = validate(state, run.is_asked_to_stop)
+    if validation is None:
+        return
+    record_start(state.progress, validation.score(state.config.shown_score))
+    if state.progress.start_score is not None:
+        yield from run.saver.save_start(state, validation)
+        yield run.report.start_scored(state.progress.start_score)
+        yield from run.save()
 
 
 def train_step(state: TrainingState, numbers: list[int]) -> Tensor:

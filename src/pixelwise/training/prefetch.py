@@ -7,16 +7,16 @@ or by which thread or process.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 import torch
 
 from pixelwise.errors import is_memory_error
 from pixelwise.models.devices import free_cache
-from pixelwise.patches.sampling import iter_batch_numbers
+from pixelwise.patches.sampling import iter_batch_numbers, iter_mixed_numbers
 from pixelwise.training.batches import Batch, BatchReader
 from pixelwise.training.distributed import Ranks
 from pixelwise.training.memory import measure_available
@@ -73,12 +73,21 @@ class Prefetcher:
         Whether patches are cut at random places.
     ranks : Ranks
         Which part of each batch is wanted here, and whether for a GPU.
+    steps : int, optional
+        Steps of an epoch; those of one pass over all patches if not given.
     """
 
     def __init__(
-        self, reader: BatchReader, batch_size: int, *, seed: int, shift: bool, ranks: Ranks
+        self,
+        reader: BatchReader,
+        batch_size: int,
+        *,
+        seed: int,
+        shift: bool,
+        ranks: Ranks,
+        steps: int | None = None,
     ) -> None:
-        self._reader, self._batch_size = reader, batch_size
+        self._reader, self._batch_size, self._steps = reader, batch_size, steps
         self._seed, self._shift, self._ranks = seed, shift, ranks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._pending: dict[tuple[int, int], tuple[list[int], Future[Batch]]] = {}
@@ -88,10 +97,16 @@ class Prefetcher:
         """Numbers of the patches of each step of an epoch."""
         if epoch != self._epoch:
             rng = np.random.default_rng([self._seed, epoch])
-            drawn = iter_batch_numbers(len(self._reader), self._batch_size, rng=rng)
-            self._epoch, self._drawn = epoch, list(drawn)
+            self._epoch, self._drawn = epoch, list(self._iter_steps(rng))
             self._pending.clear()
         return self._drawn
+
+    def _iter_steps(self, rng: np.random.Generator) -> Iterator[list[int]]:
+        """Pass over all patches once, or as often as the steps of an epoch need."""
+        passes = repeat(None, 1) if self._steps is None else repeat(None)
+        count, corrected = len(self._reader), self._reader.corrected
+        drawn = (iter_mixed_numbers(count, corrected, self._batch_size, rng=rng) for _ in passes)
+        yield from islice(chain.from_iterable(drawn), self._steps)
 
     def take(self, numbers: list[int], *, epoch: int, step: int) -> Batch:
         """Give the batch of a step, and let the thread start on those that follow."""

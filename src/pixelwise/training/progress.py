@@ -27,7 +27,9 @@ class Progress:
     best_score : float or None
         Best value of the monitored score.
     best_epoch : int or None
-        Its epoch, counted from 1.
+        Its epoch, counted from 1; 0 is the model that training started from.
+    start_score : float or None
+        The monitored score of the model that training started from, with ``keep_start``.
     epochs_without_improvement : int
         Epochs since the best one.
     plateau_best : float or None
@@ -59,6 +61,7 @@ class Progress:
     loss_sum: float = 0.0
     best_score: float | None = None
     best_epoch: _Count | None = None
+    start_score: float | None = None
     epochs_without_improvement: Annotated[_Count, Field(alias="waited")] = 0
     plateau_best: float | None = None
     epochs_on_plateau: Annotated[_Count, Field(alias="plateau_waited")] = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunStarted, StepsDone, Warned
 from pixelwise.runs import RunFolder
+from pixelwise.training.early_stopping import find_worst
 from pixelwise.training.state import TrainingState
 from pixelwise.training.throughput import Throughput
 from pixelwise.training.validation import Validation
@@ -71,6 +72,16 @@ class Report:
             processes=state.ranks.size,
         )
         yield from map(warn, setup.notes + notes)
+
+    def start_scored(self, score: float) -> Warned:
+        """Report the score of the model that training starts from, and when it stays."""
+        config = self._state.config
+        name, worst = config.shown_score, find_worst(score, config)
+        limit = "at most" if name == "loss" else "at least"
+        return warn(
+            f"The model that training starts from has {name} {score:.3f} on the validation images. "
+            f"It stays unless an epoch has {limit} {worst:.3f}."
+        )
 
     def steps_done(self) -> StepsDone:
         """Report progress inside an epoch."""

@@ -20,7 +20,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from pixelwise.cards import Card
+from pixelwise.cards import Card, read_card
 from pixelwise.errors import WriteError, is_memory_error
 from pixelwise.events import Event, ModelSaved
 from pixelwise.models.files import save_model
@@ -30,7 +30,7 @@ from pixelwise.training.reporting import AT_ONCE, LATER, events_not_written, not
 from pixelwise.training.state import TrainingState
 from pixelwise.training.validation import Validation
 
-Reason = Literal["best", "kept", "final"]
+Reason = Literal["start", "best", "kept", "final"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,20 @@ class Saver:
         if keep_every and epoch % keep_every == 0:
             path = self.folder.checkpoints / f"epoch-{epoch:04d}.safetensors"
             yield from self._save_model(create(path, reason="kept"))
+
+    def save_start(self, state: TrainingState, validation: Validation) -> Iterator[Event]:
+        """Write the model that training starts from, with its scores on these images."""
+        start = state.setup.config.model.start_from
+        assert start is not None  # noqa: S101  the config of `keep_start` has one
+        training = read_card(start).training
+        file = _create_file(
+            state,
+            self.folder.model,
+            epoch=0 if training is None else training.epochs,
+            reason="start",
+            scores=validation.scores.summary(),
+        )
+        yield from self._save_model(file)
 
     def _save_model(self, file: ModelFile, *, then: str = LATER) -> Iterator[Event]:
         """Write a model file, or keep it for later and report that, and what happens next."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.classes import VOID, MaskValues
 from pixelwise.config import FULL_PATCH, TRAINED_PATCH, PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
+from pixelwise.datasets.corrections import load_corrections
 from pixelwise.datasets.holdout import describe_part
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.models.devices import Compute
@@ -34,6 +34,7 @@ from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.distributed import count_processes
+from pixelwise.training.fingerprint import create_fingerprint
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.normalization_stats import (
     create_normalization,
@@ -95,8 +96,10 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
     train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
-    folder = _find_folder(config, [*train.samples, *validation.samples])
-    images = read_decoded_images(train.samples, folder=folder)
+    corrections = load_corrections(config.data, data)
+    learned = [*train.samples, *corrections]
+    folder = _find_folder(config, [*learned, *validation.samples])
+    images = read_decoded_images(learned, folder=folder)
     _require_foreground(images)
     normalization = kept or create_normalization(config, images)
     white = find_range(images) if config.augmentation.strength("stain") else 1.0  # a look at all
@@ -113,14 +116,15 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         images, patches, normalization, background=data.background, skip_void=True
     )
     _require_patches(dataset, patches)
-    train_images = len({sample.group for sample in train.samples})
+    train_images = len({sample.group for sample in learned})
+    planes = sum(sample.shape[0] for sample in corrections)
     trained_on = TrainingSummary(
         data=data.root.name, images=train_images, patches=len(dataset), epochs=0
     )
     return Setup(
         config=config,
         compute=compute,
-        train=BatchReader(dataset),
+        train=BatchReader(dataset, corrected=dataset.count_from(len(images) - planes)),
         validation=BatchReader(create_validation_set(held_out, patches, normalization)),
         train_images=train_images,
         validation_images=len({sample.group for sample in validation.samples}),
@@ -135,7 +139,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
             *_describe_size(config, data, patches.size_px),
             *_describe_mapping(folder),
         ),
-        fingerprint=_fingerprint(data, training=images, validation=held_out),
+        fingerprint=create_fingerprint(data, training=images, validation=held_out),
     )
 
 
@@ -303,24 +307,6 @@ def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
     if data.layout == "patches" or (data.seen is None and config.data.classes == "auto"):
         return None
     return data.samples[0].class_map.to_values()
-
-
-def _fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[str, str]:
-    """Checksum of each image and mask, by its part and name, and the classes.
-
-    CRC-32 finds what was changed by chance, in half the time of SHA-256.
-    """
-    checks = {
-        f"{part} image {decoded.name}": f"{_check(decoded.image)} {_check(decoded.mask)}"
-        for part, images in parts.items()
-        for decoded in images
-    }
-    return checks | {"classes": ", ".join(item.name for item in data.classes)}
-
-
-def _check(pixels: np.ndarray) -> str:
-    """Shape, dtype and checksum of an array."""
-    return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
 def _count_values(images: Sequence[DecodedImage]) -> np.ndarray:

@@ -72,6 +72,7 @@ class TrainingState:
             seed=self.config.seed,
             shift=bool(setup.augmentation.config.strength("shift")),
             ranks=self.ranks,
+            steps=self.config.epoch_steps,
         )
         drawn = self.batches.draw(0)
         self.steps, self.batch_size = len(drawn), len(drawn[0])
@@ -129,6 +130,13 @@ class TrainingState:
         return self.progress.epoch >= self.config.epochs or is_patience_over(
             self.progress, self.config
         )
+
+    @property
+    def must_score_start(self) -> bool:
+        """Whether the model that training starts from is to be kept, and has no score yet."""
+        progress = self.progress
+        is_start = progress.epoch == progress.step == 0 and progress.start_score is None
+        return is_start and self.config.keep_start is not None
 
     @property
     def has_steps_left(self) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import ComboBox, LineEdit
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QColorDialog, QHeaderView, QTableWidget, QTableWidgetItem
 
 from pixelwise.classes import SegmentationClass, create_classes
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
+from pixelwise.widgets.annotation_files import describe_time, find_folder, remove_file
+from pixelwise.widgets.autosave import Autosave
 from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.layers import (
     AXES_KEY,
+    SOURCE,
     SPARSE,
     avoid_black,
     color_labels,
@@ -24,10 +31,14 @@ from pixelwise.widgets.layers import (
 )
 from pixelwise.widgets.live import Live
 from pixelwise.widgets.panel import Panel, create_button, create_row, create_text
+from pixelwise.widgets.project import ProjectList
+from pixelwise.widgets.questions import RestoreAnswer, ask_restore
+from pixelwise.widgets.readers import list_classes
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
+    from qtpy.QtGui import QShowEvent
 
 _DENSE = "Every pixel gets a class. Unpainted pixels are the first class, the background."
 _SPARSE = "Paint a few strokes of every class, the background too. Unpainted pixels are ignored."
@@ -48,8 +59,15 @@ class AnnotateWidget(Panel):
         0 means 'not annotated'.
     layer : Labels or None
         The labels that were made last.
+    project : ProjectList
+        The images of a folder, one after another.
     live : Live
         Labels the view while strokes are drawn.
+    autosave : Autosave
+        Keeps the strokes in the user's data folder.
+    ask_restore : callable
+        Gives "restore", "discard" or "later" for an image and a time; a dialog, unless a script
+        puts something else here.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -72,7 +90,12 @@ class AnnotateWidget(Panel):
         self.sparse = QCheckBox("Sparse: draw only a few strokes")
         self.hint = create_text(_DENSE)
         self.sparse.toggled.connect(self._show_sparse)
-        self.column.addWidget(lay_out([self.image, self.axes])[1])
+        self.project = ProjectList(
+            self, list_classes=lambda: self.classes, show_labels=self._take_labels
+        )
+        self.column.addWidget(self.project)
+        place = lay_out([self.image, self.axes])[1]
+        self.column.addWidget(place)
         self.column.addWidget(self.understood)
         self.image.changed.connect(self._explain_axes)
         self.axes.changed.connect(self._explain_axes)
@@ -86,8 +109,17 @@ class AnnotateWidget(Panel):
         self.column.addWidget(self.hint)
         self.column.addStretch()
         self.live = Live(self, self._choose_layers)
+        self.autosave = Autosave(self, find_folder())
+        self.ask_restore: Callable[[str, str], RestoreAnswer] = partial(ask_restore, self)
+        self._asked: set[Path] = set()
+        self._offer = QTimer(self)
+        self._offer.setSingleShot(True)
+        self._offer.timeout.connect(self._offer_left)
+        self.image.changed.connect(lambda: self._offer.start(0))
         create = create_button("New labels", "Add a labels layer to draw on the image", self.create)
         self.pin(create, create_row(self.live.button, self.live.accept_button))
+        for part in (place, self.understood, self.sparse, self.hint, create):  # a project sets them
+            self.project.opened.connect(part.setHidden)
         self.set_classes(create_classes(["background", "object"]))
         for event in ("inserted", "removed", "renamed"):
             getattr(napari_viewer.layers.events, event).connect(self._refresh)
@@ -120,6 +152,20 @@ class AnnotateWidget(Panel):
         self.table.setRowCount(0)
         for item in classes:
             self._add_row(item.name, item.color)
+
+    def show_classes_of(self, layer: Labels) -> None:
+        """Show the classes of labels, and whether they are sparse, and paint on them."""
+        sparse = bool(layer.metadata.get(SPARSE))
+        self.sparse.setChecked(sparse)
+        if classes := list_classes(layer.as_layer_data_tuple()[1], first=int(sparse)):
+            self.set_classes(classes)
+        layer.selected_label, layer.mode = 1, "paint"
+
+    def _take_labels(self, layer: Labels) -> None:
+        """Annotate the labels of a project's image."""
+        self.layer = layer
+        self.show_classes_of(layer)
+        self.viewer.layers.selection.active = layer
 
     def add_class(self) -> None:
         """Add a class with the next colour of the palette."""
@@ -160,13 +206,37 @@ class AnnotateWidget(Panel):
         )
         sparse = self.sparse.isChecked()
         color_labels(layer, avoid_black(classes) if sparse else classes, first=int(sparse))
-        layer.metadata = {**layer.metadata, SPARSE: sparse}
+        layer.metadata = {**layer.metadata, SPARSE: sparse, SOURCE: name}
         layer.selected_label, layer.mode = 1, "paint"
         self.layer = layer
         self.say(
             f"Draw on {layer.name}. A click on a class above chooses it, as the keys - and = do."
         )
         return layer
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
+        """Offer strokes that were not saved."""
+        super().showEvent(event)
+        self._offer.start(0)
+
+    def _offer_left(self) -> None:
+        """Ask once about the strokes on the chosen image that a napari left which crashed."""
+        image, _ = self._choose_layers()
+        left = [] if image is None or not self.isVisible() else self.autosave.find_left(image)
+        left = [path for path in left if path not in self._asked]
+        if image is None or not left:
+            return
+        self._asked |= set(left)
+        answer = self.ask_restore(image.name, describe_time(left[0]))
+        if answer == "discard":
+            for path in left:
+                remove_file(path)
+        elif answer == "restore":
+            with self.complaining():
+                restored = self.autosave.restore(image, left)[-1]
+                self.layer = self.project.take_restored(restored)
+                self.show_classes_of(self.layer)
+                self.say(f"{self.layer.name} is as it was. Save it when it is done.")
 
     def _choose_layers(self) -> tuple[Image | None, Labels | None]:
         """Return the chosen image and the labels that were made last, if there are any."""

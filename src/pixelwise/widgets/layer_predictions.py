@@ -22,6 +22,7 @@ from pixelwise.jobs import PredictLayerJob
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.layers import (
     AXES_KEY,
+    MODEL,
     PREDICTED,
     PREVIEW,
     SOURCE,
@@ -49,6 +50,7 @@ class _Task:
     card: Card
     folder: Path
     request: PredictLayerJob
+    target: Layer | None = None  # an older prediction, which the result replaces
     planes: Any = None
     started: PredictionStarted | None = None
     result: Layer | None = None
@@ -101,9 +103,14 @@ class LayerPredictions(QObject):
         return bool(self._tasks)
 
     def predict(
-        self, layers: Sequence[tuple[Layer, str]], model: Path, settings: PredictConfig
+        self,
+        layers: Sequence[tuple[Layer, str]],
+        model: Path,
+        settings: PredictConfig,
+        *,
+        into: Sequence[Layer] = (),
     ) -> None:
-        """Predict layers, given with their axes.
+        """Predict layers, given with their axes; the results replace the layers `into`, if given.
 
         Raises
         ------
@@ -113,7 +120,7 @@ class LayerPredictions(QObject):
         card = read_card(model)
         self.results, self.failures, self.notes = [], [], []
         self._revealed = False
-        for layer, axes in layers:
+        for number, (layer, axes) in enumerate(layers):
             folder = Path(tempfile.mkdtemp(prefix="pixelwise-predict-"))
             file = find_file(layer)
             request = PredictLayerJob.create(
@@ -125,7 +132,8 @@ class LayerPredictions(QObject):
                 cancel=folder / "cancel",
                 settings=settings,
             )
-            task = _Task(layer, axes, card, folder, request)
+            target = into[number] if into else None
+            task = _Task(layer, axes, card, folder, request, target)
             self._tasks.append(task)
             if file is not None:
                 self._submit(task)
@@ -176,6 +184,8 @@ class LayerPredictions(QObject):
         about = [f"{task.layer.name} on {event.device} ({event.device_reason})", *event.notes]
         self.told.emit("\n".join(about))
         task.planes, task.started = np.load(event.output, mmap_mode="r"), event
+        if task.target is not None:
+            return
         settings = task.request.settings
         kind = "objects" if settings.instances else "prediction"
         kind = "probabilities" if settings.probabilities else kind
@@ -189,7 +199,7 @@ class LayerPredictions(QObject):
         is_prediction = kind == "prediction"
         task.result.metadata = {
             AXES_KEY: event.axes,
-            "model": str(task.request.model),
+            MODEL: str(task.request.model),
             **({PREDICTED: True, SOURCE: task.layer.name} if is_prediction else {}),
         }
         self._reveal(task)
@@ -211,15 +221,17 @@ class LayerPredictions(QObject):
     def _refresh(self) -> None:
         """Show new rows; cancel results whose layer the user has deleted."""
         for task in [task for task in self._tasks if task.started is not None]:
-            if task.result is not None and task.result in self._viewer.layers:
-                task.result.refresh()
+            shown = task.target or task.result
+            if shown is not None and shown in self._viewer.layers:
+                shown.refresh()
             else:
                 with contextlib.suppress(OSError):
                     task.request.cancel.touch()
 
     def _end(self, task: _Task, event: JobEnded) -> None:
         """Load a finished result into memory, or remove an unfinished one."""
-        layer = task.result if task.result in self._viewer.layers else None
+        shown = task.target or task.result
+        layer = shown if shown in self._viewer.layers else None
         self.notes += [f"{task.layer.name}: {note}" for note in event.notes]
         if event.status == "done" and layer is not None:
             run_in_thread(
@@ -229,7 +241,7 @@ class LayerPredictions(QObject):
                 failed=partial(self._fail, task),
             )
             return
-        if layer is not None:
+        if layer is not None and task.target is None:
             self._viewer.layers.remove(layer)
         if event.status == "failed":
             self.failures.append(f"{task.layer.name}: {event.message}")
@@ -237,9 +249,10 @@ class LayerPredictions(QObject):
 
     def _keep(self, task: _Task, array: Any) -> None:
         """Show an array in memory instead of the child's file."""
-        layer = task.result
+        layer = task.target or task.result
         if layer is not None and layer in self._viewer.layers:
             layer.data = array
+            layer.metadata = {**layer.metadata, MODEL: str(task.request.model)}
             self.results.append(layer)
         self._forget(task, "done")
 

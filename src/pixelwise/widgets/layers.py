@@ -37,6 +37,12 @@ PREDICTED = "pixelwise prediction"
 SOURCE = "pixelwise source"
 """Key in a prediction's metadata: name of the image layer that it was made from."""
 
+MODEL = "model"
+"""Key in a prediction's metadata, and in that of its corrections: file of the model."""
+
+FILE = "pixelwise file"
+"""Key in an image's metadata: its file, where napari does not know it."""
+
 PREVIEW = "pixelwise preview"
 """Key in the metadata of preview layers, which are no input for other widgets."""
 
@@ -177,11 +183,25 @@ def write_pair(
             f"{labels.name} has shape {mask.shape}, {image.name} needs labels of shape {wanted}: "
             "choose labels that were drawn on this image."
         )
+    save_pair(pixels, make_sparse(mask) if as_sparse else mask, folder, name=name, axes=axes)
+
+
+def make_sparse(mask: Array) -> Array:
+    """Write the classes of a mask without gaps from 1 on, where 0 means "not annotated"."""
+    return np.where(mask == VOID, 0, mask.astype(np.int64) + 1)
+
+
+def save_pair(pixels: Array, mask: Array, folder: Path, *, name: str, axes: str) -> None:
+    """Write an image and its mask as TIFF into `folder`/images and `folder`/masks.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     write_tiff(folder / "images" / f"{name}.tif", pixels, axes=axes, compression=None)
-    if as_sparse:
-        mask = np.where(mask == VOID, 0, mask.astype(np.int64) + 1)
     top = int(mask.max(initial=0))
     dtype = np.uint8 if top <= VOID else np.uint16 if top < 2**16 else np.uint32
     masks = folder / "masks" / f"{name}.tif"

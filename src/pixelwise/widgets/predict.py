@@ -27,6 +27,7 @@ from pixelwise.jobs import PredictJob
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.widgets.corrections import PredictionSteps
 from pixelwise.widgets.forms import Form, lay_out
+from pixelwise.widgets.improve import Improvement, ImprovementEnd
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
 from pixelwise.widgets.layer_predictions import LayerPredictions
 from pixelwise.widgets.layers import find_layers, read_axes
@@ -85,6 +86,7 @@ class PredictWidget(Panel):
         )
         self.out = FileEdit(name="out", mode="d", label="Labels", tooltip="Folder for the labels")
         self._predictions = LayerPredictions(napari_viewer, self)
+        self.improvement = Improvement(napari_viewer, self._predictions, self)
         self._job: JobProcess | None = None
         self._failed: list[str] = []
         self._notes: list[str] = []
@@ -107,7 +109,7 @@ class PredictWidget(Panel):
         self.save_button = create_button(
             "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
         )
-        self.steps = PredictionSteps(self)
+        self.steps = PredictionSteps(self, self.improve)
         self.progress = QProgressBar()
         self.progress.setRange(0, _SHARES)
         settings = Fold("Settings", self.settings.native)
@@ -134,11 +136,15 @@ class PredictWidget(Panel):
         self._predictions.told.connect(self.status.setText)
         self._predictions.progress.connect(lambda d: self.progress.setValue(round(_SHARES * d)))
         self._predictions.finished.connect(self._end_layers)
+        self.improvement.told.connect(self.status.setText)
+        self.improvement.progress.connect(lambda d: self.progress.setValue(round(_SHARES * d)))
+        self.improvement.ended.connect(self._end_improvement)
 
     @property
     def is_running(self) -> bool:
         """Whether a prediction is running."""
-        return self._predictions.is_running or self._job is not None
+        predicting = self._predictions.is_running or self._job is not None
+        return predicting or self.improvement.is_running
 
     @property
     def results(self) -> list[Layer]:
@@ -168,8 +174,7 @@ class PredictWidget(Panel):
     def predict(self) -> None:
         """Predict what is chosen."""
         with self.complaining():
-            if self.is_running:
-                raise RunError("A prediction is running: wait for it, or cancel it.")
+            self._require_idle()
             self.say("")
             settings = self.settings.create()
             self._read_card()
@@ -180,13 +185,41 @@ class PredictWidget(Panel):
                 self._predict_layers(settings)
         self._show_state()
 
+    def improve(self) -> None:
+        """Train the model on with the corrections of the window, then predict again in place."""
+        with self.complaining():
+            self._require_idle()
+            self.say("")
+            self.progress.setValue(0)
+            settings = self.settings.create()
+            model, axes = self.steps.model, self.axes.value
+            self.improvement.start(model, runs_folder(), settings, axes=axes)
+        self._show_state()
+
+    def _end_improvement(self, end: ImprovementEnd) -> None:
+        """Say what came out, and choose the improved model."""
+        self.status.setText("")
+        if end.model is not None:
+            self.model.value = end.model
+        if end.is_failure:
+            self.complain(end.message, log=end.log)
+        else:
+            self.say(end.message)
+        self._show_state()
+
+    def _require_idle(self) -> None:
+        if self.is_running:
+            raise RunError("A prediction is running: wait for it, or cancel it.")
+
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
         """Choose the model of the newest run, unless the user has chosen one."""
         super().showEvent(event)
         self.models.refresh()
 
     def cancel(self) -> None:
-        """Stop; unfinished labels are removed."""
+        """Stop; unfinished labels are removed, and a model that is being improved stays."""
+        if self.improvement.is_running:
+            self.improvement.stop()
         self._predictions.cancel()
         if self._job is not None:
             self._job.stop()

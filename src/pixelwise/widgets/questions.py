@@ -1,15 +1,17 @@
-"""Questions about a running training, as dialogs with one button for each answer."""
+"""Questions as dialogs with one button for each answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 SecondAnswer: TypeAlias = Literal["after", "beside", "cancel"]
 CloseAnswer: TypeAlias = Literal["keep", "stop", "cancel"]
+RestoreAnswer: TypeAlias = Literal["restore", "discard", "later"]
 _Answer = TypeVar("_Answer", bound=str)
+_RUNNING: Final = "A training is running."
 
 
 def ask_second(parent: QWidget) -> SecondAnswer:
@@ -33,11 +35,25 @@ def ask_close(parent: QWidget | None) -> CloseAnswer:
     )
 
 
-def _ask(parent: QWidget, text: str, answers: Mapping[str, _Answer]) -> _Answer | None:
+def ask_restore(parent: QWidget, image: str, when: str) -> RestoreAnswer:
+    """Ask what to do with annotations that a napari left which ended without saving them.
+
+    In the window of a script, which nobody sees, they are kept.
+    """
+    if not parent.isVisible():
+        return "later"
+    title = f"Strokes on {image} were not saved."
+    text = f"napari ended before that, the last stroke was drawn on {when}."
+    return _ask(parent, text, {"Restore": "restore", "Discard": "discard"}, title=title) or "later"
+
+
+def _ask(
+    parent: QWidget, text: str, answers: Mapping[str, _Answer], *, title: str = _RUNNING
+) -> _Answer | None:
     """Show a dialog; its first button is the default. None if it was cancelled."""
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
-    box.setText("A training is running.")
+    box.setText(title)
     box.setInformativeText(text)
     roles = QMessageBox.ButtonRole
     buttons = {box.addButton(words, roles.ActionRole): value for words, value in answers.items()}

@@ -16,6 +16,7 @@ from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.datasets.layouts.patches import INDEX_NAME
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import write_tiff, write_zarr
+from pixelwise.widgets.annotation_files import tell_saved
 from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN, SPARSE
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -101,6 +102,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         size = known.pixel_size_um(axes) if known is not None else None
         notes = describe_classes(classes, sparse=sparse)
         write_tiff(Path(path), pixels, axes=axes, pixel_size_um=size, notes=notes)
+    tell_saved(data)
     return [path]
 
 

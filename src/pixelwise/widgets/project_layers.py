@@ -1,0 +1,98 @@
+"""The layers of a project's open image: the image, its strokes, and what corrects them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixelwise.classes import SegmentationClass
+from pixelwise.images import open_image
+from pixelwise.widgets.corrected_images import list_corrected
+from pixelwise.widgets.layers import (
+    AXES_KEY,
+    FILE,
+    SOURCE,
+    SPARSE,
+    Array,
+    avoid_black,
+    color_labels,
+    layer_array,
+    make_sparse,
+    placement,
+)
+from pixelwise.widgets.tiff_reader import read_tiff_labels
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+
+def add_layers(
+    viewer: napari.Viewer,
+    image: Path,
+    pixels: Array,
+    *,
+    axes: str,
+    path: Path,
+    classes: Sequence[SegmentationClass],
+) -> Labels:
+    """Add an image and its labels: from their file `path`, or empty ones in the given classes."""
+    shown: Any = viewer.add_image(
+        pixels,
+        name=image.name,
+        rgb=axes.endswith("C"),
+        metadata={AXES_KEY: axes, FILE: str(image)},
+    )
+    plain, name = axes.replace("C", ""), f"{image.name} labels"
+    where = placement(shown, axes, plain)
+    if path.exists():
+        data, options, _ = read_tiff_labels(path)[0]
+        layer = viewer.add_labels(data, **options | where | {"name": name})
+    else:
+        shape = [n for n, letter in zip(pixels.shape, axes, strict=True) if letter != "C"]
+        layer = viewer.add_labels(np.zeros(shape, np.uint8), name=name, **where)
+        color_labels(layer, avoid_black(classes), first=1)
+    known = {SPARSE: True, SOURCE: image.name, AXES_KEY: plain}
+    layer.metadata = {**layer.metadata, **known}
+    return layer
+
+
+def close_layers(viewer: napari.Viewer, name: str) -> None:
+    """Remove an image and all layers that were made from it."""
+    for layer in [x for x in viewer.layers if name in (x.name, x.metadata.get(SOURCE))]:
+        viewer.layers.remove(layer)
+
+
+def list_corrections(viewer: napari.Viewer, name: str) -> list[Labels]:
+    """Layers with corrections of an image."""
+    return [layer for layer in list_corrected(viewer) if layer.metadata[SOURCE] == name]
+
+
+def read_pixels(path: Path) -> tuple[Array, str]:
+    """Read pixels and axes; colours come last."""
+    source = open_image(path)
+    pixels, axes = source.read(), source.axes.names
+    if axes.endswith("C") and pixels.shape[-1] != 3:
+        pixels, axes = np.moveaxis(pixels, -1, 0), f"C{axes[:-1]}"
+    return pixels, axes
+
+
+def merge_strokes(labels: Labels, corrections: list[Labels]) -> Array:
+    """Strokes, with corrections on top."""
+    pixels = np.asarray(layer_array(labels))
+    for layer in corrections:
+        painted = np.asarray(layer_array(layer))
+        painted = painted if layer.metadata.get(SPARSE) else make_sparse(painted)
+        pixels = np.where(painted > 0, painted, pixels)
+    return pixels
+
+
+def read_stamp(path: Path) -> int | None:
+    """When a file was written, in ns; None if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

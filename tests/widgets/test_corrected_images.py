@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from pixelwise.cards import Card
+from pixelwise.classes import VOID, create_classes
+from pixelwise.errors import DataError
+from pixelwise.images import read_image
+from pixelwise.widgets.corrected_images import find_corrections, save_corrections
+from pixelwise.widgets.corrections import accept_prediction, add_corrections
+from pixelwise.widgets.layers import MODEL, PREDICTED, SOURCE, color_labels
+from tests.test_cards import CARD
+
+SHAPE = (30, 40)
+
+
+def predict(viewer: ViewerModel, name: str, names: tuple[str, ...] = CARD.class_names) -> Labels:
+    """Open an image with a prediction of class 1 in its upper half."""
+    viewer.add_image(np.full(SHAPE, len(viewer.layers), np.uint8), name=name)
+    data = np.zeros(SHAPE, np.uint8)
+    data[:15] = 1
+    layer = viewer.add_labels(data, name=f"{name} prediction")
+    color_labels(layer, create_classes(list(names)))
+    layer.metadata = {PREDICTED: True, SOURCE: name, MODEL: "m"}
+    return layer
+
+
+def find(viewer: ViewerModel, card: Card = CARD) -> list[Any]:
+    return find_corrections(viewer, card)  # type: ignore[arg-type]
+
+
+def read_masks(folder: Path) -> dict[str, np.ndarray]:
+    return {p.name.rpartition("-")[0]: read_image(p)[0] for p in (folder / "masks").iterdir()}
+
+
+def test_what_is_painted_or_accepted_counts_and_nothing_else(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    first, second, third = (predict(viewer, name) for name in ("a", "b", "c"))
+    with pytest.raises(DataError, match="Nothing is corrected yet"):
+        find(viewer)
+    strokes = [add_corrections(viewer, layer) for layer in (first, second, third)]  # type: ignore[arg-type]
+    strokes[0].data[0, :5] = 1
+    strokes[1].data[0, :5] = 1
+    accept_prediction(second)
+    save_corrections(find(viewer), tmp_path, None)
+    masks = read_masks(tmp_path)
+    assert masks.keys() == {"a", "b"}, "nothing is painted on c"
+    assert masks["a"].sum() == 5
+    assert set(masks["b"][0, :5]) == {1}, "what is painted lies on top of what is accepted"
+    assert set(masks["b"][1]) == {2}
+    assert set(masks["b"][20]) == {1}
+
+
+def test_earlier_corrections_are_kept_but_for_images_corrected_again(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    for name in ("a", "b"):
+        add_corrections(viewer, predict(viewer, name)).data[3] = 1  # type: ignore[arg-type]
+    save_corrections(find(viewer), tmp_path / "1", None)
+    viewer.layers["a corrections"].data[:] = 0
+    viewer.layers["a corrections"].data[7] = 2
+    viewer.layers["a"].name = "renamed"
+    viewer.layers["a corrections"].metadata[SOURCE] = "renamed"
+    viewer.layers.remove("b corrections")
+    save_corrections(find(viewer), tmp_path / "2", tmp_path / "1")
+    masks = read_masks(tmp_path / "2")
+    assert masks.keys() == {"renamed", "b"}
+    assert (masks["renamed"][3].max(), masks["renamed"][7].min()) == (0, 2)
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    add_corrections(viewer, predict(viewer, "a")).data[3] = 1  # type: ignore[arg-type]
+    image = viewer.layers["a"]
+    viewer.layers.remove(image)
+    with pytest.raises(DataError, match="The image a of a corrections is not open any more"):
+        find(viewer)
+    viewer.add_image(np.zeros((5, 6)), name="a")
+    with pytest.raises(DataError, match="does not have the shape of a"):
+        find(viewer)
+
+
+def test_other_classes_are_not_the_model_s() -> None:
+    viewer = ViewerModel()
+    layer = add_corrections(viewer, predict(viewer, "a", ("background", "dog")))  # type: ignore[arg-type]
+    layer.data[3] = 1
+    with pytest.raises(DataError, match="Nothing is corrected yet"):
+        find(viewer)
+
+
+def test_void_is_not_annotated(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    layer = predict(viewer, "a")
+    layer.data[0] = VOID
+    accept_prediction(layer)
+    save_corrections(find(viewer), tmp_path, None)
+    assert set(read_masks(tmp_path)["a"][0]) == {0}
