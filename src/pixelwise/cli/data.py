@@ -19,7 +19,9 @@ from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.patches import PatchFolder, count_patches, iter_make_patches
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
-_data_options = config_options(DataConfig, skip=["path", "validation_fraction", "split_seed"])
+_data_options = config_options(
+    DataConfig, skip=["path", "validation_fraction", "split_seed", "folds", "fold"]
+)
 
 
 @click.command()

@@ -126,7 +126,8 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 @config_options(
-    DataConfig, skip=["path", "validation", "validation_fraction", "split_seed", "axes"]
+    DataConfig,
+    skip=["path", "validation", "validation_fraction", "split_seed", "folds", "fold", "axes"],
 )
 @config_options(
     PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]

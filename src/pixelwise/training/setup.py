@@ -94,7 +94,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     """
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
-    train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
+    train, validation = data.split_by(config.data)
     folder = _find_folder(config, [*train.samples, *validation.samples])
     images = read_decoded_images(train.samples, folder=folder)
     _require_foreground(images)

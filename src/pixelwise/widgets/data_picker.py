@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation")
 _SPLIT = ("validation_fraction", "split_seed")
-_ELSEWHERE = {"path", "layout", *_FILES, *_SPLIT, "skip_unreadable"}
+_ELSEWHERE = {"path", "layout", *_FILES, *_SPLIT, "skip_unreadable", "folds", "fold"}
 _DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)
 
 
