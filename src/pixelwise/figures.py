@@ -239,16 +239,17 @@ def draw_predictions(
     """
     columns = 2 + max(len(predictions) for _, predictions in rows)
     figure = _create_figure(2.2 * columns, 4.6 * len(rows))
-    grid = figure.subplots(2 * len(rows), columns, squeeze=False)
-    for axes in grid.ravel():
-        axes.set_axis_off()
-    for place, (panel, predictions) in enumerate(rows):
-        above, below = grid[2 * place], grid[2 * place + 1]
-        _show(above[0], panel.image, title=panel.title)
-        _show(above[1], overlay(panel.image, panel.labels, classes=classes), title="truth")
+    grid = figure.add_gridspec(2 * len(rows), columns)
+
+    def show(row: int, column: int, image: Rgb8, title: str) -> None:
+        _show(figure.add_subplot(grid[row, column]), image, title=title)
+
+    for row, (panel, predictions) in zip(range(0, 2 * len(rows), 2), rows, strict=True):
+        show(row, 0, panel.image, panel.title)
+        show(row, 1, overlay(panel.image, panel.labels, classes=classes), "truth")
         for column, (name, labels) in enumerate(predictions.items(), start=2):
-            _show(above[column], overlay(panel.image, labels, classes=classes), title=name)
-            _show(below[column], paint_errors(panel.image, panel.labels, labels), title="errors")
+            show(row, column, overlay(panel.image, labels, classes=classes), name)
+            show(row + 1, column, paint_errors(panel.image, panel.labels, labels), "errors")
     save_figure(figure, path)
 
 

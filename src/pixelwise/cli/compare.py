@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixelwise.cli.console import INTERRUPTED, create_table, note, out, read_input, say, write_json
+from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, read_input, say
 from pixelwise.cli.options import config_options, given_values, merge, overwrite_option
 from pixelwise.cli.progress import show_events
 from pixelwise.cli.train import stop_on_signals
@@ -15,8 +17,10 @@ from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, Traini
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError
+from pixelwise.jobs import CompareJob
 
 if TYPE_CHECKING:
+    from pixelwise.comparison.counts import ImageCounts
     from pixelwise.comparison.statistics import Interval, Judgement
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -39,7 +43,7 @@ _SECTIONS: dict[str, type[Any]] = {
     help="CSV with the counts of other programs: model, image, class, tp, fp, fn, tn",
 )
 @overwrite_option
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON")
+@click.option("--json", "as_json", is_flag=True, help="Print events and results as JSON lines")
 @config_options(DataConfig, skip=["path", "fold"])
 @config_options(ComparisonConfig, skip=["data", "out", *_SECTIONS])
 @config_options(PatchConfig)
@@ -72,19 +76,18 @@ def compare(
         judged = conclude(collect_trials(sources), folder.absolute(), others, overwrite=overwrite)
         _show(judged, folder, as_json=as_json)
         return 0
-    config = create_comparison_config(sources, folder, values)
-    trials = _train_all(config)
-    if trials is None:
-        return INTERRUPTED
-    judged = conclude(trials, config.out, others, overwrite=overwrite)
-    _show(judged, config.out, as_json=as_json)
-    return 0
+    job = CompareJob(config=create_comparison_config(sources, folder, values), overwrite=overwrite)
+    return do_compare(job, as_json=as_json, others=others)
 
 
-def _train_all(config: ComparisonConfig) -> list[Any] | None:
-    """Train what is left to train; None if that was stopped."""
+def do_compare(
+    job: CompareJob, *, as_json: bool, others: Mapping[str, ImageCounts] | None = None
+) -> int:
+    """Train what is left to train, score and print; return the exit status."""
+    from pixelwise.comparison.compare import conclude
     from pixelwise.comparison.trials import begin, plan_trials, train_trial
 
+    config = job.config.make_absolute()
     begin(config)
     trials = plan_trials(config)
     for number, trial in enumerate(trials, start=1):
@@ -92,11 +95,13 @@ def _train_all(config: ComparisonConfig) -> list[Any] | None:
             continue
         note(f"{trial.name}, {number} of {len(trials)}")
         with stop_on_signals(trial.run, train_trial(trial)) as events:
-            show_events(events)
+            show_events(events, as_json=as_json)
         if not trial.is_trained:
             note("The comparison was stopped; the same command continues it.")
-            return None
-    return trials
+            return INTERRUPTED
+    judged = conclude(trials, config.out, others, overwrite=job.overwrite)
+    _show(judged, config.out, as_json=as_json)
+    return 0
 
 
 def create_comparison_config(
@@ -136,7 +141,7 @@ def _show(judged: Judgement, folder: Path, *, as_json: bool) -> None:
     from pixelwise.comparison.statistics import FEWEST
 
     if as_json:
-        write_json({model: _plain(judged.means[model]) for model in rank(judged)})
+        echo(json.dumps({model: _plain(judged.means[model]) for model in rank(judged)}))
         return
     table = create_table("Mean over the foreground classes", ["model", "Dice", "95 %", "IoU"])
     for model in rank(judged):

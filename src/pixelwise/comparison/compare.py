@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.summaries import read_epochs
 
 
-def compare(config: ComparisonConfig) -> Iterator[Event]:
+def compare(config: ComparisonConfig) -> Generator[Event, None, None]:
     """Train and compare networks: iterate to run it; what was done before is not done again.
 
     Parameters

@@ -13,7 +13,7 @@ from pixelwise.figures import Panel, to_rgb8
 from pixelwise.images import open_image
 from pixelwise.scores import SCORE_NAMES, Counts, divide_counts
 
-ROWS = 4
+ROWS = 3
 """Images that are drawn."""
 
 
