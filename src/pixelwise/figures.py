@@ -241,15 +241,15 @@ def draw_predictions(
     figure = _create_figure(2.2 * columns, 4.6 * len(rows))
     grid = figure.add_gridspec(2 * len(rows), columns)
 
-    def show(row: int, column: int, image: Rgb8, title: str) -> None:
-        _show(figure.add_subplot(grid[row, column]), image, title=title)
+    def show(place: tuple[int, int], image: Rgb8, title: str) -> None:
+        _show(figure.add_subplot(grid[place]), image, title=title)
 
     for row, (panel, predictions) in zip(range(0, 2 * len(rows), 2), rows, strict=True):
-        show(row, 0, panel.image, panel.title)
-        show(row, 1, overlay(panel.image, panel.labels, classes=classes), "truth")
+        show((row, 0), panel.image, panel.title)
+        show((row, 1), overlay(panel.image, panel.labels, classes=classes), "truth")
         for column, (name, labels) in enumerate(predictions.items(), start=2):
-            show(row, column, overlay(panel.image, labels, classes=classes), name)
-            show(row + 1, column, paint_errors(panel.image, panel.labels, labels), "errors")
+            show((row, column), overlay(panel.image, labels, classes=classes), name)
+            show((row + 1, column), paint_errors(panel.image, panel.labels, labels), "errors")
     save_figure(figure, path)
 
 
