@@ -40,7 +40,7 @@ LAYERS = [
     {"models"},
     {"training"},
     {"prediction"},
-    {"exchange"},
+    {"comparison", "exchange"},
     {"cli"},
     {"__main__"},
 ]

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pixelwise.architectures import list_architectures as list_architectures
     from pixelwise.cards import read_card as read_card
+    from pixelwise.comparison.compare import compare as compare
     from pixelwise.config import DataConfig as DataConfig
     from pixelwise.config import PredictConfig as PredictConfig
     from pixelwise.config import TrainConfig as TrainConfig
+    from pixelwise.config.comparison import ComparisonConfig as ComparisonConfig
     from pixelwise.datasets import inspect_dataset as inspect_dataset
     from pixelwise.datasets import load_dataset as load_dataset
     from pixelwise.errors import PixelwiseError as PixelwiseError
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from pixelwise.training.fit import resume as resume
 
 _HOMES = {
+    "ComparisonConfig": "config.comparison",
     "DataConfig": "config",
     "PixelwiseError": "errors",
     "PredictConfig": "config",
     "TrainConfig": "config",
+    "compare": "comparison.compare",
     "create_model": "models.registry",
     "evaluate": "prediction.evaluate",
     "fit": "training.fit",

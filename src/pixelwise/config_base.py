@@ -85,6 +85,12 @@ class Config(BaseModel):
         text = read_text(path, what="config", most=CONFIG_BYTES)
         return cls.create(**parse_mapping(text, f"The config {path}"))
 
+    def make_paths_absolute(self, *names: str) -> Self:
+        """Give the same with absolute paths in the fields of these names, where they are given."""
+        paths = {name: getattr(self, name) for name in names}
+        absolute = {name: path.absolute() for name, path in paths.items() if path is not None}
+        return self.model_copy(update=absolute)
+
     def to_yaml(self) -> str:
         """Write the config as YAML that `from_yaml` reads back to an equal config."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -35,6 +35,7 @@ _COLUMN_IN: Final = 3
 _OUTLINE_SHARE: Final = 1 / 400
 """Width of outlines as a fraction of the image, so that they stay visible in thumbnails."""
 
+_WRONG: Final = (220, 30, 30)
 _MOST_NUMBERED = 20  # classes; with more, the numbers in the cells would be unreadable
 
 
@@ -217,6 +218,60 @@ def draw_comparison(
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9
     )
+    save_figure(figure, path)
+
+
+def draw_predictions(
+    rows: Sequence[tuple[Panel, Mapping[str, Array]]],
+    classes: Sequence[SegmentationClass],
+    path: Path,
+) -> None:
+    """Draw several predictions of each image side by side, with their errors below.
+
+    Parameters
+    ----------
+    rows : sequence of (Panel, mapping of str to ndarray)
+        The image with its true labels, and predicted labels (Y, X) by the name of the model.
+    classes : sequence
+        Names and colours.
+    path : Path
+        As in `save_figure`.
+    """
+    columns = 2 + max(len(predictions) for _, predictions in rows)
+    figure = _create_figure(2.2 * columns, 4.6 * len(rows))
+    grid = figure.add_gridspec(2 * len(rows), columns)
+
+    def show(place: tuple[int, int], image: Rgb8, title: str) -> None:
+        _show(figure.add_subplot(grid[place]), image, title=title)
+
+    for row, (panel, predictions) in zip(range(0, 2 * len(rows), 2), rows, strict=True):
+        show((row, 0), panel.image, panel.title)
+        show((row, 1), overlay(panel.image, panel.labels, classes=classes), "truth")
+        for column, (name, labels) in enumerate(predictions.items(), start=2):
+            show((row, column), overlay(panel.image, labels, classes=classes), name)
+            show((row + 1, column), paint_errors(panel.image, panel.labels, labels), "errors")
+    save_figure(figure, path)
+
+
+def paint_errors(image: Rgb8, truth: Array, prediction: Array) -> Rgb8:
+    """Paint the wrong pixels red over a pale image (Y, X, 3); void counts as right."""
+    pale = (image.mean(axis=-1, keepdims=True) / 2 + 127).astype(np.uint8)
+    painted = np.repeat(pale, 3, axis=-1)
+    painted[(truth != VOID) & (truth != prediction)] = _WRONG
+    return painted
+
+
+def draw_curves(runs: Mapping[str, Sequence[EpochEnded]], path: Path) -> None:
+    """Draw the validation loss and Dice of several training runs over one another."""
+    figure = _create_figure(11, 4)
+    losses, scores = figure.subplots(1, 2)
+    for name, epochs in runs.items():
+        steps = [event.epoch for event in epochs]
+        curves = {name: [event.validation_loss for event in epochs]}
+        _plot(losses, steps, curves=curves)
+        _plot(scores, steps, curves={name: [event.scores.get("dice") for event in epochs]})
+    losses.set(title="validation loss", xlabel="epoch")
+    scores.set(title="Dice on the validation images", xlabel="epoch", ylim=(0, 1.02))
     save_figure(figure, path)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pixelwise.config import DataConfig, ModelConfig, PatchConfig, PredictConfig, TrainConfig
+from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.config_base import Config, Size, describe_invalid
 from pixelwise.errors import ConfigError, ReadError
 from pixelwise.parsing import parse_json
@@ -85,6 +86,14 @@ class EvaluateJob(Config):
     split: Literal["all", "train", "validation", "test"] = "all"
     settings: PredictConfig = PredictConfig()
     labels: Path | None = None
+    overwrite: bool = False
+
+
+class CompareJob(Config):
+    """Train several networks alike, and compare them; continues what was interrupted."""
+
+    job: Literal["compare"] = "compare"
+    config: ComparisonConfig
     overwrite: bool = False
 
 
@@ -172,6 +181,7 @@ Job = (
     | ResumeJob
     | PredictJob
     | EvaluateJob
+    | CompareJob
     | PatchesJob
     | PredictLayerJob
     | DescribeJob

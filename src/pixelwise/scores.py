@@ -66,8 +66,8 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
     return counts.reshape(classes, classes).astype(np.int64)
 
 
-class _Counts(NamedTuple):
-    """Pixels by one class against the rest: a number for each class, or of all together."""
+class Counts(NamedTuple):
+    """Pixels by one class against the rest: a number for each class, or arrays of them."""
 
     tp: Any
     fp: Any
@@ -75,7 +75,7 @@ class _Counts(NamedTuple):
     tn: Any
 
 
-def _score(share: Callable[[_Counts], tuple[Any, Any]]) -> Any:
+def _score(share: Callable[[Counts], tuple[Any, Any]]) -> Any:
     """Field of a score: how its numerator and denominator are counted."""
     return field(metadata={"share": share})
 
@@ -126,7 +126,7 @@ class Scores:
 
     def per_class(self) -> dict[str, ScoreRow]:
         """Each class against the rest."""
-        columns = _ratios(_one_vs_rest(self.matrix))
+        columns = divide_counts(count_one_vs_rest(self.matrix))
         return {
             name: ScoreRow(*(float(column[i]) for column in columns))
             for i, name in enumerate(self.names)
@@ -134,14 +134,14 @@ class Scores:
 
     def macro(self, *, foreground: bool = False) -> ScoreRow:
         """Mean over the classes, without undefined scores."""
-        rows = _ratios(_one_vs_rest(self.matrix))
+        rows = divide_counts(count_one_vs_rest(self.matrix))
         row = ScoreRow(*(_mean(column[self._chosen(foreground)]) for column in rows))
         return self._with_accuracy(row, foreground=foreground)
 
     def micro(self, *, foreground: bool = False) -> ScoreRow:
         """Scores of the counts pooled over the classes."""
-        counts = (c[self._chosen(foreground)].sum() for c in _one_vs_rest(self.matrix))
-        row = ScoreRow(*(float(value) for value in _ratios(_Counts(*counts))))
+        counts = (c[self._chosen(foreground)].sum() for c in count_one_vs_rest(self.matrix))
+        row = ScoreRow(*(float(value) for value in divide_counts(Counts(*counts))))
         return self._with_accuracy(row, foreground=foreground)
 
     def rows(self) -> dict[str, ScoreRow]:
@@ -192,17 +192,17 @@ def create_scores(matrix: Matrix, names: Sequence[str], *, background: int | Non
     return Scores(tuple(names), matrix, background)
 
 
-def _one_vs_rest(matrix: Matrix) -> _Counts:
+def count_one_vs_rest(matrix: Matrix) -> Counts:
     """TP, FP, FN and TN of each class."""
     hits = np.diag(matrix).astype(np.float64)
     false_positives = matrix.sum(axis=0) - hits
     false_negatives = matrix.sum(axis=1) - hits
     rest = matrix.sum() - hits - false_positives - false_negatives
-    return _Counts(hits, false_positives, false_negatives, rest)
+    return Counts(hits, false_positives, false_negatives, rest)
 
 
-def _ratios(counts: _Counts) -> tuple[_Array, ...]:
-    """All scores, in the order of `ScoreRow`."""
+def divide_counts(counts: Counts) -> tuple[_Array, ...]:
+    """All scores, in the order of `ScoreRow`, each of the shape of the counts."""
     return tuple(_divide(*item.metadata["share"](counts)) for item in fields(ScoreRow))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pixelwise.axes import NamedAxes
 from pixelwise.classes import create_classes
+from pixelwise.config import DataConfig
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.mapping import ClassMap
 from pixelwise.datasets.problems import Problem
@@ -130,3 +131,31 @@ def test_fatal_problems_are_listed() -> None:
     faults = tuple(Problem("shape", f"{i}.png", "wrong size", fatal=True) for i in range(7))
     with pytest.raises(DataError, match=r"(?s)inspect.*0\.png: wrong size.*and 2 more"):
         replace(data, problems=faults).require_sound()
+
+
+def test_each_source_is_in_one_fold_and_test_images_in_none() -> None:
+    samples = [sample(f"{group}{part}", group=group) for group in "abcdefg" for part in (1, 2)]
+    data = dataset(*samples, sample("t", "test"), sample("v", "validation"))
+    held_out = []
+    for fold in (1, 2, 3):
+        train, held = data.split_fold(fold, 3, seed=5)
+        assert not set(train.groups) & set(held.groups)
+        assert {s.name for s in (*train.samples, *held.samples)} == {
+            s.name for s in data.samples
+        } - {"t"}
+        held_out += held.groups
+    assert sorted(held_out) == [*"abcdefg", "v"]
+    assert data.split_fold(1, 3, seed=6)[1].groups != data.split_fold(1, 3, seed=5)[1].groups
+
+
+def test_folds_that_cannot_be_are_refused() -> None:
+    data = dataset(sample("a"), sample("b"), sample("c", "test"))
+    with pytest.raises(DataError, match="has 2 source images for 3 folds"):
+        data.split_fold(1, 3)
+    folds = DataConfig(path=Path("nuclei"), folds=2)
+    with pytest.raises(ConfigError, match=r"2 folds: name the one .* 'pixelwise compare'"):
+        data.split_by(folds)
+    assert data.split_by(folds.model_copy(update={"fold": 2})) == data.split_fold(2, 2)
+    for wrong in ({"fold": 1}, {"fold": 3, "folds": 2}, {"folds": 2, "validation": Path("v")}):
+        with pytest.raises(ConfigError, match="fold"):
+            DataConfig.create(path=Path("nuclei"), **wrong)

@@ -42,6 +42,7 @@ _COMMANDS = {
     "runs": ("pixelwise.cli.train", "List the training runs in a folder"),
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
+    "compare": ("pixelwise.cli.compare", "Train several networks alike, and compare them"),
     "verify": ("pixelwise.cli.verify", "Show what made a result, and whether it has changed since"),
     "run": ("pixelwise.cli.job", "Run a job that another program wrote as JSON"),
     "serve": ("pixelwise.cli.serve", "Run small jobs for another program, such as napari"),

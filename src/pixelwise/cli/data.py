@@ -10,7 +10,7 @@ import click
 
 from pixelwise.cli.console import FAILED, iter_tracked, say, write_json
 from pixelwise.cli.options import config_options, given_values, overwrite_option
-from pixelwise.config import DataConfig, PatchConfig
+from pixelwise.config import FOR_TRAINING, DataConfig, PatchConfig
 from pixelwise.datasets import Dataset, draw_inspection, inspect_dataset, load_dataset
 from pixelwise.errors import ConfigError
 from pixelwise.figures import FIGURE_SUFFIXES
@@ -19,9 +19,7 @@ from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.patches import PatchFolder, count_patches, iter_make_patches
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON")
-_data_options = config_options(
-    DataConfig, skip=["path", "corrections", "validation_fraction", "split_seed"]
-)
+_data_options = config_options(DataConfig, skip=["path", *FOR_TRAINING])
 
 
 @click.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pixelwise.cli.compare import do_compare
 from pixelwise.cli.console import FAILED, WRONG_USE, echo, read_input
 from pixelwise.cli.data import do_patches
 from pixelwise.cli.predict import do_evaluate, do_predict
@@ -14,6 +15,7 @@ from pixelwise.cli.train import do_resume, do_train
 from pixelwise.errors import ConfigError
 from pixelwise.events import JobEnded
 from pixelwise.jobs import (
+    CompareJob,
     EvaluateJob,
     Job,
     PatchesJob,
@@ -35,8 +37,8 @@ class _WrongJob(click.ClickException):
 def run(file: Path) -> int:
     """Run the job in FILE, one JSON object (- is standard input), and print its events as JSON.
 
-    The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, patches,
-    predict_layer, live and describe; pixelwise.jobs says which fields each has.
+    The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, compare,
+    patches, predict_layer, live and describe; pixelwise.jobs says which fields each has.
     """
     try:
         job = parse_job(read_input(file, "job"))
@@ -56,6 +58,8 @@ def do_job(job: Job) -> int:
             do_predict(job, as_json=True)
         case EvaluateJob():
             do_evaluate(job, as_json=True)
+        case CompareJob():
+            return do_compare(job, as_json=True)
         case PatchesJob():
             return do_patches(job, as_json=True)
         case _:

@@ -23,7 +23,7 @@ from pixelwise.cli.console import (
     write_json,
 )
 from pixelwise.cli.options import config_options, given_values, overwrite_option
-from pixelwise.config import DataConfig, PredictConfig
+from pixelwise.config import FOR_TRAINING, DataConfig, PredictConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError, show_text
 from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
@@ -127,7 +127,7 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 @config_options(
     DataConfig,
-    skip=["path", "validation", "corrections", "validation_fraction", "split_seed", "axes"],
+    skip=["path", "validation", "axes", *FOR_TRAINING],
 )
 @config_options(
     PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]

@@ -11,7 +11,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pixelwise.config.data import FULL_PATCH, TRAINED_PATCH, DataConfig, PatchConfig
+from pixelwise.config.data import (
+    FOR_TRAINING,
+    FULL_PATCH,
+    TRAINED_PATCH,
+    DataConfig,
+    PatchConfig,
+)
 from pixelwise.config.names import Edge, LayoutName, OptimizerName, ScheduleName, WindowName
 from pixelwise.config.prediction import PredictConfig
 from pixelwise.config.training import (
@@ -23,6 +29,7 @@ from pixelwise.config.training import (
 from pixelwise.config_base import Config
 
 __all__ = [
+    "FOR_TRAINING",
     "FULL_PATCH",
     "MOST_AUTO_BATCH",
     "TRAINED_PATCH",
@@ -60,12 +67,7 @@ class TrainConfig(Config):
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
         sections = {
-            "data": _make_absolute(self.data, "path", "validation", "corrections"),
-            "model": _make_absolute(self.model, "weights", "start_from"),
+            "data": self.data.make_paths_absolute("path", "validation", "corrections"),
+            "model": self.model.make_paths_absolute("weights", "start_from"),
         }
         return self.model_copy(update={**sections, "run": self.run.absolute()})
-
-
-def _make_absolute(config: Config, *names: str) -> Config:
-    paths = {name: getattr(config, name) for name in names}
-    return config.model_copy(update={n: p.absolute() for n, p in paths.items() if p is not None})

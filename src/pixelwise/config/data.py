@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pixelwise.config.names import Edge, LayoutName
 from pixelwise.config_base import ClassMapping, Config, Numbers, Size
 
 FULL_PATCH, TRAINED_PATCH = (256, 256), 32  # size "auto" of large images; least side to train on
+
+FOR_TRAINING: Final = ("corrections", "validation_fraction", "split_seed", "folds", "fold")
+"""Fields of `DataConfig` that only a training reads."""
 
 
 class DataConfig(Config):
@@ -70,6 +73,25 @@ class DataConfig(Config):
         default=0.2, gt=0, lt=1, description="Share of the images kept for validation"
     )
     split_seed: int = Field(default=0, ge=0, description="Seed of the random split by image")
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=1000,
+        description="Cross-validation: share the images out among this many folds, by source",
+    )
+    fold: int | None = Field(
+        default=None, ge=1, description="Fold to validate on, from 1; the others are trained on"
+    )
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            raise ValueError(
+                f"fold {self.fold} needs folds of at least {self.fold}, got {self.folds}"
+            )
+        if self.folds is not None and self.validation is not None:
+            raise ValueError("folds and a validation folder exclude each other: leave out one")
+        return self
 
 
 class PatchConfig(Config):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.classes import SegmentationClass
+from pixelwise.config import DataConfig
 from pixelwise.datasets.holdout import hold_out_part
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.sample import Sample, Split
@@ -104,6 +105,57 @@ class Dataset:
         train = tuple(s for s in pool if s.group not in held)
         return replace(self, samples=train), replace(
             self, samples=tuple(s for s in pool if s.group in held)
+        )
+
+    def split_by(self, config: DataConfig) -> tuple[Dataset, Dataset]:
+        """Split into training and validation sets as a config says: by a fold, or at random.
+
+        Raises
+        ------
+        DataError, ConfigError
+            As `split` and `split_fold`.
+        """
+        if config.folds is None:
+            return self.split(config.validation_fraction, seed=config.split_seed)
+        if config.fold is None:
+            raise ConfigError(
+                f"There are {config.folds} folds: name the one to validate on (fold), or train "
+                "all of them with 'pixelwise compare'."
+            )
+        return self.split_fold(config.fold, config.folds, seed=config.split_seed)
+
+    def split_fold(self, fold: int, folds: int, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Split for cross-validation: one fold to validate on, the others to train on.
+
+        The source images are shared out among the folds at random, as evenly as possible; a seed
+        draws the same folds on every machine. Test images belong to none.
+
+        Parameters
+        ----------
+        fold : int
+            Fold to validate on, 1 to `folds`.
+        folds : int
+            Number of folds, 2 or more.
+        seed : int
+            Seed of the draw.
+
+        Raises
+        ------
+        DataError
+            There are fewer source images than folds.
+        """
+        pool = [s for s in self.samples if s.split != "test"]
+        names = sorted({sample.group for sample in pool})
+        if len(names) < folds:
+            raise DataError(
+                f"{self.root} has {len(names)} source images for {folds} folds; expected one or "
+                "more for each. Take fewer folds, or add images."
+            )
+        order = np.random.default_rng(seed).permutation(len(names))
+        held = {names[i] for i in order[fold - 1 :: folds]}
+        train = tuple(sample for sample in pool if sample.group not in held)
+        return replace(self, samples=train), replace(
+            self, samples=tuple(sample for sample in pool if sample.group in held)
         )
 
     def _hold_out_part(

@@ -95,7 +95,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     """
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
-    train, validation = data.split(config.data.validation_fraction, seed=config.data.split_seed)
+    train, validation = data.split_by(config.data)
     corrections = load_corrections(config.data, data)
     learned = [*train.samples, *corrections]
     folder = _find_folder(config, [*learned, *validation.samples])

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.classes import VOID
-from pixelwise.config import DataConfig
+from pixelwise.config import FOR_TRAINING, DataConfig
 from pixelwise.errors import DataError
 from pixelwise.widgets.forms import Form
 from pixelwise.widgets.layers import (
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation", "corrections")
 _SPLIT = ("validation_fraction", "split_seed")
-_ELSEWHERE = {"path", "layout", *_FILES, *_SPLIT, "skip_unreadable"}
+_ELSEWHERE = {"path", "layout", *_FILES, "skip_unreadable", *FOR_TRAINING}
 _DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)
 
 

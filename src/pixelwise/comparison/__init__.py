@@ -1,0 +1,1 @@
+"""Comparison of networks: the same data, split and budget for each, scored and judged alike."""

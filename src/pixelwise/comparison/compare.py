@@ -1,0 +1,160 @@
+"""The whole comparison: train, score, judge, write."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pixelwise.atomic import make_folder, write_text
+from pixelwise.cards import Card, read_card
+from pixelwise.comparison.counts import ImageCounts
+from pixelwise.comparison.pictures import choose_images, collect_rows
+from pixelwise.comparison.results import Results, align, write_tables
+from pixelwise.comparison.statistics import Judgement
+from pixelwise.comparison.trials import (
+    Trial,
+    begin,
+    load_held_out,
+    plan_trials,
+    read_cost,
+    score_trial,
+    train_trial,
+)
+from pixelwise.config.comparison import ComparisonConfig
+from pixelwise.datasets import Sample
+from pixelwise.errors import DataError
+from pixelwise.events import Event
+from pixelwise.figures import draw_curves, draw_predictions
+from pixelwise.outputs import Sources, plan_outputs
+from pixelwise.summaries import read_epochs
+
+
+def compare(config: ComparisonConfig) -> Generator[Event, None, None]:
+    """Train and compare networks: iterate to run it; what was done before is not done again.
+
+    Parameters
+    ----------
+    config : ComparisonConfig
+        Networks, data, budget, and the folder to write.
+
+    Yields
+    ------
+    Event
+        Those of the trainings. When the last is scored, the results lie in the folder, see
+        `results`.
+
+    Raises
+    ------
+    PixelwiseError
+        As `fit`, or the folder holds another comparison.
+    """
+    config = config.make_absolute()
+    begin(config)
+    trials = plan_trials(config)
+    for trial in trials:
+        yield from train_trial(trial)
+    conclude(trials, config.out)
+
+
+@dataclass
+class _Model:
+    """What is known of one model."""
+
+    trials: list[Trial] = field(default_factory=list)
+    counts: ImageCounts | None = None
+
+
+def conclude(
+    trials: Sequence[Trial],
+    out: Path,
+    others: Mapping[str, ImageCounts] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Judgement:
+    """Score trials that are trained, judge them, and write the results into `out`.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    out : Path
+        Folder; created if necessary.
+    others : mapping of str to ImageCounts, optional
+        Of other programs, by the name of the model.
+    overwrite : bool
+        Replace results of another comparison, and files that somebody changed.
+
+    Raises
+    ------
+    WriteError
+        A file is not to be replaced, see `outputs`.
+    DataError
+        The models cannot be compared: they have other classes, or were scored on other images.
+    """
+    models: dict[str, _Model] = {}
+    samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
+    on: dict[str, None] = {}
+    for trial in trials:
+        data, what = load_held_out(trial.config)
+        on[what] = None
+        model = models.setdefault(trial.model, _Model())
+        counts = score_trial(trial, data, out, overwrite=overwrite)
+        model.trials.append(trial)
+        model.counts = counts if model.counts is None else model.counts.add(counts)
+        for sample in data.samples:
+            _, folders = samples.setdefault(sample.name, (sample, {}))
+            folders.setdefault(trial.model, out / "labels" / trial.name)
+    card = _read_common_card(trials)
+    found = _align_all({name: model.counts for name, model in models.items() if model.counts})
+    results = Results(
+        counts=found,
+        groups={name: sample.group for name, (sample, _) in samples.items()},
+        background=card.background,
+        costs={name: read_cost(model.trials) for name, model in models.items()},
+        scored_on=" and ".join(on),
+    ).add_others(others or {})
+    judged = results.judge()
+    tables = write_tables(results, judged)
+    changed = {name: text for name, text in tables.items() if not _holds(out / name, text)}
+    curves, pictures = out / "curves.png", out / "pictures.png"
+    read = Sources.of_data({file for sample, _ in samples.values() for file in sample.files})
+    outputs = [*(out / name for name in changed), curves, pictures]
+    plan_outputs(outputs, read, root=out, overwrite=overwrite)
+    make_folder(out)
+    for name, text in changed.items():
+        write_text(out / name, text)
+    draw_curves({trial.name: read_epochs(trial.run) for trial in trials}, curves)
+    rows = collect_rows(choose_images(results), list(samples.values()))
+    draw_predictions(rows, card.classes, pictures)
+    return judged
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a file is there and holds this text."""
+    data = text.encode()
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+def _read_common_card(trials: Sequence[Trial]) -> Card:
+    """Card of the first model; all have the same classes.
+
+    Raises
+    ------
+    DataError
+        The models have other classes.
+    """
+    cards = {trial.name: read_card(trial.run.model) for trial in trials}
+    (first, card), *rest = cards.items()
+    for name, other in rest:
+        if other.class_names != card.class_names or other.background != card.background:
+            raise DataError(
+                f"{first} knows the classes {', '.join(card.class_names)}, {name} "
+                f"{', '.join(other.class_names)}: models can be compared only on the same classes."
+            )
+    return card
+
+
+def _align_all(counts: Mapping[str, ImageCounts]) -> dict[str, ImageCounts]:
+    """Put the counts of all models into the order of the first's images."""
+    first = next(iter(counts.values()))
+    return {name: align(first, one, model=name) for name, one in counts.items()}

@@ -1,0 +1,250 @@
+"""Trials of a comparison: one network, fold and seed each, trained and scored.
+
+A trial that is done is never done again, and one that was interrupted continues, so the same call
+again goes on with a comparison that was stopped or killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from pixelwise.atomic import make_folder, replacing, write_text
+from pixelwise.checksums import Checksum, hash_content
+from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
+from pixelwise.config import PredictConfig, TrainConfig
+from pixelwise.config.comparison import ComparisonConfig
+from pixelwise.datasets import Dataset, load_dataset
+from pixelwise.errors import RunError
+from pixelwise.events import Event, RunStarted
+from pixelwise.marks import Mark, check_mark, read_mark, write_mark_beside
+from pixelwise.outputs import plan_outputs
+from pixelwise.prediction.evaluate import iter_evaluate, match_model, plan_labels
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.prediction.provenance import create_mark
+from pixelwise.runs import RunFolder, iter_events, open_run
+from pixelwise.summaries import read_epochs, summarize_run
+from pixelwise.training.fit import fit, resume
+
+_OVER = ("finished", "no_progress")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a comparison.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model in the comparison.
+    name : str
+        Its own name: that of the model, with its fold and seed where there are several.
+    config : TrainConfig
+        With the run folder of its own.
+    """
+
+    model: str
+    name: str
+    config: TrainConfig
+
+    @property
+    def run(self) -> RunFolder:
+        """Run folder of the trial."""
+        return RunFolder(self.config.run)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its training is over."""
+        return self.run.is_there and summarize_run(self.run).state in _OVER
+
+
+def plan_trials(config: ComparisonConfig) -> list[Trial]:
+    """List the trials: fold by fold and seed by seed, so that all networks get on alike."""
+    folds = [None] if config.data.folds is None else list(range(1, config.data.folds + 1))
+    trials = []
+    for fold in folds:
+        for seed in range(config.seeds):
+            for model, network in config.name_models().items():
+                parts = [model]
+                parts += [] if fold is None else [f"fold-{fold}"]
+                parts += [] if config.seeds == 1 else [f"seed-{seed}"]
+                name = "-".join(parts)
+                training = {"seed": config.training.seed + seed}
+                trials.append(
+                    Trial(
+                        model,
+                        name,
+                        TrainConfig(
+                            data=config.data.model_copy(update={"fold": fold}),
+                            run=config.out / "runs" / name,
+                            patches=config.patches,
+                            model=network,
+                            augmentation=config.augmentation,
+                            training=config.training.model_copy(update=training),
+                        ),
+                    )
+                )
+    return trials
+
+
+def collect_trials(runs: Sequence[Path]) -> list[Trial]:
+    """Trials of trainings that are over, one for each run folder, named after it.
+
+    Raises
+    ------
+    RunError
+        A run is not over, or two have the same name.
+    ReadError
+        There is no run.
+    """
+    trials: list[Trial] = []
+    for path in runs:
+        run = open_run(path)
+        config = run.read_config().model_copy(update={"run": run.path})
+        trial = Trial(run.path.absolute().name, run.path.absolute().name, config)
+        if trial.name in {other.name for other in trials}:
+            raise RunError(f"Two runs are called {trial.name}: rename the folder of one of them.")
+        if not trial.is_trained:
+            state = summarize_run(run).state
+            raise RunError(
+                f"{path} is {state}: only runs that are over can be compared. Continue it with "
+                f"'pixelwise resume {path}', or leave it out."
+            )
+        trials.append(trial)
+    return trials
+
+
+def begin(config: ComparisonConfig) -> None:
+    """Create the comparison's folder, or find it with the same config.
+
+    Raises
+    ------
+    RunError
+        The folder holds another comparison, or other files.
+    WriteError
+        It cannot be written.
+    """
+    file, text = config.out / "comparison.yaml", config.to_yaml()
+    if file.is_file():
+        if ComparisonConfig.read(file) != config:
+            raise RunError(
+                f"{config.out} holds a comparison with other settings: give those of {file} to "
+                "continue it, or another --out."
+            )
+        return
+    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+        raise RunError(f"{config.out} is not empty: give a new folder as --out.")
+    plan_outputs([file], root=config.out)
+    make_folder(config.out)
+    write_text(file, text)
+
+
+def train_trial(trial: Trial) -> Generator[Event, None, None]:
+    """Train a trial, or continue it; nothing if its training is over."""
+    if trial.is_trained:
+        return
+    yield from resume(trial.config.run) if trial.run.is_there else fit(trial.config)
+
+
+def load_held_out(config: TrainConfig) -> tuple[Dataset, str]:
+    """Images that a trial is scored on, and what they are, in words.
+
+    These are the test images of the data set; without any, or with folds, they are those that the
+    trial was validated on, which also chose its best epoch.
+    """
+    data = load_dataset(config.data, strict=False)
+    test = data.select("test")
+    if config.data.folds is None and test.samples and len(test.samples) < len(data.samples):
+        return test, "the test images of the data set"
+    what = "the validation images, which also chose the best epoch"
+    if config.data.folds is not None:
+        what = "all images, each by the model of the fold that did not train on it"
+    return data.split_by(config.data)[1], what
+
+
+def score_trial(
+    trial: Trial, data: Dataset, folder: Path, *, overwrite: bool = False
+) -> ImageCounts:
+    """Score a trial on the images of `data`; counts and predicted labels are kept in `folder`.
+
+    Raises
+    ------
+    DataError
+        The images cannot be scored.
+    WriteError
+        A file is not to be replaced, see `outputs`.
+    """
+    file = folder / "counts" / f"{trial.name}.csv"
+    settings = PredictConfig(device=trial.config.training.device)
+    predictor = Predictor(trial.run.model, settings)
+    data = match_model(predictor.model, data).require_sound()
+    mark = create_mark(predictor, None, axes="data").model_copy(update={"image": _stamp(data)})
+    if (counts := _read_kept(file, mark)) is not None:
+        return counts
+    labels = folder / "labels" / trial.name
+    plan = plan_labels(predictor, data, labels, overwrite=overwrite)
+    plan_outputs([file], root=folder, overwrite=overwrite)
+    scored = dict(iter_evaluate(predictor, data, labels=labels, plan=plan))
+    counts = ImageCounts.create({name: image.scores for name, image in scored.items()})
+    make_folder(file.parent)
+    file.unlink(missing_ok=True)  # before its mark, see `write_table`
+    with replacing(file) as temp:
+        temp.write_text(write_counts({trial.model: counts}), encoding="utf-8")
+        write_mark_beside(file, mark, content=hash_content(temp))
+    return counts
+
+
+def _read_kept(file: Path, mark: Mark) -> ImageCounts | None:
+    """Read counts of the same model on the same data; None if there are none."""
+    known = read_mark(file)
+    fields = {"checksum", "content"}
+    if known is None or known.model_dump(exclude=fields) != mark.model_dump(exclude=fields):
+        return None
+    if check_mark(file) is not Checksum.RIGHT:
+        return None
+    (counts,) = read_counts(file).values()
+    return counts
+
+
+def _stamp(data: Dataset) -> str:
+    """Digest of the names, sizes and times of all images and masks."""
+    digest = sha256()
+    for sample in data.samples:
+        digest.update(repr(sample.name).encode())
+        for path in sorted(sample.files):
+            stat = path.stat()
+            digest.update(repr((str(path), stat.st_size, stat.st_mtime_ns)).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the trials of a model took.
+
+    Attributes
+    ----------
+    parameters : int
+        Weights of the network.
+    seconds : float
+        Of training, validation included, summed over the trials.
+    patches_per_second : float or None
+        Of the training steps, mean over the epochs.
+    """
+
+    parameters: int
+    seconds: float
+    patches_per_second: float | None
+
+
+def read_cost(trials: Sequence[Trial]) -> Cost:
+    """Read what some trials of one model took from the events of their runs."""
+    epochs = [epoch for trial in trials for epoch in read_epochs(trial.run)]
+    rates = [epoch.patches_per_second for epoch in epochs if epoch.patches_per_second]
+    starts = (event for event in iter_events(trials[0].run) if isinstance(event, RunStarted))
+    return Cost(
+        parameters=next(starts).parameters,
+        seconds=sum(epoch.seconds for epoch in epochs),
+        patches_per_second=sum(rates) / len(rates) if rates else None,
+    )
