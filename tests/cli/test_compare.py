@@ -74,7 +74,9 @@ def test_a_stop_ends_the_comparison_and_the_next_call_continues(
             yield event
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "show_events", lambda events: show(stop(events)))
+        patch.setattr(
+            command, "show_events", lambda events, **options: show(stop(events), **options)
+        )
         result = pixelwise("compare", config, "--out", out)
     assert result.status == 130
     assert "the same command continues it" in result.err
