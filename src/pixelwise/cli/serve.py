@@ -150,7 +150,7 @@ class Server:
 
 def _create_uncertainty(path: Path, predictor: Predictor, image: ImageSource) -> Any:
     """Create the file for the uncertainty of an image's pixels, float32 (N, Y, X)."""
-    from pixelwise.prediction.plane_reader import shape_planes
+    from pixelwise.input_check import shape_planes
 
     planes, _, *size = shape_planes(image, predictor.model.card)
     return create_array(path, dtype=np.float32, shape=(planes, *size))

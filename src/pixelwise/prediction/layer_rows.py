@@ -12,10 +12,11 @@ import numpy.typing as npt
 from pixelwise.errors import DataError
 from pixelwise.events import RowsPredicted
 from pixelwise.images import ImageArray, ImageSource
+from pixelwise.input_check import shape_planes
 from pixelwise.jobs import PlacedRegion
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.normalization import Plane
-from pixelwise.prediction.plane_reader import reading_planes, shape_planes
+from pixelwise.prediction.plane_reader import reading_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.result_spool import ResultSpool
 

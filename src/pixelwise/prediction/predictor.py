@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,13 @@ from pixelwise.axes import label_axes
 from pixelwise.checksums import hash_content
 from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
-from pixelwise.errors import DataError
+from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageSource
+from pixelwise.input_check import require_intensities, scale_card, shape_planes
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
-from pixelwise.prediction.intensity_range import require_intensities, scale_to
-from pixelwise.prediction.plane_reader import shape_planes
 from pixelwise.prediction.sliding_window import Intensities, RowStrip, TilePredictor
 
 Array = npt.NDArray[Any]
@@ -63,7 +63,7 @@ class Predictor:
         loaded = model if isinstance(model, Model) else load_model(model)
         self._read = None if self.file is None else hash_content(self.file)
         self.trained = loaded.card
-        self.model = scale_to(loaded, self.config.white)
+        self.model = _scale_to(loaded, self.config.white)
         self.heard: tuple[str, ...] = ()
         if self.config.cleans and self.model.card.background is None:
             raise DataError(
@@ -210,6 +210,25 @@ class Predictor:
         """Device, precision and version of torch, which the bits of a result depend on."""
         compute = self.tiles.compute
         return f"{compute.device.type} {compute.precision} {torch.__version__}"
+
+
+def _scale_to(model: Model, white: float | None) -> Model:
+    """Return the model for images with another white.
+
+    Raises
+    ------
+    ConfigError
+        The model normalises each image by itself.
+    """
+    if white is None:
+        return model
+    card = model.card
+    if card.normalization.kind != "fixed":
+        raise ConfigError(
+            f"The model normalises by {card.normalization.source}, so images of any range are "
+            "treated alike: leave out --white."
+        )
+    return replace(model, card=scale_card(card, white))
 
 
 def _measure_uncertainty(probabilities: Tensor) -> Array:

@@ -145,7 +145,7 @@ class TilePredictor:
         device = self.compute.device
         intensities = intensities or self.card.normalization.parameters(image)
         offset, scale = (torch.from_numpy(v)[:, None, None].to(device) for v in intensities)
-        pixels = _InputRows(image, (down, across), wanted, (offset, scale))
+        pixels = _InputRows(image, (down, across), wanted=wanted, intensities=(offset, scale))
         heights, widths = (
             [torch.from_numpy(values).to(device) for values in weights]
             for weights in (down.weights, across.weights[wanted.start : wanted.stop])
@@ -256,6 +256,7 @@ class _InputRows:
         self,
         image: Plane,
         grid: tuple[TileAxis, TileAxis],
+        *,
         wanted: range,
         intensities: tuple[Tensor, Tensor],
     ) -> None:

@@ -34,6 +34,9 @@ SPARSE = "pixelwise sparse"
 PREDICTED = "pixelwise prediction"
 """Key in a labels layer's metadata: a network made it, and nobody has accepted it as truth."""
 
+PARTIAL = "pixelwise partial"
+"""Key in a prediction's metadata: it was cancelled; what was not computed is void, or NaN."""
+
 SOURCE = "pixelwise source"
 """Key in a prediction's metadata: name of the image layer that it was made from."""
 
@@ -231,6 +234,16 @@ def create_look(classes: Sequence[SegmentationClass], first: int = 0) -> dict[st
     }
 
 
+def clear_void(layer: Layer) -> None:
+    """Let void be seen through; only in labels whose classes have colours of their own."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = getattr(layer.colormap, "color_dict", None)
+    if colors is not None:
+        clear = dict(colors) | {VOID: (0.0, 0.0, 0.0, 0.0)}
+        layer.colormap = DirectLabelColormap(color_dict=clear)
+
+
 def avoid_black(classes: Iterable[SegmentationClass]) -> tuple[SegmentationClass, ...]:
     """Give classes grey in the place of black, which would not be seen when drawn."""
     return tuple(
@@ -274,6 +287,7 @@ def add_result(
     name: str,
     where: dict[str, Any],
     classes: Sequence[SegmentationClass] | None,
+    metadata: dict[str, Any],
 ) -> Layer:
     """Add labels (or probabilities, if of floats) at a `placement`.
 
@@ -281,9 +295,15 @@ def add_result(
     """
     if data.dtype.kind == "f":
         return viewer.add_image(
-            data, name=name, contrast_limits=(0, 1), colormap="magma", rgb=False, **where
+            data,
+            name=name,
+            contrast_limits=(0, 1),
+            colormap="magma",
+            rgb=False,
+            metadata=metadata,
+            **where,
         )
-    layer = viewer.add_labels(data, name=name, **where)
+    layer = viewer.add_labels(data, name=name, metadata=metadata, **where)
     if classes is not None:
         color_labels(layer, classes)
     return layer

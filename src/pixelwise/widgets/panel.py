@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 PLUGIN = "napari-pixelwise"
+COMPLAINT = "color: #ff6b6b;"
+"""Style of text that says what is wrong."""
 
 
 class Panel(QWidget):
@@ -128,7 +130,7 @@ class Panel(QWidget):
 
     def complain(self, text: str, log: str = "") -> None:
         """Show an error in the widget and as napari's notification, with a button for the log."""
-        self._write_note(text, "color: #ff6b6b;")
+        self._write_note(text, COMPLAINT)
         self._complained = True
         self.log = log
         self._log_button.setVisible(bool(log.strip()))
