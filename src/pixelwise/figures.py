@@ -123,6 +123,29 @@ def overlay(
     return mixed.round().astype(np.uint8)
 
 
+ERROR_COLORS: Final = {"missed": "#0072b2", "false positive": "#d55e00", "wrong class": "#f0e442"}
+"""Colours of errors: foreground taken for background (class 0), the reverse, another class."""
+_DIMMED: Final = 0.5
+
+
+def paint_errors(image: Rgb8, truth: Array, prediction: Array) -> Rgb8:
+    """Paint wrong pixels over a dimmed image, in `ERROR_COLORS`; void is never wrong.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, (Y, X, 3)
+    truth, prediction : ndarray, (Y, X)
+        Class indices; 255 is void.
+    """
+    wrong = (prediction != truth) & (truth != VOID)
+    kinds = (wrong & (prediction == 0), wrong & (truth == 0))
+    found: Rgb8 = (image * _DIMMED).astype(np.uint8)
+    colors = [bytes.fromhex(color[1:]) for color in ERROR_COLORS.values()]
+    for where, color in zip((*kinds, wrong & ~kinds[0] & ~kinds[1]), colors, strict=True):
+        found[where] = list(color)
+    return found
+
+
 def find_outlines(labels: Array, *, width: int = 1) -> npt.NDArray[np.bool_]:
     """Pixels (Y, X) with another label up to `width` pixels away, up, down, left or right."""
     edges = np.zeros(labels.shape, bool)

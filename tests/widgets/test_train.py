@@ -93,6 +93,12 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     assert end.reason == "finished"
     curves = widget.plot.runs[str(run.path)]
     assert curves["validation"].x.tolist() == [1, 2]
+    wait_until(lambda: widget.previews.is_done)
+    assert [path.stem for path in widget.previews.epochs] == ["epoch-0001", "epoch-0002"]
+    assert widget.previews.view.picture.parts == 4
+    assert len(widget.viewer.layers) == 6, "layers come only when they are asked for"
+    widget.previews.layers_button.click()
+    wait_until(lambda: widget.previews.is_done)
     shown = [layer for layer in widget.viewer.layers if layer.name in NAMES]
     assert [layer.name for layer in shown] == list(NAMES)
     assert shown[0].data.shape[-1] == 3
@@ -152,7 +158,6 @@ def test_a_model_of_this_widget_predicts_layers_of_every_kind(
     """Trained on RGB images here, the second time from the first model, then used in Predict."""
     widget = open_widget("Train")
     widget.data.choose_folder(discs)
-    widget.show_previews.setChecked(False)
     set_tiny(widget, tmp_path, "first")
     widget.start()
     widget.wait(LONG)

@@ -76,13 +76,13 @@ class LayerRows:
             predictor.heard = planes.notes
             yield RowsPredicted(plane=0, start=0, stop=0, done=0.0)
             for number, plane in enumerate(planes):
-                for event in self._iter_plane(predictor, number, plane, spool):
+                for event in self._iter_plane(predictor, number, plane, spool=spool):
                     done = (number + event.done) / count
                     yield event.model_copy(update={"done": done})
             predictor.heard = planes.notes
 
     def _iter_plane(
-        self, predictor: Predictor, number: int, plane: Plane, spool: ResultSpool
+        self, predictor: Predictor, number: int, plane: Plane, *, spool: ResultSpool
     ) -> Iterator[RowsPredicted]:
         """Predict one plane; `done` is the fraction of it."""
         rows, columns, placed = range(plane.shape[1]), range(plane.shape[2]), plane
