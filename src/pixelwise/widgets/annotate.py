@@ -136,6 +136,10 @@ class AnnotateWidget(Panel):
             self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
             self._number_rows()
 
+    def rest(self) -> None:
+        """Turn Live off."""
+        self.live.button.setChecked(False)
+
     def create(self) -> Labels | None:
         """Add the labels layer; None and a message if that fails."""
         try:

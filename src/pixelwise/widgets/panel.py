@@ -36,9 +36,10 @@ from pixelwise.widgets.wording import for_window
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QResizeEvent, QShowEvent
 
 PLUGIN = "napari-pixelwise"
+_NOTE_LINES = 8  # of a message that are in sight
 COMPLAINT = "color: #ff6b6b;"
 """Style of text that says what is wrong."""
 
@@ -68,9 +69,7 @@ class Panel(QWidget):
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.setContentsMargins(6, 6, 6, 6)
-        self._note = Text()
-        self._note.setWordWrap(True)
-        self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._note = Note()
         self._note.hide()
         self.log = ""
         self._log_button = create_button("Log…", "Output of the process", self.show_log)
@@ -98,6 +97,9 @@ class Panel(QWidget):
     def is_running(self) -> bool:
         """Whether a job of this widget is running."""
         return False
+
+    def rest(self) -> None:
+        """End what only makes sense in sight: the dock was closed, and may come back."""
 
     def wait(self, seconds: float = 600.0) -> None:
         """Run Qt's event loop until the widget's job has ended, or could not begin.
@@ -157,7 +159,7 @@ class Panel(QWidget):
         self._log_button.hide()
         self._complained = False
         self._note.setText(text)
-        self._note.setStyleSheet(f"padding: 6px; {style}")
+        self._note.label.setStyleSheet(f"padding: 6px; {style}")
         self._note.setVisible(bool(text))
 
 
@@ -280,6 +282,44 @@ def create_text(text: str = "") -> Text:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
+
+
+class Note(QScrollArea):
+    """Text as high as it is, up to some lines; more scrolls, so that nothing is pushed away.
+
+    Attributes
+    ----------
+    label : Text
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label = create_text()
+        self.setWidget(self.label)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._fit()
+
+    def setText(self, text: str) -> None:  # noqa: N802  as a label's
+        """Show another text, from its first line on."""
+        self.label.setText(text)
+        self.verticalScrollBar().setValue(0)
+        self._fit()
+
+    def text(self) -> str:
+        """Text that is shown."""
+        return str(self.label.text())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802  Qt's name
+        """Take the height that the text needs at this width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        wanted = self.label.heightForWidth(self.viewport().width()) if self.text() else 0
+        self.setFixedHeight(min(wanted, _NOTE_LINES * self.fontMetrics().lineSpacing()))
 
 
 def show_text(title: str, text: str) -> QPlainTextEdit:

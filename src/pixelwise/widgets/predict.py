@@ -32,6 +32,7 @@ from pixelwise.widgets.layers import PARTIAL, find_layers
 from pixelwise.widgets.model_list import ModelList, describe_training
 from pixelwise.widgets.panel import (
     Fold,
+    Note,
     Panel,
     create_button,
     create_row,
@@ -90,7 +91,7 @@ class PredictWidget(Panel):
         self._build()
 
     def _build(self) -> None:
-        self.card_text, self.status = create_text(), create_text()
+        self.card_text, self.status = create_text(), Note()
         self.tabs = QTabWidget()
         self.tabs.addTab(self.choice, "Layers")
         self.tabs.addTab(stack_widgets(lay_out([self.source, self.out])[1]), "Folder")

@@ -83,7 +83,6 @@ class PreviewPictures(QWidget):
         row = create_row(self.caption, self.slider, self.layers_button)
         row.setStretch(1, 1)
         self.caption.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        self.caption.setWordWrap(False)
         fill_column(self, self.view, self._legend, row).setStretch(0, 1)
         self._show_state()
 
@@ -168,6 +167,7 @@ class PreviewPictures(QWidget):
 
     def _show_state(self) -> None:
         there = bool(self.epochs)
+        self.caption.setWordWrap(not there)  # the number of an epoch stands beside the slider
         if there:
             number = self.epochs[self.slider.value()].stem.removeprefix("epoch-")
             self.caption.setText(f"epoch {int(number)}")
