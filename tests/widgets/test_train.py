@@ -744,7 +744,7 @@ def test_a_second_training_is_asked_about(
     request_stop(first)  # from elsewhere: Stop in the window takes the next one back
     wait_until(lambda: not is_training(first))
     if answer == "after":
-        wait_until(lambda: widget.run != first)
+        wait_until(lambda: widget.run != first and widget.run.config.exists())
         assert widget.run.read_config().training.epochs == 2
     widget.wait(LONG)
     expected = 2 if answer == "after" else 1
