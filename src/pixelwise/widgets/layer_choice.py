@@ -22,7 +22,7 @@ from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.images import ImageArray
 from pixelwise.input_check import require_intensities, shape_planes
 from pixelwise.widgets.forms import lay_out
-from pixelwise.widgets.layers import find_layers, layer_array, read_axes
+from pixelwise.widgets.layers import connect_layers, find_layers, layer_array, read_axes
 from pixelwise.widgets.panel import COMPLAINT, create_row, create_text, fill_column
 from pixelwise.widgets.prediction_task import Wanted
 from pixelwise.widgets.regions import LayerRegion, find_shape, find_view
@@ -105,8 +105,7 @@ class LayerChoice(QWidget):
         self.layers.itemChanged.connect(self._hear_tick)
         self.axes.changed.connect(self._explain)
         self.area.currentTextChanged.connect(self._explain_area)
-        for event in ("inserted", "removed", "renamed"):
-            getattr(self._viewer.layers.events, event).connect(self.refresh)
+        connect_layers(self._viewer, self.refresh)
         self._viewer.layers.selection.events.changed.connect(self.refresh)
 
     @property

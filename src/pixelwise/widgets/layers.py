@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,26 @@ SOURCE = "pixelwise source"
 
 PREVIEW = "pixelwise preview"
 """Key in the metadata of preview layers, which are no input for other widgets."""
+
+
+def connect_layers(viewer: napari.Viewer, act: Callable[..., None]) -> None:
+    """Call a method whenever a layer is added, removed or renamed, as long as its object lives."""
+    events = viewer.layers.events
+    events.inserted.connect(act)
+    events.removed.connect(act)
+    if hasattr(events, "renamed"):
+        events.renamed.connect(act)
+        return
+
+    method = WeakMethod(act)
+
+    def hear_name(event: Any) -> None:  # napari 0.6
+        if (known := method()) is not None:
+            event.value.events.name.connect(known)
+
+    for layer in viewer.layers:
+        layer.events.name.connect(act)
+    events.inserted.connect(hear_name)
 
 
 def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:

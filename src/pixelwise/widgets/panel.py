@@ -30,7 +30,9 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.errors import PixelwiseError
+from pixelwise.widgets.full_names import show_full_names
 from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.layers import connect_layers
 from pixelwise.widgets.wheel import calm_wheel
 from pixelwise.widgets.wording import for_window
 
@@ -80,13 +82,13 @@ class Panel(QWidget):
         self.setMinimumWidth(330)
         self.open_page: Callable[[str], Panel] = self._open_dock
         self._complained = False
-        for event in ("inserted", "removed", "renamed"):
-            getattr(viewer.layers.events, event).connect(self.forgive)
+        connect_layers(viewer, self.forgive)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
-        """Let the wheel scroll over all fields."""
+        """Let the wheel scroll over all fields, and names that are cut be read."""
         super().showEvent(event)
         calm_wheel(self)
+        show_full_names(self)
 
     @property
     def message(self) -> str:
@@ -158,8 +160,8 @@ class Panel(QWidget):
     def _write_note(self, text: str, style: str) -> None:
         self._log_button.hide()
         self._complained = False
-        self._note.setText(text)
         self._note.label.setStyleSheet(f"padding: 6px; {style}")
+        self._note.setText(text)
         self._note.setVisible(bool(text))
 
 
@@ -318,6 +320,7 @@ class Note(QScrollArea):
         self._fit()
 
     def _fit(self) -> None:
+        self.label.ensurePolished()  # the style's padding counts
         wanted = self.label.heightForWidth(self.viewport().width()) if self.text() else 0
         self.setFixedHeight(min(wanted, _NOTE_LINES * self.fontMetrics().lineSpacing()))
 
@@ -345,10 +348,13 @@ def read_setting(category: str, name: str, default: str) -> str:
 
 
 def write_setting(category: str, name: str, value: str) -> None:
-    """Change a setting of the plugin in napari's preferences, which napari saves."""
-    from napari.settings import get_plugin_settings
+    """Change a setting of the plugin in napari's preferences, which napari saves.
 
-    with suppress(AttributeError, KeyError, ValueError, OSError):
+    napari before 0.7 keeps no settings of plugins: there, nothing is remembered.
+    """
+    with suppress(ImportError, AttributeError, KeyError, ValueError, OSError):
+        from napari.settings import get_plugin_settings
+
         setattr(getattr(get_plugin_settings(PLUGIN), category), name, value)
 
 
