@@ -88,16 +88,12 @@ def test_a_long_message_hides_no_button(name: str, open_widget: Open) -> None:
     segment.resize(340, 600)
     page = segment.open_page(name)
     QTest.qWait(100)
-    page.say("one line\nand another")
-    QTest.qWait(100)
-    assert page._note.label.heightForWidth(page._note.width()) <= page._note.height()
-    page.say("")
     before = page.minimumSizeHint().height()
     page.complain("\n".join(f"line {number} of what is wrong" for number in range(20)))
     QTest.qWait(100)
     assert page.message.endswith("line 19 of what is wrong")
     assert page.minimumSizeHint().height() - before < 200
-    assert page._note.label.height() > page._note.height() > 60, "the rest scrolls"
+    assert page._note.height() > 60
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -297,6 +297,9 @@ class Note(QScrollArea):
     def __init__(self) -> None:
         super().__init__()
         self.label = create_text()
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        policy.setHeightForWidth(True)  # else it is as high as at a width that Qt likes
+        self.label.setSizePolicy(policy)
         self.setWidget(self.label)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -321,8 +324,13 @@ class Note(QScrollArea):
 
     def _fit(self) -> None:
         self.label.ensurePolished()  # the style's padding counts
-        wanted = self.label.heightForWidth(self.viewport().width()) if self.text() else 0
-        self.setFixedHeight(min(wanted, _NOTE_LINES * self.fontMetrics().lineSpacing()))
+        wanted = self.label.heightForWidth(self.width()) if self.text() else 0
+        most = _NOTE_LINES * self.fontMetrics().lineSpacing()
+        bar = Qt.ScrollBarPolicy  # a bar that comes and goes would change the width, and so on
+        self.setVerticalScrollBarPolicy(
+            bar.ScrollBarAlwaysOn if wanted > most else bar.ScrollBarAlwaysOff
+        )
+        self.setFixedHeight(min(wanted, most))
 
 
 def show_text(title: str, text: str) -> QPlainTextEdit:
