@@ -308,7 +308,7 @@ def add_result(
     name: str,
     where: dict[str, Any],
     classes: Sequence[SegmentationClass] | None,
-    metadata: dict[str, Any],
+    metadata: dict[str, Any] | None = None,
 ) -> Layer:
     """Add labels (or probabilities, if of floats) at a `placement`.
 
