@@ -1,13 +1,16 @@
 """Take a picture of every widget at work on real data.
 
-    xvfb-run -s "-screen 0 1600x1200x24" python docs/screenshots.py docs/images
+    xvfb-run -s "-screen 0 2560x1440x24" python docs/screenshots.py docs/images
+    xvfb-run -s "-screen 0 2560x1440x24" python docs/screenshots.py docs/images --all pictures
 
-Trains for a few epochs on the shipped nuclei; about two minutes on two cores.
+Trains for a few epochs on the shipped nuclei; some minutes on two cores. The pictures of the docs
+have 1366 x 768 pixels and the dark theme. With --all, each page is also taken in both themes at
+1366 x 768 and 2560 x 1440, into another folder, to be looked at: ``train-light-2560.png``.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -24,16 +27,18 @@ from pixelwise.widgets.jobs import wait_until
 PAGES = ("Annotate", "Train", "Predict", "Evaluate")
 CLASSES = {"0": "background", "255": "nucleus"}
 EPOCHS = 30
+SIZES = ((1366, 768), (2560, 1440))  # a small laptop, where everything must fit; a large screen
+THEMES = ("dark", "light")
 
 
 class Camera:
     """A napari window, and pictures of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, every: Path | None = None) -> None:
+        self.folder, self.every = folder, every
         self.viewer = napari.Viewer()
         self.window = self.viewer.window._qt_window
-        self.window.resize(1366, 768)  # a small laptop: everything must fit
+        self._show(*SIZES[0], "dark")
 
     def open(self, name: str) -> Any:
         """Open a widget alone, or a page of Segment."""
@@ -43,6 +48,22 @@ class Camera:
         return widget.open_page(name) if name in PAGES else widget
 
     def take(self, name: str) -> None:
+        """Write a picture for the docs, and one of each size and theme if they are wanted."""
+        self._grab(self.folder / f"{name}.png")
+        if self.every is None:
+            return
+        for theme in THEMES:
+            for width, height in SIZES:
+                self._show(width, height, theme)
+                self._grab(self.every / f"{name}-{theme}-{width}.png")
+        self._show(*SIZES[0], "dark")
+
+    def _show(self, width: int, height: int, theme: str) -> None:
+        """Set the size and the theme of the window."""
+        self.viewer.theme = theme
+        self.window.resize(width, height)
+
+    def _grab(self, path: Path) -> None:
         """Write a picture, with what notifications there are out of sight."""
         from napari._qt.dialogs.qt_notification import NapariQtNotification
 
@@ -51,15 +72,14 @@ class Camera:
         for _ in range(20):
             QApplication.processEvents()
             time.sleep(0.02)
-        path = self.folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.window.grab().save(str(path))
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, every: Path | None = None) -> None:
     """Open each widget, let it work, and take its picture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    camera = Camera(folder)
+    camera = Camera(folder, every)
     with tempfile.TemporaryDirectory() as work:
         camera.viewer.open_sample("napari-pixelwise", "nuclei")
         camera.viewer.reset_view()
@@ -128,9 +148,10 @@ def take_train(camera: Camera, work: Path) -> Path:
     camera.viewer.reset_view()
     camera.take("train")
     widget.wait()
+    wait_until(lambda: widget.previews.is_done, 60)
+    widget.tabs.setCurrentWidget(widget.previews)
+    camera.take("previews")
     model: Path = widget.run.model
-    for layer in [x for x in camera.viewer.layers if x.name.startswith("preview")]:
-        camera.viewer.layers.remove(layer)
     return model
 
 
@@ -162,4 +183,8 @@ def take_evaluate(camera: Camera) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--all", type=Path, default=None, dest="every")
+    given = parser.parse_args()
+    main(given.folder, given.every)

@@ -38,7 +38,7 @@ from tests.datasets.test_mask_files import (
 from tests.disks import disks, write_set
 from tests.messages import MESSAGES
 from tests.prediction.test_evaluate import with_classes
-from tests.prediction.test_intensity_range import IMAGE, create_model
+from tests.test_input_check import IMAGE, create_model
 
 Array = np.ndarray
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: ('[^']*'|[^\s;()']+?(?=[,.:]?(?:[\s;()]|$))))?")

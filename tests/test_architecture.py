@@ -36,7 +36,7 @@ LAYERS = [
     {"images", "marks"},
     {"config", "figures", "normalization", "outputs", "pixel_classifier"},
     {"cards", "datasets", "jobs", "runs", "samples"},
-    {"improvement", "patches", "summaries"},
+    {"improvement", "input_check", "patches", "summaries"},
     {"models"},
     {"training"},
     {"prediction"},

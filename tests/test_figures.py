@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from pixelwise.classes import VOID, create_classes
 from pixelwise.errors import WriteError
 from pixelwise.figures import (
+    ERROR_COLORS,
     Panel,
     draw_comparison,
     draw_confusion,
     draw_overview,
     find_outlines,
     overlay,
+    paint_errors,
     to_rgb8,
 )
 from pixelwise.images import open_image
@@ -117,3 +119,12 @@ def test_a_name_with_dollars_is_no_formula(tmp_path: Path) -> None:
     panel = Panel("$\\frac$ \x1b", np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8))
     draw_comparison([(panel, panel.labels)], classes, tmp_path / "b.png")
     assert (tmp_path / "b.png").stat().st_size
+
+
+def test_errors_are_painted_and_void_is_none() -> None:
+    image = np.full((1, 6, 3), 100, np.uint8)
+    truth = np.array([[0, 1, 0, 2, 255, 1]])
+    painted = paint_errors(image, truth, np.array([[0, 1, 1, 1, 1, 0]]))
+    colors = [f"#{bytes(pixel).hex()}" for pixel in painted[0]]
+    false, wrong, missed = (ERROR_COLORS[k] for k in ("false positive", "wrong class", "missed"))
+    assert colors == ["#323232", "#323232", false, wrong, "#323232", missed]

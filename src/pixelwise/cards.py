@@ -96,6 +96,11 @@ class Card(Config):
         """Names of the classes, in order."""
         return tuple(item.name for item in self.classes)
 
+    @property
+    def needs_whole_plane(self) -> bool:
+        """Whether what it predicts for a region depends on pixels far from it."""
+        return self.resize is not None or self.normalization.kind != "fixed"
+
 
 def read_card(path: str | Path) -> Card:
     """Read a model file's card from its header, in milliseconds and without torch.

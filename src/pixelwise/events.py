@@ -70,10 +70,16 @@ class StepsDone(_Event):
         pace = f"{self.patches_per_second:.1f} patches/s"
         if self.seconds_left is None:
             return pace
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        hours, minutes = divmod(minutes, 60)
-        left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
-        return f"{pace}, {left} left"
+        return f"{pace}, {describe_duration(self.seconds_left)} left"
+
+
+def describe_duration(seconds: float) -> str:
+    """Write a duration for people: 19 s, 3 min 05 s, or 1 h 02 min."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 class EpochEnded(_Event):

@@ -35,7 +35,6 @@ _COLUMN_IN: Final = 3
 _OUTLINE_SHARE: Final = 1 / 400
 """Width of outlines as a fraction of the image, so that they stay visible in thumbnails."""
 
-_WRONG: Final = (220, 30, 30)
 _MOST_NUMBERED = 20  # classes; with more, the numbers in the cells would be unreadable
 
 
@@ -122,6 +121,29 @@ def overlay(
     weights = weights.clip(max=1)[..., None]
     mixed: Array = image * (1 - weights) + colors[labels] * weights
     return mixed.round().astype(np.uint8)
+
+
+ERROR_COLORS: Final = {"missed": "#0072b2", "false positive": "#d55e00", "wrong class": "#f0e442"}
+"""Colours of errors: foreground taken for background (class 0), the reverse, another class."""
+_DIMMED: Final = 0.5
+
+
+def paint_errors(image: Rgb8, truth: Array, prediction: Array) -> Rgb8:
+    """Paint wrong pixels over a dimmed image, in `ERROR_COLORS`; void is never wrong.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, (Y, X, 3)
+    truth, prediction : ndarray, (Y, X)
+        Class indices; 255 is void.
+    """
+    wrong = (prediction != truth) & (truth != VOID)
+    kinds = (wrong & (prediction == 0), wrong & (truth == 0))
+    found: Rgb8 = (image * _DIMMED).astype(np.uint8)
+    colors = [bytes.fromhex(color[1:]) for color in ERROR_COLORS.values()]
+    for where, color in zip((*kinds, wrong & ~kinds[0] & ~kinds[1]), colors, strict=True):
+        found[where] = list(color)
+    return found
 
 
 def find_outlines(labels: Array, *, width: int = 1) -> npt.NDArray[np.bool_]:
@@ -251,14 +273,6 @@ def draw_predictions(
             show((row, column), overlay(panel.image, labels, classes=classes), name)
             show((row + 1, column), paint_errors(panel.image, panel.labels, labels), "errors")
     save_figure(figure, path)
-
-
-def paint_errors(image: Rgb8, truth: Array, prediction: Array) -> Rgb8:
-    """Paint the wrong pixels red over a pale image (Y, X, 3); void counts as right."""
-    pale = (image.mean(axis=-1, keepdims=True) / 2 + 127).astype(np.uint8)
-    painted = np.repeat(pale, 3, axis=-1)
-    painted[(truth != VOID) & (truth != prediction)] = _WRONG
-    return painted
 
 
 def draw_curves(runs: Mapping[str, Sequence[EpochEnded]], path: Path) -> None:

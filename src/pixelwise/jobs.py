@@ -118,8 +118,27 @@ class ServedJob(Config):
     number: int = 0
 
 
+class PlacedRegion(Config):
+    """A part of a plane; with the pixels around it, it is predicted as in the whole plane.
+
+    Attributes
+    ----------
+    plane : (height, width)
+        Pixels of the whole plane.
+    corner : (y, x)
+        Where in the plane the first pixel of the source lies.
+    rows, columns : (start, stop)
+        What to predict, in the plane.
+    """
+
+    plane: tuple[int, int]
+    corner: tuple[int, int] = (0, 0)
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+
 class PredictLayerJob(ServedJob):
-    """Predict one image into a NumPy file.
+    """Predict one image, or a region of one, into a NumPy file.
 
     Attributes
     ----------
@@ -134,6 +153,11 @@ class PredictLayerJob(ServedJob):
     cancel : Path
         The prediction stops as soon as this file exists.
     settings : PredictConfig
+    region : PlacedRegion or None
+        Predict this only. The source is one plane then: the region and one tile around it, or all
+        of it if the model resizes images or normalises each by itself.
+    uncertainty : Path or None
+        NumPy file to write 1 - the largest probability to, float32 (N, Y, X).
     """
 
     job: Literal["predict_layer"] = "predict_layer"
@@ -143,6 +167,8 @@ class PredictLayerJob(ServedJob):
     output: Path
     cancel: Path
     settings: PredictConfig = PredictConfig()
+    region: PlacedRegion | None = None
+    uncertainty: Path | None = None
 
 
 class DescribeJob(ServedJob):

@@ -28,7 +28,7 @@ from pixelwise.pixel_classifier import classify_pixels
 from pixelwise.prediction.predict import predict
 from tests.conftest import LONG
 from tests.prediction.conftest import create_card
-from tests.prediction.test_intensity_range import create_model as create_fixed_model
+from tests.test_input_check import create_model as create_fixed_model
 
 
 class Server:

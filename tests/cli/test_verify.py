@@ -15,7 +15,7 @@ from pixelwise.images import write_zarr
 from pixelwise.models.files import load_model, save_model
 from tests.disks import write_set
 from tests.prediction.test_evaluate import binary
-from tests.prediction.test_intensity_range import IMAGE
+from tests.test_input_check import IMAGE
 
 
 @pytest.fixture

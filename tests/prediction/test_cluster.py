@@ -22,7 +22,7 @@ from pixelwise.prediction.cluster import choose_gpu, connecting, create_dask_exe
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
 from tests.prediction.conftest import iter_predict_file
-from tests.prediction.test_intensity_range import IMAGE, create_model
+from tests.test_input_check import IMAGE, create_model
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pixelwise.errors import DataError
 from pixelwise.models.files import Model, create_network
 from pixelwise.prediction.evaluate import evaluate
 from tests.disks import disks, write_set
-from tests.prediction.test_intensity_range import create_model
+from tests.test_input_check import create_model
 
 Array = np.ndarray
 

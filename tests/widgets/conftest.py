@@ -19,7 +19,7 @@ from pixelwise.cards import Card
 from pixelwise.classes import create_classes
 from pixelwise.config import ModelConfig
 from pixelwise.models.files import create_network, save_model
-from pixelwise.normalization import create_percentile
+from pixelwise.normalization import create_percentile, create_range
 from pixelwise.runs import RunFolder, is_training, request_stop
 from pixelwise.widgets import child_process, jobs
 from pixelwise.widgets.jobs import end_server
@@ -172,7 +172,7 @@ def set_tiny(widget: Any, runs: Path, name: str = "one", epochs: int = 2) -> Non
 def write_model(tmp_path: Path) -> Callable[..., Path]:
     """Write a model file with random weights."""
 
-    def write(channels: int = 1, classes: int = 3) -> Path:
+    def write(channels: int = 1, classes: int = 3, *, fixed: bool = False) -> Path:
         torch.manual_seed(0)
         names = ["background", *[f"kind {i}" for i in range(1, classes)]]
         card = Card(
@@ -180,7 +180,9 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
             options=TINY,
             in_channels=channels,
             classes=create_classes(names),
-            normalization=create_percentile(),
+            normalization=(
+                create_range(np.dtype("uint8"), channels) if fixed else create_percentile()
+            ),
             axes="YX" if channels == 1 else "CYX",
             dtype="uint8",
             patch_size=(32, 32),

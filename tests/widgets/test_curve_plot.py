@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from pixelwise.events import EpochEnded, StepsDone
 from pixelwise.images import read_image
 from pixelwise.widgets.curve_plot import CurvePlot
 from tests.widgets.conftest import wait_until
+from tests.widgets.test_wheel import turn_wheel
 
 
 def steps(first: int, count: int, per_epoch: int = 100) -> list[StepsDone]:
@@ -102,3 +104,27 @@ def test_a_run_takes_a_colour_that_is_free(qtbot: Any) -> None:
     plot.remove_run("a")
     plot.add_run("c")
     assert plot._colors["b"] != plot._colors["c"]
+
+
+@pytest.mark.display
+def test_the_wheel_zooms_with_ctrl_only(plot: CurvePlot) -> None:
+    plot.add_events("a/first", [*steps(0, 50), epoch(1)])
+    plot.repaint_curves()
+    before = plot.losses.viewRange()
+    turn_wheel(plot.losses.viewport())
+    assert plot.losses.viewRange() == before
+    turn_wheel(plot.losses.viewport(), Qt.KeyboardModifier.ControlModifier)
+    assert plot.losses.viewRange() != before
+
+
+@pytest.mark.display
+def test_the_epochs_of_both_plots_lie_one_above_the_other(plot: CurvePlot, qtbot: Any) -> None:
+    plot.add_events("a/first", [*steps(0, 50), *(epoch(n) for n in range(1, 5))])
+    plot.repaint_curves()
+    qtbot.wait(50)
+    upper, lower = (view.plotItem.vb for view in (plot.losses, plot.scores))
+    assert upper.viewRange()[0] == lower.viewRange()[0]
+    sides = [view.mapRectToScene(view.boundingRect()) for view in (upper, lower)]
+    assert (sides[0].left(), sides[0].right()) == (sides[1].left(), sides[1].right())
+    least, greatest = lower.viewRange()[0]
+    assert least <= 0 <= 4 <= greatest < 5, "the axis fits what is there"

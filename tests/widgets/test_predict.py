@@ -18,7 +18,8 @@ from pixelwise.axes import parse_axes
 from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets.jobs import end_server, get_server
-from pixelwise.widgets.layers import find_file, read_classes
+from pixelwise.widgets.layer_choice import VIEW
+from pixelwise.widgets.layers import PARTIAL, SPARSE, find_file, read_classes
 from tests.widgets.conftest import LONG, draw_discs, fill_memory, limit_files, wait_until
 
 pytestmark = pytest.mark.display
@@ -64,7 +65,7 @@ def test_layers_of_every_kind(case: str, open_widget: Open, write_model: Write) 
     (found,) = widget.results
     axes = case.split()[-1]
     np.testing.assert_array_equal(found.data, expected(model, image, axes, device="cpu"))
-    assert found.data.flags.owndata or found.data.base.filename is None
+    assert not isinstance(found.data.base, np.memmap), "the child's file is gone"
     kept = [i for i, letter in enumerate(axes.replace("YXC", "YX")) if letter != "C"]
     np.testing.assert_allclose(found.scale, np.asarray(source.scale)[kept])
     np.testing.assert_allclose(found.translate, np.asarray(source.translate)[kept])
@@ -111,20 +112,99 @@ def test_probabilities_and_objects(open_widget: Open, write_model: Write, tmp_pa
         assert axes.names == {"probabilities": "ZCYX", "instances": "ZYX"}[field]
 
 
-def test_a_prediction_of_a_layer_is_cancelled(open_widget: Open, write_model: Write) -> None:
+def test_a_cancelled_prediction_is_kept_as_a_partial_layer(
+    open_widget: Open, write_model: Write
+) -> None:
     widget = open_widget("Predict")
-    widget.viewer.add_image(np.zeros((40, 512, 512), np.uint8), name="large")
-    widget.model.value = write_model()
+    widget.viewer.add_image(ramp(40, 512, 512), name="large")
+    widget.model.value = model = write_model()
     widget.settings.fill({"device": "cpu"})
+    widget.choice.uncertainty.setChecked(True)
     widget.predict()
-    wait_until(lambda: len(widget.viewer.layers) == 2)
+    wait_until(lambda: widget.progress.value() > 60)
     widget.predict()
     assert "is running" in widget.message
+    assert [layer.name for layer in widget.choice.chosen] == ["large"], "no result is an image"
+    wait_until(lambda: "s left" in widget.status.text())
+    widget.cancel()
+    widget.wait(LONG)
+    assert widget.status.text() == "Cancelled. What is done is in large prediction (partial)."
+    (found,) = widget.results
+    assert found.metadata[PARTIAL]
+    done = (found.data != 255).all(axis=(1, 2))
+    assert 2 <= done.sum() < 40
+    first = ramp(40, 512, 512)[0]
+    np.testing.assert_array_equal(found.data[0], expected(model, first, "YX", device="cpu"))
+    assert found.get_color(255)[3] == 0, "what was not computed is seen through"
+    doubt = widget.viewer.layers["large uncertainty (partial)"]
+    assert np.isfinite(doubt.data[done]).all()
+    assert np.isnan(doubt.data[-1]).all()
+    assert widget.predict_button.isEnabled()
+
+
+def test_a_prediction_that_is_cancelled_before_its_first_rows_leaves_no_layer(
+    open_widget: Open, write_model: Write
+) -> None:
+    widget = open_widget("Predict")
+    widget.viewer.add_image(ramp(64, 64), name="small")
+    widget.model.value = write_model()
+    widget.predict()
     widget.cancel()
     widget.wait(LONG)
     assert widget.status.text() == "Cancelled."
-    assert [layer.name for layer in widget.viewer.layers] == ["large"]
-    assert widget.predict_button.isEnabled()
+    assert [layer.name for layer in widget.viewer.layers] == ["small"]
+
+
+def test_what_is_seen_has_the_bits_of_the_whole(open_widget: Open, write_model: Write) -> None:
+    widget, image = open_widget("Predict"), ramp(2, 300, 400)
+    viewer, model = widget.viewer, write_model(fixed=True)
+    layer = viewer.add_image(image, name="stack", scale=(3, 2, 2), translate=(0, 5, 7))
+    widget.model.value = model
+    widget.settings.fill({"device": "cpu"})
+    widget.choice.area.setCurrentText(VIEW)
+    widget.choice.uncertainty.setChecked(True)
+    viewer.dims.set_point(0, 3)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0, 300, 400), 4
+    widget.predict()
+    widget.wait(LONG)
+    assert widget.message == ""
+    (found,) = widget.results
+    place = tuple(np.round(layer.world_to_data(found.translate)).astype(int))
+    height, width = found.data.shape[1:]
+    assert place[0] == 1
+    assert 10 < height < 300
+    part = np.s_[1, place[1] : place[1] + height, place[2] : place[2] + width]
+    whole = expected(model, image, "ZYX", device="cpu")
+    np.testing.assert_array_equal(found.data[0], whole[part])
+    doubt = viewer.layers["stack uncertainty"]
+    chances = expected(model, image, "ZYX", device="cpu", probabilities=True)[1]
+    np.testing.assert_allclose(doubt.data[0], 1 - chances.max(axis=0)[part[1:]], atol=1e-6)
+    np.testing.assert_allclose(doubt.translate, found.translate)
+
+    widget.steps.correct()
+    corrections = viewer.layers["stack corrections"]
+    assert corrections.data.shape == image.shape, "Train needs labels of the image's size"
+    np.testing.assert_allclose(corrections.translate, layer.translate)
+    widget.steps.accept()
+    truth = viewer.layers["stack labels"]
+    assert truth.metadata[SPARSE]
+    np.testing.assert_array_equal(truth.data[part], found.data[0] + 1)
+    assert np.count_nonzero(truth.data) == height * width, "nothing else counts as annotated"
+
+
+def test_what_does_not_fit_is_told_before_the_click(open_widget: Open, write_model: Write) -> None:
+    widget = open_widget("Predict")
+    widget.model.value = write_model(3, fixed=True)
+    misfit = widget.choice.misfit
+    widget.viewer.add_image(ramp(2, 40, 40), name="two", metadata={"pixelwise axes": "CYX"})
+    wait_until(lambda: "two: The image has 2 channels, the model takes 3" in misfit.text())
+    dim = widget.viewer.add_image(ramp(40, 40) / 255, name="dim")
+    wait_until(lambda: "dim: The image holds float64 values" in misfit.text())
+    assert "“White”: 1" in misfit.text(), "the field that scales the image"
+    widget.settings.fill({"white": 1})
+    wait_until(lambda: misfit.text() == "")
+    assert dim in widget.choice.chosen
 
 
 def test_labels_appear_while_they_are_computed(open_widget: Open, write_model: Write) -> None:

@@ -24,8 +24,16 @@ def test_whoever_is_painting_goes_on_painting(make_napari_viewer: Any, tmp_path:
     viewer, parent = make_napari_viewer(), QObject()
     viewer.add_image(np.zeros((40, 50)), scale=(0.1, 0.2), name="cells")
     drawn = viewer.add_labels(np.zeros((40, 50), np.uint8), scale=(0.1, 0.2))
+    stack = viewer.add_image(np.zeros((9, 40, 50)), scale=(2, 0.1, 0.2))
+    viewer.layers.selection = {drawn}
+    viewer.dims.set_point(0, 14)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0, 1, 2), 7
     previews = PreviewLayers(viewer, parent)
     previews.begin(RunFolder(tmp_path))
+    assert viewer.dims.point[0] == 14
+    assert (camera.center[-2:], camera.zoom) == ((1, 2), 7)
+    viewer.layers.remove(stack)
     assert viewer.layers.selection.active is drawn
     assert set(viewer.layers.selection) == {drawn}
     assert find_layers(viewer, "labels") == [drawn]

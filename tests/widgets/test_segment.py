@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from qtpy.QtTest import QTest
 
 from tests.widgets.conftest import LONG, add_pairs
 
@@ -70,3 +73,51 @@ def test_evaluate_opens_with_the_prediction(
     predict.steps.evaluate()
     assert segment.tabs.tabText(segment.tabs.currentIndex()) == "Evaluate"
     assert segment.page("Evaluate").layers.prediction.value == predict.results[0].name
+
+
+@pytest.mark.parametrize("name", ["Annotate", "Train", "Predict", "Evaluate"])
+def test_no_page_is_wider_than_the_dock(name: str, open_widget: Open) -> None:
+    page = open_widget("Segment").open_page(name)
+    column = page.column.parentWidget()
+    assert column.minimumSizeHint().width() <= page.minimumWidth(), "its fields would be cut"
+
+
+@pytest.mark.parametrize("name", ["Annotate", "Train", "Predict", "Evaluate"])
+def test_a_long_message_hides_no_button(name: str, open_widget: Open) -> None:
+    segment = open_widget("Segment")
+    segment.resize(340, 600)
+    page = segment.open_page(name)
+    QTest.qWait(100)
+    before = page.minimumSizeHint().height()
+    page.complain("\n".join(f"line {number} of what is wrong" for number in range(20)))
+    QTest.qWait(100)
+    assert page.message.endswith("line 19 of what is wrong")
+    assert page.minimumSizeHint().height() - before < 200
+    assert page._note.height() > 60
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_dock_that_was_closed_comes_back_as_it_was(times: int, make_napari_viewer: Any) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((40, 50)), name="one")
+
+    def open_segment() -> tuple[Any, Any]:
+        return viewer.window.add_plugin_dock_widget("napari-pixelwise", "Segment")
+
+    dock, segment = open_segment()
+    segment.page("Annotate").live.button.setChecked(True)
+    train = segment.open_page("Train")
+    train.training["epochs"].value = 77
+    train.plot.add_run("somewhere/a run")
+    for _ in range(times):
+        dock.destroyOnClose()  # the cross in its title
+        del segment
+        gc.collect()
+        QTest.qWait(100)
+        dock, segment = open_segment()
+    assert segment.tabs.tabText(segment.tabs.currentIndex()) == "Train"
+    assert segment.page("Train") is train
+    assert train.training["epochs"].value == 77
+    assert list(train.plot.runs) == ["somewhere/a run"]
+    assert not segment.page("Annotate").live.is_on, "nothing goes on out of sight"
+    assert segment.open_page("Predict").open_page == segment.open_page

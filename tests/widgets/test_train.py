@@ -93,6 +93,12 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     assert end.reason == "finished"
     curves = widget.plot.runs[str(run.path)]
     assert curves["validation"].x.tolist() == [1, 2]
+    wait_until(lambda: widget.previews.is_done)
+    assert [path.stem for path in widget.previews.epochs] == ["epoch-0001", "epoch-0002"]
+    assert widget.previews.view.picture.parts == 4
+    assert len(widget.viewer.layers) == 6, "layers come only when they are asked for"
+    widget.previews.layers_button.click()
+    wait_until(lambda: widget.previews.is_done)
     shown = [layer for layer in widget.viewer.layers if layer.name in NAMES]
     assert [layer.name for layer in shown] == list(NAMES)
     assert shown[0].data.shape[-1] == 3
@@ -152,7 +158,6 @@ def test_a_model_of_this_widget_predicts_layers_of_every_kind(
     """Trained on RGB images here, the second time from the first model, then used in Predict."""
     widget = open_widget("Train")
     widget.data.choose_folder(discs)
-    widget.show_previews.setChecked(False)
     set_tiny(widget, tmp_path, "first")
     widget.start()
     widget.wait(LONG)
@@ -739,7 +744,7 @@ def test_a_second_training_is_asked_about(
     request_stop(first)  # from elsewhere: Stop in the window takes the next one back
     wait_until(lambda: not is_training(first))
     if answer == "after":
-        wait_until(lambda: widget.run != first)
+        wait_until(lambda: widget.run != first and widget.run.config.exists())
         assert widget.run.read_config().training.epochs == 2
     widget.wait(LONG)
     expected = 2 if answer == "after" else 1

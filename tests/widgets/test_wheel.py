@@ -23,7 +23,7 @@ Open = Callable[..., Any]
 KINDS = (QComboBox, QAbstractSpinBox, QAbstractSlider, QTabBar)
 
 
-def turn_wheel(widget: QWidget) -> None:
+def turn_wheel(widget: QWidget, keys: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
     """Turn the wheel over a widget by one step towards the user."""
     place = QPointF(widget.rect().center())
     event = QWheelEvent(
@@ -32,7 +32,7 @@ def turn_wheel(widget: QWidget) -> None:
         QPoint(),
         QPoint(0, -120),
         Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
+        keys,
         Qt.ScrollPhase.NoScrollPhase,
         False,
     )

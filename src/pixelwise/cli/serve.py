@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -22,6 +23,7 @@ from pixelwise.jobs import DescribeJob, Job, LiveJob, PredictLayerJob, ServedJob
 from pixelwise.pixel_classifier import PixelClassifier
 
 if TYPE_CHECKING:
+    from pixelwise.images import ImageSource
     from pixelwise.prediction.predictor import Predictor
 
 _SECONDS_BETWEEN_EVENTS = 0.2
@@ -84,6 +86,7 @@ class Server:
 
     def _predict(self, job: PredictLayerJob) -> Iterator[Event]:
         """Predict into the job's file, and report rows as they are final."""
+        from pixelwise.prediction.layer_rows import LayerRows, cut_region
         from pixelwise.prediction.pipeline import iter_predict
         from pixelwise.prediction.predict import list_notes, open_source
         from pixelwise.prediction.sinks import ArraySink
@@ -91,8 +94,15 @@ class Server:
         predictor = self._load(job)
         is_layer = job.source.suffix == ".npy"
         layer = np.load(job.source, mmap_mode="r") if is_layer else job.source
-        image = open_source(layer, job.axes)
-        events = iter_predict(predictor, image, ArraySink(partial(create_array, job.output)))
+        image = around = open_source(layer, job.axes)
+        if job.region is not None:
+            image = cut_region(around, job.region, predictor)
+        doubt = None
+        if job.uncertainty is not None:
+            doubt = _create_uncertainty(job.uncertainty, predictor, image)
+        sink = ArraySink(partial(create_array, job.output))
+        execute = LayerRows(around, job.region, doubt)
+        events = iter_predict(predictor, image, sink, execute=execute)
         next(events)  # the image is open
         names, shape = predictor.result_axes(image.axes.names, image.shape)
         compute = predictor.tiles.compute
@@ -136,6 +146,14 @@ class Server:
             self._predictor = Predictor(job.model, job.settings)
             self._key = key
         return self._predictor
+
+
+def _create_uncertainty(path: Path, predictor: Predictor, image: ImageSource) -> Any:
+    """Create the file for the uncertainty of an image's pixels, float32 (N, Y, X)."""
+    from pixelwise.input_check import shape_planes
+
+    planes, _, *size = shape_planes(image, predictor.model.card)
+    return create_array(path, dtype=np.float32, shape=(planes, *size))
 
 
 def _describe(job: DescribeJob) -> NetworkDescribed:

@@ -21,11 +21,12 @@ from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError, PixelwiseError
 from pixelwise.events import RowsPredicted
 from pixelwise.images import ImageFile, ImageSource, open_image
+from pixelwise.input_check import shape_planes
 from pixelwise.models.devices import using_cores
 from pixelwise.models.files import save_model
 from pixelwise.prediction import result_spool
 from pixelwise.prediction.pipeline import RowExecutor, predict_here
-from pixelwise.prediction.plane_reader import reading_planes, shape_planes
+from pixelwise.prediction.plane_reader import reading_planes
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.result_spool import MODEL, ResultSpool, read_about
 from pixelwise.prediction.sliding_window import Intensities

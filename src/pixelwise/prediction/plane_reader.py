@@ -10,21 +10,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pixelwise.axes import plane_region, planes_shape, to_planes
+from pixelwise.axes import plane_region, to_planes
 from pixelwise.cards import Card
 from pixelwise.errors import DataError
 from pixelwise.images import ImageFile, ImageSource, RegionReader
-from pixelwise.prediction.intensity_range import describe_darkness, require_sign
+from pixelwise.input_check import describe_darkness, require_sign, shape_planes
 
 Array = npt.NDArray[Any]
 
 READ_ROWS: Final = 1024
 """Rows that are read at once: as many as a usual chunk has, and several rows of tiles."""
-
-_AXES: Final = {3: ("ZYX", "CYX", "YXC"), 4: ("TZYX", "ZCYX", "CZYX", "ZYXC")}
-"""Common axes of images, by the number of dimensions."""
-_LEAST_SIDE: Final = 16
-_RGB: Final = 3
 
 
 class PlaneReader:
@@ -153,42 +148,6 @@ def reading_planes(source: ImageSource, card: Card) -> Iterator[PlaneReader]:
             yield planes
         finally:
             planes.close()
-
-
-def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
-    """Shape (N, C, Y, X) of an image's planes with the channels that a model takes.
-
-    Raises
-    ------
-    DataError
-        Another channel count, no pixels, or no numbers.
-    """
-    planes, channels, height, width = planes_shape(source.axes.names, source.shape)
-    if not planes * channels * height * width:
-        raise DataError(f"The image has no pixels: its shape is {source.shape}.")
-    if source.dtype.kind not in "biuf":
-        raise DataError(f"Images of dtype {source.dtype} cannot be predicted; expected numbers.")
-    is_grey = channels == 1 < card.in_channels == 3
-    if channels != card.in_channels and not is_grey:
-        fitting = _find_axes(source, card)
-        advice = "Convert the image, or take a model of its channels."
-        if fitting:
-            advice = f"If the axes were read wrongly, say --axes {fitting}."
-        raise DataError(
-            f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
-            f"same ({source.axes}). {advice}"
-        )
-    return planes, card.in_channels, height, width
-
-
-def _find_axes(source: ImageSource, card: Card) -> str | None:
-    """Find other axes by which the image would have the channels that the model takes."""
-    for axes in _AXES.get(len(source.shape), ()):
-        _, channels, height, width = planes_shape(axes, source.shape)
-        fits = channels == card.in_channels or (channels == 1 and card.in_channels == _RGB)
-        if fits and min(height, width) >= _LEAST_SIDE:
-            return axes
-    return None
 
 
 def _require_finite(pixels: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,13 @@ from pixelwise.axes import label_axes
 from pixelwise.checksums import hash_content
 from pixelwise.config import PredictConfig
 from pixelwise.datasets.sample import resize_labels, resize_planes
-from pixelwise.errors import DataError
+from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageSource
+from pixelwise.input_check import require_intensities, scale_card, shape_planes
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.models.devices import choose_compute
 from pixelwise.models.files import Model, load_model
 from pixelwise.normalization import Plane
-from pixelwise.prediction.intensity_range import require_intensities, scale_to
-from pixelwise.prediction.plane_reader import shape_planes
 from pixelwise.prediction.sliding_window import Intensities, RowStrip, TilePredictor
 
 Array = npt.NDArray[Any]
@@ -63,7 +63,7 @@ class Predictor:
         loaded = model if isinstance(model, Model) else load_model(model)
         self._read = None if self.file is None else hash_content(self.file)
         self.trained = loaded.card
-        self.model = scale_to(loaded, self.config.white)
+        self.model = _scale_to(loaded, self.config.white)
         self.heard: tuple[str, ...] = ()
         if self.config.cleans and self.model.card.background is None:
             raise DataError(
@@ -86,7 +86,13 @@ class Predictor:
         require_intensities(source, self.trained, white=self.config.white)
 
     def iter_rows(
-        self, plane: Plane, rows: range, *, intensities: Intensities | None = None
+        self,
+        plane: Plane,
+        rows: range,
+        columns: range | None = None,
+        *,
+        intensities: Intensities | None = None,
+        with_uncertainty: bool = False,
     ) -> Iterator[RowStrip[Array]]:
         """Values of rows of a plane as they become final, before post-processing.
 
@@ -95,21 +101,30 @@ class Predictor:
         plane : Plane, (C, Y, X)
         rows : range
             A model that resizes images yields them in one piece.
+        columns : range, optional
+            All if not given.
         intensities : pair of float32 ndarray (C,), optional
             Result of `measure`, if it was called before.
+        with_uncertainty : bool
+            Give the uncertainty of each pixel, too.
         """
         resize = self.model.card.resize
         if resize is not None and self.resizes(plane.shape):
-            found = self._predict_resized(plane[:, :], resize, intensities=intensities)
-            yield RowStrip(rows.start, found[..., rows.start : rows.stop, :], 1.0)
+            found, doubts = self._predict_resized(plane[:, :], resize, intensities=intensities)
+            across = columns or range(plane.shape[2])
+            part = slice(rows.start, rows.stop), slice(across.start, across.stop)
+            doubt = doubts[part] if with_uncertainty else None
+            yield RowStrip(rows.start, found[..., *part], 1.0, doubt)
             return
-        for strip in self.tiles.iter_strips(plane, rows, intensities=intensities):
+        for strip in self.tiles.iter_strips(plane, rows, columns, intensities=intensities):
             if not strip.values.shape[1]:
-                yield RowStrip(strip.y, np.empty((0, plane.shape[2]), self.row_dtype), strip.done)
+                empty = np.empty((0, strip.values.shape[2]), self.row_dtype)
+                yield RowStrip(strip.y, empty, strip.done)
                 continue
             with self.tiles.using_one_core():
                 values = self._encode(strip.values).cpu().numpy()
-            yield RowStrip(strip.y, values, strip.done)
+                doubt = _measure_uncertainty(strip.values) if with_uncertainty else None
+            yield RowStrip(strip.y, values, strip.done, doubt)
 
     def predict_rows(
         self, plane: Plane, rows: range, *, intensities: Intensities | None = None
@@ -130,17 +145,18 @@ class Predictor:
 
     def _predict_resized(
         self, plane: Array, resize: tuple[int, int], *, intensities: Intensities | None
-    ) -> Array:
-        """Predict a plane (C, Y, X) at the model's size, and resize the result back."""
+    ) -> tuple[Array, Array]:
+        """Predict a plane (C, Y, X) at the model's size; resize the result and the uncertainty."""
         small = resize_planes(plane[None], resize)[0]
         strips = self.tiles.iter_strips(small, intensities=intensities)
         found = torch.cat([strip.values for strip in strips], dim=1)
         size = (plane.shape[1], plane.shape[2])
+        doubt: Array = resize_planes(_measure_uncertainty(found)[None, None], size)[0, 0]
         if not self.config.probabilities:
             labels: Array = resize_labels(self._encode(found).cpu().numpy()[None], size)[0]
-            return labels
+            return labels, doubt
         large = resize_planes(found.cpu().numpy()[None], size)[0]
-        return self._encode(torch.from_numpy(large)).numpy()
+        return self._encode(torch.from_numpy(large)).numpy(), doubt
 
     def _encode(self, probabilities: Tensor) -> Tensor:
         """Labels, or probabilities in the requested dtype."""
@@ -194,6 +210,31 @@ class Predictor:
         """Device, precision and version of torch, which the bits of a result depend on."""
         compute = self.tiles.compute
         return f"{compute.device.type} {compute.precision} {torch.__version__}"
+
+
+def _scale_to(model: Model, white: float | None) -> Model:
+    """Return the model for images with another white.
+
+    Raises
+    ------
+    ConfigError
+        The model normalises each image by itself.
+    """
+    if white is None:
+        return model
+    card = model.card
+    if card.normalization.kind != "fixed":
+        raise ConfigError(
+            f"The model normalises by {card.normalization.source}, so images of any range are "
+            "treated alike: leave out --white."
+        )
+    return replace(model, card=scale_card(card, white))
+
+
+def _measure_uncertainty(probabilities: Tensor) -> Array:
+    """1 - the largest probability of (classes, rows, X), float32 (rows, X)."""
+    doubt: Array = (1 - probabilities.amax(dim=0)).cpu().numpy()
+    return doubt
 
 
 def _find_largest(probabilities: Tensor) -> Tensor:

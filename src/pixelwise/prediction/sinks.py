@@ -23,9 +23,9 @@ from pixelwise.images import (
     is_ome_tiff,
     load_writer,
 )
+from pixelwise.input_check import shape_planes
 from pixelwise.marks import name_mark
 from pixelwise.outputs import Outputs, Sources, plan_outputs
-from pixelwise.prediction.plane_reader import shape_planes
 from pixelwise.prediction.post_processing import PostProcessing, name_table, write_table
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.provenance import create_mark, describe_rows

@@ -49,11 +49,14 @@ class RowStrip(Generic[Values]):
         tiles finished none.
     done : float
         Fraction of the requested tiles, 0 to 1.
+    uncertainty : float32 ndarray, (rows, X), or None
+        1 - the largest probability, where a `Predictor` was asked for it.
     """
 
     y: int
     values: Values
     done: float
+    uncertainty: Array | None = None
 
 
 class TilePredictor:
@@ -110,17 +113,22 @@ class TilePredictor:
         )
 
     def iter_strips(
-        self, image: Plane, rows: range | None = None, *, intensities: Intensities | None = None
+        self,
+        image: Plane,
+        rows: range | None = None,
+        columns: range | None = None,
+        *,
+        intensities: Intensities | None = None,
     ) -> Iterator[RowStrip[Tensor]]:
-        """Predict one plane, or some of its rows, with the same bits as in the whole plane.
+        """Predict one plane, or a part of it, with the same bits as in the whole plane.
 
         Parameters
         ----------
         image : Plane, (C, Y, X)
             Stored intensities; C is the model's channel count. Rows are read when they are needed,
             so the plane of a file need not fit into memory.
-        rows : range, optional
-            Rows to predict; all if not given. Every tile that touches them is computed.
+        rows, columns : range, optional
+            What to predict; all if not given. Every tile that touches it is computed.
         intensities : pair of float32 ndarray (C,), optional
             Offset and scale if they are known; else they are measured, which may read the whole
             plane.
@@ -131,24 +139,26 @@ class TilePredictor:
             After every batch of tiles, from the first row to the last without gaps.
         """
         rows = range(image.shape[1]) if rows is None else rows
+        columns = range(image.shape[2]) if columns is None else columns
         down, across = self.plan(image.shape[1], 0), self.plan(image.shape[2], 1)
-        numbers = down.tiles_of(rows)
+        numbers, wanted = down.tiles_of(rows), across.tiles_of(columns)
         device = self.compute.device
         intensities = intensities or self.card.normalization.parameters(image)
         offset, scale = (torch.from_numpy(v)[:, None, None].to(device) for v in intensities)
-        pixels = _InputRows(image, (down, across), (offset, scale))
+        pixels = _InputRows(image, (down, across), wanted=wanted, intensities=(offset, scale))
         heights, widths = (
-            [torch.from_numpy(values).to(device) for values in axis.weights]
-            for axis in (down, across)
+            [torch.from_numpy(values).to(device) for values in weights]
+            for weights in (down.weights, across.weights[wanted.start : wanted.stop])
         )
-        buffer = torch.zeros(len(self.card.classes), down.tile, across.padded, device=device)
-        y, inside = rows.start, slice(across.margin, across.margin + across.length)
+        buffer = torch.zeros(len(self.card.classes), down.tile, pixels.width, device=device)
+        left = across.margin - pixels.origins[0]
+        y, inside = rows.start, slice(left + columns.start, left + columns.stop)
         for (number, first), tiles in self._iter_predicted(self._iter_cut(pixels, numbers)):
             is_last = first + len(tiles) == len(widths)
             done = number - numbers.start + (first + len(tiles)) / len(widths)
             with self.using_one_core():
                 for column, values in enumerate(tiles, start=first):
-                    x = across.origins[column]
+                    x = pixels.origins[column] - pixels.origins[0]
                     # Not addcmul_, whose last bit depends on how many threads share it.
                     window = heights[number][:, None] * widths[column]
                     buffer[:, :, x : x + across.tile] += values * window
@@ -232,14 +242,30 @@ class TilePredictor:
 
 
 class _InputRows:
-    """Pixels under one row of tiles, on the device, in their stored dtype."""
+    """Pixels under one row of tiles, on the device, in their stored dtype.
+
+    Attributes
+    ----------
+    origins : tuple of int
+        First pixel of each of the `wanted` tiles on the grid, from left to right.
+    width : int
+        Pixels from the left of the first of these tiles to the right of the last.
+    """
 
     def __init__(
-        self, image: Plane, grid: tuple[TileAxis, TileAxis], intensities: tuple[Tensor, Tensor]
+        self,
+        image: Plane,
+        grid: tuple[TileAxis, TileAxis],
+        *,
+        wanted: range,
+        intensities: tuple[Tensor, Tensor],
     ) -> None:
         self._image = image
         self._down, self._across = grid
-        self._rows, self._columns = self._down.sources, self._across.sources
+        self.origins = self._across.origins[wanted.start : wanted.stop]
+        self.width = self.origins[-1] + self._across.tile - self.origins[0]
+        self._rows = self._down.sources
+        self._columns = self._across.sources[self.origins[0] :][: self.width]
         self._pixels = torch.empty(0)
         self._stop = 0
         self._offset, self._scale = intensities
@@ -260,16 +286,17 @@ class _InputRows:
     @property
     def columns(self) -> int:
         """Number of tiles in a row."""
-        return len(self._across.origins)
+        return len(self.origins)
 
     def cut(self, first: int, count: int) -> Tensor:
         """Normalised tiles (N, C, Y, X): up to `count`, from column `first` on."""
-        origins, width = self._across.origins[first : first + count], self._across.tile
-        tiles = torch.stack([self._pixels[:, :, x : x + width].float() for x in origins])
+        tile = self._across.tile
+        places = [x - self.origins[0] for x in self.origins[first : first + count]]
+        tiles = torch.stack([self._pixels[:, :, x : x + tile].float() for x in places])
         return tiles.sub_(self._offset).div_(self._scale)
 
     def _read(self, wanted: Indices) -> Array:
-        """Rows of the grid (C, rows, padded), read by one slice of the image."""
+        """Rows of the grid (C, rows, width), read by one slice of the image."""
         first = int(wanted.min())
         rows: Array = self._image[:, first : int(wanted.max()) + 1]
         return rows[:, wanted - first][:, :, self._columns]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelwise.errors import WriteError
 from pixelwise.events import PreviewsWritten, Warned
-from pixelwise.figures import overlay, to_rgb8
+from pixelwise.figures import overlay, paint_errors, to_rgb8
 from pixelwise.images import write_picture, write_tiff
 from pixelwise.runs import RunFolder
 from pixelwise.training.reporting import WITHOUT_PREVIEW, not_written
@@ -22,8 +22,8 @@ class PreviewSet:
     """A few validation patches, spread evenly over all of them.
 
     Writes ``image-0.tif`` and ``truth-0.tif`` once, ``prediction-0.tif`` after every epoch (a
-    viewer can update it in place), and a picture of every epoch: input, truth and prediction side
-    by side, a row for each image.
+    viewer can update it in place), and a picture of every epoch: input, truth, prediction and
+    errors side by side, a row for each image.
 
     Parameters
     ----------
@@ -42,6 +42,7 @@ class PreviewSet:
         batch = state.setup.validation.read(self._numbers)
         pairs = list(zip(batch.image.cpu().numpy(), batch.mask.cpu().numpy(), strict=True))
         self._images = [to_rgb8(image) for image, _ in pairs]
+        self._masks = [mask for _, mask in pairs]
         self._truths = [
             overlay(image, truth, classes=state.setup.card.classes)
             for image, (_, truth) in zip(self._images, pairs, strict=True)
@@ -81,8 +82,17 @@ class PreviewSet:
         picture = self._run.previews / f"epoch-{epoch:04d}.png"
         classes = self._state.setup.card.classes
         rows = [
-            np.hstack([image, truth, overlay(image, prediction, classes=classes)])
-            for image, truth, prediction in zip(self._images, self._truths, labels, strict=True)
+            np.hstack(
+                [
+                    image,
+                    truth,
+                    overlay(image, prediction, classes=classes),
+                    paint_errors(image, mask, prediction),
+                ]
+            )
+            for image, truth, mask, prediction in zip(
+                self._images, self._truths, self._masks, labels, strict=True
+            )
         ]
         write_picture(picture, np.vstack(rows))
         return picture

@@ -24,6 +24,7 @@ from pixelwise.widgets.layers import (
     SPARSE,
     avoid_black,
     color_labels,
+    connect_layers,
     find_layers,
     image_shape,
     placement,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _DENSE = "Every pixel gets a class. Unpainted pixels are the first class, the background."
 _SPARSE = "Paint a few strokes of every class, the background too. Unpainted pixels are ignored."
+_DARK = 110  # of 255: white is read on it, black is not
 
 
 class AnnotateWidget(Panel):
@@ -121,8 +123,7 @@ class AnnotateWidget(Panel):
         for part in (place, self.understood, self.sparse, self.hint, create):  # a project sets them
             self.project.opened.connect(part.setHidden)
         self.set_classes(create_classes(["background", "object"]))
-        for event in ("inserted", "removed", "renamed"):
-            getattr(napari_viewer.layers.events, event).connect(self._refresh)
+        connect_layers(napari_viewer, self._refresh)
         napari_viewer.layers.selection.events.active.connect(self._follow_selection)
         for changed in (self.image.changed, self.axes.changed, self.table.itemChanged):
             changed.connect(self.forgive)
@@ -181,6 +182,10 @@ class AnnotateWidget(Panel):
             row = self.table.currentRow()
             self.table.removeRow(row if row >= 0 else self.table.rowCount() - 1)
             self._number_rows()
+
+    def rest(self) -> None:
+        """Turn Live off."""
+        self.live.button.setChecked(False)
 
     def create(self) -> Labels | None:
         """Add the labels layer; None and a message if that fails."""
@@ -289,6 +294,8 @@ class AnnotateWidget(Panel):
         assert item is not None  # noqa: S101  `_add_row` makes it
         item.setText(color)
         item.setBackground(QColor(color))
+        is_dark = QColor(color).lightness() < _DARK
+        item.setForeground(QColor("white" if is_dark else "black"))  # in all themes
 
     def _show_sparse(self, on: bool) -> None:
         self.hint.setText(_SPARSE if on else _DENSE)

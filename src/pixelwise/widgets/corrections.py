@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QWidget
 
+from pixelwise.axes import label_axes
+from pixelwise.classes import VOID
 from pixelwise.errors import DataError
 from pixelwise.widgets.layers import (
     AXES_KEY,
@@ -18,15 +20,19 @@ from pixelwise.widgets.layers import (
     SPARSE,
     avoid_black,
     color_labels,
+    find_layers,
+    image_shape,
     layer_array,
     placement,
+    read_axes,
 )
 from pixelwise.widgets.panel import Panel, create_button, create_row
 from pixelwise.widgets.readers import list_classes
+from pixelwise.widgets.regions import REGION
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
 
 
 class PredictionSteps(QWidget):
@@ -95,10 +101,15 @@ class PredictionSteps(QWidget):
                 self._panel.say(f"Paint the right classes on {added.name}, then press Improve.")
 
     def accept(self) -> None:
-        """Take the predictions for truth."""
-        for layer in self.predictions:
-            accept_prediction(layer)
-            self._panel.say(f"Train learns from {layer.name} now.")
+        """Take the predictions for truth; of a region, only the region is annotated."""
+        with self._panel.complaining():
+            for layer in self.predictions:
+                if REGION in layer.metadata:
+                    accepted = accept_region(self._panel.viewer, layer)
+                else:
+                    accept_prediction(layer)
+                    accepted = layer
+                self._panel.say(f"Train learns from {accepted.name} now.")
         self.show_for(self._results)
 
     def evaluate(self) -> None:
@@ -111,8 +122,9 @@ class PredictionSteps(QWidget):
 def add_corrections(viewer: napari.Viewer, prediction: Labels) -> Labels:
     """Add sparse labels over a prediction: what is painted on them counts as annotated.
 
-    They have the classes of the prediction from 1 on, and its name with "corrections". If they are
-    there already, they are selected.
+    They have the classes of the prediction from 1 on, the name of its image with "corrections", and
+    the size of that image, of which the prediction may show a region. If they are there already,
+    they are selected.
 
     Raises
     ------
@@ -126,13 +138,8 @@ def add_corrections(viewer: napari.Viewer, prediction: Labels) -> Labels:
     classes = list_classes(prediction.as_layer_data_tuple()[1], first=0)
     if not classes:
         raise DataError(f"{prediction.name} has no named classes that could be painted.")
-    array = layer_array(prediction)
-    axes = prediction.metadata.get(AXES_KEY) or "TZYX"[-array.ndim :]
-    layer = viewer.add_labels(
-        np.zeros(array.shape, np.uint8),
-        name=f"{source} corrections",
-        **placement(prediction, axes, axes),
-    )
+    shape, axes, place = _find_place(viewer, prediction)
+    layer = viewer.add_labels(np.zeros(shape, np.uint8), name=f"{source} corrections", **place)
     color_labels(layer, avoid_black(classes), first=1)
     made_by = {MODEL: prediction.metadata[MODEL]} if MODEL in prediction.metadata else {}
     layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes, SOURCE: source, **made_by}
@@ -143,6 +150,55 @@ def add_corrections(viewer: napari.Viewer, prediction: Labels) -> Labels:
 def _paint_on(viewer: napari.Viewer, layer: Any) -> Any:
     layer.mode = "paint"
     viewer.layers.selection.active = layer
+    return layer
+
+
+def _find_place(
+    viewer: napari.Viewer, prediction: Labels
+) -> tuple[tuple[int, ...], str, dict[str, Any]]:
+    """Shape, axes and placement of labels that can be trained on with a prediction's image."""
+    if REGION in prediction.metadata and (image := _find_image(viewer, prediction)) is not None:
+        axes = read_axes(image).names
+        kept = label_axes(axes)
+        return image_shape(image), kept, placement(image, axes, kept)
+    array = layer_array(prediction)
+    axes = prediction.metadata.get(AXES_KEY) or "TZYX"[-array.ndim :]
+    return tuple(array.shape), axes, placement(prediction, axes, axes)
+
+
+def _find_image(viewer: napari.Viewer, prediction: Labels) -> Image | None:
+    """Find the image that a prediction was made from, if it is still open."""
+    name = prediction.metadata.get(SOURCE)
+    return next((x for x in find_layers(viewer, "image") if x.name == name), None)
+
+
+def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
+    """Take a predicted region for truth: as sparse labels of its image, with nothing else on them.
+
+    Raises
+    ------
+    DataError
+        The image is gone, or the region was predicted at another resolution than its largest.
+    """
+    about = prediction.metadata[REGION]
+    if about["level"]:
+        raise DataError(
+            f"{prediction.name} was made at a lower resolution than its image has: zoom in and "
+            "predict again, or correct it."
+        )
+    if _find_image(viewer, prediction) is None:
+        raise DataError(f"Open {_name_source(prediction)} first: this is a region of it.")
+    shape, axes, place = _find_place(viewer, prediction)
+    classes = list_classes(prediction.as_layer_data_tuple()[1], first=0)
+    found = np.asarray(prediction.data)
+    truth = np.zeros(shape, np.uint8)
+    spans = {"Y": slice(*about["rows"]), "X": slice(*about["columns"])}
+    inside = {**spans, **{letter: slice(at, at + 1) for letter, at in about["plane"].items()}}
+    truth[tuple(inside[letter] for letter in axes)] = np.where(found == VOID, 0, found + 1)
+    layer = viewer.add_labels(truth, name=f"{_name_source(prediction)} labels", **place)
+    color_labels(layer, avoid_black(classes), first=1)
+    layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes}
+    prediction.visible = False
     return layer
 
 

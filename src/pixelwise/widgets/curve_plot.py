@@ -16,6 +16,7 @@ import pyqtgraph as pg
 from napari.utils.notifications import show_error
 from pyqtgraph.exporters import ImageExporter
 from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -69,10 +70,21 @@ class Series:
         return self.points[1, : self.count]
 
 
+class _Plot(pg.PlotWidget):
+    """A plot that zooms with Ctrl and the wheel; without Ctrl, the wheel scrolls what is around."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802  Qt's name
+        """Zoom if Ctrl is held."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
 class CurvePlot(QWidget):
     """Training and validation loss above, one chosen score below; repainted ten times a second.
 
-    Scroll to zoom, drag to pan, right-click for more; the A in the corner shows all.
+    Ctrl and the wheel zoom, drag to pan, right-click for more; the A in the corner shows all.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -89,12 +101,13 @@ class CurvePlot(QWidget):
         self._timer.start()
 
     def _build(self) -> None:
-        self.losses, self.scores = (pg.PlotWidget(self, background=None) for _ in range(2))
+        self.losses, self.scores = (_Plot(self, background=None) for _ in range(2))
         for plot, name in ((self.losses, "loss"), (self.scores, "dice")):
             plot.setLabel("left", name)
             plot.showGrid(x=True, y=True, alpha=0.2)
             plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setMinimumHeight(120)
+            plot.setToolTip("Ctrl and the wheel zoom, drag to pan, right-click for more")
             plot.getAxis("left").setWidth(_AXIS_PX)
         self._names = self.losses.addLegend(offset=(-5, 5), labelTextSize="8pt")
         self._names.hide()  # it would cover the curves; a PNG needs it

@@ -26,8 +26,10 @@ from pixelwise.classes import VOID
 from pixelwise.config import FOR_TRAINING, DataConfig
 from pixelwise.errors import DataError
 from pixelwise.widgets.forms import Form
+from pixelwise.widgets.full_names import show_full_names
 from pixelwise.widgets.layers import (
     SPARSE,
+    connect_layers,
     find_layers,
     find_truth,
     image_shape,
@@ -94,8 +96,7 @@ class DataPicker(QWidget):
         title = "Classes and validation" if split else "Classes"
         fill_column(self, self.tabs, Fold(title, self.details.native))
         self.refresh()
-        for event in ("inserted", "removed", "renamed"):
-            getattr(panel.viewer.layers.events, event).connect(self.refresh)
+        connect_layers(panel.viewer, self.refresh)
         for form in (self.folder, self.files, self.details):
             form.container.changed.connect(self._tell)
         self.tabs.currentChanged.connect(self._tell)
@@ -174,6 +175,7 @@ class DataPicker(QWidget):
             item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
             box = QComboBox()
             calm_wheel(box)
+            show_full_names(box)
             box.addItems([_NONE, *(layer.name for layer in labels)])
             box.setCurrentText(found.get(image.name, _NONE))
             box.currentTextChanged.connect(partial(self._tick, item))

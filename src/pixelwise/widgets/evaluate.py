@@ -25,7 +25,7 @@ from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.image_scores import ImageScores
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd
 from pixelwise.widgets.label_comparison import add_errors, compare_labels, create_legend
-from pixelwise.widgets.layers import SPARSE, find_layers, layer_array, read_classes
+from pixelwise.widgets.layers import SPARSE, connect_layers, find_layers, layer_array, read_classes
 from pixelwise.widgets.panel import (
     Fold,
     Panel,
@@ -90,8 +90,7 @@ class EvaluateWidget(Panel):
         self._job: JobProcess | None = None
         self._busy = False
         self._build()
-        for event in ("inserted", "removed", "renamed"):
-            getattr(napari_viewer.layers.events, event).connect(self.refresh)
+        connect_layers(napari_viewer, self.refresh)
         self.refresh()
 
     def _build(self) -> None:

@@ -30,6 +30,8 @@ from pixelwise.widgets.layers import (
     image_shape,
     read_axes,
 )
+from pixelwise.widgets.prediction_task import Wanted
+from pixelwise.widgets.regions import REGION, LayerRegion
 from pixelwise.widgets.runs import RunWatch, discard_run, require_free_run
 from pixelwise.widgets.threads import run_in_thread
 
@@ -231,10 +233,13 @@ class Improvement(QObject):
             and layer.metadata.get(MODEL) == str(done.model)
             and layer.metadata.get(SOURCE) in images
         ]
-        layers = [(image, read_axes(image, done.axes).names) for _, image in shown]
-        into = [layer for layer, _ in shown]
-        if layers:
-            self._predictions.predict(layers, model, done.settings, into=into)
+        wanted = []
+        for layer, image in shown:
+            axes, part = read_axes(image, done.axes).names, layer.metadata.get(REGION)
+            region = None if part is None else LayerRegion(image, axes, **part)
+            wanted.append(Wanted(image, axes, region, target=layer))
+        if wanted:
+            self._predictions.predict(wanted, model, done.settings)
 
     def _fail(self, error: Exception) -> None:
         self._end(ImprovementEnd(str(error), is_failure=True))

@@ -64,9 +64,9 @@ class LineFollower:
         self._place += sum(map(len, whole))
         return whole
 
-    def read_events(self) -> list[Event]:
-        """Return the events among the new lines."""
-        return [event for line in self.read() if (event := read_line(line)) is not None]
+    def read_events(self, limit: int = _LINES_PER_POLL) -> list[Event]:
+        """Return the events among up to `limit` new lines."""
+        return [event for line in self.read(limit) if (event := read_line(line)) is not None]
 
 
 class JobProcess(QObject):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel
 
 from pixelwise.classes import VOID, create_classes
 from pixelwise.errors import DataError
+from pixelwise.figures import ERROR_COLORS
 from pixelwise.scores import count_confusion
 from pixelwise.widgets.layers import color_labels
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-ERRORS = ("correct", "missed", "false positive", "wrong class")
+ERRORS = ("correct", *ERROR_COLORS)
 _ERROR_TIPS = (
     "missed: background in the prediction, another class in the truth",
     "false positive: background in the truth, another class in the prediction",
     "wrong class: another class than in the truth, and neither is background",
 )
-_ERROR_COLORS = ("#000000", "#0072b2", "#d55e00", "#f0e442")
+_COLORS = ("#000000", *ERROR_COLORS.values())
 _STRIP_PX = 2**24  # pixels counted at a time
 
 
@@ -33,7 +34,7 @@ def add_errors(viewer: napari.Viewer, errors: Any, *, name: str, **placement: An
     if name in viewer.layers:
         viewer.layers.remove(name)
     layer = viewer.add_labels(errors, name=name, **placement)
-    color_labels(layer, create_classes(ERRORS, _ERROR_COLORS))
+    color_labels(layer, create_classes(ERRORS, _COLORS))
     return layer
 
 
@@ -41,7 +42,7 @@ def create_legend() -> QLabel:
     """Say which colour of a map of errors is which error."""
     signs = [
         f"<span style='color: {color}'>■</span>&nbsp;{name.replace(' ', '&nbsp;')}"
-        for name, color in zip(ERRORS[1:], _ERROR_COLORS[1:], strict=True)
+        for name, color in zip(ERRORS[1:], _COLORS[1:], strict=True)
     ]
     legend = QLabel(f"Map of the errors: {'&ensp; '.join(signs)}")
     legend.setTextFormat(Qt.TextFormat.RichText)

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from pixelwise.axes import from_planes
-from pixelwise.cards import Card, read_card
+from pixelwise.axes import label_axes
+from pixelwise.cards import read_card
 from pixelwise.config import PredictConfig
-from pixelwise.events import Event, JobEnded, PredictionStarted, RowsPredicted
-from pixelwise.jobs import PredictLayerJob
+from pixelwise.events import (
+    Event,
+    JobEnded,
+    PredictionStarted,
+    RowsPredicted,
+    describe_duration,
+)
+from pixelwise.jobs import PlacedRegion
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.layers import (
     AXES_KEY,
     MODEL,
+    PARTIAL,
     PREDICTED,
     PREVIEW,
     SOURCE,
     add_result,
-    find_file,
-    layer_array,
-    placement,
-    save_array,
+    clear_void,
 )
+from pixelwise.widgets.prediction_task import (
+    Copies,
+    PredictionTask,
+    Wanted,
+    create_task,
+    discard,
+)
+from pixelwise.widgets.regions import REGION
 from pixelwise.widgets.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -39,26 +47,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _REDRAW_MS = 100
-
-
-@dataclass
-class _Task:
-    """One layer and the state of its prediction."""
-
-    layer: Layer
-    axes: str
-    card: Card
-    folder: Path
-    request: PredictLayerJob
-    target: Layer | None = None  # an older prediction, which the result replaces
-    planes: Any = None
-    started: PredictionStarted | None = None
-    result: Layer | None = None
-
-    def read_result(self) -> Any:
-        """View the result in the child's file, as far as it is computed."""
-        assert self.started is not None  # noqa: S101  only called after the start
-        return from_planes(self.planes, self.started.axes, self.started.shape)
 
 
 class LayerPredictions(QObject):
@@ -85,11 +73,12 @@ class LayerPredictions(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._tasks: list[_Task] = []
+        self._tasks: list[PredictionTask] = []
         self.results: list[Layer] = []
         self.failures: list[str] = []
         self.notes: list[str] = []
         self._revealed = False  # whether a result was shown
+        self._about = ""  # where the current layer is predicted, and notes on it
         self._redraw = QTimer(self)  # bands may come faster than a window can be drawn
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(_REDRAW_MS)
@@ -104,13 +93,13 @@ class LayerPredictions(QObject):
 
     def predict(
         self,
-        layers: Sequence[tuple[Layer, str]],
+        wanted: Sequence[Wanted],
         model: Path,
         settings: PredictConfig,
         *,
-        into: Sequence[Layer] = (),
+        with_uncertainty: bool = False,
     ) -> None:
-        """Predict layers, given with their axes; the results replace the layers `into`, if given.
+        """Predict layers, or regions of them, in new layers or in place of older results.
 
         Raises
         ------
@@ -120,26 +109,21 @@ class LayerPredictions(QObject):
         card = read_card(model)
         self.results, self.failures, self.notes = [], [], []
         self._revealed = False
-        for number, (layer, axes) in enumerate(layers):
-            folder = Path(tempfile.mkdtemp(prefix="pixelwise-predict-"))
-            file = find_file(layer)
-            request = PredictLayerJob.create(
-                number=get_server().next_number(),
+        for item in wanted:
+            task = create_task(
+                item,
+                card,
+                get_server().next_number(),
                 model=model,
-                source=file or folder / "image.npy",
-                axes=axes,
-                output=folder / "result.npy",
-                cancel=folder / "cancel",
                 settings=settings,
+                with_uncertainty=with_uncertainty,
             )
-            target = into[number] if into else None
-            task = _Task(layer, axes, card, folder, request, target)
             self._tasks.append(task)
-            if file is not None:
+            if task.save is None:
                 self._submit(task)
                 continue
             run_in_thread(
-                partial(save_array, layer_array(layer), request.source),
+                task.save,
                 self,
                 then=partial(self._submit, task),
                 failed=partial(self._fail, task),
@@ -147,19 +131,19 @@ class LayerPredictions(QObject):
         self.told.emit("Waiting for the model…")
 
     def cancel(self) -> None:
-        """Cancel all layers; unfinished results are removed."""
+        """Cancel all layers; what is final of the current one is kept."""
         for task in self._tasks:
             with contextlib.suppress(OSError):
-                task.request.cancel.touch()
+                task.job.cancel.touch()
 
-    def _submit(self, task: _Task, _: object = None) -> None:
+    def _submit(self, task: PredictionTask, region: PlacedRegion | None = None) -> None:
         try:
-            get_server().submit(task.request)
+            get_server().submit(task.job.model_copy(update={"region": region}))
         except OSError as error:
             self._fail(task, error)
 
-    def _fail(self, task: _Task, error: Exception) -> None:
-        number = task.request.number
+    def _fail(self, task: PredictionTask, error: Exception) -> None:
+        number = task.job.number
         self._end(task, JobEnded(number=number, status="failed", message=str(error)))
 
     def _hear(self, event: Event) -> None:
@@ -167,44 +151,66 @@ class LayerPredictions(QObject):
         match event:
             case PredictionStarted():
                 for task in self._tasks:
-                    if str(task.request.output) == event.output:
+                    if str(task.job.output) == event.output:
                         self._show(task, event)
             case RowsPredicted():
+                for task in [task for task in self._tasks if task.started is not None][:1]:
+                    task.hear(event)
                 self.progress.emit(event.done)
                 if not self._redraw.isActive():
                     self._redraw.start()
             case JobEnded():
-                for task in [task for task in self._tasks if task.request.number == event.number]:
+                for task in [task for task in self._tasks if task.job.number == event.number]:
                     self._end(task, event)
             case _:
                 pass
 
-    def _show(self, task: _Task, event: PredictionStarted) -> None:
-        """Add the result layer, which shows the file that the child is writing."""
+    def _show(self, task: PredictionTask, event: PredictionStarted) -> None:
+        """Add the result layers, which show the files that the child is writing."""
         about = [f"{task.layer.name} on {event.device} ({event.device_reason})", *event.notes]
-        self.told.emit("\n".join(about))
-        task.planes, task.started = np.load(event.output, mmap_mode="r"), event
-        if task.target is not None:
+        self._about = "\n".join(about)
+        self.told.emit(self._about)
+        task.begin(event)
+        if task.wanted.target is not None:
             return
-        settings = task.request.settings
+        settings, region = task.job.settings, task.wanted.region
         kind = "objects" if settings.instances else "prediction"
         kind = "probabilities" if settings.probabilities else kind
+        about_region = {} if region is None else {REGION: region.describe()}
+        if task.doubts is not None:
+            task.uncertainty = self._add_uncertainty(task, about_region)
+        is_prediction = kind == "prediction"
         task.result = add_result(
             self._viewer,
             task.read_result(),
             name=f"{task.layer.name} {kind}",
-            where=placement(task.layer, task.axes, event.axes),
-            classes=task.card.classes if kind == "prediction" else None,
+            where=task.place(task.axes),
+            classes=task.card.classes if is_prediction else None,
+            metadata={
+                AXES_KEY: task.axes,
+                MODEL: str(task.job.model),
+                **({PREDICTED: True, SOURCE: task.layer.name} if is_prediction else {}),
+                **about_region,
+            },
         )
-        is_prediction = kind == "prediction"
-        task.result.metadata = {
-            AXES_KEY: event.axes,
-            MODEL: str(task.request.model),
-            **({PREDICTED: True, SOURCE: task.layer.name} if is_prediction else {}),
-        }
         self._reveal(task)
 
-    def _reveal(self, task: _Task) -> None:
+    def _add_uncertainty(self, task: PredictionTask, about: dict[str, Any]) -> Layer:
+        """Add 1 - the largest probability as an image, below the labels."""
+        axes = label_axes(task.axes)
+        layer: Layer = self._viewer.add_image(
+            task.read_uncertainty(),
+            name=f"{task.layer.name} uncertainty",
+            contrast_limits=(0, 1 - 1 / len(task.card.classes)),
+            colormap="magma",
+            rgb=False,
+            opacity=0.6,
+            metadata={AXES_KEY: axes, PREVIEW: True, **about},  # no input for other widgets
+            **task.place(axes),
+        )
+        return layer
+
+    def _reveal(self, task: PredictionTask) -> None:
         """Show the image under its labels; of several hidden images, the first one."""
         result, is_first = task.result, not self._revealed
         self._revealed = True
@@ -219,55 +225,78 @@ class LayerPredictions(QObject):
         task.layer.visible = True
 
     def _refresh(self) -> None:
-        """Show new rows; cancel results whose layer the user has deleted."""
+        """Show new rows and the time left; cancel results whose layer the user has deleted."""
         for task in [task for task in self._tasks if task.started is not None]:
-            shown = task.target or task.result
-            if shown is not None and shown in self._viewer.layers:
-                shown.refresh()
+            if task.shown is not None and task.shown in self._viewer.layers:
+                for layer in task.list_layers(self._viewer):
+                    layer.refresh()
+                self._tell_time(task)
             else:
                 with contextlib.suppress(OSError):
-                    task.request.cancel.touch()
+                    task.job.cancel.touch()
 
-    def _end(self, task: _Task, event: JobEnded) -> None:
-        """Load a finished result into memory, or remove an unfinished one."""
-        shown = task.target or task.result
-        layer = shown if shown in self._viewer.layers else None
+    def _tell_time(self, task: PredictionTask) -> None:
+        """Say how long it will take."""
+        if (seconds := task.seconds_left) is None:
+            return
+        which = f" for {task.layer.name}, {len(self._tasks) - 1} more to come"
+        left = f"{describe_duration(seconds)} left{which if len(self._tasks) > 1 else ''}"
+        self.told.emit(f"{left}\n{self._about}")
+
+    def _end(self, task: PredictionTask, event: JobEnded) -> None:
+        """Load what is final of a result into memory, or remove it."""
         self.notes += [f"{task.layer.name}: {note}" for note in event.notes]
-        if event.status == "done" and layer is not None:
+        if event.status == "failed":
+            self.failures.append(f"{task.layer.name}: {event.message}")
+        elif task.shown in self._viewer.layers and (event.status == "done" or task.result):
             run_in_thread(
-                lambda: np.array(task.read_result()),
+                task.copy if event.status == "done" else task.copy_partial,
                 self,
-                then=partial(self._keep, task),
+                then=partial(self._keep, task, event.status),
                 failed=partial(self._fail, task),
             )
             return
-        if layer is not None and task.target is None:
+        self._drop(task, event.status)
+
+    def _keep(self, task: PredictionTask, status: str, arrays: Copies | None) -> None:
+        """Show arrays in memory instead of the child's files."""
+        shown, layers = task.shown, self._viewer.layers
+        if arrays is None or shown is None or shown not in layers:
+            self._drop(task, status)
+            return
+        for layer, array in zip((shown, task.uncertainty), arrays, strict=True):
+            if layer is not None and layer in layers:
+                layer.data = array
+                if status == "cancelled":
+                    mark_partial(layer)
+        shown.metadata = {**shown.metadata, MODEL: str(task.job.model)}
+        self.results.append(shown)
+        self._forget(task, status)
+
+    def _drop(self, task: PredictionTask, status: str) -> None:
+        """Remove layers of which nothing is final."""
+        for layer in task.list_layers(self._viewer):
             self._viewer.layers.remove(layer)
-        if event.status == "failed":
-            self.failures.append(f"{task.layer.name}: {event.message}")
-        self._forget(task, event.status)
+        self._forget(task, status)
 
-    def _keep(self, task: _Task, array: Any) -> None:
-        """Show an array in memory instead of the child's file."""
-        layer = task.target or task.result
-        if layer is not None and layer in self._viewer.layers:
-            layer.data = array
-            layer.metadata = {**layer.metadata, MODEL: str(task.request.model)}
-            self.results.append(layer)
-        self._forget(task, "done")
-
-    def _forget(self, task: _Task, status: str) -> None:
+    def _forget(self, task: PredictionTask, status: str) -> None:
         """Remove the files of a layer; the last one emits `finished`."""
         self._tasks.remove(task)
-        task.planes = None
-        shutil.rmtree(task.folder, ignore_errors=True)
+        discard(task)
         if not self._tasks:
             self.finished.emit("failed" if self.failures else status)
 
 
-def _forget(tasks: list[_Task], *_: object) -> None:
+def mark_partial(layer: Any) -> None:
+    """Mark a cancelled result in its name and metadata; void, which was not computed, is clear."""
+    layer.name = f"{layer.name} (partial)"
+    layer.metadata = {**layer.metadata, PARTIAL: True}
+    clear_void(layer)
+
+
+def _forget(tasks: list[PredictionTask], *_: object) -> None:
     """Cancel the predictions of a widget that is gone, and remove their files."""
     for task in tasks:
         with contextlib.suppress(OSError):
-            task.request.cancel.touch()
-        shutil.rmtree(task.folder, ignore_errors=True)
+            task.job.cancel.touch()
+        discard(task)

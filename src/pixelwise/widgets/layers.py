@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,9 @@ SPARSE = "pixelwise sparse"
 PREDICTED = "pixelwise prediction"
 """Key in a labels layer's metadata: a network made it, and nobody has accepted it as truth."""
 
+PARTIAL = "pixelwise partial"
+"""Key in a prediction's metadata: it was cancelled; what was not computed is void, or NaN."""
+
 SOURCE = "pixelwise source"
 """Key in a prediction's metadata: name of the image layer that it was made from."""
 
@@ -45,6 +49,26 @@ FILE = "pixelwise file"
 
 PREVIEW = "pixelwise preview"
 """Key in the metadata of preview layers, which are no input for other widgets."""
+
+
+def connect_layers(viewer: napari.Viewer, act: Callable[..., None]) -> None:
+    """Call a method whenever a layer is added, removed or renamed, as long as its object lives."""
+    events = viewer.layers.events
+    events.inserted.connect(act)
+    events.removed.connect(act)
+    if hasattr(events, "renamed"):
+        events.renamed.connect(act)
+        return
+
+    method = WeakMethod(act)
+
+    def hear_name(event: Any) -> None:  # napari 0.6
+        if (known := method()) is not None:
+            event.value.events.name.connect(known)
+
+    for layer in viewer.layers:
+        layer.events.name.connect(act)
+    events.inserted.connect(hear_name)
 
 
 def find_layers(viewer: napari.Viewer, kind: str) -> list[Any]:
@@ -251,6 +275,16 @@ def create_look(classes: Sequence[SegmentationClass], first: int = 0) -> dict[st
     }
 
 
+def clear_void(layer: Layer) -> None:
+    """Let void be seen through; only in labels whose classes have colours of their own."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = getattr(layer.colormap, "color_dict", None)
+    if colors is not None:
+        clear = dict(colors) | {VOID: (0.0, 0.0, 0.0, 0.0)}
+        layer.colormap = DirectLabelColormap(color_dict=clear)
+
+
 def avoid_black(classes: Iterable[SegmentationClass]) -> tuple[SegmentationClass, ...]:
     """Give classes grey in the place of black, which would not be seen when drawn."""
     return tuple(
@@ -294,6 +328,7 @@ def add_result(
     name: str,
     where: dict[str, Any],
     classes: Sequence[SegmentationClass] | None,
+    metadata: dict[str, Any] | None = None,
 ) -> Layer:
     """Add labels (or probabilities, if of floats) at a `placement`.
 
@@ -301,9 +336,15 @@ def add_result(
     """
     if data.dtype.kind == "f":
         return viewer.add_image(
-            data, name=name, contrast_limits=(0, 1), colormap="magma", rgb=False, **where
+            data,
+            name=name,
+            contrast_limits=(0, 1),
+            colormap="magma",
+            rgb=False,
+            metadata=metadata,
+            **where,
         )
-    layer = viewer.add_labels(data, name=name, **where)
+    layer = viewer.add_labels(data, name=name, metadata=metadata, **where)
     if classes is not None:
         color_labels(layer, classes)
     return layer

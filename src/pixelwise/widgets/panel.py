@@ -30,15 +30,20 @@ from qtpy.QtWidgets import (
 )
 
 from pixelwise.errors import PixelwiseError
+from pixelwise.widgets.full_names import show_full_names
 from pixelwise.widgets.jobs import wait_until
+from pixelwise.widgets.layers import connect_layers
 from pixelwise.widgets.wheel import calm_wheel
 from pixelwise.widgets.wording import for_window
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QResizeEvent, QShowEvent
 
 PLUGIN = "napari-pixelwise"
+_NOTE_LINES = 8  # of a message that are in sight
+COMPLAINT = "color: #ff6b6b;"
+"""Style of text that says what is wrong."""
 
 
 class Panel(QWidget):
@@ -66,9 +71,7 @@ class Panel(QWidget):
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.setContentsMargins(6, 6, 6, 6)
-        self._note = Text()
-        self._note.setWordWrap(True)
-        self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._note = Note()
         self._note.hide()
         self.log = ""
         self._log_button = create_button("Log…", "Output of the process", self.show_log)
@@ -79,13 +82,13 @@ class Panel(QWidget):
         self.setMinimumWidth(330)
         self.open_page: Callable[[str], Panel] = self._open_dock
         self._complained = False
-        for event in ("inserted", "removed", "renamed"):
-            getattr(viewer.layers.events, event).connect(self.forgive)
+        connect_layers(viewer, self.forgive)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802  Qt's name
-        """Let the wheel scroll over all fields."""
+        """Let the wheel scroll over all fields, and names that are cut be read."""
         super().showEvent(event)
         calm_wheel(self)
+        show_full_names(self)
 
     @property
     def message(self) -> str:
@@ -96,6 +99,9 @@ class Panel(QWidget):
     def is_running(self) -> bool:
         """Whether a job of this widget is running."""
         return False
+
+    def rest(self) -> None:
+        """End what only makes sense in sight: the dock was closed, and may come back."""
 
     def wait(self, seconds: float = 600.0) -> None:
         """Run Qt's event loop until the widget's job has ended, or could not begin.
@@ -128,7 +134,7 @@ class Panel(QWidget):
 
     def complain(self, text: str, log: str = "") -> None:
         """Show an error in the widget and as napari's notification, with a button for the log."""
-        self._write_note(text, "color: #ff6b6b;")
+        self._write_note(text, COMPLAINT)
         self._complained = True
         self.log = log
         self._log_button.setVisible(bool(log.strip()))
@@ -154,8 +160,8 @@ class Panel(QWidget):
     def _write_note(self, text: str, style: str) -> None:
         self._log_button.hide()
         self._complained = False
+        self._note.label.setStyleSheet(f"padding: 6px; {style}")
         self._note.setText(text)
-        self._note.setStyleSheet(f"padding: 6px; {style}")
         self._note.setVisible(bool(text))
 
 
@@ -280,6 +286,53 @@ def create_text(text: str = "") -> Text:
     return label
 
 
+class Note(QScrollArea):
+    """Text as high as it is, up to some lines; more scrolls, so that nothing is pushed away.
+
+    Attributes
+    ----------
+    label : Text
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label = create_text()
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        policy.setHeightForWidth(True)  # else it is as high as at a width that Qt likes
+        self.label.setSizePolicy(policy)
+        self.setWidget(self.label)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._fit()
+
+    def setText(self, text: str) -> None:  # noqa: N802  as a label's
+        """Show another text, from its first line on."""
+        self.label.setText(text)
+        self.verticalScrollBar().setValue(0)
+        self._fit()
+
+    def text(self) -> str:
+        """Text that is shown."""
+        return str(self.label.text())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802  Qt's name
+        """Take the height that the text needs at this width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.label.ensurePolished()  # the style's padding counts
+        wanted = self.label.heightForWidth(self.width()) if self.text() else 0
+        most = _NOTE_LINES * self.fontMetrics().lineSpacing()
+        bar = Qt.ScrollBarPolicy  # a bar that comes and goes would change the width, and so on
+        self.setVerticalScrollBarPolicy(
+            bar.ScrollBarAlwaysOn if wanted > most else bar.ScrollBarAlwaysOff
+        )
+        self.setFixedHeight(min(wanted, most))
+
+
 def show_text(title: str, text: str) -> QPlainTextEdit:
     """Show text in a separate window, which the caller must keep."""
     window = QPlainTextEdit()
@@ -303,10 +356,13 @@ def read_setting(category: str, name: str, default: str) -> str:
 
 
 def write_setting(category: str, name: str, value: str) -> None:
-    """Change a setting of the plugin in napari's preferences, which napari saves."""
-    from napari.settings import get_plugin_settings
+    """Change a setting of the plugin in napari's preferences, which napari saves.
 
-    with suppress(AttributeError, KeyError, ValueError, OSError):
+    napari before 0.7 keeps no settings of plugins: there, nothing is remembered.
+    """
+    with suppress(ImportError, AttributeError, KeyError, ValueError, OSError):
+        from napari.settings import get_plugin_settings
+
         setattr(getattr(get_plugin_settings(PLUGIN), category), name, value)
 
 

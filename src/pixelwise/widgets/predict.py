@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import FileEdit, LineEdit
-from qtpy.QtCore import Qt
+from magicgui.widgets import FileEdit
 from qtpy.QtWidgets import (
     QFileDialog,
-    QListWidget,
-    QListWidgetItem,
+    QLabel,
     QMessageBox,
     QProgressBar,
     QSizePolicy,
@@ -20,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from pixelwise.cards import Card, read_card
 from pixelwise.config import PredictConfig
-from pixelwise.errors import ConfigError, DataError, PixelwiseError, RunError, WriteError
+from pixelwise.errors import ConfigError, PixelwiseError, RunError, WriteError
 from pixelwise.events import Event, FilesLeftOut, ImageFailed, ImagePredicted, ImageProgressed
 from pixelwise.images import SUFFIXES
 from pixelwise.jobs import PredictJob
@@ -29,11 +27,13 @@ from pixelwise.widgets.corrections import PredictionSteps
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.improve import Improvement, ImprovementEnd
 from pixelwise.widgets.jobs import JobProcess, ProcessEnd, get_server
+from pixelwise.widgets.layer_choice import LayerChoice
 from pixelwise.widgets.layer_predictions import LayerPredictions
-from pixelwise.widgets.layers import find_layers, read_axes
+from pixelwise.widgets.layers import PARTIAL, find_layers
 from pixelwise.widgets.model_list import ModelList, describe_training
 from pixelwise.widgets.panel import (
     Fold,
+    Note,
     Panel,
     create_button,
     create_row,
@@ -62,10 +62,9 @@ class PredictWidget(Panel):
     model : magicgui FileEdit
         Model file; `models` shows it by its name.
     models : ModelList
-    layers : QListWidget
-        Image layers; those that are ticked are predicted.
-    axes : magicgui LineEdit
-        Axes of the images, if the guess is wrong.
+    choice : LayerChoice
+        Which layers, and what of them; its parts `layers`, the list, and `axes` are attributes of
+        this widget, too.
     settings : Form of PredictConfig
     source, out : magicgui FileEdit
         Folder of images, and folder for their labels.
@@ -78,9 +77,10 @@ class PredictWidget(Panel):
             tooltip="Model file that a training wrote",
         )  # fmt: skip
         self.models = ModelList(self.model, lambda: runs_folder())
-        self.axes = LineEdit(name="axes", label="Axes", tooltip="If the guess is wrong, e.g. ZYX")
         self.settings = Form(PredictConfig, _SETTINGS)
         self.settings.fill({"device": read_setting("general", "device", "auto")})
+        self.choice = LayerChoice(napari_viewer, self._read_model)
+        self.layers, self.axes = self.choice.layers, self.choice.axes
         self.source = FileEdit(
             name="source", mode="d", label="Images", tooltip="Folder with images"
         )
@@ -90,21 +90,19 @@ class PredictWidget(Panel):
         self._job: JobProcess | None = None
         self._failed: list[str] = []
         self._notes: list[str] = []
-        self._by_hand = False  # whether the user has ticked layers
         self._build()
 
     def _build(self) -> None:
-        self.card_text, self.understood, self.status = create_text(), create_text(), create_text()
-        self.layers = QListWidget()
-        self.layers.setMaximumHeight(110)
+        self.card_text, self.status = create_text(), Note()
         self.tabs = QTabWidget()
-        axes = lay_out([self.axes])[1]
-        self.tabs.addTab(stack_widgets(self.layers, axes, self.understood), "Layers")
+        self.tabs.addTab(self.choice, "Layers")
         self.tabs.addTab(stack_widgets(lay_out([self.source, self.out])[1]), "Folder")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.predict_button = create_button("Predict", "Predict the chosen images", self.predict)
         self.cancel_button = create_button(
-            "Cancel", "Stop; finished files stay, and Predict continues from there", self.cancel
+            "Cancel",
+            "Stop and keep what is done: a partial layer, or files, where Predict continues",
+            self.cancel,
         )
         self.save_button = create_button(
             "Save…", "Save the last labels as TIFF or OME-Zarr", self._ask_save
@@ -119,20 +117,16 @@ class PredictWidget(Panel):
         buttons = create_row(self.predict_button, self.cancel_button, self.save_button)
         self.pin(self.status, self.progress, buttons, self.steps)
         self._connect()
-        self.refresh()
+        self.choice.refresh()
         self._show_card()
         self._show_state()
 
     def _connect(self) -> None:
-        for changed in (self.model, self.axes, self.settings.container, self.source, self.out):
+        for changed in (self.model, self.settings.container, self.source, self.out):
             changed.changed.connect(self.forgive)
-        self.layers.itemChanged.connect(self.forgive)
+        self.choice.changed.connect(self.forgive)
         self.model.changed.connect(self._show_card)
-        self.axes.changed.connect(self._explain_axes)
-        self.layers.itemChanged.connect(self._hear_tick)
-        for event in ("inserted", "removed", "renamed"):
-            getattr(self.viewer.layers.events, event).connect(self.refresh)
-        self.viewer.layers.selection.events.changed.connect(self.refresh)
+        self.settings.container.changed.connect(self.choice.check_soon)
         self._predictions.told.connect(self.status.setText)
         self._predictions.progress.connect(lambda d: self.progress.setValue(round(_SHARES * d)))
         self._predictions.finished.connect(self._end_layers)
@@ -151,20 +145,15 @@ class PredictWidget(Panel):
         """Layers that the last prediction has added."""
         return self._predictions.results
 
-    @property
-    def chosen(self) -> list[Layer]:
-        """Image layers that are ticked."""
-        items = [self.layers.item(row) for row in range(self.layers.count())]
-        names = [i.text() for i in items if i and i.checkState() == Qt.CheckState.Checked]
-        return [layer for layer in find_layers(self.viewer, "image") if layer.name in names]
-
     def choose(self, *names: str) -> None:
         """Tick only these layers."""
         self.tabs.setCurrentIndex(0)
-        for row in range(self.layers.count()):
-            item = self.layers.item(row)
-            ticked = item.text() in names
-            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        self.choice.choose(*names)
+
+    @property
+    def understood(self) -> QLabel:
+        """How the axes of the layers were read."""
+        return self.choice.understood
 
     def choose_folder(self, source: Path, out: Path) -> None:
         """Predict a folder of images into another one."""
@@ -217,7 +206,7 @@ class PredictWidget(Panel):
         self.models.refresh()
 
     def cancel(self) -> None:
-        """Stop; unfinished labels are removed, and a model that is being improved stays."""
+        """Stop: what is done is kept as a partial layer; a model that is being improved stays."""
         if self.improvement.is_running:
             self.improvement.stop()
         self._predictions.cancel()
@@ -251,37 +240,9 @@ class PredictWidget(Panel):
         names = [layer.name.replace("/", "_") for layer in self.results]
         return [folder / f"{name}{suffix}" for name in names]
 
-    def refresh(self, *_: object) -> None:
-        """List the image layers and tick those the user ticked, else the selected ones."""
-        images = find_layers(self.viewer, "image")
-        selected = [layer for layer in images if layer in self.viewer.layers.selection]
-        if self._by_hand:
-            selected = self.chosen
-        selected = selected or self.chosen or [layer for layer in images if layer.visible][-1:]
-        self.layers.blockSignals(True)
-        self.layers.clear()
-        for layer in images:
-            item = QListWidgetItem(layer.name)
-            ticked = layer in selected
-            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-            self.layers.addItem(item)
-        self.layers.blockSignals(False)
-        self._explain_axes()
-
-    def _hear_tick(self, *_: object) -> None:
-        """Keep the user's ticks, whatever is selected later."""
-        self._by_hand = True
-        self._explain_axes()
-
-    def _explain_axes(self, *_: object) -> None:
-        """Show the axes of the ticked layers."""
-        lines = []
-        for layer in self.chosen:
-            try:
-                lines.append(f"{layer.name}: {read_axes(layer, self.axes.value)}")
-            except DataError as error:
-                lines.append(str(error))
-        self.understood.setText("\n".join(lines) or "Tick image layers, or select them.")
+    def _read_model(self) -> tuple[Card, float | None]:
+        """Read the model's card, and the intensity of white in the settings."""
+        return self._read_card(), self.settings.create().white
 
     def _read_card(self) -> Card:
         path = Path(self.model.value or "")
@@ -290,6 +251,7 @@ class PredictWidget(Panel):
         return read_card(path)
 
     def _show_card(self, *_: object) -> None:
+        self.choice.check_soon()
         try:
             card = self._read_card()
         except (PixelwiseError, OSError):
@@ -307,10 +269,12 @@ class PredictWidget(Panel):
         )
 
     def _predict_layers(self, settings: PredictConfig) -> None:
-        layers = [(layer, read_axes(layer, self.axes.value).names) for layer in self.chosen]
-        if not layers:
-            raise DataError("Open an image and tick it in the list, or choose a folder.")
-        self._predictions.predict(layers, Path(self.model.value), settings)
+        self._predictions.predict(
+            self.choice.find_wanted(),
+            Path(self.model.value),
+            settings,
+            with_uncertainty=self.choice.uncertainty.isChecked(),
+        )
 
     def _end_layers(self, status: str) -> None:
         self._show_state()
@@ -318,10 +282,15 @@ class PredictWidget(Panel):
             self.status.setText("")
             self.complain("\n".join(self._predictions.failures), log=get_server().log)
         else:
-            count = len(self.results)
-            done = f"{count} layer{'s' * (count > 1)} predicted."
-            notes = self._predictions.notes
-            self.status.setText("Cancelled." if status == "cancelled" else _join(done, notes))
+            self.status.setText(_join(self._describe_end(status), self._predictions.notes))
+
+    def _describe_end(self, status: str) -> str:
+        count = len(self.results)
+        if status == "done":
+            return f"{count} layer{'s' * (count != 1)} predicted."
+        partial = [x.name for x in self.results if x.metadata.get(PARTIAL)]
+        kept = f" What is done is in {', '.join(partial)}." if partial else ""
+        return f"Cancelled.{kept}"
 
     def _predict_folder(self, settings: PredictConfig) -> None:
         source, out = Path(self.source.value or ""), Path(self.out.value or "")

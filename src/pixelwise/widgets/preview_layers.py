@@ -56,7 +56,13 @@ class PreviewLayers(QObject):
         self._run = run
         selection = self._viewer.layers.selection
         chosen, active = set(selection), selection.active
+        dims, camera = self._viewer.dims, getattr(self._viewer, "scene", self._viewer).camera
+        is_first = not self._viewer.layers  # then napari chooses the view
+        view, count, point = (camera.center, camera.zoom, camera.angles), dims.ndim, dims.point
         self._add_empty()
+        if not is_first:
+            dims.set_point(range(dims.ndim - count, dims.ndim), point)
+            camera.center, camera.zoom, camera.angles = view
         selection.clear()
         selection.update(chosen)
         selection.active = active  # a user who is painting keeps the layer

@@ -27,6 +27,8 @@ from pixelwise.widgets.panel import write_tip
 from pixelwise.widgets.threads import run_in_thread
 
 _POLL_MS = 100
+_CATCH_UP_MS = 30  # while there is more to read
+_LINES = 500  # at a time, 25 ms: a long history must not hold the window up
 _LOST_LOOKS = 20
 
 
@@ -91,7 +93,9 @@ class RunWatch(QObject):
 
     def look(self) -> None:
         """Report new events, or the end."""
-        if found := self._follower.read_events():
+        found = self._follower.read_events(_LINES)
+        self._timer.setInterval(_CATCH_UP_MS if found else _POLL_MS)
+        if found:
             self._quiet = 0
             self.last = next(
                 (e for e in reversed(found) if isinstance(e, RunEnded | RunFailed)), None
@@ -134,7 +138,10 @@ class RunsTable(QTableWidget):
         self._next: tuple[Path, Sequence[str]] | None = None
         self._reading = False
         self.setHorizontalHeaderLabels(["run", "state", "epoch", "best"])
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.setWordWrap(False)
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit, LineEdit
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QTabWidget
+from qtpy.QtWidgets import QTabWidget
 
 from pixelwise.config import DataConfig
 from pixelwise.errors import RunError
@@ -32,7 +32,7 @@ from pixelwise.widgets.panel import (
     stack_widgets,
     write_setting,
 )
-from pixelwise.widgets.preview_layers import PreviewLayers
+from pixelwise.widgets.preview_pictures import PreviewPictures
 from pixelwise.widgets.questions import SecondAnswer, ask_second
 from pixelwise.widgets.runs import (
     DrawnRuns,
@@ -67,6 +67,7 @@ class TrainWidget(Panel):
     place : magicgui Container
         `folder` (of all runs) and `name` (of this one).
     plot : CurvePlot
+    previews : PreviewPictures
     runs : RunsTable
     run : RunFolder or None
         The run that is followed.
@@ -86,7 +87,7 @@ class TrainWidget(Panel):
         name = LineEdit(name="name", label="Run", value=new_run_name(), tooltip="Name of the run")
         folder = FileEdit(name="folder", mode="d", label="in", value=runs_folder())
         self.place, self._place = lay_out([name, folder])
-        self._previews = PreviewLayers(napari_viewer, self)
+        self.previews = PreviewPictures(napari_viewer)
         self._gc_pause = GcPause(napari_viewer)
         self.destroyed.connect(self._gc_pause.end)
         self._job: JobProcess | None = None
@@ -117,15 +118,13 @@ class TrainWidget(Panel):
         )
         self.log_button = create_button("Log…", "Output of the process", self.show_log)
         self.status = TrainingStatus()
-        self.show_previews = QCheckBox("Show previews as layers")
-        self.show_previews.setToolTip("Input, truth and prediction of each epoch, for new runs")
-        self.show_previews.setChecked(True)
         self.runs.ticked.connect(self._draw_run)
         follow = create_button("Follow", "Show the selected run as it trains", self.follow_selected)
         self.tabs = QTabWidget()
         self.tabs.addTab(create_scroll(stack_widgets(self.settings, self._place)), "Settings")
         about = Fold("About the run", self.status.understood)
-        self.tabs.addTab(create_page(self.plot, self.show_previews, about), "Curves")
+        self.tabs.addTab(create_page(self.plot, about), "Curves")
+        self.tabs.addTab(self.previews, "Previews")
         self.tabs.addTab(create_page(self.runs, follow), "Runs")
         self.column.addWidget(self.tabs)
         self.predict_button = create_button(
@@ -286,7 +285,7 @@ class TrainWidget(Panel):
         self._looks.stop(str(run.path))
         self.run = run
         self.plot.add_run(str(run.path))
-        self._previews.begin(run) if self.show_previews.isChecked() else self._previews.leave()
+        self.previews.begin(run)
         self._gc_pause.begin()
         self._watch = RunWatch(run, self, has_child=lambda: self._job is not None)
         self._watch.events.connect(self._hear)
@@ -321,7 +320,7 @@ class TrainWidget(Panel):
             elif isinstance(event, Warned):
                 self.say(event.message)
         if any(isinstance(event, PreviewsWritten) for event in events):
-            self._previews.show(self.run)
+            self.previews.refresh()
 
     def _end_job(self, end: ProcessEnd) -> None:
         """Handle the end of the child; a run that never began leaves no folder."""
@@ -343,7 +342,7 @@ class TrainWidget(Panel):
             self.refresh_runs()
         else:
             watch.look()
-        self._previews.remove(only_empty=True)
+        self.previews.end()
         if end.stopped:
             self.say("Stopped.")
         elif not end.ok:
@@ -359,7 +358,7 @@ class TrainWidget(Panel):
             self.say("")
         if self.run is not None and self.place["name"].value == self.run.path.name:
             self.place["name"].value = new_run_name()  # else it is the name of the next one
-        self._previews.remove(only_empty=True)
+        self.previews.end()
         ours = self.run is not None and self.run.path == self._began_here
         if ours and isinstance(last, RunEnded) and last.reason == "finished":
             self.announce("The training is finished.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtWidgets import QProgressBar, QWidget
 
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, RunStarted, StepsDone
-from pixelwise.widgets.panel import create_text, fill_column
+from pixelwise.widgets.panel import Note, create_text, fill_column
 
 _ENDS = {
     "finished": "Finished",
@@ -22,14 +22,14 @@ class TrainingStatus(QWidget):
     Attributes
     ----------
     progress : QProgressBar
-    text, understood : QLabel
+    text, understood : Note, QLabel
         What happens now; device and data of the run.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.progress = QProgressBar()
-        self.text, self.understood = create_text(), create_text()
+        self.text, self.understood = Note(), create_text()
         fill_column(self, self.progress, self.text)
         self.clear()
 

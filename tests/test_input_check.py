@@ -12,9 +12,9 @@ from pixelwise.axes import NamedAxes
 from pixelwise.config import PredictConfig
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.images import ImageArray
+from pixelwise.input_check import find_white, guess_white, require_intensities
 from pixelwise.models.files import Model, create_network
 from pixelwise.normalization import create_fixed, create_percentile
-from pixelwise.prediction.intensity_range import find_white, guess_white, require_intensities
 from pixelwise.prediction.predict import predict
 from pixelwise.prediction.predictor import Predictor
 from tests.disks import disks, picture

@@ -1,4 +1,4 @@
-"""Check that an image has the dtype and the intensity range of a model's training images.
+"""Check that an image has the channels, dtype and intensity range of a model's training images.
 
 A model with a fixed normalisation expects the numbers that it was trained on. An image of 12 bits
 would look white to a model of 8 bits, and an image of 0 to 1 would look black.
@@ -6,16 +6,14 @@ would look white to a model of 8 bits, and an image of 0 to 1 would look black.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from pixelwise.axes import plane_region, planes_shape
 from pixelwise.cards import Card
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import DataError
 from pixelwise.images import ImageSource
-from pixelwise.models.files import Model
 from pixelwise.normalization import rescale
 
 _WHITES: Final = (1, 255, 1023, 4095, 16383, 65535, 4294967295)
@@ -29,6 +27,46 @@ _DIM: Final = 6
 _DIM_WHITES: Final = (1, 3, 7, 15, 31)
 _SAMPLED_ROWS: Final = 64
 _SAMPLES: Final = 8
+_AXES: Final = {3: ("ZYX", "CYX", "YXC"), 4: ("TZYX", "ZCYX", "CZYX", "ZYXC")}
+"""Common axes of images, by the number of dimensions."""
+_LEAST_SIDE: Final = 16
+_RGB: Final = 3
+
+
+def shape_planes(source: ImageSource, card: Card) -> tuple[int, int, int, int]:
+    """Shape (N, C, Y, X) of an image's planes with the channels that a model takes.
+
+    Raises
+    ------
+    DataError
+        Another channel count, no pixels, or no numbers.
+    """
+    planes, channels, height, width = planes_shape(source.axes.names, source.shape)
+    if not planes * channels * height * width:
+        raise DataError(f"The image has no pixels: its shape is {source.shape}.")
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"Images of dtype {source.dtype} cannot be predicted; expected numbers.")
+    is_grey = channels == 1 < card.in_channels == 3
+    if channels != card.in_channels and not is_grey:
+        fitting = _find_axes(source, card)
+        advice = "Convert the image, or take a model of its channels."
+        if fitting:
+            advice = f"If the axes were read wrongly, say --axes {fitting}."
+        raise DataError(
+            f"The image has {channels} channels, the model takes {card.in_channels}: expected the "
+            f"same ({source.axes}). {advice}"
+        )
+    return planes, card.in_channels, height, width
+
+
+def _find_axes(source: ImageSource, card: Card) -> str | None:
+    """Find other axes by which the image would have the channels that the model takes."""
+    for axes in _AXES.get(len(source.shape), ()):
+        _, channels, height, width = planes_shape(axes, source.shape)
+        fits = channels == card.in_channels or (channels == 1 and card.in_channels == _RGB)
+        if fits and min(height, width) >= _LEAST_SIDE:
+            return axes
+    return None
 
 
 def find_white(card: Card) -> float:
@@ -44,25 +82,6 @@ def find_white(card: Card) -> float:
 def guess_white(largest: float) -> float | None:
     """White of images that reach `largest`: 1, or the end of 8, 10, 12, 14, 16 or 32 bits."""
     return next((float(white) for white in _WHITES if 0 < largest <= white), None)
-
-
-def scale_to(model: Model, white: float | None) -> Model:
-    """Return the model for images with another white.
-
-    Raises
-    ------
-    ConfigError
-        The model normalises each image by itself.
-    """
-    if white is None:
-        return model
-    card = model.card
-    if card.normalization.kind != "fixed":
-        raise ConfigError(
-            f"The model normalises by {card.normalization.source}, so images of any range are "
-            "treated alike: leave out --white."
-        )
-    return replace(model, card=scale_card(card, white))
 
 
 def scale_card(card: Card, white: float | None) -> Card:
