@@ -25,5 +25,23 @@ def create_fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[s
 
 
 def _check(pixels: np.ndarray) -> str:
-    """Shape, dtype and checksum of an array."""
+    """Give shape, dtype and checksum of an array."""
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
+
+
+def leave_out_corrected(
+    held_out: Sequence[DecodedImage], corrected: Sequence[DecodedImage]
+) -> tuple[list[DecodedImage], tuple[str, ...]]:
+    """Leave corrected images, which are trained on, out of the validation, unless none is left."""
+    learned = {_check(decoded.image) for decoded in corrected}
+    kept = [d for d in held_out if not learned or _check(d.image) not in learned]
+    if kept and len(kept) < len(held_out):
+        count = len(held_out) - len(kept)
+        return kept, (f"{count} of the validation images were corrected: they are not scored.",)
+    if kept:
+        return kept, ()
+    note = (
+        "All validation images were corrected, and are trained on: the scores are better than "
+        "they would be on other images. Add validation images to judge the model by."
+    )
+    return list(held_out), (note,)

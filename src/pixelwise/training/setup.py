@@ -34,7 +34,7 @@ from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.distributed import count_processes
-from pixelwise.training.fingerprint import create_fingerprint
+from pixelwise.training.fingerprint import create_fingerprint, leave_out_corrected
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.normalization_stats import (
     create_normalization,
@@ -106,6 +106,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     augmentation = Augmentation(config.augmentation, white)
     augmentation.require_channels(data.in_channels)
     held_out = read_decoded_images(validation.samples, folder=folder)
+    held_out, seen = leave_out_corrected(held_out, images[len(images) - _count(corrections) :])
     every = [*images, *held_out]
     patches = _create_windows(config, data, images)
     card = _create_card(config, data, images, normalization=normalization, size=patches.size_px)
@@ -117,14 +118,13 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     )
     _require_patches(dataset, patches)
     train_images = len({sample.group for sample in learned})
-    planes = sum(sample.shape[0] for sample in corrections)
     trained_on = TrainingSummary(
         data=data.root.name, images=train_images, patches=len(dataset), epochs=0
     )
     return Setup(
         config=config,
         compute=compute,
-        train=BatchReader(dataset, corrected=dataset.count_from(len(images) - planes)),
+        train=BatchReader(dataset, corrected=dataset.count_from(len(images) - _count(corrections))),
         validation=BatchReader(create_validation_set(held_out, patches, normalization)),
         train_images=train_images,
         validation_images=len({sample.group for sample in validation.samples}),
@@ -136,6 +136,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
         notes=(
             *map(str, data.problems),
             *_describe_held_out(validation),
+            *seen,
             *_describe_size(config, data, patches.size_px),
             *_describe_mapping(folder),
         ),
@@ -153,6 +154,11 @@ def _find_folder(config: TrainConfig, samples: Sequence[Sample]) -> Path | None:
         return None
     # not the run's own folder, which must be empty at the start
     return next(folder for folder in config.run.absolute().parents if folder.is_dir())
+
+
+def _count(samples: Sequence[Sample]) -> int:
+    """Planes of some samples."""
+    return sum(sample.shape[0] for sample in samples)
 
 
 def _create_windows(
