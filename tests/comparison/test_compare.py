@@ -18,7 +18,7 @@ from tests.training.conftest import discs
 
 __all__ = ["discs"]
 FILES = [
-    "comparison.json", "comparison.md", "comparison.yaml", "counts.csv", "curves.png",
+    "comparison.json", "comparison.md", "comparison.yaml", "counts.csv", "curves.png", "folds.csv",
     "pictures.png", "scores.csv",
 ]  # fmt: skip
 
@@ -82,6 +82,9 @@ def test_every_image_is_scored_once_by_a_model_that_did_not_see_it(
             labels = open_image(done.out / "labels" / trial.name / f"{name}_labels.tif").read()
             assert labels.shape[-2:] == (64, 64)
     assert len(seen) == 6
+    listed = (done.out / "folds.csv").read_text().splitlines()
+    assert listed[0] == "image,source,fold"
+    assert sorted(line.split(",")[0] for line in listed[1:]) == sorted(seen)
 
 
 def test_a_second_time_nothing_changes_and_a_changed_result_is_kept(

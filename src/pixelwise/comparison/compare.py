@@ -94,6 +94,7 @@ def conclude(
     models: dict[str, _Model] = {}
     samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
     on: dict[str, None] = {}
+    folds: dict[str, int] = {}
     for trial in trials:
         data, what = load_held_out(trial.config)
         on[what] = None
@@ -101,6 +102,8 @@ def conclude(
         counts = score_trial(trial, data, out, overwrite=overwrite)
         model.trials.append(trial)
         model.counts = counts if model.counts is None else model.counts.add(counts)
+        if trial.config.data.fold is not None:
+            folds |= {sample.name: trial.config.data.fold for sample in data.samples}
         for sample in data.samples:
             _, folders = samples.setdefault(sample.name, (sample, {}))
             folders.setdefault(trial.model, out / "labels" / trial.name)
@@ -112,6 +115,7 @@ def conclude(
         background=card.background,
         costs={name: read_cost(model.trials) for name, model in models.items()},
         scored_on=" and ".join(on),
+        folds=folds,
     ).add_others(others or {})
     judged = results.judge()
     tables = write_tables(results, judged)

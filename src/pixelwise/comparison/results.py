@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from math import isnan
 from typing import Any
@@ -39,6 +39,8 @@ class Results:
         Of the models that were trained here.
     scored_on : str
         What the images are, in words.
+    folds : dict of str to int
+        Fold of each image; empty without folds.
     """
 
     counts: dict[str, ImageCounts]
@@ -46,6 +48,7 @@ class Results:
     background: int | None
     costs: dict[str, Cost]
     scored_on: str
+    folds: dict[str, int] = field(default_factory=dict)
 
     def add_others(self, others: Mapping[str, ImageCounts]) -> Results:
         """Add the counts of other programs.
@@ -61,9 +64,7 @@ class Results:
             if model in self.counts:
                 raise DataError(f"There are two models called {model}: rename one of them.")
             added[model] = align(first, counts, model=model)
-        return Results(
-            self.counts | added, self.groups, self.background, self.costs, self.scored_on
-        )
+        return replace(self, counts=self.counts | added)
 
     def judge(self) -> Judgement:
         """Scores with their intervals, and differences."""
@@ -97,7 +98,8 @@ def align(first: ImageCounts, counts: ImageCounts, *, model: str) -> ImageCounts
 
 def write_tables(results: Results, judged: Judgement) -> dict[str, str]:
     """Write tables as text, CSV and JSON: the content of each file by its name."""
-    return {
+    folds = {"folds.csv": _write_folds(results)} if results.folds else {}
+    return folds | {
         "comparison.md": describe(results, judged),
         "scores.csv": _write_scores(judged),
         "counts.csv": write_counts(results.counts),
@@ -216,6 +218,16 @@ def _write_scores(judged: Judgement) -> str:
         rows += [(name, "dice", one) for name, one in judged.classes[model].items()]
         for of, name, one in rows:
             writer.writerow([model, of, name, *(f"{x:.6f}" for x in asdict(one).values())])
+    return text.getvalue()
+
+
+def _write_folds(results: Results) -> str:
+    """Each image with its source image and its fold, as CSV."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "source", "fold"])
+    for image, fold in sorted(results.folds.items(), key=lambda item: (item[1], item[0])):
+        writer.writerow([image, results.groups[image], fold])
     return text.getvalue()
 
 

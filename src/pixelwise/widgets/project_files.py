@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from pixelwise.atomic import make_folder, write_text
 from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.images import iter_image_files
-from pixelwise.parsing import parse_json
+from pixelwise.parsing import parse_json, read_text
 
 State = Literal["empty", "strokes", "corrected", "done"]
 LABELS: Final = "pixelwise"
@@ -70,8 +70,8 @@ class Project:
     def read_notes(self) -> dict[str, Any]:
         """Read the notes; empty if there are none, or they are damaged."""
         try:
-            found = parse_json(self.notes_path.read_text("utf-8"), str(self.notes_path))
-        except (OSError, ValueError, PixelwiseError):
+            found = parse_json(read_text(self.notes_path, what="notes"), str(self.notes_path))
+        except PixelwiseError:
             return {}
         return found if isinstance(found, dict) else {}
 
