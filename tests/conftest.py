@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long drills too")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as cores: a fifth of the time they wait for processes."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare what the processes that tests start inherit."""
     workers = getattr(config.option, "numprocesses", None)

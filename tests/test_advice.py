@@ -20,7 +20,9 @@ from PIL import Image
 
 from pixelwise.classes import MaskValues
 from pixelwise.cli import run as run_command
+from pixelwise.comparison.trials import begin
 from pixelwise.config import TrainConfig
+from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import PixelwiseError
 from pixelwise.images import open_image
@@ -65,6 +67,8 @@ TRIED = (
     "none to validate on",
     "X already holds a run",
     "X is not empty",
+    "X holds a comparison with other settings",
+    "folds: name the one to validate on",
     "choose another --normalization",
     "needs new ones, by",
     "Nothing names the axes",
@@ -389,6 +393,17 @@ def test_a_folder_that_holds_a_run_already(tmp_path: Path, call: Call) -> None:
     assert status != 0
     assert f"'pixelwise resume {run}'" in message.replace("\n", "")
     assert read_advice(message)[-1] == ["--out"]
+    folds = [*train, "--folds", 2, "--out", tmp_path / "fold"]
+    status, message = call(*folds)
+    assert status != 0
+    assert read_advice(message) == [["--fold", "1"]]
+    assert call(*folds, *read_advice(message)[0])[0] == 0
+    compare = ["compare", *train[1:], "--models", "segnet", "--out", tmp_path / "all"]
+    begin(ComparisonConfig.create(data={"path": root}, out=tmp_path / "all", models="unet"))
+    status, message = call(*(x for x in compare if x not in ("--options", train[3])))
+    assert status != 0
+    assert read_advice(message) == [["--out"]]
+    begin(ComparisonConfig.create(data={"path": root}, out=tmp_path / "new", models="segnet"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").touch()
     status, message = call(*train, "--out", tmp_path / "full")

@@ -115,8 +115,12 @@ def test_every_option_reaches_the_config(pixelwise: Callable) -> None:
         for field, value in getattr(config, section).model_dump().items()
         if value == getattr(default, section).model_dump()[field]
     }
-    # the encoder and options belong to other networks than segnet; pretrained excludes weights
-    assert unchanged == {"data.path", "model.encoder", "model.options", "model.pretrained"}
+    # the encoder and options belong to other networks than segnet; pretrained excludes weights, and
+    # folds a validation folder
+    assert unchanged == {
+        "data.path", "data.fold", "data.folds",
+        "model.encoder", "model.options", "model.pretrained",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

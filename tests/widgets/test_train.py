@@ -504,6 +504,8 @@ def test_layers_may_be_deleted_while_it_trains(open_widget: Open, tmp_path: Path
     set_tiny(widget, tmp_path, epochs=MANY)
     widget.start()
     wait_for_epoch(widget)
+    wait_until(lambda: bool(widget.previews.epochs))
+    widget.previews.layers_button.click()
     wait_until(lambda: NAMES[0] in widget.viewer.layers)
     widget.viewer.layers.clear()
     wait_for_epoch(widget, 3)

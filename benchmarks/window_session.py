@@ -1,0 +1,256 @@
+"""From strokes to an improved network, in a real window, by mouse events: clicks and seconds.
+
+    xvfb-run -s "-screen 0 1366x768x24" python benchmarks/window_session.py --shots /tmp/session
+
+The images are the shipped samples; the strokes are short and follow their masks, as a person would
+draw them. What a person reaches by a click is reached by a click here: no method of a widget is
+called but to read what it shows. Menus and file dialogs are left out.
+
+One line is printed for each step: clicks, strokes, seconds, and what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QComboBox, QTabWidget, QWidget
+
+from pixelwise.samples import load_samples
+
+LONGEST = 1200.0  # seconds that a step may take
+
+
+class Session:
+    """A window of 1366 x 768 pixels, and a person at its mouse."""
+
+    def __init__(self, shots: Path | None) -> None:
+        self.viewer = napari.Viewer()
+        self.window = self.viewer.window._qt_window
+        self.window.resize(1366, 768)
+        self.window.move(0, 0)
+        self.shots, self.clicks, self.strokes = shots, 0, 0
+        self._step, self._started = "", 0.0
+        _, self.segment = self.viewer.window.add_plugin_dock_widget("napari-pixelwise", "Segment")
+        settle(0.5)
+
+    def begin(self, step: str) -> None:
+        """Start to count and to time a step."""
+        self._step, self._started, self.clicks, self.strokes = step, time.perf_counter(), 0, 0
+
+    def end(self, result: str = "") -> None:
+        """Print what the step took, and keep a screenshot."""
+        seconds = time.perf_counter() - self._started
+        print(
+            f"{self._step:28} {self.clicks:3d} clicks {self.strokes:3d} strokes {seconds:7.1f} s"
+            f"  {result}",
+            flush=True,
+        )
+        if self.shots is not None:
+            self.shots.mkdir(parents=True, exist_ok=True)
+            settle(0.3)
+            self.window.grab().save(str(self.shots / f"{self._step.replace(' ', '_')}.png"))
+
+    def click(self, widget: QWidget, place: QPoint | None = None) -> None:
+        """Click a widget that is in sight, in its middle or at a place."""
+        if not widget.isVisible() or not widget.isEnabled():
+            raise SystemExit(f"{self._step}: {name(widget)} cannot be clicked: {self.said()}")
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place or widget.rect().center())
+        self.clicks += 1
+        settle(0.2)
+
+    def open_page(self, title: str) -> Any:
+        """Click the tab of a page."""
+        self.click_tab(self.segment.tabs, title)
+        return self.segment.page(title)
+
+    def click_tab(self, tabs: QTabWidget, title: str) -> None:
+        """Click a tab by its title."""
+        number = [tabs.tabText(i) for i in range(tabs.count())].index(title)
+        self.click(tabs.tabBar(), tabs.tabBar().tabRect(number).center())
+
+    def choose(self, box: QComboBox, text: str) -> None:
+        """Choose an item of a list by the keyboard."""
+        self.click(box)
+        QTest.keyClick(box.view(), Qt.Key.Key_Home)
+        for _ in range(box.findText(text)):
+            QTest.keyClick(box.view(), Qt.Key.Key_Down)
+        QTest.keyClick(box.view(), Qt.Key.Key_Return)
+        settle(0.2)
+
+    def draw(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        """Draw a stroke between two points (row, column) of the image."""
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        points = np.linspace(self._find(canvas, start), self._find(canvas, stop), 8)
+        left = Qt.MouseButton.LeftButton
+        QTest.mousePress(canvas, left, pos=QPoint(*points[0].astype(int)))
+        for point in points[1:]:
+            QTest.mouseMove(canvas, QPoint(*point.astype(int)))
+            settle(0.01)
+        QTest.mouseRelease(canvas, left, pos=QPoint(*points[-1].astype(int)))
+        self.strokes += 1
+        settle(0.05)
+
+    def _find(self, canvas: QWidget, point: tuple[float, float]) -> np.ndarray:
+        """Find a point of the image on the canvas."""
+        camera = self.viewer.scene.camera
+        middle = np.array([canvas.width(), canvas.height()]) / 2
+        away = (np.asarray(point) - np.asarray(camera.center[-2:]))[::-1] * camera.zoom
+        return middle + away
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait as a person does: the window goes on."""
+        end = time.perf_counter() + LONGEST
+        while not condition():
+            if time.perf_counter() > end:
+                raise SystemExit(f"{self._step} took more than {LONGEST:.0f} s: {self.said()}")
+            settle(0.05)
+
+    def said(self) -> str:
+        """Message of the page in front."""
+        title = self.segment.tabs.tabText(self.segment.tabs.currentIndex())
+        return str(getattr(self.segment.page(title), "message", ""))
+
+
+def settle(seconds: float) -> None:
+    """Let the window work for a while."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def name(widget: QWidget) -> str:
+    """Text of a button, or its kind."""
+    return str(getattr(widget, "text", lambda: "")() or type(widget).__name__)
+
+
+def plan_strokes(
+    mask: np.ndarray, count: int, *, lengths: tuple[int, int], seed: int
+) -> dict[int, list[tuple[Any, Any]]]:
+    """Plan short strokes inside each class, (row, column) to (row, column)."""
+    rng = np.random.default_rng(seed)
+    planned: dict[int, list[tuple[Any, Any]]] = {0: [], 1: []}
+    for value, length in enumerate(lengths):
+        for _ in range(20_000):
+            row = int(rng.integers(4, mask.shape[0] - 4))
+            column = int(rng.integers(4, mask.shape[1] - length - 4))
+            around = mask[row - 2 : row + 3, column - 2 : column + length + 3]
+            if (around == value).all() and len(planned[value]) < count:
+                planned[value].append(((row, column), (row, column + length)))
+    return planned
+
+
+def dice(truth: np.ndarray, found: np.ndarray) -> float:
+    """Dice of two masks."""
+    return float(2 * ((truth == 1) & found).sum() / max(1, (truth == 1).sum() + found.sum()))
+
+
+def paint(session: Session, page: Any, planned: dict[int, list[tuple[Any, Any]]]) -> None:
+    """Draw strokes, class by class; a click on a class chooses its brush."""
+    for value, strokes in planned.items():
+        rect = page.table.visualItemRect(page.table.item(value, 0))
+        session.click(page.table.viewport(), rect.center())
+        for start, stop in strokes:
+            session.draw(start, stop)
+
+
+def main() -> None:
+    """Do the whole work once."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shots", type=Path, help="folder for screenshots")
+    parser.add_argument("--fast", action="store_true", help="train a few steps only")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
+    arguments = parser.parse_args()
+    samples = load_samples()
+    drawn, other, *_ = sorted(
+        (sample for sample in samples if sample.image.shape[0] <= 260),
+        key=lambda sample: -float(sample.mask.mean()),
+    )
+    session = Session(arguments.shots)
+    viewer = session.viewer
+    viewer.add_image(drawn.image, name="first")
+    settle(0.5)
+
+    session.begin("1 strokes")
+    page = session.segment.page("Annotate")
+    session.click(page.sparse, QPoint(8, page.sparse.height() // 2))
+    session.click(find_button(page, "New labels"))
+    paint(session, page, plan_strokes(drawn.mask, 8, lengths=(24, 8), seed=1))
+    strokes = page.layer
+    session.end(f"{np.count_nonzero(strokes.data) / strokes.data.size:.2%} of the pixels")
+
+    session.begin("2 live")
+    before = set(map(id, viewer.layers))
+    session.click(page.live.button)
+    session.wait(lambda: any(id(layer) not in before for layer in viewer.layers))
+    live = next(layer for layer in viewer.layers if id(layer) not in before)
+    session.wait(lambda: bool(np.asarray(live.data).any()))
+    session.end(f"Dice {dice(drawn.mask, np.asarray(live.data) == 2):.3f}")
+    session.click(page.live.button)
+
+    session.begin("3 train")
+    train = session.open_page("Train")
+    train.place["folder"].value = arguments.runs  # a file dialog
+    if arguments.fast:
+        train.training["epochs"].value = 2
+    session.click(train.start_button)
+    session.wait(lambda: train.is_running)
+    session.wait(lambda: not train.is_running)
+    session.end(train.status.text.text().splitlines()[0])
+
+    session.begin("4 predict another")
+    viewer.add_image(other.image, name="second")
+    session.click(train.predict_button)
+    predict = session.segment.page("Predict")
+    settle(0.5)
+    predict.choose("second")
+    session.click(predict.predict_button)
+    session.wait(lambda: predict.is_running)
+    session.wait(lambda: not predict.is_running)
+    (found,) = predict.results
+    session.end(f"Dice {dice(other.mask, found.data == 1):.3f}")
+
+    session.begin("5 correct")
+    session.click(predict.steps.correct_button)
+    annotate = session.open_page("Annotate")
+    wrong = np.where(np.asarray(found.data) != other.mask, other.mask, 9)
+    planned = plan_strokes(wrong, 6, lengths=(4, 4), seed=2)
+    paint(session, annotate, planned)
+    session.open_page("Predict")
+    session.end(f"{sum(map(len, planned.values()))} strokes where it is wrong")
+
+    session.begin("6 improve")
+    session.click(predict.steps.improve_button)
+    session.wait(lambda: predict.is_running)
+    session.wait(lambda: not predict.is_running)
+    session.end(f"Dice {dice(other.mask, found.data == 1):.3f}; {predict.message}")
+
+    session.begin("7 evaluate")
+    truth = viewer.add_labels(other.mask, name="second truth")
+    truth.visible = False
+    session.click(predict.steps.evaluate_button)
+    evaluate = session.segment.page("Evaluate")
+    session.choose(evaluate.layers.truth.native, "second truth")
+    session.click(evaluate.button)
+    session.wait(lambda: evaluate.scores is not None and not evaluate.is_running)
+    session.end(evaluate.headline.text())
+    viewer.close()
+
+
+def find_button(page: QWidget, text: str) -> QWidget:
+    """Find a button by its text."""
+    from qtpy.QtWidgets import QPushButton
+
+    return next(button for button in page.findChildren(QPushButton) if button.text() == text)
+
+
+if __name__ == "__main__":
+    main()
