@@ -12,6 +12,7 @@ One line is printed for each step: clicks, strokes, seconds, and what came out.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="train a few steps only")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
     arguments = parser.parse_args()
+    os.environ["XDG_DATA_HOME"] = str(arguments.runs)  # no strokes of another session are offered
     samples = load_samples()
     drawn, other, *_ = sorted(
         (sample for sample in samples if sample.image.shape[0] <= 260),
