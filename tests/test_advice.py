@@ -400,6 +400,7 @@ def test_a_folder_that_holds_a_run_already(tmp_path: Path, call: Call) -> None:
     assert call(*folds, *read_advice(message)[0])[0] == 0
     compare = ["compare", *train[1:], "--models", "segnet", "--out", tmp_path / "all"]
     begin(ComparisonConfig.create(data={"path": root}, out=tmp_path / "all", models="unet"))
+    (tmp_path / "all" / "runs").mkdir()
     status, message = call(*(x for x in compare if x not in ("--options", train[3])))
     assert status != 0
     assert read_advice(message) == [["--out"]]

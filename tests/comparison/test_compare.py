@@ -1,20 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pixelwise.comparison.compare import compare, conclude
 from pixelwise.comparison.counts import read_counts, write_counts
-from pixelwise.comparison.trials import plan_trials
+from pixelwise.comparison.trials import load_held_out, plan_trials
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import DataError, WriteError
 from pixelwise.events import EpochEnded, RunStarted
 from pixelwise.images import open_image
 from pixelwise.prediction.evaluate import evaluate
-from tests.training.conftest import discs
+from tests.training.conftest import discs, write_mask
 
 __all__ = ["discs"]
 FILES = [
@@ -131,6 +133,38 @@ def test_other_programs_are_compared_on_the_same_images(
         conclude(plan_trials(done), tmp_path / "few", few)
     with pytest.raises(DataError, match="two models called unet"):
         conclude(plan_trials(done), tmp_path / "few", {"unet": unet})
+
+
+def test_images_that_a_model_was_trained_on_are_not_scored(
+    done: ComparisonConfig, tmp_path: Path
+) -> None:
+    """The data have changed since: another draw would hold out what was learned."""
+    first, *_ = plan_trials(done)
+    data = first.config.data.model_copy(update={"fold": 2})
+    other = type(first)("a", "a", first.config.model_copy(update={"data": data}))
+    with pytest.raises(DataError, match=r"a was trained on .* have changed since"):
+        conclude([other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_a_model_was_corrected_on_are_not_scored(
+    done: ComparisonConfig, discs: Path, tmp_path: Path
+) -> None:
+    first, second, *_ = plan_trials(done)
+    names = [sample.name for sample in load_held_out(first).data.samples]
+    for part in ("images", "masks"):
+        (tmp_path / "corrections" / part).mkdir(parents=True)
+        shutil.copy(discs / part / f"{names[0]}.png", tmp_path / "corrections" / part)
+    write_mask(tmp_path / "corrections" / "masks" / f"{names[0]}.png", np.eye(64, dtype=np.uint8))
+    data = first.config.data.model_copy(update={"corrections": tmp_path / "corrections"})
+    improved = type(first)("a", "a", first.config.model_copy(update={"data": data}))
+    conclude([improved, second], tmp_path / "out")
+    for counts in read_counts(tmp_path / "out" / "counts.csv").values():
+        assert set(counts.images) == set(names[1:])
+    assert (
+        "without those that a model was corrected on"
+        in (tmp_path / "out" / "comparison.md").read_text()
+    )
 
 
 def test_runs_that_were_scored_on_other_images_are_refused(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.comparison.trials import begin, collect_trials, load_held_out, plan_trials
+from pixelwise.comparison.trials import Trial, begin, collect_trials, load_held_out, plan_trials
 from pixelwise.config.comparison import SIX, ComparisonConfig
 from pixelwise.errors import ConfigError, ReadError, RunError
 from pixelwise.runs import create_run
@@ -39,6 +39,7 @@ def test_all_six_are_compared_unless_told(discs: Path, tmp_path: Path) -> None:
 def test_a_folder_holds_one_comparison(discs: Path, tmp_path: Path) -> None:
     config = create_comparison(discs, tmp_path / "out")
     begin(config)
+    (tmp_path / "out" / "runs").mkdir()
     begin(config)
     with pytest.raises(RunError, match="comparison with other settings"):
         begin(create_comparison(discs, tmp_path / "out", seeds=3))
@@ -67,9 +68,17 @@ def test_test_images_are_scored_where_there_are_any(discs: Path, tmp_path: Path)
     for split in ("train", "test"):
         for part in ("images", "masks"):
             shutil.copytree(discs / part, tmp_path / "data" / split / part)
-    data, what = load_held_out(create_config(tmp_path / "data", tmp_path / "run"))
-    assert {sample.split for sample in data.samples} == {"test"}
-    assert what == "the test images of the data set"
-    held, what = load_held_out(create_config(discs, tmp_path / "run"))
-    assert len(held.samples) == 2
-    assert "also chose the best epoch" in what
+    held = load_held_out(Trial("a", "a", create_config(tmp_path / "data", tmp_path / "run")))
+    assert {sample.split for sample in held.data.samples} == {"test"}
+    assert held.what == "the test images of the data set"
+    held = load_held_out(Trial("a", "a", create_config(discs, tmp_path / "run")))
+    assert len(held.data.samples) == 2
+    assert "also chose the best epoch" in held.what
+
+
+def test_a_first_try_that_failed_does_not_block_the_folder(discs: Path, tmp_path: Path) -> None:
+    begin(create_comparison(discs, tmp_path / "out", seeds=3))
+    begin(create_comparison(discs, tmp_path / "out", seeds=2))
+    (tmp_path / "out" / "runs").mkdir()
+    with pytest.raises(RunError, match="other settings"):
+        begin(create_comparison(discs, tmp_path / "out", seeds=4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pixelwise.atomic import make_folder, write_text
@@ -13,8 +13,10 @@ from pixelwise.comparison.pictures import choose_images, collect_rows
 from pixelwise.comparison.results import Results, align, write_tables
 from pixelwise.comparison.statistics import Judgement
 from pixelwise.comparison.trials import (
+    HeldOut,
     Trial,
     begin,
+    find_corrected,
     load_held_out,
     plan_trials,
     read_cost,
@@ -22,12 +24,14 @@ from pixelwise.comparison.trials import (
     train_trial,
 )
 from pixelwise.config.comparison import ComparisonConfig
-from pixelwise.datasets import Sample
+from pixelwise.datasets import Dataset, Sample
 from pixelwise.errors import DataError
 from pixelwise.events import Event
 from pixelwise.figures import draw_curves, draw_predictions
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.summaries import read_epochs
+
+_CORRECTED = ", without those that a model was corrected on"
 
 
 def compare(config: ComparisonConfig) -> Generator[Event, None, None]:
@@ -95,9 +99,13 @@ def conclude(
     samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
     on: dict[str, None] = {}
     folds: dict[str, int] = {}
+    checks: dict[str, dict[str, tuple[str, str]]] = {}
+    corrected = find_corrected(trials)
     for trial in trials:
-        data, what = load_held_out(trial.config)
-        on[what] = None
+        held = load_held_out(trial)
+        data = _leave_out_corrected(held, corrected)
+        on[held.what] = None
+        _require_same_images(trial, held, checks)
         model = models.setdefault(trial.model, _Model())
         counts = score_trial(trial, data, out, overwrite=overwrite)
         model.trials.append(trial)
@@ -114,7 +122,7 @@ def conclude(
         groups={name: sample.group for name, (sample, _) in samples.items()},
         background=card.background,
         costs={name: read_cost(model.trials) for name, model in models.items()},
-        scored_on=" and ".join(on),
+        scored_on=" and ".join(on) + _CORRECTED * bool(corrected),
         folds=folds,
     ).add_others(others or {})
     judged = results.judge()
@@ -137,6 +145,39 @@ def _holds(path: Path, text: str) -> bool:
     """Whether a file is there and holds this text."""
     data = text.encode()
     return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+def _leave_out_corrected(held: HeldOut, corrected: set[str]) -> Dataset:
+    """Leave out images that a model was corrected on, for all models alike.
+
+    Raises
+    ------
+    DataError
+        None is left.
+    """
+    kept = tuple(
+        sample
+        for sample in held.data.samples
+        if corrected.isdisjoint(image for image, _ in held.checks[sample.name].values())
+    )
+    if not kept:
+        raise DataError(
+            f"All images to score in {held.data.root} were corrected, and trained on: add images "
+            "that no model has seen."
+        )
+    return replace(held.data, samples=kept)
+
+
+def _require_same_images(
+    trial: Trial, held: HeldOut, checks: dict[str, dict[str, tuple[str, str]]]
+) -> None:
+    """Refuse images and masks that have the names of others' and are not the same."""
+    for name, planes in held.checks.items():
+        if checks.setdefault(name, planes) != planes:
+            raise DataError(
+                f"{trial.name} was scored on another image or mask called {name} than the models "
+                "before it: models can be compared only on the same images."
+            )
 
 
 def _read_common_card(trials: Sequence[Trial]) -> Card:

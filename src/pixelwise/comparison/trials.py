@@ -11,24 +11,30 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from pixelwise.atomic import make_folder, replacing, write_text
+from pixelwise.atomic import make_folder, replacing, require_own, write_text
 from pixelwise.checksums import Checksum, hash_content
 from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
 from pixelwise.config import PredictConfig, TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, load_dataset
-from pixelwise.errors import RunError
+from pixelwise.datasets.corrections import load_corrections
+from pixelwise.errors import DataError, RunError
 from pixelwise.events import Event, RunStarted
 from pixelwise.marks import Mark, check_mark, read_mark, write_mark_beside
 from pixelwise.outputs import plan_outputs
+from pixelwise.patches.decoded_images import read_decoded_images
 from pixelwise.prediction.evaluate import iter_evaluate, match_model, plan_labels
 from pixelwise.prediction.predictor import Predictor
 from pixelwise.prediction.provenance import create_mark
 from pixelwise.runs import RunFolder, iter_events, open_run
 from pixelwise.summaries import read_epochs, summarize_run
+from pixelwise.training.checkpoints import Checkpoints
+from pixelwise.training.fingerprint import check_images, find_trained_on
 from pixelwise.training.fit import fit, resume
 
 _OVER = ("finished", "no_progress")
+_VALIDATED = "the validation images, which also chose the best epoch"
+_BY_FOLDS = "all images, each by the model of the fold that did not train on it"
 
 
 @dataclass(frozen=True)
@@ -127,16 +133,19 @@ def begin(config: ComparisonConfig) -> None:
         It cannot be written.
     """
     file, text = config.out / "comparison.yaml", config.to_yaml()
-    if file.is_file():
+    if file.is_file() and (config.out / "runs").is_dir():
         if ComparisonConfig.read(file) != config:
             raise RunError(
                 f"{config.out} holds a comparison with other settings: give those of {file} to "
                 "continue it, or another --out."
             )
         return
-    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+    others = config.out.exists() and (
+        not config.out.is_dir() or any(path != file for path in config.out.iterdir())
+    )
+    if others:
         raise RunError(f"{config.out} is not empty: give a new folder as --out.")
-    plan_outputs([file], root=config.out)
+    require_own(file)  # one is left if the first training could not begin
     make_folder(config.out)
     write_text(file, text)
 
@@ -148,20 +157,65 @@ def train_trial(trial: Trial) -> Generator[Event, None, None]:
     yield from resume(trial.config.run) if trial.run.is_there else fit(trial.config)
 
 
-def load_held_out(config: TrainConfig) -> tuple[Dataset, str]:
-    """Images that a trial is scored on, and what they are, in words.
+@dataclass(frozen=True)
+class HeldOut:
+    """Images that a trial is scored on.
+
+    Attributes
+    ----------
+    data : Dataset
+    what : str
+        What they are, in words.
+    checks : dict of str to dict
+        Of each sample by its name: checksums of its planes, see `check_images`.
+    """
+
+    data: Dataset
+    what: str
+    checks: dict[str, dict[str, tuple[str, str]]]
+
+
+def load_held_out(trial: Trial) -> HeldOut:
+    """Load the images that a trial is scored on.
 
     These are the test images of the data set; without any, or with folds, they are those that the
     trial was validated on, which also chose its best epoch.
+
+    Raises
+    ------
+    DataError
+        The data have changed: the trial was trained on some of these images.
     """
+    config = trial.config
     data = load_dataset(config.data, strict=False)
     test = data.select("test")
-    if config.data.folds is None and test.samples and len(test.samples) < len(data.samples):
-        return test, "the test images of the data set"
-    what = "the validation images, which also chose the best epoch"
     if config.data.folds is not None:
-        what = "all images, each by the model of the fold that did not train on it"
-    return data.split_by(config.data)[1], what
+        held, what = data.split_by(config.data)[1], _BY_FOLDS
+    elif test.samples and len(test.samples) < len(data.samples):
+        held, what = test, "the test images of the data set"
+    else:
+        held, what = data.split_by(config.data)[1], _VALIDATED
+    checks = {s.name: check_images(read_decoded_images([s])) for s in held.samples}
+    state = Checkpoints(trial.run.state)
+    known = state.load().progress.data if state.exist else {}
+    for planes in checks.values():
+        if trained := find_trained_on(known, planes):
+            raise DataError(
+                f"{trial.name} was trained on {trained[0]}, which would be scored now: the data "
+                f"in {data.root} have changed since. Train it again, or give the data as they were."
+            )
+    return HeldOut(held, what, checks)
+
+
+def find_corrected(trials: Sequence[Trial]) -> set[str]:
+    """Checksums of all images that a trial was corrected on, and so trained on."""
+    found = set()
+    for trial in trials:
+        if trial.config.data.corrections is not None:
+            data = load_dataset(trial.config.data, strict=False)
+            corrected = read_decoded_images(load_corrections(trial.config.data, data))
+            found |= {image for image, _ in check_images(corrected).values()}
+    return found
 
 
 def score_trial(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -17,11 +17,25 @@ def create_fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[s
     CRC-32 finds what was changed by chance, in half the time of SHA-256.
     """
     checks = {
-        f"{part} image {decoded.name}": f"{_check(decoded.image)} {_check(decoded.mask)}"
+        f"{part} image {name}": f"{image} {mask}"
         for part, images in parts.items()
-        for decoded in images
+        for name, (image, mask) in check_images(images).items()
     }
     return checks | {"classes": ", ".join(item.name for item in data.classes)}
+
+
+def check_images(images: Iterable[DecodedImage]) -> dict[str, tuple[str, str]]:
+    """Checksum of each image and of its mask, by name."""
+    return {decoded.name: (_check(decoded.image), _check(decoded.mask)) for decoded in images}
+
+
+def find_trained_on(known: Mapping[str, str], images: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Names of the images that a run with the fingerprint `known` was trained on."""
+    return [
+        name
+        for name, (image, _) in images.items()
+        if known.get(f"training image {name}", "").startswith(f"{image} ")
+    ]
 
 
 def _check(pixels: np.ndarray) -> str:
