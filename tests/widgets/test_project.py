@@ -188,3 +188,36 @@ def test_strokes_that_a_crash_left_go_into_the_project(page: Any, folder: Path) 
     wait_until(lambda: not page.autosave.is_busy)
     assert read_image(folder / "pixelwise" / "a_labels.tif")[0].all()
     assert len(list(kept.glob("*.npz"))) == 1, "that of b"
+
+
+def leave(page: Any, image: Path, rows: slice, value: int, model: str = "") -> None:
+    """Leave strokes on an image as a crash does."""
+    classes = [(item.name, item.color) for item in page.classes]
+    about = Annotation(
+        image=image.name, path="", name="old", axes="YX", sparse=True, model=model, classes=classes
+    )
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[rows] = value
+    left = AnnotationFile(page.autosave._folder, create_key(image.name, str(image), (64, 64)))
+    left.write(pixels, about)
+    assert left._lock is not None
+    left._lock.release()
+
+
+def test_what_a_crash_left_replaces_no_saved_strokes(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    page.project.next_button.click()
+    leave(page, folder / "a.tif", slice(10, 12), 1)
+    leave(page, folder / "a.tif", slice(20, 22), 1, model="m")
+    page.ask_restore, page.isVisible = lambda *_: "restore", lambda: True
+    page.project.previous_button.click()
+    wait_until(lambda: len(page.viewer.layers) == 3 and page.layer.data[10].all())
+    wait_until(lambda: not page.autosave.is_busy)
+    mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
+    assert [mask[row, 0] for row in (4, 10, 20, 30)] == [2, 1, 1, 0]
+    (corrections,) = [x for x in page.viewer.layers if MODEL in x.metadata]
+    assert corrections.data[20].all(), "Improve finds it"
+    page.project.next_button.click()
+    mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
+    assert [mask[row, 0] for row in (4, 10, 20, 30)] == [2, 1, 1, 0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence, QShortcut
@@ -28,9 +27,7 @@ from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.errors import DataError, WriteError
 from pixelwise.widgets.doubt import DoubtQueue
-from pixelwise.widgets.layers import (
-    SOURCE,
-)
+from pixelwise.widgets.layers import MODEL, SOURCE
 from pixelwise.widgets.model_list import ModelList
 from pixelwise.widgets.panel import (
     Panel,
@@ -183,14 +180,20 @@ class ProjectList(QWidget):
         super().hideEvent(event)
         self.save()
 
-    def take_restored(self, layer: Labels) -> Labels:
-        """Put strokes that a crash left into the labels of the open image, if they are of it."""
+    def take_restored(self, layers: Sequence[Labels]) -> Labels:
+        """Merge strokes that a crash left into the labels of the open image; give what to draw on.
+
+        Corrections of a prediction stay layers: `save` merges them. Later layers lie on top.
+        """
         labels, image = self._labels, self.image
-        if labels is None or image is None or layer.metadata.get(SOURCE) != image.name:
-            return layer
-        labels.data = np.asarray(layer.data)
+        if labels is None or image is None:
+            return layers[-1]
+        layers = [layer for layer in layers if layer.metadata.get(SOURCE) == image.name]
+        strokes = [layer for layer in layers if MODEL not in layer.metadata]
+        labels.data = merge_strokes(labels, strokes)
         if self.save():
-            self._panel.viewer.layers.remove(layer)
+            for layer in strokes:
+                self._panel.viewer.layers.remove(layer)
         self._fill()
         return labels
 
