@@ -185,11 +185,11 @@ class ProjectList(QWidget):
 
         Corrections of a prediction stay layers: `save` merges them. Later layers lie on top.
         """
-        labels, image = self._labels, self.image
-        if labels is None or image is None:
+        labels, name = self._labels, None if self.image is None else self.image.name
+        own = [layer for layer in layers if layer.metadata.get(SOURCE) == name]
+        if labels is None or not own:
             return layers[-1]
-        layers = [layer for layer in layers if layer.metadata.get(SOURCE) == image.name]
-        strokes = [layer for layer in layers if MODEL not in layer.metadata]
+        strokes = [layer for layer in own if MODEL not in layer.metadata]
         labels.data = merge_strokes(labels, strokes)
         if self.save():
             for layer in strokes:
