@@ -12,8 +12,9 @@ from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets import project
 from pixelwise.widgets.annotation_files import Annotation, AnnotationFile, create_key
-from pixelwise.widgets.corrections import add_corrections
+from pixelwise.widgets.corrections import accept_prediction, accept_region, add_corrections
 from pixelwise.widgets.layers import MODEL, PREDICTED, SOURCE, SPARSE, color_labels
+from pixelwise.widgets.regions import REGION
 from tests.widgets.conftest import draw_discs, wait_until
 
 pytestmark = [pytest.mark.display, pytest.mark.one_binding]
@@ -81,6 +82,31 @@ def test_corrections_are_saved_on_top(page: Any, folder: Path) -> None:
     assert list_states(page)[0] == "corrected"
     mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
     assert [mask[row, 0] for row in (4, 5, 7, 9)] == [2, 1, 1, 0]
+
+
+def test_what_was_accepted_is_saved(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    live = page.viewer.add_labels(np.zeros((64, 64), np.uint8), name="a.tif live")
+    live.metadata = {PREDICTED: True, SPARSE: True, SOURCE: "a.tif"}
+    color_labels(live, page.classes, first=1)
+    live.data[10:12] = 2
+    region = page.viewer.add_labels(np.ones((4, 64), np.uint8), name="a.tif prediction")
+    region.metadata = {
+        PREDICTED: True, SOURCE: "a.tif", MODEL: "m",
+        REGION: {"level": 0, "plane": {}, "rows": (20, 24), "columns": (0, 64)},
+    }  # fmt: skip
+    color_labels(region, page.classes)
+    path = folder / "pixelwise" / "a_labels.tif"
+    assert page.project.save()
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (4, 10, 21, 40)] == [2, 0, 0, 0], "nothing is accepted yet"
+    accept_prediction(live)
+    accept_region(page.viewer, region)
+    page.project.next_button.click()
+    assert list_layers(page) == ["b.tif", "b.tif labels"]
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (4, 10, 21, 40)] == [2, 2, 2, 0]
 
 
 def test_training_takes_all_annotated_images(page: Any, folder: Path) -> None:

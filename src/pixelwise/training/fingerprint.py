@@ -17,31 +17,13 @@ def create_fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[s
     CRC-32 finds what was changed by chance, in half the time of SHA-256.
     """
     checks = {
-        f"{part} image {decoded.name}": f"{_check(decoded.image)} {_check(decoded.mask)}"
+        f"{part} image {decoded.name}": f"{check_pixels(decoded.image)} {check_pixels(decoded.mask)}"
         for part, images in parts.items()
         for decoded in images
     }
     return checks | {"classes": ", ".join(item.name for item in data.classes)}
 
 
-def _check(pixels: np.ndarray) -> str:
+def check_pixels(pixels: np.ndarray) -> str:
     """Give shape, dtype and checksum of an array."""
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
-
-
-def leave_out_corrected(
-    held_out: Sequence[DecodedImage], corrected: Sequence[DecodedImage]
-) -> tuple[list[DecodedImage], tuple[str, ...]]:
-    """Leave corrected images, which are trained on, out of the validation, unless none is left."""
-    learned = {_check(decoded.image) for decoded in corrected}
-    kept = [d for d in held_out if not learned or _check(d.image) not in learned]
-    if kept and len(kept) < len(held_out):
-        count = len(held_out) - len(kept)
-        return kept, (f"{count} of the validation images were corrected: they are not scored.",)
-    if kept:
-        return kept, ()
-    note = (
-        "All validation images were corrected, and are trained on: the scores are better than "
-        "they would be on other images. Add validation images to judge the model by."
-    )
-    return list(held_out), (note,)

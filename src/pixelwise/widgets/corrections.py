@@ -141,8 +141,7 @@ def add_corrections(viewer: napari.Viewer, prediction: Labels) -> Labels:
     shape, axes, place = _find_place(viewer, prediction)
     layer = viewer.add_labels(np.zeros(shape, np.uint8), name=f"{source} corrections", **place)
     color_labels(layer, avoid_black(classes), first=1)
-    made_by = {MODEL: prediction.metadata[MODEL]} if MODEL in prediction.metadata else {}
-    layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes, SOURCE: source, **made_by}
+    layer.metadata = {**layer.metadata, AXES_KEY: axes, **_name_origin(prediction)}
     layer.selected_label, layer.brush_size = 1, 5
     return _paint_on(viewer, layer)
 
@@ -197,7 +196,7 @@ def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
     truth[tuple(inside[letter] for letter in axes)] = np.where(found == VOID, 0, found + 1)
     layer = viewer.add_labels(truth, name=f"{_name_source(prediction)} labels", **place)
     color_labels(layer, avoid_black(classes), first=1)
-    layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes}
+    layer.metadata = {**layer.metadata, AXES_KEY: axes, **_name_origin(prediction)}
     prediction.visible = False
     return layer
 
@@ -206,6 +205,12 @@ def accept_prediction(prediction: Labels) -> None:
     """Take all pixels of a prediction for truth: Train offers it then."""
     prediction.metadata = {k: v for k, v in prediction.metadata.items() if k != PREDICTED}
     prediction.name = f"{_name_source(prediction)} labels"  # the list of Train hears of it
+
+
+def _name_origin(prediction: Labels) -> dict[str, Any]:
+    """Metadata of sparse labels that come from a prediction: its image, and its model if known."""
+    known = {MODEL: prediction.metadata[MODEL]} if MODEL in prediction.metadata else {}
+    return {SPARSE: True, SOURCE: _name_source(prediction), **known}
 
 
 def _name_source(prediction: Labels) -> str:

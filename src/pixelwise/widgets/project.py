@@ -26,6 +26,7 @@ from pixelwise.cards import read_card
 from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.errors import DataError, WriteError
+from pixelwise.widgets.annotation_files import tell_saved
 from pixelwise.widgets.doubt import DoubtQueue
 from pixelwise.widgets.layers import MODEL, SOURCE
 from pixelwise.widgets.model_list import ModelList
@@ -41,7 +42,7 @@ from pixelwise.widgets.project_files import LABELS, Project, read_doubt
 from pixelwise.widgets.project_layers import (
     add_layers,
     close_layers,
-    list_corrections,
+    list_additions,
     merge_strokes,
     read_pixels,
     read_stamp,
@@ -237,8 +238,8 @@ class ProjectList(QWidget):
         if labels not in self._panel.viewer.layers:  # closed by the user
             self._labels = self.image = None
             return True
-        corrections = list_corrections(self._panel.viewer, image.name)
-        pixels = merge_strokes(labels, corrections)
+        additions = list_additions(self._panel.viewer, labels, image.name)
+        pixels = merge_strokes(labels, additions)
         path = project.find_labels(image)
         if not pixels.any() and not path.exists():
             return True
@@ -246,9 +247,10 @@ class ProjectList(QWidget):
             self._require_unchanged(path)
             path.parent.mkdir(exist_ok=True)
             data, attributes, _ = labels.as_layer_data_tuple()
-            write_labels(str(path), pixels if corrections else data, attributes)
+            write_labels(str(path), pixels if additions else data, attributes)
+            tell_saved(data)  # also where it is saved with additions
             self._stamp = read_stamp(path)
-            if corrections:
+            if any(MODEL in layer.metadata for layer in additions):
                 project.note(image, corrected=True)
         except (WriteError, OSError) as error:
             self._panel.complain(str(error))

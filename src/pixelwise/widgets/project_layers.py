@@ -10,7 +10,6 @@ import numpy as np
 
 from pixelwise.classes import SegmentationClass
 from pixelwise.images import open_image
-from pixelwise.widgets.corrected_images import list_corrected
 from pixelwise.widgets.layers import (
     AXES_KEY,
     FILE,
@@ -19,6 +18,7 @@ from pixelwise.widgets.layers import (
     Array,
     avoid_black,
     color_labels,
+    find_truth,
     layer_array,
     make_sparse,
     placement,
@@ -66,9 +66,13 @@ def close_layers(viewer: napari.Viewer, name: str) -> None:
         viewer.layers.remove(layer)
 
 
-def list_corrections(viewer: napari.Viewer, name: str) -> list[Labels]:
-    """Layers with corrections of an image."""
-    return [layer for layer in list_corrected(viewer) if layer.metadata[SOURCE] == name]
+def list_additions(viewer: napari.Viewer, labels: Labels, name: str) -> list[Labels]:
+    """Layers that add to the labels of an image, the lowest first: corrections, what was accepted.
+
+    Predictions that nobody has accepted, and layers on which nothing is drawn, add nothing.
+    """
+    made = [x for x in find_truth(viewer) if x.metadata.get(SOURCE) == name and x != labels]
+    return [x for x in made if not x.metadata.get(SPARSE) or np.any(layer_array(x))]
 
 
 def read_pixels(path: Path) -> tuple[Array, str]:
@@ -80,10 +84,10 @@ def read_pixels(path: Path) -> tuple[Array, str]:
     return pixels, axes
 
 
-def merge_strokes(labels: Labels, corrections: list[Labels]) -> Array:
-    """Strokes, with corrections on top."""
+def merge_strokes(labels: Labels, additions: Sequence[Labels]) -> Array:
+    """Strokes, with additions on top."""
     pixels = np.asarray(layer_array(labels))
-    for layer in corrections:
+    for layer in additions:
         painted = np.asarray(layer_array(layer))
         painted = painted if layer.metadata.get(SPARSE) else make_sparse(painted)
         pixels = np.where(painted > 0, painted, pixels)
