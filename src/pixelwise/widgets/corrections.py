@@ -21,6 +21,7 @@ from pixelwise.widgets.layers import (
     avoid_black,
     color_labels,
     find_layers,
+    find_truth,
     image_shape,
     layer_array,
     placement,
@@ -174,12 +175,16 @@ def _find_image(viewer: napari.Viewer, prediction: Labels) -> Image | None:
 def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
     """Take a predicted region for truth: as sparse labels of its image, with nothing else on them.
 
+    They lie right on the prediction, below corrections. A second call finds them again.
+
     Raises
     ------
     DataError
         The image is gone, or the region was predicted at another resolution than its largest.
     """
-    about = prediction.metadata[REGION]
+    about, made_from = prediction.metadata[REGION], _name_origin(prediction)
+    if (accepted := _find_accepted(viewer, made_from | {REGION: about})) is not None:
+        return accepted
     if about["level"]:
         raise DataError(
             f"{prediction.name} was made at a lower resolution than its image has: zoom in and "
@@ -196,9 +201,15 @@ def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
     truth[tuple(inside[letter] for letter in axes)] = np.where(found == VOID, 0, found + 1)
     layer = viewer.add_labels(truth, name=f"{_name_source(prediction)} labels", **place)
     color_labels(layer, avoid_black(classes), first=1)
-    layer.metadata = {**layer.metadata, AXES_KEY: axes, **_name_origin(prediction)}
+    layer.metadata = {**layer.metadata, AXES_KEY: axes, **made_from, REGION: about}
+    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(prediction) + 1)
     prediction.visible = False
     return layer
+
+
+def _find_accepted(viewer: napari.Viewer, known: dict[str, Any]) -> Labels | None:
+    """Find labels that were accepted from a region, by what their metadata say of it."""
+    return next((x for x in find_truth(viewer) if known.items() <= x.metadata.items()), None)
 
 
 def accept_prediction(prediction: Labels) -> None:
