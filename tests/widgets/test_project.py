@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pixelwise.classes import create_classes
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
@@ -82,6 +83,28 @@ def test_corrections_are_saved_on_top(page: Any, folder: Path) -> None:
     assert list_states(page)[0] == "corrected"
     mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
     assert [mask[row, 0] for row in (4, 5, 7, 9)] == [2, 1, 1, 0]
+
+
+def test_corrections_are_merged_by_the_names_of_their_classes(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    found = page.viewer.add_labels(np.zeros((64, 64), np.uint8), name="a.tif prediction")
+    found.metadata = {PREDICTED: True, SOURCE: "a.tif", MODEL: "m"}
+    color_labels(found, create_classes(["object", "background", "dog"]))
+    added = add_corrections(page.viewer, found)
+    added.data[8], added.data[9], added.data[10] = 1, 2, 3
+    path = folder / "pixelwise" / "a_labels.tif"
+    page.project.next_button.click()
+    assert "a.tif corrections has the class dog" in page.message
+    assert "the classes background, object. Nothing was written" in page.message
+    assert not path.exists()
+    assert added in page.viewer.layers
+    added.data[10] = 0
+    found.data[12] = 1
+    accept_prediction(found)
+    assert page.project.save()
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (8, 9, 10, 12)] == [2, 1, 2, 1]
 
 
 def test_what_was_accepted_is_saved(page: Any, folder: Path) -> None:

@@ -239,11 +239,11 @@ class ProjectList(QWidget):
             self._labels = self.image = None
             return True
         additions = list_additions(self._panel.viewer, labels, image.name)
-        pixels = merge_strokes(labels, additions)
         path = project.find_labels(image)
-        if not pixels.any() and not path.exists():
-            return True
         try:
+            pixels = merge_strokes(labels, additions)
+            if not pixels.any() and not path.exists():
+                return True
             self._require_unchanged(path)
             path.parent.mkdir(exist_ok=True)
             data, attributes, _ = labels.as_layer_data_tuple()
@@ -252,7 +252,7 @@ class ProjectList(QWidget):
             self._stamp = read_stamp(path)
             if any(MODEL in layer.metadata for layer in additions):
                 project.note(image, corrected=True)
-        except (WriteError, OSError) as error:
+        except (DataError, WriteError, OSError) as error:
             self._panel.complain(str(error))
             return False
         return True
