@@ -213,8 +213,12 @@ def _find_accepted(viewer: napari.Viewer, known: dict[str, Any]) -> Labels | Non
 
 
 def accept_prediction(prediction: Labels) -> None:
-    """Take all pixels of a prediction for truth: Train offers it then."""
-    prediction.metadata = {k: v for k, v in prediction.metadata.items() if k != PREDICTED}
+    """Take all pixels of a prediction for truth: Train offers it then.
+
+    As for all annotations, it is said whether they are sparse: strokes on those are kept.
+    """
+    kept = {k: v for k, v in prediction.metadata.items() if k != PREDICTED}
+    prediction.metadata = {SPARSE: False, **kept}
     prediction.name = f"{_name_source(prediction)} labels"  # the list of Train hears of it
 
 
