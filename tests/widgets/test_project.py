@@ -198,7 +198,7 @@ def test_the_images_a_model_is_least_sure_of_come_first(
     def start(images: list[Path], model: Path, _: object) -> None:
         asked.append([image.name for image in images])
         for image, value in zip(images, (0.1, 0.3, 0.2), strict=True):
-            page.project._doubts.measured.emit(image, value)
+            page.project._doubts.measured.emit(image, value, model)
         page.project._doubts.ended.emit("")
 
     monkeypatch.setattr(page.project._doubts, "start", start)
@@ -209,6 +209,8 @@ def test_the_images_a_model_is_least_sure_of_come_first(
     assert page.project.image == folder / "a.tif", "the open image stays"
     page.project.order.setCurrentText("by name")
     assert page.project.table.item(0, 0).text() == "a.tif"
+    page.project._doubts.measured.emit(folder / "a.tif", 0.9, Path("other"))
+    assert page.project.table.item(0, 2).text() == "", "another model's value is not this one's"
 
 
 def test_the_warm_child_measures(page: Any, folder: Path, write_model: Callable[..., Path]) -> None:

@@ -347,16 +347,16 @@ class ProjectList(QWidget):
             device = read_setting("general", "device", "auto")
             self._doubts.start(asked, model, PredictConfig.create(device=device))
 
-    def _note_doubt(self, image: Path, value: float) -> None:
+    def _note_doubt(self, image: Path, value: float, model: Path) -> None:
         with self._panel.complaining():
             if self.project is not None and image.parent == self.project.folder:
-                self.project.note(image, doubt=round(value, 4), model=str(self.model.value))
+                self.project.note(image, doubt=round(value, 4), model=str(model))
         self._fill()
 
     def _end_doubts(self, message: str) -> None:
-        if message:
-            self._panel.complain(message)
-        elif self.project is not None and self.order.currentText() == _BY_DOUBT:
+        if self.project is not None and self.order.currentText() == _BY_DOUBT:
             notes, model = self.project.read_notes(), str(self.model.value)
             self._images.sort(key=lambda image: -(read_doubt(image, notes, model) or 0.0))
             self._fill()
+        if message:
+            self._panel.complain(message)
