@@ -13,6 +13,7 @@ from pixelwise.errors import DataError, WriteError
 from pixelwise.widgets import autosave as module
 from pixelwise.widgets.annotation_files import AnnotationFile, read_file
 from pixelwise.widgets.autosave import Autosave
+from pixelwise.widgets.corrections import accept_prediction
 from pixelwise.widgets.layers import (
     MODEL,
     PREDICTED,
@@ -118,6 +119,19 @@ def test_what_is_saved_closed_or_no_annotation_is_not_kept(window: Window, tmp_p
     saved.undo()
     window.wait()
     assert window.list_files() == [], "nothing is drawn any more"
+
+
+def test_strokes_on_an_accepted_prediction_are_kept(window: Window) -> None:
+    layer = window.panel.viewer.add_labels(np.zeros(SHAPE, np.uint8), name="cells prediction")
+    layer.metadata = {PREDICTED: True, SOURCE: "cells", MODEL: "m"}
+    accept_prediction(layer)
+    layer.paint((5, 6), 1)
+    window.wait()
+    (path,) = window.list_files()
+    (restored,) = window.autosave.restore(window.image, [path])
+    assert restored.metadata[SPARSE] is False
+    assert restored.metadata[MODEL] == "m"
+    window.wait()
 
 
 def test_a_full_disk_is_told_once_and_tried_again(

@@ -13,8 +13,9 @@ from pixelwise.classes import VOID, create_classes
 from pixelwise.errors import DataError
 from pixelwise.images import read_image
 from pixelwise.widgets.corrected_images import find_corrections, save_corrections
-from pixelwise.widgets.corrections import accept_prediction, add_corrections
+from pixelwise.widgets.corrections import accept_prediction, accept_region, add_corrections
 from pixelwise.widgets.layers import MODEL, PREDICTED, SOURCE, color_labels
+from pixelwise.widgets.regions import REGION
 from tests.test_cards import CARD
 
 SHAPE = (30, 40)
@@ -55,6 +56,25 @@ def test_what_is_painted_or_accepted_counts_and_nothing_else(tmp_path: Path) -> 
     assert set(masks["b"][0, :5]) == {1}, "what is painted lies on top of what is accepted"
     assert set(masks["b"][1]) == {2}
     assert set(masks["b"][20]) == {1}
+
+
+def test_an_accepted_region_counts_once_and_lies_below_what_is_painted(tmp_path: Path) -> None:
+    viewer: Any = ViewerModel()
+    predict(viewer, "a")
+    region = viewer.add_labels(np.ones((4, 40), np.uint8), name="a prediction")
+    about = {"level": 0, "plane": {}, "rows": (20, 24), "columns": (0, 40)}
+    region.metadata = viewer.layers["a prediction"].metadata | {REGION: about}
+    color_labels(region, create_classes(list(CARD.class_names)))
+    add_corrections(viewer, region).data[20, :5] = 1
+    accepted = accept_region(viewer, region)
+    assert accept_region(viewer, region) is accepted, "a second click does nothing more"
+    region.metadata = {**region.metadata, MODEL: "improved"}
+    assert accept_region(viewer, region) is not accepted, "another model says something else"
+    save_corrections(find(viewer), tmp_path, None)
+    mask = read_masks(tmp_path)["a"]
+    assert set(mask[20, :5]) == {1}
+    assert set(mask[20, 5:]) == {2}
+    assert set(mask[25]) == {0}
 
 
 def test_earlier_corrections_are_kept_but_for_images_corrected_again(tmp_path: Path) -> None:

@@ -48,5 +48,5 @@ def test_an_accepted_prediction_is_truth() -> None:
     found = Labels(np.ones((4, 5), np.uint8), name="cells prediction")
     found.metadata = {PREDICTED: True, SOURCE: "cells", "model": "m"}
     accept_prediction(found)
-    assert found.metadata == {SOURCE: "cells", "model": "m"}
+    assert found.metadata == {SOURCE: "cells", "model": "m", SPARSE: False}
     assert found.name == "cells labels"

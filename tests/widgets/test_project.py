@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pixelwise.classes import create_classes
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import WriteError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets import project
 from pixelwise.widgets.annotation_files import Annotation, AnnotationFile, create_key
-from pixelwise.widgets.corrections import add_corrections
+from pixelwise.widgets.corrections import accept_prediction, accept_region, add_corrections
 from pixelwise.widgets.layers import MODEL, PREDICTED, SOURCE, SPARSE, color_labels
+from pixelwise.widgets.regions import REGION
 from tests.widgets.conftest import draw_discs, wait_until
 
 pytestmark = [pytest.mark.display, pytest.mark.one_binding]
@@ -83,6 +85,53 @@ def test_corrections_are_saved_on_top(page: Any, folder: Path) -> None:
     assert [mask[row, 0] for row in (4, 5, 7, 9)] == [2, 1, 1, 0]
 
 
+def test_corrections_are_merged_by_the_names_of_their_classes(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    found = page.viewer.add_labels(np.zeros((64, 64), np.uint8), name="a.tif prediction")
+    found.metadata = {PREDICTED: True, SOURCE: "a.tif", MODEL: "m"}
+    color_labels(found, create_classes(["object", "background", "dog"]))
+    added = add_corrections(page.viewer, found)
+    added.data[8], added.data[9], added.data[10] = 1, 2, 3
+    path = folder / "pixelwise" / "a_labels.tif"
+    page.project.next_button.click()
+    assert "a.tif corrections has the class dog" in page.message
+    assert "the classes background, object. Nothing was written" in page.message
+    assert not path.exists()
+    assert added in page.viewer.layers
+    added.data[10] = 0
+    found.data[12] = 1
+    accept_prediction(found)
+    assert page.project.save()
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (8, 9, 10, 12)] == [2, 1, 2, 1]
+
+
+def test_what_was_accepted_is_saved(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    live = page.viewer.add_labels(np.zeros((64, 64), np.uint8), name="a.tif live")
+    live.metadata = {PREDICTED: True, SPARSE: True, SOURCE: "a.tif"}
+    color_labels(live, page.classes, first=1)
+    live.data[10:12] = 2
+    region = page.viewer.add_labels(np.ones((4, 64), np.uint8), name="a.tif prediction")
+    region.metadata = {
+        PREDICTED: True, SOURCE: "a.tif", MODEL: "m",
+        REGION: {"level": 0, "plane": {}, "rows": (20, 24), "columns": (0, 64)},
+    }  # fmt: skip
+    color_labels(region, page.classes)
+    path = folder / "pixelwise" / "a_labels.tif"
+    assert page.project.save()
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (4, 10, 21, 40)] == [2, 0, 0, 0], "nothing is accepted yet"
+    accept_prediction(live)
+    accept_region(page.viewer, region)
+    page.project.next_button.click()
+    assert list_layers(page) == ["b.tif", "b.tif labels"]
+    mask = read_image(path)[0]
+    assert [mask[row, 0] for row in (4, 10, 21, 40)] == [2, 2, 2, 0]
+
+
 def test_training_takes_all_annotated_images(page: Any, folder: Path) -> None:
     page.project.open(folder)
     page.project.train()
@@ -149,7 +198,7 @@ def test_the_images_a_model_is_least_sure_of_come_first(
     def start(images: list[Path], model: Path, _: object) -> None:
         asked.append([image.name for image in images])
         for image, value in zip(images, (0.1, 0.3, 0.2), strict=True):
-            page.project._doubts.measured.emit(image, value)
+            page.project._doubts.measured.emit(image, value, model)
         page.project._doubts.ended.emit("")
 
     monkeypatch.setattr(page.project._doubts, "start", start)
@@ -160,6 +209,8 @@ def test_the_images_a_model_is_least_sure_of_come_first(
     assert page.project.image == folder / "a.tif", "the open image stays"
     page.project.order.setCurrentText("by name")
     assert page.project.table.item(0, 0).text() == "a.tif"
+    page.project._doubts.measured.emit(folder / "a.tif", 0.9, Path("other"))
+    assert page.project.table.item(0, 2).text() == "", "another model's value is not this one's"
 
 
 def test_the_warm_child_measures(page: Any, folder: Path, write_model: Callable[..., Path]) -> None:
@@ -188,3 +239,36 @@ def test_strokes_that_a_crash_left_go_into_the_project(page: Any, folder: Path) 
     wait_until(lambda: not page.autosave.is_busy)
     assert read_image(folder / "pixelwise" / "a_labels.tif")[0].all()
     assert len(list(kept.glob("*.npz"))) == 1, "that of b"
+
+
+def leave(page: Any, image: Path, rows: slice, value: int, model: str = "") -> None:
+    """Leave strokes on an image as a crash does."""
+    classes = [(item.name, item.color) for item in page.classes]
+    about = Annotation(
+        image=image.name, path="", name="old", axes="YX", sparse=True, model=model, classes=classes
+    )
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[rows] = value
+    left = AnnotationFile(page.autosave._folder, create_key(image.name, str(image), (64, 64)))
+    left.write(pixels, about)
+    assert left._lock is not None
+    left._lock.release()
+
+
+def test_what_a_crash_left_replaces_no_saved_strokes(page: Any, folder: Path) -> None:
+    page.project.open(folder)
+    page.layer.data[3:6] = 2
+    page.project.next_button.click()
+    leave(page, folder / "a.tif", slice(10, 12), 1)
+    leave(page, folder / "a.tif", slice(20, 22), 1, model="m")
+    page.ask_restore, page.isVisible = lambda *_: "restore", lambda: True
+    page.project.previous_button.click()
+    wait_until(lambda: len(page.viewer.layers) == 3 and page.layer.data[10].all())
+    wait_until(lambda: not page.autosave.is_busy)
+    mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
+    assert [mask[row, 0] for row in (4, 10, 20, 30)] == [2, 1, 1, 0]
+    (corrections,) = [x for x in page.viewer.layers if MODEL in x.metadata]
+    assert corrections.data[20].all(), "Improve finds it"
+    page.project.next_button.click()
+    mask = read_image(folder / "pixelwise" / "a_labels.tif")[0]
+    assert [mask[row, 0] for row in (4, 10, 20, 30)] == [2, 1, 1, 0]

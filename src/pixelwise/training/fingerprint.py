@@ -26,7 +26,10 @@ def create_fingerprint(data: Dataset, **parts: Sequence[DecodedImage]) -> dict[s
 
 def check_images(images: Iterable[DecodedImage]) -> dict[str, tuple[str, str]]:
     """Checksum of each image and of its mask, by name."""
-    return {decoded.name: (_check(decoded.image), _check(decoded.mask)) for decoded in images}
+    return {
+        decoded.name: (check_pixels(decoded.image), check_pixels(decoded.mask))
+        for decoded in images
+    }
 
 
 def find_trained_on(known: Mapping[str, str], images: Mapping[str, tuple[str, str]]) -> list[str]:
@@ -38,24 +41,6 @@ def find_trained_on(known: Mapping[str, str], images: Mapping[str, tuple[str, st
     ]
 
 
-def _check(pixels: np.ndarray) -> str:
+def check_pixels(pixels: np.ndarray) -> str:
     """Give shape, dtype and checksum of an array."""
     return f"{pixels.shape} {pixels.dtype} {crc32(np.ascontiguousarray(pixels).data):08x}"
-
-
-def leave_out_corrected(
-    held_out: Sequence[DecodedImage], corrected: Sequence[DecodedImage]
-) -> tuple[list[DecodedImage], tuple[str, ...]]:
-    """Leave corrected images, which are trained on, out of the validation, unless none is left."""
-    learned = {_check(decoded.image) for decoded in corrected}
-    kept = [d for d in held_out if not learned or _check(d.image) not in learned]
-    if kept and len(kept) < len(held_out):
-        count = len(held_out) - len(kept)
-        return kept, (f"{count} of the validation images were corrected: they are not scored.",)
-    if kept:
-        return kept, ()
-    note = (
-        "All validation images were corrected, and are trained on: the scores are better than "
-        "they would be on other images. Add validation images to judge the model by."
-    )
-    return list(held_out), (note,)

@@ -33,8 +33,9 @@ from pixelwise.patches.decoded_images import (
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
+from pixelwise.training.corrected import hide_validated, leave_out_corrected
 from pixelwise.training.distributed import count_processes
-from pixelwise.training.fingerprint import create_fingerprint, leave_out_corrected
+from pixelwise.training.fingerprint import create_fingerprint
 from pixelwise.training.losses import Loss, create_loss
 from pixelwise.training.normalization_stats import (
     create_normalization,
@@ -100,13 +101,15 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     learned = [*train.samples, *corrections]
     folder = _find_folder(config, [*learned, *validation.samples])
     images = read_decoded_images(learned, folder=folder)
+    count = len(images) - _count(corrections)
+    images[count:] = hide_validated(images[count:], validation.samples)
     _require_foreground(images)
     normalization = kept or create_normalization(config, images)
     white = find_range(images) if config.augmentation.strength("stain") else 1.0  # a look at all
     augmentation = Augmentation(config.augmentation, white)
     augmentation.require_channels(data.in_channels)
     held_out = read_decoded_images(validation.samples, folder=folder)
-    held_out, seen = leave_out_corrected(held_out, images[len(images) - _count(corrections) :])
+    held_out, seen = leave_out_corrected(held_out, images[count:])
     every = [*images, *held_out]
     patches = _create_windows(config, data, images)
     card = _create_card(config, data, images, normalization=normalization, size=patches.size_px)
@@ -124,7 +127,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     return Setup(
         config=config,
         compute=compute,
-        train=BatchReader(dataset, corrected=dataset.count_from(len(images) - _count(corrections))),
+        train=BatchReader(dataset, corrected=dataset.count_from(count)),
         validation=BatchReader(create_validation_set(held_out, patches, normalization)),
         train_images=train_images,
         validation_images=len({sample.group for sample in validation.samples}),

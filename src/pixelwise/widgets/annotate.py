@@ -238,7 +238,7 @@ class AnnotateWidget(Panel):
                 remove_file(path)
         elif answer == "restore":
             with self.complaining():
-                restored = self.autosave.restore(image, left)[-1]
+                restored = self.autosave.restore(image, left[::-1])  # the newest lies on top
                 self.layer = self.project.take_restored(restored)
                 self.show_classes_of(self.layer)
                 self.say(f"{self.layer.name} is as it was. Save it when it is done.")

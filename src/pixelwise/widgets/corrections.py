@@ -21,6 +21,7 @@ from pixelwise.widgets.layers import (
     avoid_black,
     color_labels,
     find_layers,
+    find_truth,
     image_shape,
     layer_array,
     placement,
@@ -141,8 +142,7 @@ def add_corrections(viewer: napari.Viewer, prediction: Labels) -> Labels:
     shape, axes, place = _find_place(viewer, prediction)
     layer = viewer.add_labels(np.zeros(shape, np.uint8), name=f"{source} corrections", **place)
     color_labels(layer, avoid_black(classes), first=1)
-    made_by = {MODEL: prediction.metadata[MODEL]} if MODEL in prediction.metadata else {}
-    layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes, SOURCE: source, **made_by}
+    layer.metadata = {**layer.metadata, AXES_KEY: axes, **_name_origin(prediction)}
     layer.selected_label, layer.brush_size = 1, 5
     return _paint_on(viewer, layer)
 
@@ -175,12 +175,16 @@ def _find_image(viewer: napari.Viewer, prediction: Labels) -> Image | None:
 def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
     """Take a predicted region for truth: as sparse labels of its image, with nothing else on them.
 
+    They lie right on the prediction, below corrections. A second call finds them again.
+
     Raises
     ------
     DataError
         The image is gone, or the region was predicted at another resolution than its largest.
     """
-    about = prediction.metadata[REGION]
+    about, made_from = prediction.metadata[REGION], _name_origin(prediction)
+    if (accepted := _find_accepted(viewer, made_from | {REGION: about})) is not None:
+        return accepted
     if about["level"]:
         raise DataError(
             f"{prediction.name} was made at a lower resolution than its image has: zoom in and "
@@ -197,15 +201,31 @@ def accept_region(viewer: napari.Viewer, prediction: Labels) -> Labels:
     truth[tuple(inside[letter] for letter in axes)] = np.where(found == VOID, 0, found + 1)
     layer = viewer.add_labels(truth, name=f"{_name_source(prediction)} labels", **place)
     color_labels(layer, avoid_black(classes), first=1)
-    layer.metadata = {**layer.metadata, SPARSE: True, AXES_KEY: axes}
+    layer.metadata = {**layer.metadata, AXES_KEY: axes, **made_from, REGION: about}
+    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(prediction) + 1)
     prediction.visible = False
     return layer
 
 
+def _find_accepted(viewer: napari.Viewer, known: dict[str, Any]) -> Labels | None:
+    """Find labels that were accepted from a region, by what their metadata say of it."""
+    return next((x for x in find_truth(viewer) if known.items() <= x.metadata.items()), None)
+
+
 def accept_prediction(prediction: Labels) -> None:
-    """Take all pixels of a prediction for truth: Train offers it then."""
-    prediction.metadata = {k: v for k, v in prediction.metadata.items() if k != PREDICTED}
+    """Take all pixels of a prediction for truth: Train offers it then.
+
+    As for all annotations, it is said whether they are sparse: strokes on those are kept.
+    """
+    kept = {k: v for k, v in prediction.metadata.items() if k != PREDICTED}
+    prediction.metadata = {SPARSE: False, **kept}
     prediction.name = f"{_name_source(prediction)} labels"  # the list of Train hears of it
+
+
+def _name_origin(prediction: Labels) -> dict[str, Any]:
+    """Metadata of sparse labels that come from a prediction: its image, and its model if known."""
+    known = {MODEL: prediction.metadata[MODEL]} if MODEL in prediction.metadata else {}
+    return {SPARSE: True, SOURCE: _name_source(prediction), **known}
 
 
 def _name_source(prediction: Labels) -> str:

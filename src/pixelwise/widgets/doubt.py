@@ -24,12 +24,12 @@ class DoubtQueue(QObject):
     Attributes
     ----------
     measured : Signal
-        An image and its value, 0 to 1.
+        An image, its value, 0 to 1, and the model that it was measured with.
     ended : Signal
-        All are measured; or one failed, with its message.
+        No images are left; a message if some could not be measured.
     """
 
-    measured = Signal(object, float)
+    measured = Signal(object, float, object)
     ended = Signal(str)
 
     def __init__(self, parent: QObject) -> None:
@@ -37,6 +37,7 @@ class DoubtQueue(QObject):
         self._images: list[Path] = []
         self._model = Path()
         self._job: PredictLayerJob | None = None
+        self._failures: list[str] = []
         self._folders: list[Path] = []
         get_server().reported.connect(self._hear)
         parent.destroyed.connect(partial(remove_folders, self._folders))
@@ -48,7 +49,7 @@ class DoubtQueue(QObject):
 
     def start(self, images: list[Path], model: Path, settings: PredictConfig) -> None:
         """Measure images; those of an earlier call that are left are not."""
-        self._images, self._model = list(images), model
+        self._images, self._model, self._failures = list(images), model, []
         self._settings = PredictConfig.create(
             **settings.model_dump() | {"probabilities": True, "probability_dtype": "uint8"}
         )
@@ -57,7 +58,7 @@ class DoubtQueue(QObject):
 
     def stop(self) -> None:
         """Measure no more images."""
-        self._images = []
+        self._images, self._failures = [], []
         if self._job is not None:
             self._job.cancel.touch()
 
@@ -65,7 +66,7 @@ class DoubtQueue(QObject):
         remove_folders(self._folders)
         if not self._images:
             self._job = None
-            self.ended.emit("")
+            self.ended.emit(_join(self._failures))
             return
         folder = Path(tempfile.mkdtemp(prefix="pixelwise-doubt-"))
         self._folders.append(folder)
@@ -88,22 +89,29 @@ class DoubtQueue(QObject):
             run_in_thread(
                 partial(measure_doubt, job.output),
                 self,
-                then=self._take,
+                then=partial(self._take, job.model),
                 failed=lambda error: self._fail(str(error)),
             )
         elif event.status == "failed":
-            self._fail(f"{self._image.name}: {event.message}")
+            self._fail(event.message)
         else:
             self._next()
 
-    def _take(self, value: float) -> None:
-        self.measured.emit(self._image, value)
+    def _take(self, model: Path, value: float) -> None:
+        self.measured.emit(self._image, value, model)
         self._next()
 
     def _fail(self, message: str) -> None:
-        self._images, self._job = [], None
-        remove_folders(self._folders)
-        self.ended.emit(message)
+        """Leave an image out."""
+        self._failures.append(f"{self._image.name}: {message}")
+        self._next()
+
+
+def _join(failures: list[str]) -> str:
+    """Say what failed, without saying the same of hundreds of images."""
+    if len(failures) < 2:
+        return "".join(failures)
+    return f"{failures[0]} (the first of {len(failures)} images that could not be measured)"
 
 
 def measure_doubt(path: Path) -> float:

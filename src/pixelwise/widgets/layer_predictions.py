@@ -74,6 +74,7 @@ class LayerPredictions(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._tasks: list[PredictionTask] = []
+        self._current: PredictionTask | None = None  # what the child computes: rows are of it
         self.results: list[Layer] = []
         self.failures: list[str] = []
         self.notes: list[str] = []
@@ -153,9 +154,8 @@ class LayerPredictions(QObject):
                 for task in self._tasks:
                     if str(task.job.output) == event.output:
                         self._show(task, event)
-            case RowsPredicted():
-                for task in [task for task in self._tasks if task.started is not None][:1]:
-                    task.hear(event)
+            case RowsPredicted() if self._current is not None:
+                self._current.hear(event)
                 self.progress.emit(event.done)
                 if not self._redraw.isActive():
                     self._redraw.start()
@@ -171,6 +171,7 @@ class LayerPredictions(QObject):
         self._about = "\n".join(about)
         self.told.emit(self._about)
         task.begin(event)
+        self._current = task
         if task.wanted.target is not None:
             return
         settings, region = task.job.settings, task.wanted.region
@@ -245,6 +246,8 @@ class LayerPredictions(QObject):
 
     def _end(self, task: PredictionTask, event: JobEnded) -> None:
         """Load what is final of a result into memory, or remove it."""
+        if task is self._current:
+            self._current = None
         self.notes += [f"{task.layer.name}: {note}" for note in event.notes]
         if event.status == "failed":
             self.failures.append(f"{task.layer.name}: {event.message}")

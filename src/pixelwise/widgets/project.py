@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence, QShortcut
@@ -27,10 +26,9 @@ from pixelwise.cards import read_card
 from pixelwise.classes import SegmentationClass
 from pixelwise.config import PredictConfig
 from pixelwise.errors import DataError, WriteError
+from pixelwise.widgets.annotation_files import tell_saved
 from pixelwise.widgets.doubt import DoubtQueue
-from pixelwise.widgets.layers import (
-    SOURCE,
-)
+from pixelwise.widgets.layers import MODEL, SOURCE
 from pixelwise.widgets.model_list import ModelList
 from pixelwise.widgets.panel import (
     Panel,
@@ -44,7 +42,7 @@ from pixelwise.widgets.project_files import LABELS, Project, read_doubt
 from pixelwise.widgets.project_layers import (
     add_layers,
     close_layers,
-    list_corrections,
+    list_additions,
     merge_strokes,
     read_pixels,
     read_stamp,
@@ -183,14 +181,20 @@ class ProjectList(QWidget):
         super().hideEvent(event)
         self.save()
 
-    def take_restored(self, layer: Labels) -> Labels:
-        """Put strokes that a crash left into the labels of the open image, if they are of it."""
-        labels, image = self._labels, self.image
-        if labels is None or image is None or layer.metadata.get(SOURCE) != image.name:
-            return layer
-        labels.data = np.asarray(layer.data)
+    def take_restored(self, layers: Sequence[Labels]) -> Labels:
+        """Merge strokes that a crash left into the labels of the open image; give what to draw on.
+
+        Corrections of a prediction stay layers: `save` merges them. Later layers lie on top.
+        """
+        labels, name = self._labels, None if self.image is None else self.image.name
+        own = [layer for layer in layers if layer.metadata.get(SOURCE) == name]
+        if labels is None or not own:
+            return layers[-1]
+        strokes = [layer for layer in own if MODEL not in layer.metadata]
+        labels.data = merge_strokes(labels, strokes)
         if self.save():
-            self._panel.viewer.layers.remove(layer)
+            for layer in strokes:
+                self._panel.viewer.layers.remove(layer)
         self._fill()
         return labels
 
@@ -234,20 +238,21 @@ class ProjectList(QWidget):
         if labels not in self._panel.viewer.layers:  # closed by the user
             self._labels = self.image = None
             return True
-        corrections = list_corrections(self._panel.viewer, image.name)
-        pixels = merge_strokes(labels, corrections)
+        additions = list_additions(self._panel.viewer, labels, image.name)
         path = project.find_labels(image)
-        if not pixels.any() and not path.exists():
-            return True
         try:
+            pixels = merge_strokes(labels, additions)
+            if not pixels.any() and not path.exists():
+                return True
             self._require_unchanged(path)
             path.parent.mkdir(exist_ok=True)
             data, attributes, _ = labels.as_layer_data_tuple()
-            write_labels(str(path), pixels if corrections else data, attributes)
+            write_labels(str(path), pixels if additions else data, attributes)
+            tell_saved(data)  # also where it is saved with additions
             self._stamp = read_stamp(path)
-            if corrections:
+            if any(MODEL in layer.metadata for layer in additions):
                 project.note(image, corrected=True)
-        except (WriteError, OSError) as error:
+        except (DataError, WriteError, OSError) as error:
             self._panel.complain(str(error))
             return False
         return True
@@ -342,16 +347,16 @@ class ProjectList(QWidget):
             device = read_setting("general", "device", "auto")
             self._doubts.start(asked, model, PredictConfig.create(device=device))
 
-    def _note_doubt(self, image: Path, value: float) -> None:
+    def _note_doubt(self, image: Path, value: float, model: Path) -> None:
         with self._panel.complaining():
             if self.project is not None and image.parent == self.project.folder:
-                self.project.note(image, doubt=round(value, 4), model=str(self.model.value))
+                self.project.note(image, doubt=round(value, 4), model=str(model))
         self._fill()
 
     def _end_doubts(self, message: str) -> None:
-        if message:
-            self._panel.complain(message)
-        elif self.project is not None and self.order.currentText() == _BY_DOUBT:
+        if self.project is not None and self.order.currentText() == _BY_DOUBT:
             notes, model = self.project.read_notes(), str(self.model.value)
             self._images.sort(key=lambda image: -(read_doubt(image, notes, model) or 0.0))
             self._fill()
+        if message:
+            self._panel.complain(message)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixelwise.classes import SegmentationClass
+from pixelwise.errors import DataError
 from pixelwise.images import open_image
-from pixelwise.widgets.corrected_images import list_corrected
 from pixelwise.widgets.layers import (
     AXES_KEY,
     FILE,
@@ -19,15 +19,19 @@ from pixelwise.widgets.layers import (
     Array,
     avoid_black,
     color_labels,
+    find_truth,
     layer_array,
     make_sparse,
     placement,
+    read_classes,
 )
 from pixelwise.widgets.tiff_reader import read_tiff_labels
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
+
+_KEPT = "Nothing was written: save that layer under another name, then remove it."
 
 
 def add_layers(
@@ -66,9 +70,13 @@ def close_layers(viewer: napari.Viewer, name: str) -> None:
         viewer.layers.remove(layer)
 
 
-def list_corrections(viewer: napari.Viewer, name: str) -> list[Labels]:
-    """Layers with corrections of an image."""
-    return [layer for layer in list_corrected(viewer) if layer.metadata[SOURCE] == name]
+def list_additions(viewer: napari.Viewer, labels: Labels, name: str) -> list[Labels]:
+    """Layers that add to the labels of an image, the lowest first: corrections, what was accepted.
+
+    Predictions that nobody has accepted, and layers on which nothing is drawn, add nothing.
+    """
+    made = [x for x in find_truth(viewer) if x.metadata.get(SOURCE) == name and x != labels]
+    return [x for x in made if not x.metadata.get(SPARSE) or np.any(layer_array(x))]
 
 
 def read_pixels(path: Path) -> tuple[Array, str]:
@@ -80,14 +88,49 @@ def read_pixels(path: Path) -> tuple[Array, str]:
     return pixels, axes
 
 
-def merge_strokes(labels: Labels, corrections: list[Labels]) -> Array:
-    """Strokes, with corrections on top."""
+def merge_strokes(labels: Labels, additions: Sequence[Labels]) -> Array:
+    """Sparse strokes, with additions on top; a class is known by its name, whatever its value.
+
+    Raises
+    ------
+    DataError
+        An addition has a class that the labels do not name, or another shape.
+    """
     pixels = np.asarray(layer_array(labels))
-    for layer in corrections:
-        painted = np.asarray(layer_array(layer))
-        painted = painted if layer.metadata.get(SPARSE) else make_sparse(painted)
+    for layer in additions:
+        if tuple(layer_array(layer).shape) != pixels.shape:
+            raise DataError(f"{layer.name} does not have the shape of {labels.name}. {_KEPT}")
+        painted = _translate(layer, labels)
         pixels = np.where(painted > 0, painted, pixels)
     return pixels
+
+
+def _translate(layer: Labels, labels: Labels) -> Array:
+    """Write what is drawn on a layer in the values of sparse labels; by value if one has no names.
+
+    Raises
+    ------
+    DataError
+        A class that is drawn is not named by the labels.
+    """
+    is_sparse = bool(layer.metadata.get(SPARSE))
+    drawn = np.asarray(layer_array(layer))
+    drawn = drawn if is_sparse else make_sparse(drawn)
+    names, own = read_classes([layer]), read_classes([labels])
+    if not names or not own:
+        return drawn
+    values = {name: int(value) for value, name in own.items() if value != "0"}
+    result = np.zeros(drawn.shape, np.min_scalar_type(max(values.values(), default=0)))
+    for value in np.unique(drawn[drawn > 0]):
+        name = names.get(str(int(value) - (not is_sparse)))
+        if name not in values:
+            what = f"value {value}" if name is None else f"class {name}"
+            raise DataError(
+                f"{layer.name} has the {what}, but {labels.name} has the classes "
+                f"{', '.join(values)}. {_KEPT}"
+            )
+        result[drawn == value] = values[name]
+    return result
 
 
 def read_stamp(path: Path) -> int | None:
