@@ -10,8 +10,9 @@ from napari.layers import Labels
 
 from pixelwise.cards import Card
 from pixelwise.classes import VOID, create_classes
+from pixelwise.datasets import load_dataset
 from pixelwise.errors import DataError
-from pixelwise.images import read_image
+from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets.corrected_images import find_corrections, save_corrections
 from pixelwise.widgets.corrections import accept_prediction, accept_region, add_corrections
 from pixelwise.widgets.layers import MODEL, PREDICTED, SOURCE, color_labels
@@ -77,12 +78,14 @@ def test_an_accepted_region_counts_once_and_lies_below_what_is_painted(tmp_path:
     assert set(mask[25]) == {0}
 
 
-def test_earlier_corrections_are_kept_but_for_images_corrected_again(tmp_path: Path) -> None:
+def test_earlier_corrections_are_kept_below_those_of_the_same_image(tmp_path: Path) -> None:
     viewer = ViewerModel()
     for name in ("a", "b"):
-        add_corrections(viewer, predict(viewer, name)).data[3] = 1  # type: ignore[arg-type]
+        layer = add_corrections(viewer, predict(viewer, name))  # type: ignore[arg-type]
+        layer.data[3:5] = 1
     save_corrections(find(viewer), tmp_path / "1", None)
     viewer.layers["a corrections"].data[:] = 0
+    viewer.layers["a corrections"].data[4] = 2
     viewer.layers["a corrections"].data[7] = 2
     viewer.layers["a"].name = "renamed"
     viewer.layers["a corrections"].metadata[SOURCE] = "renamed"
@@ -90,7 +93,22 @@ def test_earlier_corrections_are_kept_but_for_images_corrected_again(tmp_path: P
     save_corrections(find(viewer), tmp_path / "2", tmp_path / "1")
     masks = read_masks(tmp_path / "2")
     assert masks.keys() == {"renamed", "b"}
-    assert (masks["renamed"][3].max(), masks["renamed"][7].min()) == (0, 2)
+    assert [masks["renamed"][row, 0] for row in (3, 4, 7, 9)] == [1, 2, 2, 0]
+    assert masks["b"].sum() == 2 * SHAPE[1]
+
+
+def test_earlier_masks_need_not_have_the_names_of_their_images(tmp_path: Path) -> None:
+    earlier, viewer = tmp_path / "1", ViewerModel()
+    for part, end, value in (("images", "", 9), ("masks", "_mask", 2)):
+        (earlier / part).mkdir(parents=True)
+        for name in ("x", "y"):
+            pixels = np.full(SHAPE, value, np.uint8)
+            write_tiff(earlier / part / f"{name}{end}.tif", pixels, axes="YX")
+    add_corrections(viewer, predict(viewer, "a")).data[3] = 1  # type: ignore[arg-type]
+    (corrected,) = find(viewer)
+    save_corrections([corrected], tmp_path / "2", earlier)
+    data = load_dataset(tmp_path / "2", "pairs", images="images", masks="masks", sparse=True)
+    assert [sample.name.partition("-")[0] for sample in data.samples] == ["a", "x", "y"]
 
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:

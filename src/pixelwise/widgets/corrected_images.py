@@ -13,12 +13,17 @@ import numpy as np
 
 from pixelwise.atomic import list_folder
 from pixelwise.cards import Card
+from pixelwise.config import DataConfig
+from pixelwise.datasets.layouts.pairs import find_pairs
+from pixelwise.datasets.layouts.words import cut_suffix
 from pixelwise.errors import DataError
+from pixelwise.images import read_image
 from pixelwise.widgets.layers import (
     MODEL,
     PREDICTED,
     SOURCE,
     SPARSE,
+    Array,
     find_layers,
     image_shape,
     layer_array,
@@ -56,20 +61,23 @@ class CorrectedImage:
     axes: str
     layers: list[Labels] = field(default_factory=list)
 
-    def save(self, folder: Path, name: str) -> None:
-        """Write the image and its mask; the name gets a checksum of the pixels.
+    def read_check(self) -> str:
+        """Checksum of the pixels: the image is known by it again, whatever its layer is called."""
+        pixels = np.ascontiguousarray(layer_array(self.image))
+        return f"{crc32(pixels.data):08x}"
 
-        An image is known by it again in later rounds, whatever its layer is called.
-        """
-        pixels = np.asarray(layer_array(self.image))
+    def save(self, folder: Path, name: str, beneath: Sequence[Array] = ()) -> None:
+        """Write the image and its mask, with the masks of earlier rounds `beneath` the layers."""
         mask = np.zeros(image_shape(self.image, self.axes), np.uint8)
-        for layer in self.layers:
-            painted = np.asarray(layer_array(layer))
-            if not layer.metadata.get(SPARSE):
-                painted = make_sparse(painted)
+        for painted in (*beneath, *map(_read_sparse, self.layers)):
             mask = np.where(painted > 0, painted, mask)
-        check = crc32(np.ascontiguousarray(pixels).data)
-        save_pair(pixels, mask, folder, name=f"{name}-{check:08x}", axes=self.axes)
+        save_pair(np.asarray(layer_array(self.image)), mask, folder, name=name, axes=self.axes)
+
+
+def _read_sparse(layer: Labels) -> Array:
+    """Read the classes of a layer, from 1 on; 0 is not annotated."""
+    pixels = np.asarray(layer_array(layer))
+    return pixels if layer.metadata.get(SPARSE) else make_sparse(pixels)
 
 
 def find_corrections(viewer: napari.Viewer, card: Card, given: str = "") -> list[CorrectedImage]:
@@ -118,19 +126,67 @@ def list_corrected(viewer: napari.Viewer) -> list[Labels]:
 def save_corrections(
     corrected: Sequence[CorrectedImage], folder: Path, earlier: Path | None
 ) -> None:
-    """Write the corrections, and copy those of other images from an earlier round."""
+    """Write the corrections, on top of those of an earlier round, and copy what was not touched.
+
+    What was corrected earlier on the same pixels stays until something else is painted there.
+
+    Raises
+    ------
+    DataError
+        It is unclear which mask of the earlier round belongs to which image.
+    """
+    pairs = _list_pairs(earlier)
+    left = list(pairs)
     names = name_files(item.image for item in corrected)
     for item, name in zip(corrected, names, strict=True):
-        item.save(folder, name)
-    if earlier is None:
-        return
-    known = {_read_check(path) for path in list_folder(folder / "images")}
-    for path in list_folder(earlier / "images"):
-        if _read_check(path) not in known:
-            for part in ("images", "masks"):
-                shutil.copy2(earlier / part / path.name, folder / part / path.name)
+        check, shape, beneath = item.read_check(), image_shape(item.image, item.axes), []
+        for pair in [pair for pair in pairs if pair.check == check]:
+            masks = [read_image(path)[0] for path in pair.masks]
+            if all(mask.shape == shape for mask in masks):
+                beneath += masks
+                left = [other for other in left if other != pair]
+        item.save(folder, f"{name}-{check}", beneath)
+    for pair in left:
+        pair.copy(folder)
 
 
-def _read_check(path: Path) -> str:
-    """Checksum at the end of a file's name."""
-    return path.stem.rpartition("-")[2]
+@dataclass(frozen=True)
+class _Pair:
+    """An image that was corrected in an earlier round, and its masks, usually one.
+
+    `place` is that of the image in its folder. The names of masks may differ from the image's.
+    """
+
+    image: Path
+    masks: tuple[Path, ...]
+    place: Path
+
+    @property
+    def check(self) -> str:
+        """Checksum at the end of the image's name."""
+        return self.image.stem.rpartition("-")[2]
+
+    def copy(self, folder: Path) -> None:
+        """Copy all; a single mask gets the name of the image."""
+        _copy(self.image, folder / "images" / self.place)
+        for mask in self.masks:
+            name = f"{cut_suffix(self.image.name)}{mask.suffix}"
+            name = name if len(self.masks) == 1 else mask.name
+            _copy(mask, folder / "masks" / self.place.with_name(name))
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, target)
+
+
+def _list_pairs(folder: Path | None) -> list[_Pair]:
+    """List the images of an earlier round as training does; none if the folder is gone."""
+    if folder is None or not list_folder(folder / "images"):
+        return []
+    asked = DataConfig.create(path=folder, layout="pairs", images="images", masks="masks")
+    found = find_pairs(asked)
+    return [
+        _Pair(image, masks, image.relative_to(folder / "images"))
+        for image, masks in (() if found is None else found.pairs)
+    ]
