@@ -153,7 +153,7 @@ def test_folds_that_cannot_be_are_refused() -> None:
     with pytest.raises(DataError, match="has 2 source images for 3 folds"):
         data.split_fold(1, 3)
     folds = DataConfig(path=Path("nuclei"), folds=2)
-    with pytest.raises(ConfigError, match=r"2 folds: name .* \(--fold 1\), .* 'pixelwise compare'"):
+    with pytest.raises(ConfigError, match=r"2 folds: name .* as fold, .* 'pixelwise compare'"):
         data.split_by(folds)
     assert data.split_by(folds.model_copy(update={"fold": 2})) == data.split_fold(2, 2)
     for wrong in ({"fold": 1}, {"fold": 3, "folds": 2}, {"folds": 2, "validation": Path("v")}):

@@ -119,7 +119,7 @@ class Dataset:
             return self.split(config.validation_fraction, seed=config.split_seed)
         if config.fold is None:
             raise ConfigError(
-                f"There are {config.folds} folds: name the one to validate on (--fold 1), or train "
+                f"There are {config.folds} folds: name the one to validate on as fold, or train "
                 "all of them with 'pixelwise compare'."
             )
         return self.split_fold(config.fold, config.folds, seed=config.split_seed)
