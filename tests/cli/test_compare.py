@@ -37,6 +37,9 @@ def test_a_comparison_from_a_config_and_of_its_runs(
     both = pixelwise("compare", *runs, "--out", tmp_path / "both")
     assert both.status == 0, both.err
     assert "unet-seed-0" in both.out
+    refused = pixelwise("compare", *runs, "--out", tmp_path / "x", "--epochs", 3)
+    assert refused.status == 2
+    assert "are compared as they are: leave out the options" in refused.err
     added = pixelwise(
         "compare", *runs, "--out", tmp_path / "more", "--add", out / "counts.csv", "--json"
     )

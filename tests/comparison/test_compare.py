@@ -151,7 +151,7 @@ def test_images_that_a_model_was_corrected_on_are_not_scored(
     done: ComparisonConfig, discs: Path, tmp_path: Path
 ) -> None:
     first, second, *_ = plan_trials(done)
-    names = [sample.name for sample in load_held_out(first).data.samples]
+    names = [sample.name for sample in load_held_out(first.config.data).data.samples]
     for part in ("images", "masks"):
         (tmp_path / "corrections" / part).mkdir(parents=True)
         shutil.copy(discs / part / f"{names[0]}.png", tmp_path / "corrections" / part)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.comparison.trials import Trial, begin, collect_trials, load_held_out, plan_trials
+from pixelwise.comparison.trials import begin, collect_trials, load_held_out, plan_trials
 from pixelwise.config.comparison import SIX, ComparisonConfig
 from pixelwise.errors import ConfigError, ReadError, RunError
 from pixelwise.runs import create_run
@@ -68,10 +68,10 @@ def test_test_images_are_scored_where_there_are_any(discs: Path, tmp_path: Path)
     for split in ("train", "test"):
         for part in ("images", "masks"):
             shutil.copytree(discs / part, tmp_path / "data" / split / part)
-    held = load_held_out(Trial("a", "a", create_config(tmp_path / "data", tmp_path / "run")))
+    held = load_held_out(create_config(tmp_path / "data", tmp_path / "run").data)
     assert {sample.split for sample in held.data.samples} == {"test"}
     assert held.what == "the test images of the data set"
-    held = load_held_out(Trial("a", "a", create_config(discs, tmp_path / "run")))
+    held = load_held_out(create_config(discs, tmp_path / "run").data)
     assert len(held.data.samples) == 2
     assert "also chose the best epoch" in held.what
 

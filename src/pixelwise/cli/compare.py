@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, read_input, say
+from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, say
 from pixelwise.cli.options import config_options, given_values, merge, overwrite_option
 from pixelwise.cli.progress import show_events
-from pixelwise.cli.train import stop_on_signals
+from pixelwise.cli.train import read_source, stop_on_signals
 from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, TrainingConfig
 from pixelwise.config.comparison import ComparisonConfig
-from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError
 from pixelwise.jobs import CompareJob
 
 if TYPE_CHECKING:
     from pixelwise.comparison.counts import ImageCounts
-    from pixelwise.comparison.statistics import Interval, Judgement
+    from pixelwise.comparison.statistics import Judgement
 
 _SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,
@@ -29,6 +28,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "augmentation": AugmentationConfig,
     "training": TrainingConfig,
 }
+_NO_FOLDER = "Where should the results go? Give a folder: --out comparison."
 
 
 @click.command()
@@ -72,7 +72,12 @@ def compare(
     others = {name: counts for file in add for name, counts in read_counts(file).items()}
     if all((source / "config.yaml").is_file() for source in sources):
         if folder is None:
-            raise ConfigError("Where should the results go? Give a folder: --out comparison.")
+            raise ConfigError(_NO_FOLDER)
+        if any(value is not None for value in values.values()):
+            raise ConfigError(
+                "Runs that are over are compared as they are: leave out the options that say how "
+                "to train, or give a folder with images and masks."
+            )
         judged = conclude(collect_trials(sources), folder.absolute(), others, overwrite=overwrite)
         _show(judged, folder, as_json=as_json)
         return 0
@@ -125,23 +130,23 @@ def create_comparison_config(
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
     given |= given_values(ComparisonConfig, values)
-    base: dict[str, Any] = {"data": {"path": source}}
-    if source.suffix.lower() in (".yaml", ".yml") or str(source) == "-":
-        base = parse_mapping(read_input(source, "config"), f"The config {source}")
+    base = read_source(source)
     if folder is not None:
         given["out"] = folder
     if "out" not in given and "out" not in base:
-        raise ConfigError("Where should the results go? Give a folder: --out comparison.")
+        raise ConfigError(_NO_FOLDER)
     return ComparisonConfig.create(**merge(base, given)).make_absolute()
 
 
 def _show(judged: Judgement, folder: Path, *, as_json: bool) -> None:
     """Print the scores, and which differences are clear."""
-    from pixelwise.comparison.results import rank
+    from pixelwise.comparison.results import rank, to_plain
     from pixelwise.comparison.statistics import FEWEST
 
     if as_json:
-        echo(json.dumps({model: _plain(judged.means[model]) for model in rank(judged)}))
+        means = {model: judged.means[model].items() for model in rank(judged)}
+        plain = {m: {name: to_plain(one) for name, one in scores} for m, scores in means.items()}
+        echo(json.dumps(plain))
         return
     table = create_table("Mean over the foreground classes", ["model", "Dice", "95 %", "IoU"])
     for model in rank(judged):
@@ -156,7 +161,3 @@ def _show(judged: Judgement, folder: Path, *, as_json: bool) -> None:
         if pair.is_clear:
             say(f"{pair.models[0]} is better than {pair.models[1]}: p {pair.p:.4f} (Holm)")
     say(f"Written to {folder}: comparison.md, scores.csv, counts.csv, curves.png, pictures.png")
-
-
-def _plain(means: dict[str, Interval]) -> dict[str, list[float]]:
-    return {name: [one.value, one.low, one.high] for name, one in means.items()}

@@ -152,15 +152,19 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
     given: dict[str, Any] = {
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
-    is_config = source.suffix.lower() in (".yaml", ".yml") or str(source) == "-"
-    base: dict[str, Any] = {"data": {"path": source}}
-    if is_config:
-        base = parse_mapping(read_input(source, "config"), f"The config {source}")
+    base = read_source(source)
     if run is not None:
         given["run"] = run
     if "run" not in given and "run" not in base:
         raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
     return TrainConfig.create(**merge(base, given)).make_absolute()
+
+
+def read_source(source: Path) -> dict[str, Any]:
+    """Values of a config in YAML, or those of a data folder, which is all that is known then."""
+    if source.suffix.lower() in (".yaml", ".yml") or str(source) == "-":
+        return parse_mapping(read_input(source, "config"), f"The config {source}")
+    return {"data": {"path": source}}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pixelwise.comparison.trials import (
     load_held_out,
     plan_trials,
     read_cost,
+    require_unseen,
     score_trial,
     train_trial,
 )
@@ -95,36 +96,8 @@ def conclude(
     DataError
         The models cannot be compared: they have other classes, or were scored on other images.
     """
-    models: dict[str, _Model] = {}
-    samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
-    on: dict[str, None] = {}
-    folds: dict[str, int] = {}
-    checks: dict[str, dict[str, tuple[str, str]]] = {}
-    corrected = find_corrected(trials)
-    for trial in trials:
-        held = load_held_out(trial)
-        data = _leave_out_corrected(held, corrected)
-        on[held.what] = None
-        _require_same_images(trial, held, checks)
-        model = models.setdefault(trial.model, _Model())
-        counts = score_trial(trial, data, out, overwrite=overwrite)
-        model.trials.append(trial)
-        model.counts = counts if model.counts is None else model.counts.add(counts)
-        if trial.config.data.fold is not None:
-            folds |= {sample.name: trial.config.data.fold for sample in data.samples}
-        for sample in data.samples:
-            _, folders = samples.setdefault(sample.name, (sample, {}))
-            folders.setdefault(trial.model, out / "labels" / trial.name)
-    card = _read_common_card(trials)
-    found = _align_all({name: model.counts for name, model in models.items() if model.counts})
-    results = Results(
-        counts=found,
-        groups={name: sample.group for name, (sample, _) in samples.items()},
-        background=card.background,
-        costs={name: read_cost(model.trials) for name, model in models.items()},
-        scored_on=" and ".join(on) + _CORRECTED * bool(corrected),
-        folds=folds,
-    ).add_others(others or {})
+    results, samples = _score_all(trials, out, overwrite=overwrite)
+    results = results.add_others(others or {})
     judged = results.judge()
     tables = write_tables(results, judged)
     changed = {name: text for name, text in tables.items() if not _holds(out / name, text)}
@@ -137,8 +110,64 @@ def conclude(
         write_text(out / name, text)
     draw_curves({trial.name: read_epochs(trial.run) for trial in trials}, curves)
     rows = collect_rows(choose_images(results), list(samples.values()))
-    draw_predictions(rows, card.classes, pictures)
+    draw_predictions(rows, read_card(trials[0].run.model).classes, pictures)
     return judged
+
+
+def _score_all(
+    trials: Sequence[Trial], out: Path, *, overwrite: bool
+) -> tuple[Results, dict[str, tuple[Sample, dict[str, Path]]]]:
+    """Score all trials; also gives each image with the folders of its labels, by model.
+
+    What cannot be compared is refused before the first image is predicted.
+    """
+    card, held_out = _read_common_card(trials), _load_all(trials)
+    corrected = find_corrected(trials)
+    models: dict[str, _Model] = {}
+    samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
+    folds: dict[str, int] = {}
+    for trial, held in zip(trials, held_out, strict=True):
+        data = _leave_out_corrected(held, corrected)
+        model = models.setdefault(trial.model, _Model())
+        counts = score_trial(trial, data, out, overwrite=overwrite)
+        model.trials.append(trial)
+        model.counts = counts if model.counts is None else model.counts.add(counts)
+        for sample in data.samples:
+            _, folders = samples.setdefault(sample.name, (sample, {}))
+            folders.setdefault(trial.model, out / "labels" / trial.name)
+            if trial.config.data.fold is not None:
+                folds[sample.name] = trial.config.data.fold
+    on = " and ".join(dict.fromkeys(held.what for held in held_out))
+    results = Results(
+        counts=_align_all({name: model.counts for name, model in models.items() if model.counts}),
+        groups={name: sample.group for name, (sample, _) in samples.items()},
+        background=card.background,
+        costs={name: read_cost(model.trials) for name, model in models.items()},
+        scored_on=on + _CORRECTED * bool(corrected),
+        folds=folds,
+    )
+    return results, samples
+
+
+def _load_all(trials: Sequence[Trial]) -> list[HeldOut]:
+    """Load the images of each trial, those of one data set and fold once.
+
+    Raises
+    ------
+    DataError
+        A trial was trained on some of them, or two images or masks of one name are not the same.
+    """
+    known: dict[str, HeldOut] = {}
+    checks: dict[str, dict[str, tuple[str, str]]] = {}
+    held_out = []
+    for trial in trials:
+        key = trial.config.data.model_dump_json()
+        held = known.get(key) or load_held_out(trial.config.data)
+        known[key] = held
+        require_unseen(trial, held)
+        _require_same_images(trial, held, checks)
+        held_out.append(held)
+    return held_out
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -239,20 +239,20 @@ def _to_dict(results: Results, judged: Judgement) -> dict[str, Any]:
         "sources": judged.groups,
         "models": {
             model: {
-                "foreground": {k: _plain(v) for k, v in judged.means[model].items()},
-                "class_dice": {k: _plain(v) for k, v in judged.classes[model].items()},
+                "foreground": {k: to_plain(v) for k, v in judged.means[model].items()},
+                "class_dice": {k: to_plain(v) for k, v in judged.classes[model].items()},
                 "cost": asdict(results.costs[model]) if model in results.costs else None,
             }
             for model in rank(judged)
         },
         "differences": [
-            {"models": list(d.models), **_plain(d.interval), "p": d.p, "clear": d.is_clear}
+            {"models": list(d.models), **to_plain(d.interval), "p": d.p, "clear": d.is_clear}
             for d in judged.differences
             if judged.is_sound
         ],
     }
 
 
-def _plain(interval: Interval) -> dict[str, float | None]:
-    """Give an interval without NaN."""
+def to_plain(interval: Interval) -> dict[str, float | None]:
+    """Give an interval ready for JSON, without NaN."""
     return {name: None if isnan(x) else x for name, x in asdict(interval).items()}

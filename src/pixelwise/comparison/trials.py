@@ -14,7 +14,7 @@ from pathlib import Path
 from pixelwise.atomic import make_folder, replacing, require_own, write_text
 from pixelwise.checksums import Checksum, hash_content
 from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
-from pixelwise.config import PredictConfig, TrainConfig
+from pixelwise.config import DataConfig, PredictConfig, TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, load_dataset
 from pixelwise.datasets.corrections import load_corrections
@@ -159,7 +159,7 @@ def train_trial(trial: Trial) -> Generator[Event, None, None]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images that a trial is scored on.
+    """Images that trials are scored on.
 
     Attributes
     ----------
@@ -175,36 +175,43 @@ class HeldOut:
     checks: dict[str, dict[str, tuple[str, str]]]
 
 
-def load_held_out(trial: Trial) -> HeldOut:
-    """Load the images that a trial is scored on.
+def load_held_out(config: DataConfig) -> HeldOut:
+    """Load the images that trainings on a data set are scored on.
 
     These are the test images of the data set; without any, or with folds, they are those that the
-    trial was validated on, which also chose its best epoch.
+    trainings were validated on, which also chose their best epochs.
+    """
+    data = load_dataset(config, strict=False)
+    test = data.select("test")
+    if config.folds is not None:
+        held, what = data.split_by(config)[1], _BY_FOLDS
+    elif test.samples and len(test.samples) < len(data.samples):
+        held, what = test, "the test images of the data set"
+    else:
+        held, what = data.split_by(config)[1], _VALIDATED
+    checks = {s.name: check_images(read_decoded_images([s])) for s in held.samples}
+    return HeldOut(held, what, checks)
+
+
+def require_unseen(trial: Trial, held: HeldOut) -> None:
+    """Refuse to score images that a trial was trained on.
+
+    Without a checkpoint, it is not known which they are.
 
     Raises
     ------
     DataError
-        The data have changed: the trial was trained on some of these images.
+        The data have changed since, and with them what is held out.
     """
-    config = trial.config
-    data = load_dataset(config.data, strict=False)
-    test = data.select("test")
-    if config.data.folds is not None:
-        held, what = data.split_by(config.data)[1], _BY_FOLDS
-    elif test.samples and len(test.samples) < len(data.samples):
-        held, what = test, "the test images of the data set"
-    else:
-        held, what = data.split_by(config.data)[1], _VALIDATED
-    checks = {s.name: check_images(read_decoded_images([s])) for s in held.samples}
     state = Checkpoints(trial.run.state)
     known = state.load().progress.data if state.exist else {}
-    for planes in checks.values():
+    for planes in held.checks.values():
         if trained := find_trained_on(known, planes):
             raise DataError(
-                f"{trial.name} was trained on {trained[0]}, which would be scored now: the data "
-                f"in {data.root} have changed since. Train it again, or give the data as they were."
+                f"{trial.name} was trained on {trained[0]}, which would be scored now: the data in "
+                f"{held.data.root} have changed since. Train it again, or give the data as they "
+                "were."
             )
-    return HeldOut(held, what, checks)
 
 
 def find_corrected(trials: Sequence[Trial]) -> set[str]:

@@ -51,7 +51,8 @@ class ComparisonConfig(Config):
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
         data, out = self.data.make_paths_absolute("path", "validation", "corrections"), self.out
-        return self.model_copy(update={"data": data, "out": out.absolute()})
+        models = tuple(m.make_paths_absolute("weights", "start_from") for m in self.models)
+        return self.model_copy(update={"data": data, "models": models, "out": out.absolute()})
 
     def name_models(self) -> dict[str, ModelConfig]:
         """Models by a name of their own: a second one of the same network has a number."""
