@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import torch  # the tests make models; loaded after PySide6 it aborts, so it comes before
+from qtpy.QtCore import QObject, Signal
 
 from pixelwise.cards import Card
 from pixelwise.classes import create_classes
@@ -135,6 +137,23 @@ def add_pairs(viewer: Any, count: int = 3, size: int = 64) -> None:
     for number in range(count):
         viewer.add_image(images[number], name=f"disc {number}")
         viewer.add_labels(masks[number], name=f"disc {number} mask")
+
+
+class IdleServer(QObject):
+    """Stands for the warm child: it keeps the jobs, and the test says what it reports."""
+
+    reported = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Any] = []
+        self._numbers = count(1)
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+    def submit(self, job: Any) -> None:
+        self.jobs.append(job)
 
 
 def limit_files(monkeypatch: pytest.MonkeyPatch, size: int = 30_000) -> None:

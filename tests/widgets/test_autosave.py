@@ -164,3 +164,11 @@ def test_a_damaged_file_is_left_as_it_is(window: Window) -> None:
     with pytest.raises(DataError, match="cannot be read; it was left"):
         window.autosave.restore(window.image, [window.folder / "a.npz"])
     assert [layer.name for layer in window.layers] == ["cells"]
+
+
+def test_a_layer_that_is_gone_is_heard_no_more(window: Window) -> None:
+    """Else the labels of every image of a folder would stay in memory."""
+    layer = window.annotate()
+    assert "_hear_stroke" in str(layer.events.paint.callbacks)
+    window.layers.remove(layer)
+    assert "_hear_stroke" not in str(layer.events.paint.callbacks)

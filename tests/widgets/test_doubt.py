@@ -5,29 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from pixelwise.config import PredictConfig
 from pixelwise.errors import DataError
 from pixelwise.events import JobEnded
 from pixelwise.widgets import doubt as module
 from pixelwise.widgets.doubt import DoubtQueue, measure_doubt
+from tests.widgets.conftest import IdleServer
 
 
-class Server(QObject):
+class Server(IdleServer):
     """Stands for the warm child: it ends jobs when the test says so."""
-
-    reported = Signal(object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs: list[Any] = []
-
-    def next_number(self) -> int:
-        return len(self.jobs)
-
-    def submit(self, job: Any) -> None:
-        self.jobs.append(job)
 
     def end(self, message: str = "") -> None:
         """End the last job, whose images are all equally unsure."""

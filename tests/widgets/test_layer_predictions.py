@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from pixelwise.atomic import create_array
 from pixelwise.classes import VOID
@@ -18,26 +18,14 @@ from pixelwise.events import JobEnded, PredictionStarted, RowsPredicted
 from pixelwise.widgets import layer_predictions as module
 from pixelwise.widgets.layer_predictions import LayerPredictions
 from pixelwise.widgets.prediction_task import Wanted
+from tests.widgets.conftest import IdleServer
 
 pytestmark = pytest.mark.usefixtures("qapp")
 SHAPE = (4, 6)
 
 
-class Server(QObject):
-    """Stands for the warm child: it keeps the jobs and does nothing."""
-
-    reported = Signal(object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs: list[Any] = []
-
-    def next_number(self) -> int:
-        self._last = getattr(self, "_last", 0) + 1
-        return self._last
-
-    def submit(self, job: Any) -> None:
-        self.jobs.append(job)
+class Server(IdleServer):
+    """Stands for the warm child: it begins jobs when the test says so."""
 
     def begin(self, job: Any) -> None:
         create_array(job.output, dtype=np.uint8, shape=(1, *SHAPE))[:] = 1

@@ -22,6 +22,7 @@ from pixelwise.widgets.annotation_files import (
     remove_file,
     remove_old,
 )
+from pixelwise.widgets.connections import Connections
 from pixelwise.widgets.layers import (
     AXES_KEY,
     FILE,
@@ -103,13 +104,14 @@ class Autosave(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save_next)
-        self._heard: list[tuple[Any, Any]] = []
+        self._heard, self._heard_layers = Connections(), dict[int, Connections]()
         events = self._viewer.layers.events
-        self._connect(events.inserted, lambda event: self._hear_layer(event.value))
-        self._connect(events.removed, lambda event: self.discard(event.value))
+        self._heard.make(events.inserted, lambda event: self._hear_layer(event.value))
+        self._heard.make(events.removed, lambda event: self.discard(event.value))
         for layer in self._viewer.layers:
             self._hear_layer(layer)
-        panel.destroyed.connect(partial(_disconnect, self._heard))
+        panel.destroyed.connect(self._heard.end)
+        panel.destroyed.connect(partial(_end_all, self._heard_layers))
         hearers.add(self)
         remove_old(folder)
 
@@ -149,6 +151,8 @@ class Autosave(QObject):
         """Remove what is kept of a layer: it was closed."""
         layer = _unwrap(layer)
         self._due = [due for due in self._due if due is not layer]
+        if (heard := self._heard_layers.pop(id(layer), None)) is not None:
+            heard.end()
         if (kept := self._kept.pop(id(layer), None)) is not None:
             kept.is_saved = True  # also if a thread is writing it now
             kept.remove()
@@ -172,15 +176,12 @@ class Autosave(QObject):
         layer.metadata = {**layer.metadata, **metadata, **known}
         return layer
 
-    def _connect(self, emitter: Any, act: Any) -> None:
-        emitter.connect(act)
-        self._heard.append((emitter, act))
-
     def _hear_layer(self, layer: Any) -> None:
         layer = _unwrap(layer)
         if layer._type_string == "labels":
+            heard = self._heard_layers.setdefault(id(layer), Connections())
             for name in _EVENTS:
-                self._connect(getattr(layer.events, name), partial(self._hear_stroke, layer))
+                heard.make(getattr(layer.events, name), partial(self._hear_stroke, layer))
 
     def _hear_stroke(self, layer: Labels, *_: object) -> None:
         """Save soon, unless the labels are a prediction or a preview."""
@@ -275,8 +276,7 @@ def _describe(layer: Labels, image: Image) -> Annotation:
     )
 
 
-def _disconnect(heard: list[tuple[Any, Any]], *_: object) -> None:
-    """Hear nothing more; also works after the widget is gone."""
+def _end_all(heard: dict[int, Connections], *_: object) -> None:
+    """Hear no layer any more; also works after the widget is gone."""
     while heard:
-        emitter, act = heard.pop()
-        emitter.disconnect(act)
+        heard.popitem()[1].end()

@@ -22,6 +22,7 @@ from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.events import Event, JobEnded
 from pixelwise.jobs import LiveJob
 from pixelwise.pixel_classifier import FEW_CLASSES, has_classes
+from pixelwise.widgets.connections import Connections
 from pixelwise.widgets.corrections import accept_prediction
 from pixelwise.widgets.jobs import get_server
 from pixelwise.widgets.layers import (
@@ -140,7 +141,7 @@ class Live(QObject):
         )
         self._labels: Labels | None = None  # whose strokes are heard
         self._image: Image | None = None  # what was labelled last
-        self._heard = _Connections()
+        self._heard = Connections()
         self._task: _Task | None = None
         self._seen: tuple[Region, bytes] | None = None
         self._is_due = False  # whether something changed while a job ran
@@ -149,7 +150,7 @@ class Live(QObject):
         self._settle = self._create_timer(0, self._follow)
         get_server().reported.connect(self._hear_job)
         active = self._viewer.layers.selection.events.active
-        self._window = _Connections()
+        self._window = Connections()
         self._window.make(active, self._hear_selection)
         self._window.make(self._viewer.layers.events.removed, self._hear_removal)
         for clean in (partial(remove_folders, self._folders), self._heard.end, self._window.end):
@@ -364,24 +365,6 @@ class Live(QObject):
         layers.selection.active = active
         strokes.mode = mode
         return result
-
-
-class _Connections:
-    """Connections to napari's events, which outlive a widget; `end` also works after it is gone."""
-
-    def __init__(self) -> None:
-        self._made: list[tuple[Any, Callable[..., None]]] = []
-
-    def make(self, emitter: Any, act: Callable[..., None]) -> None:
-        """Connect."""
-        emitter.connect(act)
-        self._made.append((emitter, act))
-
-    def end(self, *_: object) -> None:
-        """Disconnect all."""
-        while self._made:
-            emitter, act = self._made.pop()
-            emitter.disconnect(act)
 
 
 def _name(image: Image) -> str:
