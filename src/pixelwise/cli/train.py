@@ -14,6 +14,7 @@ import psutil
 
 from pixelwise.cli.console import create_table, note, out, read_input, say, write_json
 from pixelwise.cli.options import config_options, given_values, merge
+from pixelwise.cli.predict import find_model
 from pixelwise.cli.progress import show_events
 from pixelwise.config import (
     AugmentationConfig,
@@ -78,7 +79,7 @@ def improve(model: Path, corrections: Path, run: Path, dry_run: bool, as_json: b
     data that the model was trained on stay in every batch. The model stays as it is if it gets
     worse on the validation images.
     """
-    file = RunFolder(model).model if model.is_dir() else model
+    file = find_model(model)
     config = create_improvement(file, corrections=corrections, run=run).make_absolute()
     if not has_older_data(file):
         note(FORGETS)
