@@ -33,7 +33,7 @@ class Case:
 
 
 CASES = {
-    "camvid": Case("camvid", 11, 3, 46, 0.45, {"resize": "120x160"}, epochs=6),
+    "camvid": Case("camvid", 11, 3, 46, 0.45, {"resize": "96x128"}, size=64, epochs=4),
     "cityscapes": Case(
         "cityscapes_layout_from_camvid", 19, 3, 12, 0.3, {"resize": "120x160"}, epochs=8
     ),

@@ -31,7 +31,7 @@ def client() -> Iterator[Any]:
         yield found
 
 
-def write_image(path: Path, shape: tuple[int, ...] = (2300, 1000)) -> Path:
+def write_image(path: Path, shape: tuple[int, ...] = (2300, 400)) -> Path:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, [-(-side // 8) for side in shape]).astype(np.uint8)
     for axis in range(len(shape)):
@@ -45,7 +45,8 @@ def write_image(path: Path, shape: tuple[int, ...] = (2300, 1000)) -> Path:
 def test_workers_give_the_bytes_of_one_process(
     tmp_path: Path, create_unet: Any, client: Any, name: str
 ) -> None:
-    path, model = write_image(tmp_path / "a.tif"), create_unet()  # normalised by percentiles
+    path = write_image(tmp_path / "a.tif", (2300, 1000))
+    model = create_unet()  # normalised by percentiles
     config = PredictConfig.create(tile=128, probabilities=name == "b.zarr")
     source, out = open_image(path), tmp_path / name
     execute = create_dask_executor(client)
@@ -65,7 +66,7 @@ def test_workers_give_the_bytes_of_one_process(
 def test_a_worker_that_is_killed_loses_nothing(
     tmp_path: Path, create_unet: Any, client: Any
 ) -> None:
-    path, model = write_image(tmp_path / "a.tif", (6000, 360)), create_unet()
+    path, model = write_image(tmp_path / "a.tif", (4000, 300)), create_unet()
     predictor = Predictor(model, PredictConfig.create(tile=128))
     pids = client.run(os.getpid)
     steps = iter_predict_file(
@@ -106,7 +107,7 @@ def test_local_workers_get_a_gpu_each() -> None:
 def test_an_error_in_a_worker_is_that_of_this_process(
     tmp_path: Path, create_unet: Any, client: Any
 ) -> None:
-    path, model = write_image(tmp_path / "a.tif", (5000, 4000)), create_unet()
+    path, model = write_image(tmp_path / "a.tif"), create_unet()
     data = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as tiff:
         at = tiff.pages[0].dataoffsets[-1]

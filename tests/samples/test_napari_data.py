@@ -7,6 +7,8 @@ import pytest
 
 from pixelwise.samples.napari_data import nuclei
 
+pytestmark = pytest.mark.one_binding
+
 
 def test_images_and_masks_alternate_and_the_first_pair_is_visible() -> None:
     layers = nuclei()

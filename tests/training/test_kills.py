@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -41,24 +42,34 @@ def test_killed_at_random_moments_gives_the_same_bits(
     assert drill.drill(tmp_path, straight, times=2, seed=1) == 2
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stop file"])
 def test_asked_to_stop_gives_the_same_bits(
-    drill: ModuleType, straight: Any, tmp_path: Path, how: str
+    drill: ModuleType, straight: Any, tmp_path: Path
 ) -> None:
     config = drill.create_config(straight.data, tmp_path / "run")
     run = RunFolder(config.run)
-    child = drill.start(config)
-    while "steps_done" not in (run.events.read_text() if run.events.exists() else ""):
-        assert child.poll() is None
-        time.sleep(0.01)  # the child needs the processor
-    if how == "stop file":
-        request_stop(run)
-    else:
-        child.send_signal(getattr(signal, how))
-    child.communicate()
-    assert child.returncode == 0
-    ended = list(iter_events(run))[-1]
-    assert isinstance(ended, RunEnded)
-    assert ended.reason == "stopped"
+    for ask in (signal.SIGTERM, signal.SIGINT, request_stop):
+        child = drill.start(config)
+        wait_for_a_step(run, child)
+        if ask is request_stop:
+            request_stop(run)
+        else:
+            child.send_signal(ask)
+        child.communicate()
+        assert child.returncode == 0
+        ended = list(iter_events(run))[-1]
+        assert isinstance(ended, RunEnded)
+        assert ended.reason == "stopped"
     drill.run_to_end(config)
     assert drill.find_differences(drill.read_result(run), straight.wanted) == []
+
+
+def wait_for_a_step(run: RunFolder, child: subprocess.Popen[bytes]) -> None:
+    """Wait until a child has reported a step since it was started."""
+
+    def count() -> int:
+        return run.events.read_text().count("steps_done") if run.events.exists() else 0
+
+    before = count()
+    while count() == before:
+        assert child.poll() is None
+        time.sleep(0.01)  # the child needs the processor

@@ -22,7 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "unetplusplus": {"encoder": "mobilenet_v2"},
     "unetplusplus, deep supervision": {"encoder": "mobilenet_v2", "deep_supervision": True},
     "segnet": {"base_channels": 16},
-    "deeplabv3": {"encoder": "mobilenet_v2", "decoder_channels": 64, "dropout": 0.0},
+    "deeplabv3": {"encoder": "mobilenet_v2", "decoder_channels": 32, "dropout": 0.0},
     "r2unet": {"base_channels": 8, "depth": 3},
     "r2unet, as published": {"base_channels": 8, "depth": 3, "norm": None, "skip": "add"},
     "ddunet": {"base_channels": 8},

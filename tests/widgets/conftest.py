@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,15 @@ def _children_are_not_starved() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _quick_collections() -> None:
-    """Set aside what napari loads with its first window, and what a training's end takes back."""
+def _quick_collections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set aside what napari loads with its first window, and let no training take it back.
+
+    A collection takes seconds in a process that has run thousands of tests.
+    """
     set_aside()
+    if not request.module.__name__.endswith("test_gc_pause"):
+        calm = SimpleNamespace(collect=lambda: None, freeze=lambda: None, unfreeze=lambda: None)
+        monkeypatch.setattr("pixelwise.widgets.gc_pause.gc", calm)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

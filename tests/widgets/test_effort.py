@@ -16,8 +16,9 @@ def test_epochs_follow_from_the_pixels() -> None:
     quick = EFFORTS["quick"]
     few = quick.fields(256 * 256, batch_size=8, side=256)
     many = quick.fields(64 * 256 * 256, batch_size=8, side=256)
-    assert few["epochs"] > many["epochs"]
+    assert few["epochs"] * few["epoch_steps"] == quick.steps
     assert many["epochs"] == round(quick.steps / 32)  # 256 patches are 32 steps
+    assert many["epoch_steps"] is None
     assert quick.fields(None, batch_size=8, side=None)["epochs"] == quick.epochs
     assert quick.fields(10**12, batch_size=8, side=10**6)["epochs"] >= 5
 
@@ -44,9 +45,11 @@ def test_the_choice_fills_the_fields_and_a_change_by_hand_is_noticed(
         config = widget.training.values
         assert float(config["learning_rate"]) == wanted.learning_rate
     settings.effort.value = "quick"
+    assert settings.more.values["epoch_steps"] == "20"
     few = widget.training["epochs"].value
-    add_pairs(widget.viewer, 4, size=256)
+    add_pairs(widget.viewer, 1, size=2048)
     assert widget.training["epochs"].value < few
+    assert "epoch_steps" not in settings.more.values
     assert settings.effort.value == "quick"
     widget.training["epochs"].value = 7
     assert settings.effort.value == OWN

@@ -118,6 +118,7 @@ def test_a_sparse_truth_counts_only_what_is_annotated() -> None:
     assert errors.tolist() == [[0, 0, 0, 1]]
 
 
+@pytest.mark.one_binding
 def test_the_worst_image_is_shown_with_its_errors(
     open_widget: Open, write_model: Callable[..., Path], tmp_path: Path
 ) -> None:

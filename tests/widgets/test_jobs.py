@@ -39,6 +39,7 @@ NETWORK = ModelConfig.create(name="unet", options={"base_channels": 4})
 NOTHING = EvaluateJob(model=Path("nothing"), data=DataConfig(path=Path("none")))
 
 
+@pytest.mark.one_binding
 def test_a_job_gives_what_it_prints(parent: QObject) -> None:
     job = JobProcess(DescribeJob(model=NETWORK), parent)
     assert job.end is None
@@ -60,6 +61,7 @@ def test_the_window_comes_before_its_children(
     job.wait()
 
 
+@pytest.mark.one_binding
 def test_a_failure_comes_in_the_child_s_own_words(parent: QObject, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     end = JobProcess(NOTHING, parent, log=log).wait(LONG)

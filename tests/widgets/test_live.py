@@ -189,6 +189,7 @@ def test_a_killed_child_is_said_and_the_next_stroke_starts_another(widget: Any) 
     assert widget.message == ""
 
 
+@pytest.mark.one_binding
 def test_the_plane_that_is_seen_is_labelled_with_all_channels(open_widget: Open) -> None:
     widget = open_widget("Annotate")
     discs, masks = draw_discs(3, SIZE)
@@ -231,6 +232,7 @@ def test_a_large_plane_is_cut_around_the_view(
     assert _cut(int(centre), size) == slice(*part)
 
 
+@pytest.mark.one_binding
 def test_the_window_loads_no_classifier() -> None:
     code = f"import pixelwise.widgets.annotate, sys\nprint(*({set(MODULES)} & sys.modules.keys()))"
     child = subprocess.run(

@@ -45,6 +45,7 @@ def test_layers_become_patches_that_open_as_a_stack(open_widget: Open, tmp_path:
     )
 
 
+@pytest.mark.one_binding
 def test_a_folder_is_cut(open_widget: Open, discs: Path, tmp_path: Path) -> None:
     widget = open_widget("Patches")
     widget.data.choose_folder(discs, classes={"0": "ground", "255": "disc"})
@@ -74,6 +75,7 @@ def test_the_grid_lies_on_the_image(open_widget: Open) -> None:
     assert GRID not in widget.viewer.layers
 
 
+@pytest.mark.one_binding
 def test_bad_input_ends_with_a_message(open_widget: Open, discs: Path, tmp_path: Path) -> None:
     widget = open_widget("Patches")
 
@@ -114,6 +116,7 @@ def test_stopping_leaves_nothing(open_widget: Open, tmp_path: Path) -> None:
     assert widget.write_button.isEnabled()
 
 
+@pytest.mark.one_binding
 def test_problems_are_said_before_anything_is_written(open_widget: Open, tmp_path: Path) -> None:
     source = write_discs(tmp_path / "broken")
     image = sorted((source / "images").iterdir())[0]
@@ -127,6 +130,7 @@ def test_problems_are_said_before_anything_is_written(open_widget: Open, tmp_pat
     assert widget.count_button.isEnabled()
 
 
+@pytest.mark.one_binding
 def test_notes_about_the_data_come_with_the_count(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Patches")
     add_pairs(widget.viewer, count=2)

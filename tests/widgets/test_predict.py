@@ -73,6 +73,7 @@ def test_layers_of_every_kind(case: str, open_widget: Open, write_model: Write) 
     parse_axes(found.metadata["pixelwise axes"], found.data.ndim)
 
 
+@pytest.mark.one_binding
 def test_lazy_and_multiscale_layers(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget, model, image = open_widget("Predict"), write_model(), ramp(64, 96)
     write_tiff(tmp_path / "file.tif", image, axes="YX")
@@ -92,6 +93,7 @@ def test_lazy_and_multiscale_layers(open_widget: Open, write_model: Write, tmp_p
         np.testing.assert_array_equal(found.data, expected(model, image, "YX", device="cpu"))
 
 
+@pytest.mark.one_binding
 def test_probabilities_and_objects(open_widget: Open, write_model: Write, tmp_path: Path) -> None:
     widget, model, image = open_widget("Predict"), write_model(), ramp(3, 40, 40)
     widget.viewer.add_image(image, name="stack", scale=(5, 1, 1))
@@ -155,6 +157,7 @@ def test_a_prediction_that_is_cancelled_before_its_first_rows_leaves_no_layer(
     assert [layer.name for layer in widget.viewer.layers] == ["small"]
 
 
+@pytest.mark.one_binding
 def test_what_is_seen_has_the_bits_of_the_whole(open_widget: Open, write_model: Write) -> None:
     widget, image = open_widget("Predict"), ramp(2, 300, 400)
     viewer, model = widget.viewer, write_model(fixed=True)
@@ -286,6 +289,7 @@ def ask(widget: Any, model: Path | None, layer: np.ndarray | None, axes: str = "
     return str(widget.message)
 
 
+@pytest.mark.one_binding
 def test_bad_input_ends_with_a_message(
     open_widget: Open, write_model: Write, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_previews_of_another_run_stay_out(make_napari_viewer: Any, tmp_path: Pat
     assert len(viewer.layers) == 3
 
 
+@pytest.mark.one_binding
 def test_a_run_that_has_ended_is_shown_as_soon_as_it_is_read(
     make_napari_viewer: Any, tmp_path: Path
 ) -> None:

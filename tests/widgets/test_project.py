@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,12 +217,30 @@ def test_the_images_a_model_is_least_sure_of_come_first(
 def test_the_warm_child_measures(page: Any, folder: Path, write_model: Callable[..., Path]) -> None:
     page.project.open(folder)
     page.project.model.value = write_model()
+    said = []
+    page.project._doubts.started.connect(lambda *_: said.append(page.message))
     page.project.order.setCurrentText("least sure first")
     wait_until(lambda: not page.project._doubts.is_running)
+    assert [text.partition(": ")[2] for text in said] == [f"image {n} of 3…" for n in (1, 2, 3)]
     assert page.message == ""
     values = [float(page.project.table.item(row, 2).text()) for row in range(3)]
     assert values == sorted(values, reverse=True)
     assert all(0 < value < 1 for value in values)
+
+
+def test_a_process_that_cannot_start_ends_the_measuring(
+    page: Any, folder: Path, write_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    page.project.open(folder)
+    page.project.model.value = write_model()
+    monkeypatch.setattr("pixelwise.widgets.jobs.Server.submit", refuse)
+    page.project.order.setCurrentText("least sure first")
+    assert "Cannot allocate memory" in page.message
+    assert not page.project._doubts.is_running
+    assert page.project.table.rowCount() == 3
 
 
 def test_strokes_that_a_crash_left_go_into_the_project(page: Any, folder: Path) -> None:

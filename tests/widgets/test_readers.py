@@ -15,7 +15,7 @@ from pixelwise.widgets.readers import choose_model_reader, choose_reader
 from tests.training.conftest import discs
 
 __all__ = ["discs"]
-pytestmark = pytest.mark.display
+pytestmark = [pytest.mark.display, pytest.mark.one_binding]
 PLUGIN = "napari-pixelwise"
 
 

@@ -413,6 +413,7 @@ def refuse(widget: Any) -> str:
     return str(widget.message)
 
 
+@pytest.mark.one_binding
 def test_bad_input_is_refused_at_once(open_widget: Open, tmp_path: Path, discs: Path) -> None:
     widget = open_widget("Train")
     set_tiny(widget, tmp_path / "runs")
@@ -577,6 +578,7 @@ def test_a_run_that_is_left_goes_on_and_its_words_are_shown(
     assert "Stopped" in widget.status.text.text()
 
 
+@pytest.mark.one_binding
 def test_stop_while_layers_are_saved(
     open_widget: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -617,6 +619,7 @@ def test_a_finished_run_is_not_resumed_nor_announced_again(
     assert "Finished" in widget.status.text.text()
 
 
+@pytest.mark.one_binding
 def test_pairs_chosen_by_hand_stay(open_widget: Open) -> None:
     widget = open_widget("Train")
     add_pairs(widget.viewer, count=2)
@@ -645,6 +648,7 @@ def test_a_full_gpu_is_said_with_advice_and_the_log(
     assert widget.start_button.isEnabled()
 
 
+@pytest.mark.one_binding
 def test_settings_of_the_data_hold_for_layers_too(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Train")
     add_pairs(widget.viewer, count=4)
@@ -666,6 +670,7 @@ def test_settings_of_the_data_hold_for_layers_too(open_widget: Open, tmp_path: P
         )
 
 
+@pytest.mark.one_binding
 def test_the_list_of_runs_follows_the_folder(
     open_widget: Open, tmp_path: Path, discs: Path
 ) -> None:
@@ -691,6 +696,7 @@ def test_the_folder_of_runs_is_remembered() -> None:
         write_setting("general", "runs_folder", before)
 
 
+@pytest.mark.one_binding
 def test_closing_while_layers_are_saved_leaves_nothing(
     make_napari_viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -785,6 +791,7 @@ def test_a_complaint_goes_when_its_cause_may_be_gone(open_widget: Open) -> None:
     assert widget.message == "No complaint stays."
 
 
+@pytest.mark.one_binding
 def test_a_stack_alone_is_trained_on(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Train")
     images, masks = draw_discs(4)

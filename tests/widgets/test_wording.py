@@ -19,6 +19,8 @@ from pixelwise.widgets.forms import name_field
 from pixelwise.widgets.wording import for_window
 from tests.messages import MESSAGES
 
+pytestmark = pytest.mark.one_binding
+
 # Options of SLURM, for jobs that no window starts.
 FOREIGN = {"ntasks", "ntasks-per-node", "gpus-per-node", "gpus-per-task", "save-media"}
 # Of commands that no window runs, and of the cluster.

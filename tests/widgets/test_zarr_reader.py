@@ -20,6 +20,8 @@ from pixelwise.widgets.readers import write_labels
 from pixelwise.widgets.zarr_reader import choose_zarr_reader
 from tests.widgets.conftest import add_pairs
 
+pytestmark = pytest.mark.one_binding
+
 CLASSES = create_classes(["background", "cell", "debris"])
 LABELS = np.random.default_rng(0).integers(0, 3, (2, 300, 280)).astype(np.uint8)
 

@@ -218,7 +218,7 @@ class DataPicker(QWidget):
         except DataError as error:
             kinds = {str(error)}
         self._understood.setText(
-            f"{len(pairs)} pairs, {'; '.join(sorted(kinds))}"
+            f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, {'; '.join(sorted(kinds))}"
             if pairs
             else "Open images and paint labels on them with Annotate, or choose a folder."
         )

@@ -25,16 +25,20 @@ class DoubtQueue(QObject):
     ----------
     measured : Signal
         An image, its value, 0 to 1, and the model that it was measured with.
+    started : Signal
+        The number of the image that is measured now, from 1, and how many there are.
     ended : Signal
         No images are left; a message if some could not be measured.
     """
 
+    started = Signal(int, int)
     measured = Signal(object, float, object)
     ended = Signal(str)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._images: list[Path] = []
+        self._total = 0
         self._model = Path()
         self._job: PredictLayerJob | None = None
         self._failures: list[str] = []
@@ -50,6 +54,7 @@ class DoubtQueue(QObject):
     def start(self, images: list[Path], model: Path, settings: PredictConfig) -> None:
         """Measure images; those of an earlier call that are left are not."""
         self._images, self._model, self._failures = list(images), model, []
+        self._total = len(images)
         self._settings = PredictConfig.create(
             **settings.model_dump() | {"probabilities": True, "probability_dtype": "uint8"}
         )
@@ -79,7 +84,12 @@ class DoubtQueue(QObject):
             cancel=folder / "cancel",
             settings=self._settings,
         )
-        get_server().submit(self._job)
+        self.started.emit(self._total - len(self._images), self._total)
+        try:
+            get_server().submit(self._job)
+        except OSError as error:  # no process can be started: nothing will be measured
+            self._images, self._job = [], None
+            self.ended.emit(f"The process that measures did not start: {error}.")
 
     def _hear(self, event: Event) -> None:
         job = self._job

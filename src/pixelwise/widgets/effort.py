@@ -36,16 +36,25 @@ class Effort:
     epochs: int
 
     def fields(self, pixels: int | None, *, batch_size: int, side: int | None) -> dict[str, Any]:
-        """Give epochs, learning rate and patch size for images of so many pixels.
+        """Give epochs, their steps, learning rate and patch size for images of so many pixels.
 
-        `side` is the shortest side of the images, if it is known: larger patches do not fit.
+        `side` is the shortest side of the images, if it is known: larger patches do not fit. An
+        epoch ends with a validation, previews and a checkpoint, so a few patches are drawn several
+        times in each.
         """
         size = self.patch if side is None or side >= self.patch else "auto"
-        epochs = self.epochs
+        epochs, epoch_steps = self.epochs, None
         if pixels:
             steps = max(pixels / (self.patch**2 * batch_size), 1)
-            epochs = min(max(round(self.steps / steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
-        return {"size": size, "learning_rate": self.learning_rate, "epochs": epochs}
+            if steps < _SHORTEST_EPOCH:
+                steps = epoch_steps = _SHORTEST_EPOCH
+            epochs = max(round(self.steps / steps), _FEWEST_EPOCHS)
+        return {
+            "size": size,
+            "learning_rate": self.learning_rate,
+            "epochs": epochs,
+            "epoch_steps": epoch_steps,
+        }
 
 
 def has_gpu() -> bool:
@@ -54,7 +63,8 @@ def has_gpu() -> bool:
     return is_apple or shutil.which("nvidia-smi") is not None
 
 
-_FEWEST_EPOCHS, _MOST_EPOCHS = 5, 400
+_FEWEST_EPOCHS = 5
+_SHORTEST_EPOCH = 20  # steps
 _SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
 _ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
 EFFORTS: Final = {

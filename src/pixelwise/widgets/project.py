@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent
 
 _BY_NAME, _BY_DOUBT = "by name", "least sure first"
+_MEASURING = "Measuring how sure the model is:"
 
 
 class ProjectList(QWidget):
@@ -95,6 +96,7 @@ class ProjectList(QWidget):
         self._stamp: int | None = None  # when the open image's labels were written
         self._images: list[Path] = []
         self._doubts = DoubtQueue(self)
+        self._doubts.started.connect(self._say_progress)
         self._doubts.measured.connect(self._note_doubt)
         self._doubts.ended.connect(self._end_doubts)
         self.open_button = create_button(
@@ -347,6 +349,9 @@ class ProjectList(QWidget):
             device = read_setting("general", "device", "auto")
             self._doubts.start(asked, model, PredictConfig.create(device=device))
 
+    def _say_progress(self, number: int, total: int) -> None:
+        self._panel.say(f"{_MEASURING} image {number} of {total}…")
+
     def _note_doubt(self, image: Path, value: float, model: Path) -> None:
         with self._panel.complaining():
             if self.project is not None and image.parent == self.project.folder:
@@ -360,3 +365,5 @@ class ProjectList(QWidget):
             self._fill()
         if message:
             self._panel.complain(message)
+        elif self._panel.message.startswith(_MEASURING):
+            self._panel.say("")

@@ -130,8 +130,8 @@ class TrainSettings(QWidget):
         self._is_applying = True
         fields = self._find_fields(effort)
         self.model.fill(effort.model)
-        self.training.fill(fields)
-        self.patches.fill(fields)
+        for form in (self.training, self.more, self.patches):
+            form.fill(fields)
         self._is_applying = False
         self.changed.emit()
 
@@ -143,7 +143,7 @@ class TrainSettings(QWidget):
 
     def _shows(self, effort: Effort) -> bool:
         """Whether the fields are those of an effort."""
-        shown = self.training.values | self.patches.values
+        shown = self.training.values | self.more.values | self.patches.values
         fields = {name: str(value) for name, value in self._find_fields(effort).items()}
         same = all(str(shown.get(name)) == value for name, value in fields.items())
         with suppress(PixelwiseError):  # half typed
