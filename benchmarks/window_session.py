@@ -22,8 +22,16 @@ import napari
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QPushButton,
+    QTabWidget,
+    QWidget,
+)
 
+from pixelwise import improvement
 from pixelwise.samples import load_samples
 
 LONGEST = 1200.0  # seconds that a step may take
@@ -203,7 +211,9 @@ def main() -> None:
     train = session.open_page("Train")
     train.place["folder"].value = arguments.runs  # a file dialog
     if arguments.fast:
-        train.training["epochs"].value = 2
+        train.training["epochs"].value = 1
+        train.more["epoch_steps"].value = "2"
+        improvement.EPOCHS, improvement.EPOCH_STEPS = 1, 2
     session.click(train.start_button)
     session.wait(lambda: train.is_running)
     session.wait(lambda: not train.is_running)
@@ -245,13 +255,20 @@ def main() -> None:
     session.click(evaluate.button)
     session.wait(lambda: evaluate.scores is not None and not evaluate.is_running)
     session.end(evaluate.headline.score.text())
+
+    session.begin("8 save")
+    session.open_page("Predict")
+    saved = arguments.runs / "saved"
+    saved.mkdir()
+    QFileDialog.getExistingDirectory = lambda *_: str(saved)  # a file dialog
+    session.click(find_button(predict, "Save…"))
+    session.wait(lambda: any(saved.glob("*_labels.tif")))
+    session.end(", ".join(path.name for path in saved.glob("*_labels.tif")))
     viewer.close()
 
 
 def find_button(page: QWidget, text: str) -> QWidget:
     """Find a button by its text."""
-    from qtpy.QtWidgets import QPushButton
-
     return next(button for button in page.findChildren(QPushButton) if button.text() == text)
 
 

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links")
 
 SMALL = ("--options", "base_channels=2,depth=2", "--size", 32, "--epochs", 1, "--device", "cpu",
          "--precision", "fp32")  # fmt: skip
-RESULTS = ("_labels.tif", "_instances.tif", "_probabilities.tif", "_objects.csv",
+COMPARED = ("comparison.md", "comparison.json", "scores.csv", "counts.csv", "curves.png",
+            "pictures.png")  # fmt: skip
+RESULTS = (*COMPARED, "_labels.tif", "_instances.tif", "_probabilities.tif", "_objects.csv",
            "_objects.csv.json", "notes.svg")  # fmt: skip
 OUTPUTS = ("new", "new", "new", "new/below/it", "out", "flat", "flat/sub", "data",
            "data/images", "data/masks", "linked", "out/away", "precious/keep.txt", "run",
@@ -49,6 +51,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert call("train", root / "data", "--out", root / "run", *SMALL) == 0
     images = root / "data" / "images"
     assert call("predict", root / "run", images, "--out", root / "ours", "--table") == 0
+    write_set(root / "corrections", lambda _, mask: mask.astype("u1") + 1, count=1)
     for name in ("flat/sub", "out", "precious"):
         (root / name).mkdir(parents=True)
     for number, name in enumerate("ab"):
@@ -59,7 +62,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.seek(-9, os.SEEK_END)
         file.write(b"\x01")
     for name in ("out/1_labels.tif", "out/2_objects.csv", "out/0_objects.csv.json",
-                 "out/figure.png", "out/notes.svg", "out/log.txt", "flat/notes.txt",
+                 "out/figure.png", "out/scores.csv", "out/notes.svg", "out/log.txt",
+                 "flat/notes.txt",
                  "flat/figure.png", "flat/a_objects.csv", "precious/keep.txt",
                  "precious/2_labels.tif"):  # fmt: skip
         (root / name).write_text(f"two years of work, {name}")
@@ -101,13 +105,17 @@ def take_snapshot(root: Path) -> Snapshot:
 def draw_command(draw: random.Random, root: Path, *, first: bool) -> list[object]:
     """Draw a command with its options."""
     kind = draw.choice(
-        ["predict"] * 4 + ["evaluate"] * 3 + ["inspect"] * 2 + ["patches"] * 2 + ["look"]
+        ["predict"] * 4 + ["evaluate"] * 3 + ["inspect"] * 2 + ["patches"] * 2 + ["compare", "look"]
     )
     source, out = root / draw.choice(["data", "flat"]), root / draw.choice(OUTPUTS)
     out = root / "new" if first else out
     overwrite = draw.choice([[], [], ["--overwrite"]])
     if first or draw.random() < 0.03:
         return ["train", root / "data", "--out", out, *SMALL]
+    if draw.random() < 0.03:
+        return ["improve", root / "run", root / "corrections", "--out", out]
+    if kind == "compare":
+        return ["compare", root / "run", "--out", out, *overwrite]
     if kind == "predict":
         images = draw.choice([[root / "data" / "images"], [root / "flat"],
                               [root / "flat" / "a.png", root / "flat" / "a_labels.tif"],
@@ -143,6 +151,7 @@ def require_nothing_lost(before: Snapshot, command: list[object], root: Path) ->
         assert is_same or is_lock or may_change(path, command, root), (path, command)
 
 
+@pytest.mark.timeout(3600)  # 1500 commands with --slow
 def test_whatever_is_called_nothing_is_lost(
     template: Path,
     tmp_path: Path,
@@ -167,6 +176,8 @@ def test_whatever_is_called_nothing_is_lost(
     names = ("predict", "evaluate", "inspect")
     assert all(done[f"{name} {end}"] for name in names for end in ("done", "refused")), done
     assert done["patches done"] and done["train done"], done  # noqa: PT018
+    if trials > 50:
+        assert all(done[f"{name} done"] for name in ("compare", "improve")), done
     assert done["planned"] >= trials // 15, done
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch  # the tests make models; loaded after PySide6 it aborts, so it comes before
+from npe2.manifest import _bases
 from qtpy.QtCore import QObject, Signal
 
 from pixelwise.cards import Card
@@ -48,6 +50,22 @@ def _children_are_not_starved() -> Iterator[None]:
     """Start children with the priority of the tests: lowered, they never end on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(child_process, "_lower_priority", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _manifests_are_parsed_once() -> Iterator[None]:
+    """Keep what is parsed: each window reads all plugins' manifests, a fifth of its time."""
+    parse, known = _bases._load_yaml_no_duplicates, dict[str, bytes]()
+
+    def parse_once(stream: Any) -> Any:
+        text = stream.read() if hasattr(stream, "read") else stream
+        if text not in known:
+            known[text] = pickle.dumps(parse(text))
+        return pickle.loads(known[text])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_bases, "_load_yaml_no_duplicates", parse_once)
         yield
 
 
