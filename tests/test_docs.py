@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import tifffile
@@ -17,7 +18,7 @@ import yaml
 import zarr
 from skimage.io import imsave
 
-from pixelwise.cli import run
+from pixelwise.cli import commands, run
 from pixelwise.config import TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
 from tests.conftest import REPOSITORY
@@ -189,3 +190,22 @@ def test_messages_in_troubleshooting_are_messages_of_the_program() -> None:
     for message in quoted:
         for part in re.split(r"\s*…\s*", message):
             assert part in source, part
+
+
+# Of other programs, which the pages name too.
+FOREIGN = {"nproc-per-node", "nodes", "ntasks-per-node", "gpus-per-node", "time", "signal", "gpus",
+           "user", "shm-size", "volume", "tag", "rm", "timeout", "device", "nv", "resources",
+           "runs", "times", "only", "out", "slow", "numprocesses", "info", "change"}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_that_a_page_names_are_options(page: Path) -> None:
+    known = {
+        text.lstrip("-")
+        for name in commands.list_commands(click.Context(commands))
+        for parameter in commands.get_command(click.Context(commands), name).params
+        for text in (*parameter.opts, *parameter.secondary_opts)
+    }
+    text = re.sub(r"^```mermaid\n.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    named = set(re.findall(r"(?<![\w-])--([a-z][a-z0-9-]*)", text))
+    assert named - known - FOREIGN - {"version", "help", "debug"} == set()

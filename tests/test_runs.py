@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,17 @@ def test_a_log_that_is_one_endless_line_is_not_read_through(tmp_path: Path) -> N
     assert list(iter_lines(run, 0)) == []
     assert run.mend_events() == 0
     assert run.events.stat().st_size == 0
+
+
+def test_a_line_that_is_too_long_is_skipped_and_not_parsed(run: RunFolder) -> None:
+    run.append(Warned(message="first"))
+    with run.events.open("ab") as file:
+        for _ in range(300):  # parsed, they would take half a minute
+            file.write(b"[" + b"1," * 2**20 + b"1]\n")
+    run.append(Warned(message="second"))
+    started = time.process_time()
+    assert [event.message for event in iter_events(run) if isinstance(event, Warned)] == [
+        "first",
+        "second",
+    ]
+    assert time.process_time() - started < 5

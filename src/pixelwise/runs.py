@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pixelwise.atomic import (
     append_lines,
@@ -50,7 +51,8 @@ from pixelwise.locks import take_lock
 from pixelwise.outputs import require_outside_images
 
 _LOCK_SECONDS = 2.0  # `is_training` holds the lock for an instant
-_LONGEST_LINE = 2**22  # bytes; longer ones are no events
+_LONGEST_LINE = 2**19  # bytes; longer ones are no events
+_MOST_SKIPPED = 64  # as many bytes more are looked through for the next line
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,23 @@ def iter_lines(
     with run.events.open("rb") as file:
         file.seek(start)
         while line := file.readline(_LONGEST_LINE):
-            if not line.endswith(b"\n"):  # not complete yet, or no event
-                return
             start += len(line)
-            yield start, read_line(line) if with_steps or not tells_steps(line) else None
+            if not line.endswith(b"\n"):
+                skipped = _skip_line(file) if len(line) == _LONGEST_LINE else 0
+                if not skipped:  # not complete yet
+                    return
+                start += skipped
+                line = b""
+            is_read = with_steps or not tells_steps(line)
+            yield start, read_line(line) if line and is_read else None
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Go to the end of a line; give the bytes until there, or 0 if it is not near."""
+    size = 0
+    for _ in range(_MOST_SKIPPED):
+        rest = file.readline(_LONGEST_LINE)
+        size += len(rest)
+        if rest.endswith(b"\n"):
+            return size
+    return 0
