@@ -71,7 +71,14 @@ POSITIONAL_BY_PROTOCOL = {"backward", "forward", "setup_context"}  # torch calls
 
 # Tests of something that is not one module; every other test file mirrors a module or a room.
 TESTS_OF_THE_WHOLE = {
-    *("test_architecture.py", "test_distribution.py", "test_examples.py", "test_public_api.py"),
+    *(
+        "test_architecture.py",
+        "test_distribution.py",
+        "test_docs.py",
+        "test_window_session.py",
+        "test_examples.py",
+        "test_public_api.py",
+    ),
     *("test_readme.py", "test_real_data.py", "test_system_packages.py", "test_fuzz.py"),
     *("test_advice.py", "test_contributing.py", "test_hostile.py", "test_nothing_lost.py"),
     *("datasets/test_mask_files.py", "datasets/test_cases.py"),

@@ -193,9 +193,12 @@ def test_messages_in_troubleshooting_are_messages_of_the_program() -> None:
 
 
 # Of other programs, which the pages name too.
-FOREIGN = {"nproc-per-node", "nodes", "ntasks-per-node", "gpus-per-node", "time", "signal", "gpus",
-           "user", "shm-size", "volume", "tag", "rm", "timeout", "device", "nv", "resources",
-           "runs", "times", "only", "out", "slow", "numprocesses", "info", "change"}  # fmt: skip
+FOREIGN = {
+    *("nproc-per-node", "nodes", "ntasks-per-node", "gpus-per-node", "time", "signal", "gpus"),
+    *("user", "shm-size", "volume", "tag", "rm", "timeout", "device", "nv", "resources", "name"),
+    *("nthreads", "kill-on-bad-exit", "runs", "times", "only", "out", "slow", "numprocesses"),
+    *("info", "change"),
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

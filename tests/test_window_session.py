@@ -29,4 +29,4 @@ def test_from_strokes_to_saved_labels_by_the_mouse(tmp_path: Path) -> None:
     clicks = {name: int(count) for name, count, _ in lines}
     assert clicks["improve"] == 1
     assert clicks["correct"] + clicks["improve"] <= 6  # two of them choose a class
-    assert "second_labels.tif" in result.stdout
+    assert "second prediction.tif" in result.stdout

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -523,3 +525,19 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     for folder in (tmp_path / "missing", tmp_path / "file"):
         with pytest.raises(WriteError, match="Cannot write"):
             predict(create_stack(1), path, out=folder / "b.tif")
+
+
+def test_a_picture_that_is_too_large_is_refused_before_anything_of_its_size_is_made(
+    create_unet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tall.png"
+    ihdr = struct.pack(">4s2I5B", b"IHDR", 8, 2**31 - 1, 8, 0, 0, 0, 0)
+    chunks = [ihdr, b"IDAT", b"IEND"]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", crc32(c)) for c in chunks)
+    )
+    monkeypatch.setattr(result_spool, "list_blocks", lambda _: pytest.fail("8 million blocks"))
+    with pytest.raises(BudgetError, match="2147483647 x 8"):
+        predict(create_unet(), path, out=tmp_path / "labels.tif")
+    assert list(tmp_path.iterdir()) == [path]

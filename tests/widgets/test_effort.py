@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pixelwise.config import DataConfig
 from pixelwise.widgets import effort
 from pixelwise.widgets.effort import EFFORTS, OWN
-from tests.widgets.conftest import add_pairs
+from tests.widgets.conftest import add_pairs, draw_discs
 
 Open = Callable[..., Any]
 
@@ -19,6 +22,8 @@ def test_epochs_follow_from_the_pixels() -> None:
     assert few["epochs"] * few["epoch_steps"] == quick.steps
     assert many["epochs"] == round(quick.steps / 32)  # 256 patches are 32 steps
     assert many["epoch_steps"] is None
+    assert (few["monitor"], many["monitor"]) == ("last", "dice")
+    assert few["normalization"] == "percentile"
     assert quick.fields(None, batch_size=8, side=None)["epochs"] == quick.epochs
     assert quick.fields(10**12, batch_size=8, side=10**6)["epochs"] >= 5
 
@@ -26,6 +31,25 @@ def test_epochs_follow_from_the_pixels() -> None:
 def test_patches_fit_into_small_images() -> None:
     assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=64)["size"] == "auto"
     assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=128)["size"] == 128
+
+
+@pytest.mark.parametrize(("blue", "preset"), [(0, "microscopy"), (60, "histology")])
+def test_a_few_images_are_varied_by_their_kind(
+    open_widget: Open, tmp_path: Path, blue: int, preset: str
+) -> None:
+    widget = open_widget("Train")
+    image, mask = draw_discs(size=256)
+    colours = np.stack([image[0], image[0], np.minimum(image[0], 195) + blue], axis=-1)
+    widget.viewer.add_image(colours, name="disc", rgb=True)
+    widget.viewer.add_labels(mask[0], name="disc mask")
+    settings = widget.settings
+    settings.effort.value = "quick"
+    config = settings.create(DataConfig(path=tmp_path), tmp_path / "run")
+    assert config.augmentation.preset == preset
+    assert config.training.monitor == "last"
+    assert config.training.normalization == "percentile"
+    assert config.training.epochs * config.training.epoch_steps == EFFORTS["quick"].steps
+    assert settings.effort.value == "quick"
 
 
 @pytest.mark.parametrize(("gpu", "chosen"), [(False, "quick"), (True, "balanced")])

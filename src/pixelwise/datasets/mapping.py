@@ -18,7 +18,7 @@ from pixelwise.datasets.wording import (
     spell_classes,
     spell_pairs,
 )
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import ConfigError, DataError, quote_value
 
 Array = npt.NDArray[Any]
 
@@ -192,7 +192,8 @@ def create_scheme(config: DataConfig) -> ClassScheme | None:
     pairs = dict(config.classes)
     if config.sparse and pairs.setdefault("0", VOID_NAME) != VOID_NAME:
         raise ConfigError(
-            f"With sparse annotation 0 means 'not annotated', but classes names it {pairs['0']!r}: "
+            "With sparse annotation 0 means 'not annotated', but classes names it "
+            f"{quote_value(pairs['0'])}: "
             "leave 0 out of the classes or turn sparse off."
         )
     scheme = create_named_scheme(pairs, "as given").ignore(config.void)
@@ -265,7 +266,9 @@ def parse_value(text: str) -> int:
             return int(float(text))
     except (ValueError, OverflowError):
         pass
-    raise ConfigError(f"A mask value must be a whole number or a colour #rrggbb, got {text!r}.")
+    raise ConfigError(
+        f"A mask value must be a whole number or a colour #rrggbb, got {quote_value(text)}."
+    )
 
 
 def parse_values(text: str) -> Sequence[int]:
@@ -282,7 +285,7 @@ def parse_values(text: str) -> Sequence[int]:
     if not 0 <= last - first < _LONGEST_RANGE:
         raise ConfigError(
             f"A range of mask values goes from the lower to the higher one, with at most "
-            f"{_LONGEST_RANGE:,} values, e.g. 0-127; got {text!r}."
+            f"{_LONGEST_RANGE:,} values, e.g. 0-127; got {quote_value(text)}."
         )
     return range(first, last + 1)
 

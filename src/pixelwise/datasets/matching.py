@@ -12,7 +12,7 @@ from pixelwise.datasets.codes import WHITES
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.mapping import BINARY_NAMES, VOID_NAME, ClassMap, format_value
 from pixelwise.datasets.wording import spell_classes, spell_pairs
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 
 _GENERIC: Final = (BINARY_NAMES[1], "object")
 """Default names of the foreground."""
@@ -72,7 +72,11 @@ def match_classes(data: Dataset, known: KnownClasses) -> Dataset:
     renumbered = {one: _renumber(one, order, known.names) for one in tables}
     samples = tuple(replace(s, class_map=renumbered[s.class_map]) for s in data.samples)
     pairs = zip((item.name for item in data.classes), (known.names[i] for i in order), strict=True)
-    words = "".join(f"; {own!r} is the model's {name!r}" for own, name in pairs if own != name)
+    words = "".join(
+        f"; {quote_value(own)} is the model's {quote_value(name)}"
+        for own, name in pairs
+        if own != name
+    )
     read = replace(data, samples=samples, mapping=f"{data.mapping}{words}")
     return replace(read, classes=known.classes, background=known.background)
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from pixelwise.classes import VOID
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, quote_value
 
 BACKGROUND_NAMES: Final = frozenset(("background", "_background_", "bg"))
 """Lower-case names of classes that are never foreground."""
@@ -58,6 +58,7 @@ def require_one_meaning(table: Iterable[tuple[int, int]], names: Sequence[str]) 
                 "void" if number == VOID else names[number] for number in (known[value], index)
             )
             raise ConfigError(
-                f"classes gives the value {value} two meanings, {first!r} and {second!r}: "
+                f"classes gives the value {value} two meanings, {quote_value(first)} and "
+                f"{quote_value(second)}: "
                 "leave out one of them."
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 
 _MOST_NAMES: Final = 8
 
@@ -93,7 +93,7 @@ def choose_inner(path: Path, names: Sequence[str], sizes: Sequence[int], *, kind
         count = "no" if not found else f"{len(found)}"
         wanted = [str(i) for i in found] if found else [*names]
         raise DataError(
-            f"{file} has {count} {kind} named {inner!r}: expected one of "
+            f"{file} has {count} {kind} named {quote_value(inner)}: expected one of "
             f"{list_inner(file, wanted)}."
         )
     return Choice(found[0])
@@ -105,5 +105,7 @@ def _choose_largest(file: Path, names: Sequence[str], sizes: Sequence[int], *, k
     if len(names) == 1:
         return Choice(number)
     others = list_inner(file, [name for i, name in enumerate(names) if i != number])
-    note = f"holds {len(names)} {kind}; {names[number]!r} was read, the others are {others}"
+    note = (
+        f"holds {len(names)} {kind}; {quote_value(names[number])} was read, the others are {others}"
+    )
     return Choice(number, (note,), note if [*sizes].count(sizes[number]) > 1 else "")

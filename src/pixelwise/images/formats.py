@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, cast
 
-from pixelwise.errors import DataError, MissingPackageError, ReadError
+from pixelwise.errors import DataError, MissingPackageError, ReadError, quote_value
 from pixelwise.images.containers import split_inner
 from pixelwise.images.foreign_formats import find_foreign, refuse
 from pixelwise.images.reader import Reader
@@ -255,7 +255,7 @@ def find_format(path: Path) -> ImageFormat:
             f"after {EXTRA}"
         )
     if inner and not item.has_inner:
-        raise DataError(f"{file} holds one image, but {path} asks for {inner!r} in it.")
+        raise DataError(f"{file} holds one image, but {path} asks for {quote_value(inner)} in it.")
     return item
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
-from pixelwise.errors import DataError, MissingPackageError
+from pixelwise.errors import DataError, MissingPackageError, quote_value
 from pixelwise.images.budget import require_budget
 from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
@@ -80,7 +80,7 @@ def _opening(path: Path) -> Iterator[h5py.Dataset]:
             if not isinstance(data, h5py.Dataset):
                 found = _list_images(opened)
                 names = list_inner(file, found) if found else "none that looks like an image"
-                raise DataError(f"{file} has no data set {inner!r}. It has: {names}.")
+                raise DataError(f"{file} has no data set {quote_value(inner)}. It has: {names}.")
             _require_own_pixels(file, data)
             _require_filters(file, data)
         yield data
@@ -128,7 +128,8 @@ def _require_own_links(file: Path, opened: h5py.File, inner: str) -> None:
         if isinstance(link, h5py.ExternalLink):
             break
     raise DataError(
-        f"{inner!r} in {file} is a link to another file, or to nothing. Name the data set in the "
+        f"{quote_value(inner)} in {file} is a link to another file, or to nothing. Name the "
+        "data set in the "
         "file that holds it."
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pixelwise.axes import AXES, Calibration, NamedAxes, guess_axes
 from pixelwise.classes import SegmentationClass
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 
 _TYPES: Final = {"T": "time", "C": "channel"}
 _LETTERS: Final = {"time": "T", "channel": "C"}
@@ -82,7 +82,7 @@ def parse_multiscale(attributes: Attributes) -> Multiscale | None:
             count=len(images),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise DataError(f"its OME-Zarr metadata are incomplete ({error!r})") from error
+        raise DataError(f"its OME-Zarr metadata are incomplete ({quote_value(error)})") from error
 
 
 def _find_system(image: Any, level: Any) -> tuple[Any, list[Any]]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from pixelwise.axes import guess_axes
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, ReadError, quote_value
 from pixelwise.images.containers import list_inner, split_inner
 from pixelwise.images.damage import explaining_damage
 from pixelwise.images.reader import Header, Palette, Region, RegionReader
@@ -108,7 +108,9 @@ def _opening(path: Path) -> Iterator[tuple[IO[bytes], _Layout]]:
                 member = _choose_member(file, archive, key)
                 opened, stored = stack.enter_context(archive.open(member)), member.file_size
             elif key:
-                raise DataError(f"{file} holds one array, but {path} asks for {key!r} in it.")
+                raise DataError(
+                    f"{file} holds one array, but {path} asks for {quote_value(key)} in it."
+                )
             else:
                 opened.seek(0)
             layout = _read_layout(path, opened, stored=stored)
@@ -121,7 +123,7 @@ def _choose_member(file: Path, archive: zipfile.ZipFile, key: str) -> zipfile.Zi
     if not key and len(members) == 1:
         return next(iter(members.values()))
     if key not in members:
-        found = f"no array {key!r}" if key else f"{len(members)} arrays"
+        found = f"no array {quote_value(key)}" if key else f"{len(members)} arrays"
         raise DataError(
             f"{file} has {found}: name one by its path, "
             f"{list_inner(file, [*members]) or 'but it is empty'}."

@@ -158,6 +158,17 @@ class ImageFile:
         seen = self.view.see(pixels)
         return DecodedImage(seen, self.axes, tuple(dict.fromkeys((*self.notes, *notes))))
 
+    def require_room(self) -> None:
+        """Refuse an image that is decoded whole and takes more memory than the budget.
+
+        Raises
+        ------
+        BudgetError
+            It does.
+        """
+        if self.region_opener is None:
+            require_budget(self.path, self.shape, dtype=self.dtype, budget_bytes=self.budget_bytes)
+
     @contextmanager
     def reading(self) -> Iterator[RegionReader]:
         """Yield a function that reads regions; the file stays open until the block ends.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.events import RowsPredicted
-from pixelwise.images import ImageSource
+from pixelwise.images import ImageFile, ImageSource
 from pixelwise.models.allocator import keeping_freed_memory
 from pixelwise.prediction import result_spool
 from pixelwise.prediction.plane_reader import reading_planes
@@ -63,6 +63,8 @@ def iter_predict(
         `outputs`.
     """
     predictor.require_input(source)
+    if isinstance(source, ImageFile):
+        source.require_room()  # before anything is made of its size
     with sink.opening(predictor, source) as spool:
         rows = (execute or predict_here)(predictor, source, spool)
         yield from sink.iter_write(rows, PostProcessing(predictor, source, spool))

@@ -35,26 +35,37 @@ class Effort:
     steps: int
     epochs: int
 
-    def fields(self, pixels: int | None, *, batch_size: int, side: int | None) -> dict[str, Any]:
-        """Give epochs, their steps, learning rate and patch size for images of so many pixels.
+    def fields(
+        self,
+        pixels: int | None,
+        *,
+        batch_size: int,
+        side: int | None,
+        has_colours: bool = False,
+    ) -> dict[str, Any]:
+        """Give the fields for images of so many pixels, None if they are not known.
 
         `side` is the shortest side of the images, if it is known: larger patches do not fit. An
         epoch ends with a validation, previews and a checkpoint, so a few patches are drawn several
-        times in each.
+        times in each. Few patches say little about how bright other images are, and a validation
+        on a part of them is soon perfect: brightness is taken from each image, it is varied, and
+        the newest epoch is kept.
         """
         size = self.patch if side is None or side >= self.patch else "auto"
-        epochs, epoch_steps = self.epochs, None
-        if pixels:
-            steps = max(pixels / (self.patch**2 * batch_size), 1)
-            if steps < _SHORTEST_EPOCH:
-                steps = epoch_steps = _SHORTEST_EPOCH
-            epochs = max(round(self.steps / steps), _FEWEST_EPOCHS)
-        return {
-            "size": size,
-            "learning_rate": self.learning_rate,
-            "epochs": epochs,
-            "epoch_steps": epoch_steps,
+        fields = {"size": size, "learning_rate": self.learning_rate, "epochs": self.epochs}
+        if not pixels:
+            return fields | _MANY
+        steps = max(pixels / (self.patch**2 * batch_size), 1)
+        if steps >= _SHORTEST_EPOCH:
+            return fields | _MANY | {"epochs": max(round(self.steps / steps), _FEWEST_EPOCHS)}
+        few = {
+            "epochs": self.steps // _SHORTEST_EPOCH,
+            "epoch_steps": _SHORTEST_EPOCH,
+            "normalization": "percentile",
+            "monitor": "last",
+            "preset": "histology" if has_colours else "microscopy",
         }
+        return fields | few
 
 
 def has_gpu() -> bool:
@@ -65,6 +76,7 @@ def has_gpu() -> bool:
 
 _FEWEST_EPOCHS = 5
 _SHORTEST_EPOCH = 20  # steps
+_MANY = {"epoch_steps": None, "normalization": "auto", "monitor": "dice", "preset": "light"}
 _SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
 _ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
 EFFORTS: Final = {

@@ -77,8 +77,8 @@ class TrainSettings(QWidget):
         ):
             column.addWidget(Fold(title, part, is_open=is_open))
         column.insertWidget(1, lay_out([self.effort])[1])
-        forms = (self.patches, self.training, self.more, self.augmentation)
-        for changed in (self.model.changed, *(form.container.changed for form in forms)):
+        self._forms = (self.patches, self.training, self.more, self.augmentation)
+        for changed in (self.model.changed, *(form.container.changed for form in self._forms)):
             changed.connect(self._hear_change)
         self.data.changed.connect(self._count)
         self.patches.container.changed.connect(self._count)
@@ -130,7 +130,7 @@ class TrainSettings(QWidget):
         self._is_applying = True
         fields = self._find_fields(effort)
         self.model.fill(effort.model)
-        for form in (self.training, self.more, self.patches):
+        for form in self._forms:
             form.fill(fields)
         self._is_applying = False
         self.changed.emit()
@@ -139,11 +139,13 @@ class TrainSettings(QWidget):
         pixels, side = self.data.measure_images() or (None, None)
         batch = self.training["batch_size"].value
         size = int(batch) if str(batch).isdigit() else MOST_AUTO_BATCH
-        return effort.fields(pixels, batch_size=size or 1, side=side)
+        return effort.fields(
+            pixels, batch_size=size or 1, side=side, has_colours=self.data.has_colours()
+        )
 
     def _shows(self, effort: Effort) -> bool:
         """Whether the fields are those of an effort."""
-        shown = self.training.values | self.more.values | self.patches.values
+        shown = {name: value for form in self._forms for name, value in form.values.items()}
         fields = {name: str(value) for name, value in self._find_fields(effort).items()}
         same = all(str(shown.get(name)) == value for name, value in fields.items())
         with suppress(PixelwiseError):  # half typed

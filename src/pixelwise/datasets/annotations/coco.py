@@ -24,7 +24,7 @@ from pixelwise.datasets.annotations.checks import (
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
 from pixelwise.datasets.annotations.runs import Runs, find_pixels, parse_runs, require_runs
 from pixelwise.datasets.headers import PlanesHeader, create_mask
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, ReadError, quote_value
 
 Identity = int | str
 _FILES_KEPT: Final = 4
@@ -134,7 +134,7 @@ def _parse(path: Path, changed_ns: int, size: int) -> CocoFile:  # noqa: ARG001 
     for node in root["images"]:
         identity = node["id"].identity()
         if identity in images:
-            raise DataError(f"{node}: the id {identity!r} is given to two images.")
+            raise DataError(f"{node}: the id {quote_value(identity)} is given to two images.")
         images[identity] = _parse_image(node)
     counts: Counter[str] = Counter()
     for node in root["annotations"] if not root["annotations"].absent else ():
@@ -152,7 +152,7 @@ def _parse_categories(nodes: JsonNode) -> dict[Identity, CocoCategory]:
     for node in nodes:
         identity = node["id"].identity()
         if identity in found:
-            raise DataError(f"{node}: the id {identity!r} is given to two categories.")
+            raise DataError(f"{node}: the id {quote_value(identity)} is given to two categories.")
         parent = node["supercategory"].value
         name = node["name"].text()
         found[identity] = CocoCategory(name, parent if isinstance(parent, str) else "")
@@ -273,7 +273,8 @@ class CocoMask:
         found = read_coco(self.path).images.get(self.image_id)
         if found is None:
             raise DataError(
-                f"{self.path} no longer lists the image {self.image_id!r}: it has changed since "
+                f"{self.path} no longer lists the image {quote_value(self.image_id)}: it has "
+                "changed since "
                 "the data set was opened. Open the data set again."
             )
         return found

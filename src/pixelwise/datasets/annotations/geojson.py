@@ -14,7 +14,7 @@ from pixelwise.datasets.annotations.checks import require_one_plane, require_pix
 from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import JsonNode, Points, read_json
 from pixelwise.datasets.headers import PlanesHeader, create_mask
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 
 UNCLASSIFIED: Final = "unclassified"
 _REGIONS_TO_TRAIN_ON: Final = "Region*"
@@ -183,7 +183,8 @@ class GeoJsonMask:
         for region in self._read_checked(image):
             if region.label not in values:
                 raise DataError(
-                    f"{self.path} has a new class {region.label!r} since the data set was opened. "
+                    f"{self.path} has a new class {quote_value(region.label)} since the data "
+                    "set was opened. "
                     "Open the data set again."
                 )
             value = values[region.label]

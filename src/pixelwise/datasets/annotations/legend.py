@@ -10,7 +10,7 @@ from typing import Final
 from pixelwise.classes import MAX_CLASSES, VOID, create_classes
 from pixelwise.config import DataConfig
 from pixelwise.datasets.mapping import BINARY_NAMES, VOID_NAME, ClassMap, ClassScheme
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import ConfigError, DataError, quote_value
 
 BACKGROUND: Final = BINARY_NAMES[0]
 OTHERS: Final = "*"
@@ -112,7 +112,10 @@ def _rename(
             continue
         for label in _find_labels(key, names):
             if label in found:
-                raise ConfigError(f"classes name {label or BACKGROUND!r} twice, e.g. as {key!r}.")
+                raise ConfigError(
+                    f"classes name {quote_value(label or BACKGROUND)} twice, e.g. as "
+                    f"{quote_value(key)}."
+                )
             found[label] = name
     left = [key for key, name in names.items() if key not in found and _is_class(name)]
     if left and OTHERS not in wanted:
@@ -143,7 +146,7 @@ def _find_labels(key: str, names: Mapping[str, str]) -> list[str]:
     if re.fullmatch(r"[1-9]\d{0,3}", key) and int(key) <= len(shown):
         return [shown[int(key) - 1]]
     raise ConfigError(
-        f"classes names {key!r}, which is not in the annotations. Their classes are "
+        f"classes names {quote_value(key)}, which is not in the annotations. Their classes are "
         f"{_shorten([BACKGROUND, *shown])}."
     )
 

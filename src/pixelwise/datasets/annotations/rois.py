@@ -21,7 +21,7 @@ from pixelwise.datasets.annotations.checks import require_pixels_meant
 from pixelwise.datasets.annotations.drawing import Piece, draw_pieces
 from pixelwise.datasets.annotations.json_files import LARGEST_COORDINATE, Points
 from pixelwise.datasets.headers import PlanesHeader, create_mask
-from pixelwise.errors import DataError, ReadError
+from pixelwise.errors import DataError, ReadError, quote_value
 from pixelwise.parsing import read_bytes, require_regular
 
 _DAMAGE: Final = (
@@ -261,7 +261,8 @@ class RoiMask:
             label = name_label(roi, self.label_by)
             if label not in values:
                 raise DataError(
-                    f"{self.path} has a new label {label!r} since the data set was opened. Open "
+                    f"{self.path} has a new label {quote_value(label)} since the data set was "
+                    "opened. Open "
                     "the data set again."
                 )
             place = f"{self.path}, {roi.name}"
@@ -316,7 +317,8 @@ def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
     if planes == 1:
         if max(z, t) > 1 or roi.slice > max(image.shape[1], 1):
             raise DataError(
-                f"{path}: the region {roi.name!r} is on plane {max(z, t, roi.slice)} of a stack, "
+                f"{path}: the region {quote_value(roi.name)} is on plane {max(z, t, roi.slice)} "
+                "of a stack, "
                 "but its image has one plane. Do these regions belong to this image?"
             )
         return 0
@@ -324,7 +326,8 @@ def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
     own = t if sizes["T"] > 1 else z
     if not own and not roi.slice:
         raise DataError(
-            f"{path}: the region {roi.name!r} has no position in its stack of {planes} planes. In "
+            f"{path}: the region {quote_value(roi.name)} has no position in its stack of "
+            f"{planes} planes. In "
             "ImageJ's ROI Manager choose More > Options, tick 'Associate Show All ROIs with "
             "slices', and add the regions again; or save each plane as a separate image."
         )
@@ -332,7 +335,8 @@ def find_plane(roi: Roi, image: PlanesHeader, path: Path) -> int:
     index = (own or roi.slice) - 1
     if not fits or index >= planes or not (own or image.shape[1] == 1):  # slices count channels too
         raise DataError(
-            f"{path}: the region {roi.name!r} is at C={channel}, Z={z}, T={t}, slice {roi.slice}, "
+            f"{path}: the region {quote_value(roi.name)} is at C={channel}, Z={z}, T={t}, slice "
+            f"{roi.slice}, "
             f"which is no plane of a stack of {sizes['T']} time points and {sizes['Z']} slices "
             f"with {image.shape[1]} channels."
         )

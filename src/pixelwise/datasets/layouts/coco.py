@@ -30,7 +30,7 @@ from pixelwise.datasets.layouts.base import Entry, Layout, Listing
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage
 from pixelwise.datasets.sample import Split
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 from pixelwise.images import iter_image_files
 
 _DEPTH: Final = 2
@@ -181,11 +181,12 @@ def _describe_missing(coco: CocoFile, image: CocoImage, *, outside: bool) -> Pro
     """Report an image that is missing or outside the data folder."""
     if outside:
         message = (
-            f"{coco.path} names the image {image.file_name!r}, which is outside the data folder "
+            f"{coco.path} names the image {quote_value(image.file_name)}, which is outside the "
+            "data folder "
             "and is not read; use names relative to the folder of the images"
         )
         return Problem("unpaired", str(coco.path), message, fatal=True)
-    message = f"{coco.path} lists {image.file_name!r}, which is missing; left out"
+    message = f"{coco.path} lists {quote_value(image.file_name)}, which is missing; left out"
     return Problem("unpaired", str(coco.path), message)
 
 

@@ -25,7 +25,7 @@ from pixelwise.datasets.mapping import VOID_NAME, ClassScheme, create_named_sche
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.readers import FileImage, FileMask, ImageReader
 from pixelwise.datasets.sample import Split
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, quote_value
 from pixelwise.images import IMAGE_SUFFIXES
 
 _DESCRIPTION: Final = "dataset.json"
@@ -123,7 +123,7 @@ def _parse_labels(node: JsonNode) -> tuple[tuple[tuple[int, str], ...], tuple[st
         if isinstance(value, bool) or not str(value).strip().isdecimal() or not name:
             item.fail("a label as name: value, or value: name")
         if int(value) in found:
-            item.fail(f"a value other than that of {found[int(value)]!r}")
+            item.fail(f"a value other than that of {quote_value(found[int(value)])}")
         found[int(value)] = name
     return tuple(sorted(found.items())), tuple(regions)
 

@@ -47,8 +47,10 @@ def read(config: DataConfig) -> Listing:
         for value, name in (_read_classes(table) if table.is_file() else {}).items():
             if names.setdefault(value, name) != name:
                 raise DataError(
-                    f"{folder / _CLASSES} names the mask value {value} {name!r}, another "
-                    f"{_CLASSES} names it {names[value]!r}: expected the same classes in all "
+                    f"{folder / _CLASSES} names the mask value {value} {quote_value(name)}, "
+                    "another "
+                    f"{_CLASSES} names it {quote_value(names[value])}: expected the same "
+                    "classes in all "
                     "splits. Export them as one version of the data set."
                 )
     if not names:
