@@ -16,6 +16,7 @@ from pixelwise.classes import create_classes
 from pixelwise.errors import DataError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.widgets.layers import (
+    SOURCE,
     add_result,
     color_labels,
     find_file,
@@ -56,6 +57,15 @@ def test_pairs_go_by_name_then_by_size() -> None:
     assert pair_layers([one, two], [large, other, named]) == [(one, named), (two, other)]
     wrong = Labels(np.zeros((3, 3), int), name="one labels")
     assert pair_layers([one], [wrong]) == []
+
+
+def test_labels_that_were_drawn_on_an_image_come_before_its_mask() -> None:
+    image = Image(np.zeros((8, 9)), name="nuclei")
+    mask = Labels(np.zeros((8, 9), np.uint8), name="nuclei mask")
+    drawn = Labels(np.zeros((8, 9), np.uint8), name="mine", metadata={SOURCE: "nuclei"})
+    assert pair_layers([image], [mask, drawn]) == [(image, drawn)]
+    other = Labels(np.zeros((8, 9), np.uint8), name="else", metadata={SOURCE: "other"})
+    assert pair_layers([image], [other, mask]) == [(image, mask)]
 
 
 def test_a_result_lies_where_its_source_lies() -> None:

@@ -149,12 +149,14 @@ def save_array(array: Any, path: Path) -> None:
 
 
 def pair_layers(images: Sequence[Image], labels: Sequence[Labels]) -> list[tuple[Image, Labels]]:
-    """Pair images with labels: by name, else by shape if only one unpaired layer fits."""
+    """Pair images with labels: those drawn on it, else by name, else the only one that fits."""
     pairs: dict[int, Labels] = {}
     free = list(labels)
     for image in images:
         stem = _stem(image.name)
-        named = [item for item in free if _stem(item.name) == stem and _fits(image, item)]
+        fitting = [item for item in free if _fits(image, item)]
+        named = [item for item in fitting if item.metadata.get(SOURCE) == image.name]
+        named += [item for item in fitting if _stem(item.name) == stem]
         if named:
             pairs[id(image)] = named[0]
             free.remove(named[0])
