@@ -27,7 +27,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<kind>\S*)\n(?P<text>.*?)^```", re.S | re.M
 )
-SHOWN = {"text", "{eval-rst}", "{toctree}"}
+SHOWN = {"text", "mermaid", "{eval-rst}", "{toctree}"}
 SIDE = 32
 
 
