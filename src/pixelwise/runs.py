@@ -52,7 +52,7 @@ from pixelwise.outputs import require_outside_images
 
 _LOCK_SECONDS = 2.0  # `is_training` holds the lock for an instant
 _LONGEST_LINE = 2**19  # bytes; longer ones are no events
-_MOST_SKIPPED = 64  # as many bytes more are looked through for the next line
+_MOST_SKIPPED = 2**25  # bytes of such lines; a file with more of them is no log
 
 
 @dataclass(frozen=True)
@@ -332,25 +332,25 @@ def iter_lines(
     """
     if not run.events.is_file():  # opening a pipe would block
         return
+    budget = _MOST_SKIPPED
     with run.events.open("rb") as file:
         file.seek(start)
         while line := file.readline(_LONGEST_LINE):
             start += len(line)
             if not line.endswith(b"\n"):
-                skipped = _skip_line(file) if len(line) == _LONGEST_LINE else 0
-                if not skipped:  # not complete yet
+                skipped = _skip_line(file, budget) if len(line) == _LONGEST_LINE else 0
+                if not skipped:  # not complete yet, or no log
                     return
-                start += skipped
+                start, budget = start + skipped, budget - skipped
                 line = b""
             is_read = with_steps or not tells_steps(line)
             yield start, read_line(line) if line and is_read else None
 
 
-def _skip_line(file: BinaryIO) -> int:
-    """Go to the end of a line; give the bytes until there, or 0 if it is not near."""
+def _skip_line(file: BinaryIO, budget: int) -> int:
+    """Go to the end of a line; give the bytes until there, or 0 if they exceed the budget."""
     size = 0
-    for _ in range(_MOST_SKIPPED):
-        rest = file.readline(_LONGEST_LINE)
+    while size < budget and (rest := file.readline(_LONGEST_LINE)):
         size += len(rest)
         if rest.endswith(b"\n"):
             return size
