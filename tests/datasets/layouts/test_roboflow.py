@@ -122,3 +122,11 @@ def test_a_split_without_a_table_is_read_by_that_of_the_others(tmp_path: Path) -
         ("train", "train"),
         ("valid", "validation"),
     ]
+
+
+def test_a_long_name_is_cut_in_the_message(tmp_path: Path) -> None:
+    write(tmp_path / "train", "a")
+    write(tmp_path / "valid", "b", classes=CLASSES.replace("leaf", "long" * 500))
+    with pytest.raises(DataError, match="names the mask value 1") as caught:
+        load_dataset(tmp_path)
+    assert str(caught.value).count("long") < 60
