@@ -16,8 +16,9 @@ import pytest
 import tifffile
 import yaml
 import zarr
-from skimage.io import imsave
+from skimage.io import imread, imsave
 
+import pixelwise as pw
 from pixelwise.cli import commands, run
 from pixelwise.config import TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
@@ -72,7 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_pairs(folder / name)
     for name in ("new-images", "plate"):
         shutil.copytree(folder / "my-data" / "images", folder / name)
-    image = np.tile(tifffile_like(folder / "my-data"), (3, 3))
+    image = np.tile(imread(folder / "my-data" / "images" / "0.png"), (3, 3))
     tifffile.imwrite(folder / "new.tif", image, photometric="minisblack")
     zarr.save(folder / "slide.ome.zarr", image)
     config = TrainConfig.create(
@@ -81,16 +82,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training={"epochs": 1, "device": "cpu", "previews": 0},
         run=folder / "runs" / "first",
     )
-    from pixelwise.training.fit import fit
-
-    list(fit(config))
+    list(pw.fit(config))
     return folder
-
-
-def tifffile_like(folder: Path) -> Any:
-    from skimage.io import imread
-
-    return imread(folder / "images" / "0.png")
 
 
 @pytest.fixture

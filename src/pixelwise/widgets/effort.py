@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,11 +42,12 @@ class Effort:
         *,
         batch_size: int,
         side: int | None,
-        has_colours: bool = False,
+        has_colours: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
         """Give the fields for images of so many pixels, None if they are not known.
 
-        `side` is the shortest side of the images, if it is known: larger patches do not fit. An
+        `side` is the shortest side of the images, if it is known: larger patches do not fit.
+        `has_colours` is asked only where the images are few, as it reads them. An
         epoch ends with a validation, previews and a checkpoint, so a few patches are drawn several
         times in each. Few patches say little about how bright other images are, and a validation
         on a part of them is soon perfect: brightness is taken from each image, it is varied, and
@@ -63,7 +65,7 @@ class Effort:
             "epoch_steps": _SHORTEST_EPOCH,
             "normalization": "percentile",
             "monitor": "last",
-            "preset": "histology" if has_colours else "microscopy",
+            "preset": "histology" if has_colours() else "microscopy",
         }
         return fields | few
 

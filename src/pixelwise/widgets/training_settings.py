@@ -140,7 +140,7 @@ class TrainSettings(QWidget):
         batch = self.training["batch_size"].value
         size = int(batch) if str(batch).isdigit() else MOST_AUTO_BATCH
         return effort.fields(
-            pixels, batch_size=size or 1, side=side, has_colours=self.data.has_colours()
+            pixels, batch_size=size or 1, side=side, has_colours=self.data.has_colours
         )
 
     def _shows(self, effort: Effort) -> bool:
