@@ -88,3 +88,11 @@ def test_a_newer_card_is_recognised(path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"none\.safetensors"):
         read_card(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("background", [-1, 2, 2**40])
+def test_a_background_that_is_no_class(path: Path, background: int) -> None:
+    fields = json.loads(CARD.model_dump_json()) | {"background": background}
+    save_file({"w": np.ones(50)}, path, metadata={METADATA_KEY: json.dumps(fields)})
+    with pytest.raises(ModelFileError, match="is none of 2 classes"):
+        read_card(path)

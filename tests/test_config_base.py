@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pixelwise.config import PatchConfig
+from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.errors import ConfigError, ReadError
 
 
@@ -52,3 +52,12 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ReadError, match=r"c\.yaml"):
         PatchConfig.read(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "/".join(["folder"] * 700)])
+def test_names_that_no_disk_can_have(name: str) -> None:
+    with pytest.raises(ConfigError, match="at most 255 bytes"):
+        DataConfig.create(path=name)
+    with pytest.raises(ConfigError, match="at most 255 bytes"):
+        DataConfig.create(path="data", images=name)
+    assert DataConfig.create(path="n" * 255).path == Path("n" * 255)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from pixelwise.classes import Classes, MaskValues
 from pixelwise.config_base import Config, describe_invalid
@@ -90,6 +90,12 @@ class Card(Config):
     mask_values: MaskValues | None = None
     training: TrainingSummary | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_background(self) -> Self:
+        if self.background is not None and not 0 <= self.background < len(self.classes):
+            raise ValueError(f"background {self.background} is none of {len(self.classes)} classes")
+        return self
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from pixelwise.errors import ConfigError, ReadError, quote_value
 from pixelwise.parsing import CONFIG_BYTES, parse_yaml, read_text
@@ -45,12 +53,23 @@ Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
 
 _MOST_LINES: Final = 10
 """Invalid fields that one message lists."""
+_LONGEST_NAME, _LONGEST_PATH = 255, 4000  # bytes
 
 
 class Config(BaseModel):
     """Base of all configs: frozen, no unknown fields, YAML both ways."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _check_length(cls, value: Any) -> Any:
+        """Refuse what no disk could have as a path: asking for it is an error on some systems."""
+        if isinstance(value, str | Path):
+            names = [len(os.fsencode(name)) for name in Path(value).parts]
+            if sum(names) > _LONGEST_PATH or max(names, default=0) > _LONGEST_NAME:
+                raise ValueError(f"a file or folder name has at most {_LONGEST_NAME} bytes")
+        return value
 
     @classmethod
     def create(cls, /, **values: Any) -> Self:

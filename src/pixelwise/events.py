@@ -49,6 +49,8 @@ class RunStarted(_Event):
     validation_patches: int
     epochs: int
     batch_size: int | None = None
+    steps: int | None = None
+    augmentation: str = ""
     processes: int = 1
 
 

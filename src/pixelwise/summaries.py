@@ -89,7 +89,7 @@ class RunStory:
         best = next((event for event in reversed(epochs) if event.best), None)
         return RunSummary(
             self.run.path, "interrupted" if lost else self._state, self._config.model.name,
-            epochs[-1].epoch if epochs else 0, training.epochs,
+            epochs[-1].epoch if epochs else 0, epochs[-1].epochs if epochs else training.epochs,
             None if best is None else _score(best, training.shown_score), training.shown_score,
         )  # fmt: skip
 

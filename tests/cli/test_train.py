@@ -94,7 +94,7 @@ EVERY_OPTION = {
     "min_learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.5, "schedule": "cyclic",
     "warmup_epochs": 2, "cycle_epochs": 2, "plateau_epochs": 2, "patience": 2, "monitor": "iou",
     "normalization": "percentile", "device": "cpu", "precision": "bf16", "seed": 3,
-    "corrections": "c", "epoch_steps": 5, "keep_start": 0.1,
+    "corrections": "c", "minutes": 5, "epoch_steps": 5, "weight_average": 0.5, "keep_start": 0.1,
     "keep_every": 2, "save_minutes": 5, "previews": 1,
 }  # fmt: skip
 EVERY_SWITCH = ["sparse", "skip_unreadable", "freeze_encoder", "flips", "rotate90", "shift",
@@ -252,3 +252,14 @@ def test_stop_asks_a_training_by_a_file(pixelwise: Callable, tmp_path: Path) -> 
         assert pixelwise("stop", run.path).status == 0
     assert run.stop_request.exists()
     assert pixelwise("stop", tmp_path / "none").status == 1
+
+
+def test_zero_and_off_are_values_too(pixelwise: Callable) -> None:
+    options = {"weight-decay": 0, "momentum": 0, "warmup-epochs": 0, "previews": 0, "rotate": 0}
+    given = [text for name, value in options.items() for text in (f"--{name}", value)]
+    result = pixelwise("train", "d", "--out", "r", "--dry-run", *given, "--no-flips")
+    assert result.status == 0, result.err
+    config = TrainConfig.from_yaml(result.out)
+    training, augmentation = config.training, config.augmentation
+    assert (training.weight_decay, training.momentum, training.warmup_epochs) == (0, 0, 0)
+    assert (training.previews, augmentation.rotate, augmentation.flips) == (0, 0, False)

@@ -351,3 +351,14 @@ def test_one_mask_of_many_that_hides_its_object_in_alpha_is_refused(tmp_path: Pa
 def test_plain_masks_are_read_as_before_and_nothing_is_said(tmp_path: Path) -> None:
     drawn = write_set(tmp_path / "a", [as_grey(0, 1, 2)] * 2, 3)
     assert check(tmp_path / "a", drawn).problems == ()
+
+
+def test_palettes_that_are_plain_greys_are_none(tmp_path: Path) -> None:
+    """Programs add them to grey images; that one has fewer entries than another means nothing."""
+
+    def write(entries: int) -> Write:
+        ramp = as_palette([(grey, grey, grey) for grey in range(entries)])
+        return lambda path, labels: ramp(path, labels)
+
+    drawn = write_set(tmp_path, [write(256), write(200), write(256)])
+    assert "palette" not in notes(check(tmp_path, drawn))

@@ -77,3 +77,14 @@ def test_the_entry_follows_the_form(form: R2UNetForm, kernel: int) -> None:
 def test_unknown_choices_are_refused(form: R2UNetForm, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         R2UNet(1, 2, form=form)
+
+
+@pytest.mark.parametrize("skip", ["concat", "add"])
+def test_skips_reach_the_logits(skip: str) -> None:
+    """The highest skip alone is left: what comes from below, and through the block, is zero."""
+    network = R2UNet(3, 2, form=R2UNetForm(skip=skip, base_channels=4)).eval()
+    network.ups[-1].register_forward_hook(lambda _, __, found: torch.zeros_like(found))
+    if skip == "add":
+        network.decoder[-1].register_forward_hook(lambda _, __, found: torch.zeros_like(found))
+    with torch.inference_mode():
+        assert network(torch.randn(1, 3, 32, 32)).std(dim=(2, 3)).min() > 1e-4

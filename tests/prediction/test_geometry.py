@@ -93,3 +93,20 @@ def test_context_is_a_margin_of_mirrored_pixels() -> None:
     assert axis.padded >= 124
     assert axis.finished(len(axis.origins) - 1) == 100
     assert [*axis.tiles_of(range(1))] == [0]
+
+
+@given(
+    length=st.integers(1, 400),
+    overlap=st.floats(0, 0.9),
+    window=st.sampled_from(WINDOWS),
+    context=st.booleans(),
+)
+def test_no_later_tile_changes_what_is_finished(
+    length: int, overlap: float, window: str, context: bool
+) -> None:
+    axis = plan_axis(length, tile=64, overlap=overlap, stride=16, window=window, context=context)
+    total = np.zeros(axis.padded)
+    for number, origin in enumerate(axis.origins):
+        total[origin : origin + axis.tile] += axis.weights[number]
+        finished = total[axis.margin : axis.margin + axis.finished(number)]
+        np.testing.assert_allclose(finished, 1, atol=1e-5)

@@ -53,8 +53,8 @@ def create_config(path: Path, run: Path, /, **sections: Any) -> TrainConfig:
         "model": {"name": "unet", "options": {"base_channels": 4, "depth": 2}},
         "augmentation": {"preset": "light"},
         "training": {
-            "epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "device": "cpu", "previews": 1,
-            "precision": "fp32",  # on every machine
+            "epochs": 2, "epoch_steps": "all", "batch_size": 2, "learning_rate": 1e-2,
+            "device": "cpu", "previews": 1, "precision": "fp32",  # on every machine
         },
     }  # fmt: skip
     merged = {name: values | sections.get(name, {}) for name, values in base.items()}

@@ -246,7 +246,8 @@ def test_a_finished_run_is_not_resumed(discs: Path, tmp_path: Path) -> None:
 
 
 def test_a_new_run_starts_from_a_model(discs: Path, tmp_path: Path) -> None:
-    finish(fit(create_config(discs, tmp_path / "a", training={"epochs": 3})))
+    training = {"epochs": 3, "monitor": "last"}
+    finish(fit(create_config(discs, tmp_path / "a", training=training)))
     start = tmp_path / "a" / "model.safetensors"
     sections = {"training": {"epochs": 1, "learning_rate": 1e-9, "min_learning_rate": 0}}
     finish(fit(create_config(discs, tmp_path / "b", model={"start_from": start}, **sections)))

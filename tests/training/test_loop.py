@@ -16,7 +16,7 @@ from pixelwise.errors import BudgetError, DivergedError
 from pixelwise.events import EpochEnded, Event, RunEnded, RunFailed, StepsDone, Warned
 from pixelwise.models.files import load_model
 from pixelwise.runs import RunFolder, iter_events, request_stop
-from pixelwise.training import loop, throughput
+from pixelwise.training import loop, recovery, throughput
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.losses import Loss
 from pixelwise.training.setup import prepare
@@ -230,17 +230,17 @@ def test_repeated_faults_go_back_to_the_start_of_the_epoch(
 
 def spoil_weights(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
     """Let the last step of the second epoch leave weights that are too large, so many times."""
-    train, spoilt = loop.train_step, []
+    should_step, spoilt = recovery.should_step, []
 
-    def train_and_spoil(state: TrainingState, numbers: list[int]) -> torch.Tensor:
-        loss, progress = train(state, numbers), state.progress
+    def step_and_spoil(state: TrainingState, finite: torch.Tensor) -> bool:
+        progress = state.progress
         if (progress.epoch, progress.step) == (1, state.steps - 1) and len(spoilt) < times:
             spoilt.append(1)
             with torch.no_grad():
                 next(state.setup.network.parameters()).mul_(1e38)
-        return loss
+        return should_step(state, finite)
 
-    monkeypatch.setattr(loop, "train_step", train_and_spoil)
+    monkeypatch.setattr(recovery, "should_step", step_and_spoil)
 
 
 def test_weights_that_the_last_step_spoils_are_not_what_a_training_goes_back_to(

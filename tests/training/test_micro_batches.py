@@ -33,7 +33,8 @@ class Allocator(TorchDispatchMode):
         self.made, self._fails_at = 0, fails_at
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        in_place = func.is_view or func.overloadpacket.__name__.endswith("_")
+        name = func.overloadpacket.__name__
+        in_place = func.is_view or name.endswith("_") or name.startswith("_has_compatible")
         if func.namespace == "aten" and not in_place:
             self.made += 1
             if self.made == self._fails_at:

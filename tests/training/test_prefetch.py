@@ -49,7 +49,8 @@ def create_prefetcher(reader: BatchReader, *, shift: bool = True) -> Prefetcher:
 @pytest.mark.parametrize("steps", [2, 90])
 def test_an_epoch_has_the_steps_asked_for(steps: int) -> None:
     reader = create_reader()
-    few = Prefetcher(reader, 4, seed=3, shift=True, ranks=ALONE, steps=steps)
+    few = create_prefetcher(reader)
+    few.limit(steps)
     assert len(reader) < 90 * 4
     assert [len(numbers) for numbers in few.draw(0)] == [4] * steps
     usual = create_prefetcher(reader).draw(0)

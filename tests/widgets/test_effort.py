@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pixelwise.config import DataConfig
 from pixelwise.widgets import effort
 from pixelwise.widgets.effort import EFFORTS, OWN
-from tests.widgets.conftest import add_pairs, draw_discs
+from tests.widgets.conftest import add_pairs
 
 Open = Callable[..., Any]
 
@@ -21,7 +20,7 @@ def test_epochs_follow_from_the_pixels() -> None:
     many = quick.fields(64 * 256 * 256, batch_size=8, side=256)
     assert few["epochs"] * few["epoch_steps"] == quick.steps
     assert many["epochs"] == round(quick.steps / 32)  # 256 patches are 32 steps
-    assert many["epoch_steps"] is None
+    assert many["epoch_steps"] == "auto"
     assert (few["monitor"], many["monitor"]) == ("last", "dice")
     assert few["normalization"] == "percentile"
     assert quick.fields(None, batch_size=8, side=None)["epochs"] == quick.epochs
@@ -33,19 +32,12 @@ def test_patches_fit_into_small_images() -> None:
     assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=128)["size"] == 128
 
 
-@pytest.mark.parametrize(("blue", "preset"), [(0, "microscopy"), (60, "histology")])
-def test_a_few_images_are_varied_by_their_kind(
-    open_widget: Open, tmp_path: Path, blue: int, preset: str
-) -> None:
+def test_few_images_are_normalized_one_by_one(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Train")
-    image, mask = draw_discs(size=256)
-    colours = np.stack([image[0], image[0], np.minimum(image[0], 195) + blue], axis=-1)
-    widget.viewer.add_image(colours, name="disc", rgb=True)
-    widget.viewer.add_labels(mask[0], name="disc mask")
+    add_pairs(widget.viewer, 1, size=256)
     settings = widget.settings
     settings.effort.value = "quick"
     config = settings.create(DataConfig(path=tmp_path), tmp_path / "run")
-    assert config.augmentation.preset == preset
     assert config.training.monitor == "last"
     assert config.training.normalization == "percentile"
     assert config.training.epochs * config.training.epoch_steps == EFFORTS["quick"].steps
@@ -73,7 +65,7 @@ def test_the_choice_fills_the_fields_and_a_change_by_hand_is_noticed(
     few = widget.training["epochs"].value
     add_pairs(widget.viewer, 1, size=2048)
     assert widget.training["epochs"].value < few
-    assert "epoch_steps" not in settings.more.values
+    assert settings.more.values["epoch_steps"] == "auto"
     assert settings.effort.value == "quick"
     widget.training["epochs"].value = 7
     assert settings.effort.value == OWN

@@ -121,7 +121,8 @@ def _describe_start(event: RunStarted) -> str:
         f"{event.validation_images} images in {event.validation_patches} patches; "
         f"{event.batch_size} per step{_name_processes(event.processes)}"),
         f"from {event.data}",
-        f"normalised by {event.normalization}; run folder {event.run}",
+        f"normalised by {event.normalization}; augmented: {event.augmentation}",
+        f"for {event.epochs} epochs of {event.steps} steps; run folder {event.run}",
     ))  # fmt: skip
 
 

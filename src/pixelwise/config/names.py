@@ -20,7 +20,7 @@ LossName = Literal["cross_entropy", "dice", "dice_cross_entropy", "focal", "tver
 OptimizerName = Literal["adamw", "adam", "sgd"]
 ScheduleName = Literal["constant", "cosine", "cyclic", "one_cycle", "plateau"]
 NormalizationName = Literal["auto", "dataset", "imagenet", "percentile", "none"]
-PresetName = Literal["none", "flips", "light", "microscopy", "histology", "natural"]
+PresetName = Literal["auto", "none", "flips", "light", "microscopy", "histology", "natural"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 WindowName = Literal["hann", "gaussian", "flat"]

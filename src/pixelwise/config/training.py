@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pixelwise.architectures import find_architecture
 from pixelwise.config.names import (
@@ -64,7 +64,11 @@ Strength = Annotated[float, Field(ge=0, le=1)]
 class AugmentationConfig(Config):
     """Random changes to training patches; a field left empty follows the preset."""
 
-    preset: PresetName = Field(default="light", description="Named set of augmentations")
+    preset: PresetName = Field(
+        default="auto",
+        description="Named set of augmentations; auto: histology for colours of H&E, natural for "
+        "street scenes, microscopy for all else",
+    )
     shift: bool | None = Field(
         default=None,
         description="Cut patches at random positions that cover the image up to its borders, on "
@@ -92,6 +96,7 @@ class AugmentationConfig(Config):
     )
 
     PRESETS: ClassVar[dict[str, dict[str, float | bool]]] = {
+        "auto": {},
         "none": {},
         "flips": {"flips": True},
         "light": {
@@ -112,20 +117,40 @@ class AugmentationConfig(Config):
     }  # fmt: skip
 
     def strength(self, switch: str) -> float:
-        """Strength of one augmentation: the field's value, or the preset's, or 0 for off."""
+        """Strength of one augmentation: the field's value, or the preset's, or 0 for off.
+
+        "auto" is settled when the images are known, and has none of its own.
+        """
         value = getattr(self, switch)
         return float(self.PRESETS[self.preset].get(switch, 0.0) if value is None else value)
+
+
+def _parse_epoch_steps(value: Any) -> Any:
+    """Read an empty value, as configs of older versions have it."""
+    return "all" if value is None else value
+
+
+EpochSteps = Annotated[
+    Literal["auto", "all"] | Annotated[int, Field(ge=1, le=1_000_000)],
+    BeforeValidator(_parse_epoch_steps),
+]
 
 
 class TrainingConfig(Config):
     """How the network is trained."""
 
     epochs: int = Field(default=50, ge=1, le=100_000, description="Passes over all patches")
-    epoch_steps: int | None = Field(
+    minutes: float | None = Field(
         default=None,
-        ge=1,
-        le=1_000_000,
-        description="Steps of an epoch, in place of one pass over all patches",
+        gt=0,
+        le=100_000,
+        description="Train for about this long: the speed decides how many steps an epoch has, and "
+        "how many epochs there are, at most --epochs",
+    )
+    epoch_steps: EpochSteps = Field(
+        default="auto",
+        description="Steps of an epoch; all: one pass over all patches; auto: the same, but at "
+        "least 20 steps",
     )
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default=8,
@@ -142,6 +167,13 @@ class TrainingConfig(Config):
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Weight decay")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum (SGD)")
     schedule: ScheduleName = Field(default="cosine", description="How the learning rate changes")
+    weight_average: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Share of the averaged weights that a step keeps: the average over the last "
+        "steps is validated and saved; 0 for none",
+    )
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs of rising rate (cosine)")
     cycle_epochs: float = Field(default=4.0, gt=0, description="Epochs of one cycle (cyclic)")
     plateau_epochs: int = Field(

@@ -35,6 +35,7 @@ from pixelwise.images.colors import (
 )
 from pixelwise.images.damage import DAMAGE
 from pixelwise.images.orientation import TAG, UPRIGHT, parse_orientation
+from pixelwise.images.png_rows import PngHeader, iter_chunks, require_all_rows
 from pixelwise.images.reader import Header, Palette
 
 Array = npt.NDArray[Any]
@@ -79,6 +80,8 @@ def decode(path: Path, palette: Palette) -> tuple[Array, tuple[str, ...]]:
             return _take_channels(_decode_deep(path), palette)
         colormap = _read_colormap(picture)
         pixels = _decode_mode(picture)
+        if start.is_png and (start.header.is_interlaced or not pixels[-1].any()):
+            require_all_rows(start.file, start.header)
         if picture.mode == "P" and palette != "index":
             pixels = apply_colormap(pixels, colormap)
         if palette == "index" and start.is_grey_of_few_bits:
@@ -115,6 +118,11 @@ class _Start:
     def is_png(self) -> bool:
         """Whether the file is a PNG with its header."""
         return self.data.startswith(_PNG) and len(self.data) >= _START_BYTES
+
+    @property
+    def header(self) -> PngHeader:
+        """Header of a PNG."""
+        return PngHeader(self.data)
 
     @property
     def deep_mode(self) -> str:
@@ -253,18 +261,9 @@ def _has_exif_chunk(file: IO[bytes]) -> bool:
     """Whether a PNG has a chunk that can hold an orientation: EXIF, or XMP and profiles as text."""
     here = file.tell()
     try:
-        file.seek(8)
         return any(
             kind == b"eXIf" or (kind in _TEXTS and file.read(24).startswith(_EXIF_TEXTS))
-            for kind in _iter_chunks(file)
+            for kind, _ in iter_chunks(file)
         )
     finally:
         file.seek(here)
-
-
-def _iter_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Kinds of the chunks of a PNG, with the file positioned at the data of each."""
-    while len(head := file.read(8)) == 8:
-        end = file.tell() + int.from_bytes(head[:4], "big") + 4
-        yield head[4:]
-        file.seek(end)

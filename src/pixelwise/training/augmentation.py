@@ -32,10 +32,17 @@ class Augmentation:
     config : AugmentationConfig
     intensity_range : float
         Largest stored intensity, for the stains.
+    reason : str
+        Why this preset, if the images decided it.
     """
 
     config: AugmentationConfig
     intensity_range: float
+    reason: str = ""
+
+    def describe(self) -> str:
+        """Name the preset, and why it was chosen."""
+        return f"{self.config.preset} ({self.reason or 'asked for'})"
 
     def require_channels(self, channels: int) -> None:
         """Refuse a stain jitter for images that are not RGB.

@@ -266,7 +266,8 @@ def _read(path: Path, network: nn.Module | None) -> Checkpoint:
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ModelFileError(f"The checkpoint {path} is not of this version's format {_FORMAT}.")
     try:
-        found = Checkpoint(path, state["parts"], parse_progress(state["progress"]))
+        parts = {"average": {}} | state["parts"]  # older versions had none
+        found = Checkpoint(path, parts, parse_progress(state["progress"]))
         shapes = {name: tensor.shape for name, tensor in found.parts["network"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _explain_misfit(path, quote(error)) from error

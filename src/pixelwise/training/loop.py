@@ -22,6 +22,7 @@ from pixelwise.training.prefetch import draw_seeds
 from pixelwise.training.previews import PreviewSet
 from pixelwise.training.reporting import AT_ONCE
 from pixelwise.training.state import TrainingState
+from pixelwise.training.time_budget import plan_epochs, plan_next_epoch
 from pixelwise.training.training_run import TrainingRun
 from pixelwise.training.validation import Validation, validate
 
@@ -30,6 +31,8 @@ def train(run: TrainingRun, *, resumed: bool) -> Iterator[Event]:
     """Train the epochs that are left, until the last one, a stop, or early stopping."""
     state, report, ranks = run.state, run.report, run.state.ranks
     previews = PreviewSet(state, run.folder if run.saver.writes else None)
+    if state.config.minutes is not None and state.progress.epochs is None:
+        plan_epochs(run, train_step)
     yield from report.start(resumed=resumed, notes=run.notes)
     if run.saver.writes and not run.saver.checkpoints.exist:
         yield from run.save()
@@ -126,6 +129,8 @@ def _take_step(state: TrainingState, numbers: list[int]) -> Tensor:
     rng = BatchRng(generator, count, ranks.part(count))
     image, mask = setup.augmentation.change(batch.to(state.fabric.device), rng)
     # forward and backward
+    if state.average.decay:
+        state.running_stats.begin(state.steps_done)
     state.optimizer.zero_grad(set_to_none=True)
     seed = dropout_seed + ranks.rank
     if progress.micro_batches > 1:
@@ -141,6 +146,7 @@ def _take_step(state: TrainingState, numbers: list[int]) -> Tensor:
     state.running_stats.undo_unless(finite)
     if recovery.should_step(state, finite):
         state.optimizer.step()
+    state.average.update(state.steps_done)
     state.running_stats.accept()  # nothing after the weights asks for memory
     return result
 
@@ -152,7 +158,8 @@ def _end_epoch(run: TrainingRun, validation: Validation) -> Iterator[Event]:
     best = record_validation(state.progress, state.config, score=score, loss=validation.loss)
     saved = list(run.saver.save_models(state, validation, best=best))
     ended, skipped = report.epoch_ended(validation, best=best), report.steps_skipped()
-    state.progress.begin_next_epoch()
+    state.progress.begin_next_epoch(plan_next_epoch(run))
+    state.follow_plan()
     # The events before the checkpoint: a repeated epoch is reported again, none is left out.
     yield ended
     yield from saved

@@ -73,8 +73,6 @@ class Prefetcher:
         Whether patches are cut at random places.
     ranks : Ranks
         Which part of each batch is wanted here, and whether for a GPU.
-    steps : int, optional
-        Steps of an epoch; those of one pass over all patches if not given.
     """
 
     def __init__(
@@ -85,13 +83,18 @@ class Prefetcher:
         seed: int,
         shift: bool,
         ranks: Ranks,
-        steps: int | None = None,
     ) -> None:
-        self._reader, self._batch_size, self._steps = reader, batch_size, steps
+        self._reader, self._batch_size = reader, batch_size
+        self._steps: int | None = None
         self._seed, self._shift, self._ranks = seed, shift, ranks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._pending: dict[tuple[int, int], tuple[list[int], Future[Batch]]] = {}
         self._epoch, self._drawn = -1, list[list[int]]()
+
+    def limit(self, steps: int | None) -> None:
+        """Set how many steps an epoch has; None for one pass over all patches, as at first."""
+        if steps != self._steps:
+            self._steps, self._epoch = steps, -1
 
     def draw(self, epoch: int) -> list[list[int]]:
         """Numbers of the patches of each step of an epoch."""

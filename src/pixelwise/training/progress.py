@@ -52,6 +52,14 @@ class Progress:
         How many micro-batches a batch is computed in; more than one where memory ran out.
     skipped, skipped_in_a_row : int
         Steps of the epoch, and the last steps, without a finite loss and gradient.
+    seconds : float
+        That the training has taken, where its time is limited.
+    epochs : int or None
+        Epochs in all, where they are planned by the time.
+    epoch_steps : int or None
+        Steps of the current epoch, if they are not one pass over all patches.
+    earlier_steps : int
+        Steps of the epochs before the current one; 0 in checkpoints of older versions.
     rollbacks : int
         How often training went back to the start of an epoch; each halves the learning rate.
     """
@@ -75,6 +83,10 @@ class Progress:
     validation_micro_batches: Annotated[_AtLeastOne, Field(alias="validation_parts")] = 1
     skipped: _Count = 0
     skipped_in_a_row: _Count = 0
+    seconds: float = 0.0
+    epochs: _AtLeastOne | None = None
+    epoch_steps: _AtLeastOne | None = None
+    earlier_steps: _Count = 0
     rollbacks: Annotated[_Count, Field(alias="roll_backs")] = 0
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -98,8 +110,10 @@ class Progress:
         patches = (self.step - self.skipped) * batch_size
         return self.loss_sum / patches if patches else None
 
-    def begin_next_epoch(self) -> None:
-        """Count the current epoch as done."""
+    def begin_next_epoch(self, steps: int | None = None) -> None:
+        """Count the current epoch as done; `steps` is how many the next one has, if planned."""
+        self.earlier_steps += self.step
+        self.epoch_steps = steps
         self.epoch, self.step, self.loss_sum, self.skipped = self.epoch + 1, 0, 0.0, 0
 
     def keep_lessons(self, fault: Progress) -> None:

@@ -69,6 +69,8 @@ class Report:
             validation_patches=len(setup.validation),
             epochs=state.config.epochs,
             batch_size=state.batch_size,
+            steps=state.steps,
+            augmentation=setup.augmentation.describe(),
             processes=state.ranks.size,
         )
         yield from map(warn, setup.notes + notes)

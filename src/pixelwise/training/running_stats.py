@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_FIRST_STEPS = 20  # after which a norm's own momentum is larger than the mean over all steps
 
 
 class RunningStats:
@@ -20,7 +23,19 @@ class RunningStats:
 
     def __init__(self, network: nn.Module) -> None:
         self._buffers = [b for b in network.buffers() if b.dtype == torch.float32]
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self._momenta = [(norm, norm.momentum) for norm in norms if norm.momentum is not None]
         self.remember()
+
+    def begin(self, step: int) -> None:
+        """Prepare for a step, counted from 0 over all epochs.
+
+        The first steps are averaged, as the values that a network is made with fit no data and
+        would be remembered for dozens of steps.
+        """
+        if step <= _FIRST_STEPS:
+            for norm, momentum in self._momenta:
+                norm.momentum = max(momentum, 1 / (step + 1))
 
     def remember(self) -> None:
         """Accept the current values as good."""

@@ -245,7 +245,8 @@ def _create_file(
     assert summary is not None  # noqa: S101  the card of a training has one
     summary = summary.model_copy(update={"epochs": epoch, "scores": scores})
     card = setup.card.model_copy(update={"training": summary})
-    return ModelFile(path, setup.network.state_dict(), card, epoch=epoch, reason=reason)
+    weights = state.average.join(setup.network.state_dict())
+    return ModelFile(path, weights, card, epoch=epoch, reason=reason)
 
 
 def _copy_if_it_fits(content: Content) -> Content | None:

@@ -31,6 +31,7 @@ from pixelwise.patches.decoded_images import (
     read_decoded_images,
 )
 from pixelwise.training.augmentation import Augmentation
+from pixelwise.training.augmentation_choice import choose_augmentation
 from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.corrected import hide_validated, leave_out_corrected
@@ -105,8 +106,11 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     images[count:] = hide_validated(images[count:], validation.samples)
     _require_foreground(images)
     normalization = kept or create_normalization(config, images)
-    white = find_range(images) if config.augmentation.strength("stain") else 1.0  # a look at all
-    augmentation = Augmentation(config.augmentation, white)
+    white = find_range(images) if data.in_channels == 3 else 1.0  # a look at all
+    chosen, reason = choose_augmentation(
+        config.augmentation, images, layout=data.layout, white=white
+    )
+    augmentation = Augmentation(chosen, white, reason)
     augmentation.require_channels(data.in_channels)
     held_out = read_decoded_images(validation.samples, folder=folder)
     held_out, seen = leave_out_corrected(held_out, images[count:])

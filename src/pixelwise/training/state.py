@@ -20,10 +20,13 @@ from pixelwise.training.progress import Progress
 from pixelwise.training.running_stats import RunningStats
 from pixelwise.training.setup import Setup
 from pixelwise.training.sync_batch_norm import synchronize_batch_norms
+from pixelwise.training.weight_average import WeightAverage
+
+_SHORTEST_EPOCH = 20  # steps that "auto" gives few patches; one step each would be a short training
 
 
 class TrainingState:
-    """Network, optimiser, running statistics and progress; there is no other copy of them.
+    """Network, optimiser, statistics, averages and progress; there is no other copy of them.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ class TrainingState:
         The same network without the other processes, for validation and previews.
     trained : list of Parameter
         The weights that training changes.
+    average : WeightAverage
+        Of the network over the last steps: what is validated and saved as a model.
     batches : Prefetcher
     steps, batch_size : int
         Steps of an epoch, and patches of a step.
@@ -65,6 +70,7 @@ class TrainingState:
         self.network, self.optimizer = self.fabric.setup(self.local_network, optimizer)
         self.trained = [p for p in network.parameters() if p.requires_grad]
         self.running_stats = RunningStats(network)
+        self.average = WeightAverage(network, self.config.weight_average)
         self.least_patches = least_patches(network)
         self.batches = Prefetcher(
             setup.train,
@@ -72,11 +78,8 @@ class TrainingState:
             seed=self.config.seed,
             shift=bool(setup.augmentation.config.strength("shift")),
             ranks=self.ranks,
-            steps=self.config.epoch_steps,
         )
-        drawn = self.batches.draw(0)
-        self.steps, self.batch_size = len(drawn), len(drawn[0])
-        self._schedule = Schedule(self.config, self.steps)
+        self.batch_size = len(self.batches.draw(0)[0])
         self._require_patches_for_all()
         self.progress = Progress(
             data=setup.fingerprint,
@@ -84,7 +87,27 @@ class TrainingState:
             arithmetic=describe_arithmetic(setup.compute, processes=self.ranks.size),
             settings=_list_settings(setup.config),
             batch_size=self.batch_size,
+            epoch_steps=self._choose_epoch_steps(),
         )
+        self.follow_plan()
+
+    def _choose_epoch_steps(self) -> int | None:
+        """Choose the steps of an epoch; None for one pass over all patches."""
+        asked = self.config.epoch_steps
+        if isinstance(asked, int):
+            return asked
+        is_short = asked == "auto" and len(self.batches.draw(0)) < _SHORTEST_EPOCH
+        return _SHORTEST_EPOCH if is_short else None
+
+    def follow_plan(self) -> None:
+        """Take over how many epochs there are, and how many steps the current one has."""
+        planned = self.progress
+        if planned.epochs is not None:
+            self.config = self.config.model_copy(update={"epochs": planned.epochs})
+        asked = self.config.epoch_steps
+        self.batches.limit(planned.epoch_steps or (None if isinstance(asked, str) else asked))
+        self.steps = len(self.batches.draw(planned.epoch))
+        self._schedule = Schedule(self.config, self.steps)
 
     def _choose_batch_size(self) -> int:
         """Patches per step that the config asks for, or that fit."""
@@ -109,7 +132,11 @@ class TrainingState:
     def _stateful(self) -> dict[str, Stateful]:
         """What a checkpoint holds beside the network and the progress."""
         # fp16's loss scaling changes from step to step; other precisions have no state
-        return {"optimizer": self.optimizer, "precision": self.fabric.strategy.precision}
+        return {
+            "optimizer": self.optimizer,
+            "precision": self.fabric.strategy.precision,
+            "average": self.average,
+        }
 
     def collect(self) -> Content:
         """Put a checkpoint together; its tensors are not copied."""
@@ -119,17 +146,27 @@ class TrainingState:
         """Go back to a checkpoint; gives the progress that it replaces."""
         replaced = self.progress
         self.progress = checkpoint.restore(self.setup.network, self._stateful)
+        if not checkpoint.parts["average"]:
+            self.average.switch_off()
         if self.ranks.size > 1:
             self.progress.micro_batches = 1  # each process has a part of the batch already
         self.running_stats.remember()
+        self.follow_plan()
         return replaced
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of all epochs so far."""
+        progress = self.progress
+        return (progress.earlier_steps or progress.epoch * self.steps) + progress.step
 
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or early stopping ends the run."""
-        return self.progress.epoch >= self.config.epochs or is_patience_over(
-            self.progress, self.config
-        )
+        progress, minutes = self.progress, self.config.minutes
+        is_late = minutes is not None and progress.seconds >= minutes * 60
+        is_done = progress.epoch >= self.config.epochs or is_patience_over(progress, self.config)
+        return is_done or is_late
 
     @property
     def must_score_start(self) -> bool:

@@ -36,7 +36,12 @@ class Throughput:
 
     def end(self) -> None:
         """Mark the end of the epoch."""
-        self._after_steps = self.seconds - self._trained
+        self._after_steps = self.seconds_after_steps
+
+    @property
+    def seconds_after_steps(self) -> float:
+        """Seconds of the current epoch since its steps ended."""
+        return self.seconds - self._trained
 
     @property
     def seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -35,6 +36,12 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self.report = Report(self.state, self.folder)
+        self._started = time.perf_counter() - self.state.progress.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the training has taken, those before it was interrupted as well."""
+        return time.perf_counter() - self._started
 
     @property
     def folder(self) -> RunFolder:
@@ -52,4 +59,6 @@ class TrainingRun:
     def save(self, *, meanwhile: bool = False, then: str = LATER) -> Iterator[Event]:
         """Write a checkpoint, see `Saver.save_state`; a full disk does not end the run."""
         yield from self.report.memory()
+        if self.state.config.minutes is not None:
+            self.state.progress.seconds = self.seconds
         yield from self.saver.save_state(self.state, meanwhile=meanwhile, then=then)

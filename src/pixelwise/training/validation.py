@@ -50,13 +50,13 @@ def validate(
     Returns None if `must_stop`, which rank 0 asks before each batch, says so.
     """
     setup, ranks, device = state.setup, state.ranks, state.fabric.device
-    ranks.align(list(setup.network.buffers()))
     card, patches = setup.card, len(setup.validation)
     classes, batch_size = len(card.classes), state.wanted_batch_size
     counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     loss_sum = torch.zeros((), device=device)
     rounds = -(-patches // (batch_size * ranks.size))
     with _evaluating(state), closing(iter_scored(setup.validation, batch_size, ranks)) as batches:
+        ranks.align(list(setup.network.buffers()))
         for _ in range(rounds):
             if ranks.decide(must_stop()):
                 return None
@@ -104,10 +104,11 @@ def _evaluate(state: TrainingState, read: Batch) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _evaluating(state: TrainingState) -> Iterator[None]:
-    """Batch normalisation and dropout as in prediction; back to training afterwards."""
+    """Evaluate the average of the weights, as a saved model does; back to training afterwards."""
     state.network.eval()
     try:
-        yield
+        with state.average.applied():
+            yield
     finally:
         state.network.train()
 

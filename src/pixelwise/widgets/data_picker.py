@@ -51,7 +51,6 @@ _NONE = "—"
 _FILES = ("axes", "images", "masks", "mask_suffix", "validation", "corrections")
 _SPLIT = ("validation_fraction", "split_seed")
 _ELSEWHERE = {"path", "layout", *_FILES, "skip_unreadable", *FOR_TRAINING}
-_LOOKED_AT, _CLEARLY = 128, 0.05  # pixels to each side of the middle; share of the brightest
 _DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)
 
 
@@ -233,10 +232,6 @@ class DataPicker(QWidget):
             return None
         return sum(map(prod, shapes)), min(side for shape in shapes for side in shape[-2:])
 
-    def has_colours(self) -> bool:
-        """Whether a chosen RGB layer is coloured in its middle, and not grey in three channels."""
-        return self.uses_layers and any(is_coloured(image) for image, _ in self.pairs if image.rgb)
-
     def count_channels(self) -> int | None:
         """Channels of the first image layer; None for a folder, which is not read."""
         if not self.uses_layers or not (pairs := self.pairs):
@@ -281,17 +276,6 @@ class DataPicker(QWidget):
         asked = DataConfig.create(path=folder, **self.details.values)  # refuses wrong fields early
         work = partial(write_layers, pairs, axes, asked)
         run_in_thread(work, self, then=then, failed=failed, abandoned=abandoned)
-
-
-def is_coloured(image: Image) -> bool:
-    """Whether the middle of an RGB layer has pixels whose red, green and blue differ clearly."""
-    data = layer_array(image)
-    height, width = data.shape[-3:-1]
-    top, left = max(0, height // 2 - _LOOKED_AT), max(0, width // 2 - _LOOKED_AT)
-    planes = (0,) * (data.ndim - 3)
-    rows, columns = slice(top, top + 2 * _LOOKED_AT), slice(left, left + 2 * _LOOKED_AT)
-    part = np.asarray(data[(*planes, rows, columns, slice(3))]).astype(np.float32)
-    return bool(np.ptp(part, axis=-1).mean() > _CLEARLY * max(float(part.max()), 1e-9))
 
 
 def write_layers(pairs: list[tuple[Any, Any]], axes: list[str], asked: DataConfig) -> DataConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,22 +35,12 @@ class Effort:
     steps: int
     epochs: int
 
-    def fields(
-        self,
-        pixels: int | None,
-        *,
-        batch_size: int,
-        side: int | None,
-        has_colours: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Any]:
+    def fields(self, pixels: int | None, *, batch_size: int, side: int | None) -> dict[str, Any]:
         """Give the fields for images of so many pixels, None if they are not known.
 
         `side` is the shortest side of the images, if it is known: larger patches do not fit.
-        `has_colours` is asked only where the images are few, as it reads them. An
-        epoch ends with a validation, previews and a checkpoint, so a few patches are drawn several
-        times in each. Few patches say little about how bright other images are, and a validation
-        on a part of them is soon perfect: brightness is taken from each image, it is varied, and
-        the newest epoch is kept.
+        Few patches say little about how bright other images are, and a validation on a part of
+        them is soon perfect: brightness is taken from each image, and the newest epoch is kept.
         """
         size = self.patch if side is None or side >= self.patch else "auto"
         fields = {"size": size, "learning_rate": self.learning_rate, "epochs": self.epochs}
@@ -65,9 +54,8 @@ class Effort:
             "epoch_steps": _SHORTEST_EPOCH,
             "normalization": "percentile",
             "monitor": "last",
-            "preset": "histology" if has_colours() else "microscopy",
         }
-        return fields | few
+        return fields | _MANY | few
 
 
 def has_gpu() -> bool:
@@ -78,7 +66,7 @@ def has_gpu() -> bool:
 
 _FEWEST_EPOCHS = 5
 _SHORTEST_EPOCH = 20  # steps
-_MANY = {"epoch_steps": None, "normalization": "auto", "monitor": "dice", "preset": "light"}
+_MANY = {"epoch_steps": "auto", "normalization": "auto", "monitor": "dice", "preset": "auto"}
 _SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
 _ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
 EFFORTS: Final = {

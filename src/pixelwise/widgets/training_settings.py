@@ -139,9 +139,7 @@ class TrainSettings(QWidget):
         pixels, side = self.data.measure_images() or (None, None)
         batch = self.training["batch_size"].value
         size = int(batch) if str(batch).isdigit() else MOST_AUTO_BATCH
-        return effort.fields(
-            pixels, batch_size=size or 1, side=side, has_colours=self.data.has_colours
-        )
+        return effort.fields(pixels, batch_size=size or 1, side=side)
 
     def _shows(self, effort: Effort) -> bool:
         """Whether the fields are those of an effort."""

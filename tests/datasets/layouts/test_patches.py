@@ -59,9 +59,10 @@ def change(folder: Path, **fields: object) -> None:
         ({"version": 2}, "not a patch index of version 1: version"),
         ({"axes": "CXY"}, "not a patch index of version 1: axes"),
         ({"extra": 1}, "not a patch index of version 1: extra"),
+        ({"background": 9}, "background 9 is none of"),
         ({"axes": "CYX"}, r"has \(4, 4, 4, 3\) values .* the index says \(4, 3, 4, 4\)"),
     ],
-    ids=["newer", "axes", "unknown-field", "other-shape"],
+    ids=["newer", "axes", "unknown-field", "background", "other-shape"],
 )
 def test_an_index_that_does_not_fit(folder: Path, fields: dict[str, object], message: str) -> None:
     change(folder, **fields)

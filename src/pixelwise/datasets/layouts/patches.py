@@ -91,6 +91,12 @@ class PatchIndex(BaseModel):
     mapping: str
     sources: tuple[PatchSource, ...]
 
+    @model_validator(mode="after")
+    def _check_background(self) -> Self:
+        if self.background is not None and not 0 <= self.background < len(self.classes):
+            raise ValueError(f"background {self.background} is none of {len(self.classes)} classes")
+        return self
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one patch, in the order of `axes`."""

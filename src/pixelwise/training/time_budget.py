@@ -1,0 +1,89 @@
+"""Trainings that have so many minutes: how many epochs fit, and how many steps each has.
+
+The number of epochs is planned once, so that validation takes a small share of the time: from the
+speed of a few steps, which are then undone. After each epoch the time that is left gives the steps
+of the next one. Both are part of the progress, so a run that was interrupted continues as planned,
+in the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count
+from statistics import median
+from typing import Final
+
+from torch import Tensor
+
+from pixelwise.training.checkpoints import Checkpoint, copy_to_host
+from pixelwise.training.progress import parse_progress
+from pixelwise.training.state import TrainingState
+from pixelwise.training.training_run import TrainingRun
+from pixelwise.training.validation import validate
+
+_PROBED: Final = 5  # steps; the first is slower than all others and does not count
+_VALIDATION_SHARE: Final = 0.15
+_FEWEST_EPOCHS: Final = 3
+_LEAST_STEPS: Final = 5  # of an epoch, while there is time
+
+
+def plan_epochs(run: TrainingRun, train_step: Callable[[TrainingState, list[int]], Tensor]) -> None:
+    """Plan how many epochs a run has, and the steps of its first, from the speed of a few steps.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        At its start; its state is the same afterwards, but for what it learned about memory.
+    train_step : callable
+        `loop.train_step`.
+    """
+    state = run.state
+    kept = copy_to_host(state.collect())
+    seconds = []
+    for numbers in (state.batches_left() * _PROBED)[:_PROBED]:
+        started = time.perf_counter()
+        float(train_step(state, numbers))  # waits for the device
+        seconds.append(time.perf_counter() - started)
+        state.progress.step = (state.progress.step + 1) % state.steps
+    step, validation = median(seconds[1:]), _time_validation(state)
+    probed, before = state.progress, parse_progress(kept["progress"])
+    state.restore(Checkpoint(run.folder.state, kept["parts"], before))
+    state.progress.micro_batches = probed.micro_batches
+    state.progress.validation_micro_batches = probed.validation_micro_batches
+    left = _budget(state) - run.seconds
+    most = int(_VALIDATION_SHARE * left / max(validation, 1e-3))
+    most = min(most, int(left / (_LEAST_STEPS * step + validation)))
+    epochs = state.ranks.least(min(max(most, _FEWEST_EPOCHS), state.config.epochs))
+    state.progress.epochs = epochs
+    state.progress.epoch_steps = _agree(state, (left / epochs - validation) / step)
+    state.follow_plan()
+
+
+def plan_next_epoch(run: TrainingRun) -> int | None:
+    """Give the steps of the next epoch, as many as the time left allows; None without a limit."""
+    state, throughput = run.state, run.report.throughput
+    planned, rate = state.progress.epoch_steps, throughput.per_second(state.progress.step)
+    left = state.config.epochs - state.progress.epoch - 1
+    if state.config.minutes is None or rate is None or not left:
+        return planned
+    share = (_budget(state) - run.seconds) / left
+    return _agree(state, (share - throughput.seconds_after_steps) * rate)
+
+
+def _agree(state: TrainingState, steps: float) -> int:
+    """Whole number of steps, at least one, the same in all processes."""
+    return state.ranks.least(max(int(steps), 1))
+
+
+def _budget(state: TrainingState) -> float:
+    """Seconds that the training has."""
+    return 60 * (state.config.minutes or 0.0)
+
+
+def _time_validation(state: TrainingState) -> float:
+    """Estimate the seconds of a validation from two of its batches."""
+    rounds, asked = -(-len(state.setup.validation) // state.wanted_batch_size), count()
+    started = time.perf_counter()
+    validate(state, lambda: next(asked) >= 2)
+    return (time.perf_counter() - started) * max(rounds / 2 / state.ranks.size, 1)
