@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from pixelwise.classes import VOID
 from pixelwise.errors import DataError
-from pixelwise.scores import Scores, count_confusion, create_scores
+from pixelwise.scores import Scores, count_confusion, count_values, create_scores
 
 
 def random_labels(classes: int, *, seed: int, void: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -150,3 +151,26 @@ def test_counts_add_up_to_annotated_pixels(truth: np.ndarray, seed: int) -> None
 def test_refuses(truth: np.ndarray, prediction: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message):
         count_confusion(truth, prediction, 2)
+
+
+def test_large_masks_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.choice(np.array([0, 1, 2, VOID], np.uint8), (31, 17))[::2]
+    found = rng.integers(0, 3, truth.shape).astype(np.uint8)
+    wanted, values = count_confusion(truth, found, 3), count_values(truth)
+    assert values.tolist() == np.bincount(truth.ravel(), minlength=256).tolist()
+    monkeypatch.setattr("pixelwise.scores._PART", 10)
+    assert np.array_equal(count_confusion(truth, found, 3), wanted)
+    assert np.array_equal(count_values(truth), values)
+    found[-1, -1], truth[-1, -1] = 3, 0
+    with pytest.raises(DataError, match=r"values \d to 3"):
+        count_confusion(truth, found, 3)
+
+
+def test_counting_takes_little_memory() -> None:
+    mask = np.zeros((4096, 4096), np.uint8)
+    tracemalloc.start()
+    count_values(mask)
+    count_confusion(mask, mask, 2)
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()

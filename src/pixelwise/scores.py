@@ -12,7 +12,7 @@ The accuracy over all classes is the fraction of pixels with the right class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isnan
 from typing import Any, Final, NamedTuple
@@ -26,6 +26,8 @@ from pixelwise.errors import DataError
 Matrix = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.integer[Any]]
 _Array = npt.NDArray[np.float64]
+
+_PART = 1 << 20  # pixels that are counted at a time
 
 
 def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
@@ -54,16 +56,34 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int) -> Matrix:
         raise DataError(
             f"Truth has shape {truth.shape} and prediction {prediction.shape}: expected the same."
         )
-    counted = truth != VOID
-    true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-    for name, values in (("Truth", true), ("Prediction", predicted)):
-        if values.size and not (values.min() >= 0 and values.max() < classes):
-            raise DataError(
-                f"{name} has values {values.min()} to {values.max()}; expected classes 0 to "
-                f"{classes - 1}, or {VOID} (void) in the truth."
-            )
-    counts = np.bincount(true * classes + predicted, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64)
+    counts = np.zeros(classes * classes, np.int64)
+    flat_truth, flat_prediction = truth.reshape(-1), prediction.reshape(-1)
+    for part in _iter_parts(truth.size):
+        counted = flat_truth[part] != VOID
+        true = flat_truth[part][counted].astype(np.int64)
+        predicted = flat_prediction[part][counted].astype(np.int64)
+        for name, values in (("Truth", true), ("Prediction", predicted)):
+            if values.size and not (values.min() >= 0 and values.max() < classes):
+                raise DataError(
+                    f"{name} has values {values.min()} to {values.max()}; expected classes 0 to "
+                    f"{classes - 1}, or {VOID} (void) in the truth."
+                )
+        counts += np.bincount(true * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def count_values(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Count the pixels of each value, (256,), of a class mask of any shape."""
+    counts, flat = np.zeros(VOID + 1, np.int64), mask.reshape(-1)
+    for part in _iter_parts(mask.size):
+        counts += np.bincount(flat[part], minlength=VOID + 1)
+    return counts
+
+
+def _iter_parts(size: int) -> Iterator[slice]:
+    """Parts of a flat array, because counting takes many bytes per pixel."""
+    for start in range(0, size, _PART):
+        yield slice(start, start + _PART)
 
 
 class Counts(NamedTuple):

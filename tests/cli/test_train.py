@@ -94,7 +94,7 @@ EVERY_OPTION = {
     "min_learning_rate": 0.01, "weight_decay": 0.1, "momentum": 0.5, "schedule": "cyclic",
     "warmup_epochs": 2, "cycle_epochs": 2, "plateau_epochs": 2, "patience": 2, "monitor": "iou",
     "normalization": "percentile", "device": "cpu", "precision": "bf16", "seed": 3,
-    "corrections": "c", "minutes": 5, "epoch_steps": 5, "weight_average": 0.5, "keep_start": 0.1,
+    "corrections": "c", "epoch_steps": 5, "weight_average": 0.5, "keep_start": 0.1,
     "keep_every": 2, "save_minutes": 5, "previews": 1,
 }  # fmt: skip
 EVERY_SWITCH = ["sparse", "skip_unreadable", "freeze_encoder", "flips", "rotate90", "shift",
@@ -116,9 +116,9 @@ def test_every_option_reaches_the_config(pixelwise: Callable) -> None:
         if value == getattr(default, section).model_dump()[field]
     }
     # the encoder and options belong to other networks than segnet; pretrained excludes weights, and
-    # folds a validation folder
+    # folds a validation folder, minutes epochs
     assert unchanged == {
-        "data.path", "data.fold", "data.folds",
+        "data.path", "data.fold", "data.folds", "training.minutes",
         "model.encoder", "model.options", "model.pretrained",
     }  # fmt: skip
 
@@ -263,3 +263,13 @@ def test_zero_and_off_are_values_too(pixelwise: Callable) -> None:
     training, augmentation = config.training, config.augmentation
     assert (training.weight_decay, training.momentum, training.warmup_epochs) == (0, 0, 0)
     assert (training.previews, augmentation.rotate, augmentation.flips) == (0, 0, False)
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_one_budget_at_a_time(pixelwise: Callable, command: str) -> None:
+    result = pixelwise(command, "d", "--out", "r", "--epochs", 3, "--minutes", 2)
+    assert result.status == 2
+    assert "leave out one" in result.err
+    if command == "train":
+        result = pixelwise(command, "d", "--out", "r", "--minutes", 2, "--dry-run")
+        assert TrainConfig.from_yaml(result.out).training.minutes == 2

@@ -12,7 +12,7 @@ import click
 from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, say
 from pixelwise.cli.options import config_options, given_values, merge, overwrite_option
 from pixelwise.cli.progress import show_events
-from pixelwise.cli.train import read_source, stop_on_signals
+from pixelwise.cli.train import read_source, require_one_budget, stop_on_signals
 from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, TrainingConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import ConfigError
@@ -129,6 +129,7 @@ def create_comparison_config(
     given: dict[str, Any] = {
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
+    require_one_budget(given)
     given |= given_values(ComparisonConfig, values)
     base = read_source(source)
     if folder is not None:

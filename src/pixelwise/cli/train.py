@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -153,12 +153,29 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
     given: dict[str, Any] = {
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
+    require_one_budget(given)
     base = read_source(source)
     if run is not None:
         given["run"] = run
     if "run" not in given and "run" not in base:
         raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
     return TrainConfig.create(**merge(base, given)).make_absolute()
+
+
+def require_one_budget(given: Mapping[str, Any]) -> None:
+    """Refuse options that limit a training by epochs and by minutes.
+
+    Raises
+    ------
+    ConfigError
+        Both are given.
+    """
+    training = given.get("training", {})
+    if "minutes" in training and "epochs" in training:
+        raise ConfigError(
+            "--epochs and --minutes each say how long to train: leave out one. With --minutes the "
+            "number of epochs follows from the speed."
+        )
 
 
 def read_source(source: Path) -> dict[str, Any]:

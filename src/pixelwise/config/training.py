@@ -144,8 +144,8 @@ class TrainingConfig(Config):
         default=None,
         gt=0,
         le=100_000,
-        description="Train for about this long: the speed decides how many steps an epoch has, and "
-        "how many epochs there are, at most --epochs",
+        description="Train for about this long, in place of a number of epochs: the speed decides "
+        "how many epochs there are, and how many steps each has",
     )
     epoch_steps: EpochSteps = Field(
         default="auto",

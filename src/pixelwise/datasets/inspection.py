@@ -19,6 +19,7 @@ from pixelwise.datasets.problems import Kind, Problem
 from pixelwise.datasets.sample import Sample
 from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.figures import Panel, draw_overview, to_rgb8
+from pixelwise.scores import count_values
 
 Array = npt.NDArray[Any]
 _SHOWN = 20
@@ -247,7 +248,7 @@ def _examine(sample: Sample) -> _Examined:
     except PixelwiseError as error:
         problems.append(Problem("unreadable", str(sample.image_path), str(error), fatal=True))
     try:
-        counts = np.bincount(sample.read_mask().ravel(), minlength=256)
+        counts = count_values(sample.read_mask())
     except PixelwiseError as error:
         problems.append(Problem(_kind(error), str(sample.mask_path), str(error), fatal=True))
     return _Examined(counts, low, high, tuple(problems))

@@ -30,6 +30,7 @@ from pixelwise.patches.decoded_images import (
     fit_memory,
     read_decoded_images,
 )
+from pixelwise.scores import count_values
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.augmentation_choice import choose_augmentation
 from pixelwise.training.batches import BatchReader
@@ -326,8 +327,7 @@ def _count_values(images: Sequence[DecodedImage]) -> np.ndarray:
     """Pixels of each mask value, (256,)."""
     counts = np.zeros(VOID + 1, np.int64)
     for decoded in images:
-        for _, mask in decoded.iter_rows():
-            counts += np.bincount(mask.ravel(), minlength=VOID + 1)
+        counts += count_values(decoded.mask)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Trainings that have so many minutes: how many epochs fit, and how many steps each has.
+"""Trainings with a time budget: how many epochs fit into it, and how many steps each has.
 
 The number of epochs is planned once, so that validation takes a small share of the time: from the
 speed of a few steps, which are then undone. After each epoch the time that is left gives the steps

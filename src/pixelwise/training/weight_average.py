@@ -1,4 +1,4 @@
-"""The average of a network's weights over the last steps, which is validated, saved and predicts.
+"""The averaged weights of a network: over its last steps; they are validated, saved and predict.
 
 Weights jump from step to step, the more so with few images and high learning rates; their
 exponential moving average does not, and generalises better (Polyak & Juditsky 1992; Izmailov et
