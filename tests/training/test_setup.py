@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from pixelwise.cards import read_card
+from pixelwise.events import EpochEnded, RunEnded
 from pixelwise.patches import decoded_images
 from pixelwise.patches.decoded_images import DecodedImage
-from pixelwise.training.fit import fit
+from pixelwise.runs import RunFolder
+from pixelwise.training import setup
+from pixelwise.training.fit import fit, resume
 from pixelwise.training.setup import prepare
-from tests.training.conftest import assert_same_run, create_config
+from tests.training.conftest import assert_same_run, create_config, write_discs
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -50,6 +54,23 @@ def test_the_user_is_told_and_the_run_folder_stays_empty(
         return create(dir=dir)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", note)
-    setup = prepare(create_config(discs, tmp_path / "run"))
+    prepared = prepare(create_config(discs, tmp_path / "run"))
     assert set(made) == {tmp_path}  # elsewhere than on Linux the file has a name
-    assert str(tmp_path) in setup.notes[-1]
+    assert str(tmp_path) in prepared.notes[-1]
+
+
+def test_patches_are_smaller_without_a_gpu_and_stay_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_discs(tmp_path / "data", size=272)
+    config = create_config(data, tmp_path / "run", patches={"size": "auto"})
+    assert prepare(config).card.patch_size == (128, 128)
+    events = fit(config)
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    monkeypatch.setattr(setup, "CPU_PATCH", (96, 96))
+    assert prepare(config).card.patch_size == (96, 96)
+    assert isinstance(list(resume(config.run))[-1], RunEnded)
+    assert read_card(RunFolder(config.run).model).patch_size == (128, 128)
+    kept = prepare(config).card.normalization
+    assert prepare(config, kept=kept).card.patch_size == (256, 256)  # as older versions had

@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pixelwise.config.data import (
+    CPU_PATCH,
     FOR_TRAINING,
     FULL_PATCH,
     TRAINED_PATCH,
@@ -29,6 +30,7 @@ from pixelwise.config.training import (
 from pixelwise.config_base import Config
 
 __all__ = [
+    "CPU_PATCH",
     "FOR_TRAINING",
     "FULL_PATCH",
     "MOST_AUTO_BATCH",

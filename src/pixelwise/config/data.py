@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from pixelwise.config.names import Edge, LayoutName
 from pixelwise.config_base import ClassMapping, Config, Numbers, Size
 
-FULL_PATCH, TRAINED_PATCH = (256, 256), 32  # size "auto" of large images; least side to train on
+FULL_PATCH, CPU_PATCH = (256, 256), (128, 128)  # size "auto" of large images, with and without GPU
+TRAINED_PATCH = 32  # least side to train on
 
 FOR_TRAINING: Final = ("corrections", "validation_fraction", "split_seed", "folds", "fold")
 """Fields of `DataConfig` that only a training reads."""
@@ -99,7 +100,8 @@ class PatchConfig(Config):
 
     size: Literal["auto"] | Size = Field(
         default="auto",
-        description="Patch height x width in pixels; auto: 256x256, or what fits into all images",
+        description="Patch height x width in pixels; auto: 256x256, to train without a GPU "
+        "128x128, or what fits into all images",
     )
     step: Size | None = Field(
         default=None, description="Distance between patches in pixels; the patch size if not given"

@@ -68,17 +68,22 @@ def iter_windows(shape_yx: tuple[int, int], config: PatchConfig) -> Iterator[Win
             yield Window(y, x, height, width)
 
 
-def fit_windows(config: PatchConfig, shapes: Iterable[tuple[int, int]]) -> PatchConfig:
+def fit_windows(
+    config: PatchConfig,
+    shapes: Iterable[tuple[int, int]],
+    *,
+    largest: tuple[int, int] = FULL_PATCH,
+) -> PatchConfig:
     """Settle the size of the patches for images of these shapes (height, width).
 
-    A size that was given stays as it is. "auto" becomes 256 x 256, or the largest square with
+    A size that was given stays as it is. "auto" becomes the `largest`, or the largest square with
     sides of a multiple of 16 pixels that fits into all images. Images with sides under
     `TRAINED_PATCH` pixels are too small to train on, which `require_all_fit` reports.
     """
     if config.size != "auto":
         return config
-    side = min(*FULL_PATCH, *(side for shape in shapes for side in shape)) // _STEP * _STEP
-    size = (side, side) if side >= TRAINED_PATCH else FULL_PATCH
+    side = min(*largest, *(side for shape in shapes for side in shape)) // _STEP * _STEP
+    size = (side, side) if side >= TRAINED_PATCH else largest
     return config.model_copy(update={"size": size})
 
 

@@ -163,7 +163,8 @@ def _restore(config: TrainConfig, folder: RunFolder, ranks: Ranks) -> TrainingRu
         note = "The run was killed before its first checkpoint, and begins again."
         return TrainingRun(TrainingState(prepare(config), ranks), saver, (note,))
     checkpoint = ranks.broadcast(checkpoints.load)
-    setup = prepare(config, kept=checkpoint.read_normalization())
+    patch_size = checkpoint.progress.patch_size
+    setup = prepare(config, kept=checkpoint.read_normalization(), patch_size=patch_size)
     _require_same_data(checkpoint.progress, setup, folder)
     is_auto = setup.config.training.batch_size == "auto"
     batch_size = checkpoint.progress.batch_size if is_auto else None

@@ -46,6 +46,8 @@ class Progress:
         What the last bits depend on beside config and data.
     settings : dict
         The config in use, without the place of the run; empty in checkpoints of older versions.
+    patch_size : (int, int) or None
+        Height and width of the patches, which may follow from the device.
     batch_size : int or None
         Patches per step; None before the first step.
     micro_batches, validation_micro_batches : int
@@ -78,6 +80,7 @@ class Progress:
     normalization: dict[str, Any] = field(default_factory=dict)
     arithmetic: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    patch_size: tuple[_AtLeastOne, _AtLeastOne] | None = None
     batch_size: _AtLeastOne | None = None
     micro_batches: Annotated[_AtLeastOne, Field(alias="parts")] = 1
     validation_micro_batches: Annotated[_AtLeastOne, Field(alias="validation_parts")] = 1

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from pixelwise.architectures import find_architecture
 from pixelwise.cards import Card, TrainingSummary, read_card
-from pixelwise.classes import VOID, MaskValues
-from pixelwise.config import FULL_PATCH, TRAINED_PATCH, PatchConfig, TrainConfig
+from pixelwise.classes import MaskValues
+from pixelwise.config import CPU_PATCH, FULL_PATCH, TRAINED_PATCH, PatchConfig, TrainConfig
 from pixelwise.datasets import Dataset, Sample, load_dataset
 from pixelwise.datasets.corrections import load_corrections
 from pixelwise.datasets.holdout import describe_part
@@ -30,12 +29,18 @@ from pixelwise.patches.decoded_images import (
     fit_memory,
     read_decoded_images,
 )
-from pixelwise.scores import count_values
 from pixelwise.training.augmentation import Augmentation
 from pixelwise.training.augmentation_choice import choose_augmentation
 from pixelwise.training.batches import BatchReader
 from pixelwise.training.compute import choose_training_compute
 from pixelwise.training.corrected import hide_validated, leave_out_corrected
+from pixelwise.training.data_checks import (
+    count_class_pixels,
+    list_names,
+    require_foreground,
+    require_patches,
+    require_validation_foreground,
+)
 from pixelwise.training.distributed import count_processes
 from pixelwise.training.fingerprint import create_fingerprint
 from pixelwise.training.losses import Loss, create_loss
@@ -46,8 +51,6 @@ from pixelwise.training.normalization_stats import (
     find_range,
     require_one_dtype,
 )
-
-_NAMES = 5  # that an error message gives
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,17 @@ class Setup:
     fingerprint: dict[str, str]
 
 
-def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
+def prepare(
+    config: TrainConfig,
+    *,
+    kept: Normalization | None = None,
+    patch_size: tuple[int, int] | None = None,
+) -> Setup:
     """Read the data and make the network; what cannot work is refused here, before any step.
 
-    A run that is resumed has `kept` its normalisation. Its network gets random weights, which those
-    of a checkpoint replace: the file that its first ones came from is not needed.
+    A run that is resumed has `kept` its normalisation and `patch_size`. Its network gets random
+    weights, which those of a checkpoint replace: the file that its first ones came from is not
+    needed.
     """
     compute = choose_training_compute(config)
     data = load_dataset(config.data)
@@ -105,7 +114,7 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     images = read_decoded_images(learned, folder=folder)
     count = len(images) - _count(corrections)
     images[count:] = hide_validated(images[count:], validation.samples)
-    _require_foreground(images)
+    require_foreground(images)
     normalization = kept or create_normalization(config, images)
     white = find_range(images) if data.in_channels == 3 else 1.0  # a look at all
     chosen, reason = choose_augmentation(
@@ -116,15 +125,17 @@ def prepare(config: TrainConfig, *, kept: Normalization | None = None) -> Setup:
     held_out = read_decoded_images(validation.samples, folder=folder)
     held_out, seen = leave_out_corrected(held_out, images[count:])
     every = [*images, *held_out]
-    patches = _create_windows(config, data, images)
+    is_quick = compute.device.type != "cpu" or kept is not None  # older runs had them everywhere
+    largest = patch_size or (FULL_PATCH if is_quick else CPU_PATCH)
+    patches = _create_windows(config, data, images, largest=largest)
     card = _create_card(config, data, images, normalization=normalization, size=patches.size_px)
     if normalization.kind == "fixed":
         require_one_dtype(every, by=normalization.source)
-    _require_validation_foreground(config, data, held_out)
+    require_validation_foreground(config, data, held_out)
     dataset = PatchDataset(
         images, patches, normalization, background=data.background, skip_void=True
     )
-    _require_patches(dataset, patches)
+    require_patches(dataset, patches)
     train_images = len({sample.group for sample in learned})
     trained_on = TrainingSummary(
         data=data.root.name, images=train_images, patches=len(dataset), epochs=0
@@ -170,13 +181,17 @@ def _count(samples: Sequence[Sample]) -> int:
 
 
 def _create_windows(
-    config: TrainConfig, data: Dataset, images: Sequence[DecodedImage]
+    config: TrainConfig,
+    data: Dataset,
+    images: Sequence[DecodedImage],
+    *,
+    largest: tuple[int, int],
 ) -> PatchConfig:
     """Settle the size of the patches: that of a patch folder, else what the config says."""
     if data.layout == "patches":
         return config.patches.model_copy(update={"size": images[0].mask.shape})
     shapes = [(decoded.name, decoded.mask.shape) for decoded in images]
-    patches = fit_windows(config.patches, [shape for _, shape in shapes])
+    patches = fit_windows(config.patches, [shape for _, shape in shapes], largest=largest)
     require_all_fit(shapes, patches.size_px, least=TRAINED_PATCH)
     return patches
 
@@ -194,7 +209,7 @@ def _describe_held_out(validation: Dataset) -> tuple[str, ...]:
 def _describe_size(config: TrainConfig, data: Dataset, size: tuple[int, int]) -> tuple[str, ...]:
     """Say that patches have another size than is asked for, or than is usual."""
     asked, is_cut = config.patches.size, data.layout == "patches"
-    if asked == size or (asked == "auto" and (is_cut or size == FULL_PATCH)):
+    if asked == size or (asked == "auto" and (is_cut or size in (FULL_PATCH, CPU_PATCH))):
         return ()
     if asked == "auto":
         note = f"Patches have {size[0]} x {size[1]} px: more does not fit into the smallest image."
@@ -238,7 +253,7 @@ def create_validation_set(
     dataset = PatchDataset(images, whole, normalization, skip_void=True, once=True)
     if not len(dataset):
         raise DataError(
-            f"The masks of the validation images ({_list_names(images)}) hold no annotated "
+            f"The masks of the validation images ({list_names(images)}) hold no annotated "
             "pixel; expected some, to score the epochs by. Annotate these images, name others with "
             "--validation, or draw others with --split-seed."
         )
@@ -275,7 +290,7 @@ def create_class_weights(
     if wanted == "none":
         return None
     if wanted == "balanced":
-        pixels = torch.as_tensor(_count_values(images))[:classes]
+        pixels = torch.as_tensor(count_class_pixels(images))[:classes]
         return torch.where(pixels > 0, pixels.sum() / (classes * pixels.clamp_min(1)), 0.0)
     if len(wanted) != classes:
         raise ConfigError(
@@ -321,60 +336,6 @@ def _find_mask_values(config: TrainConfig, data: Dataset) -> MaskValues | None:
     if data.layout == "patches" or (data.seen is None and config.data.classes == "auto"):
         return None
     return data.samples[0].class_map.to_values()
-
-
-def _count_values(images: Sequence[DecodedImage]) -> np.ndarray:
-    """Pixels of each mask value, (256,)."""
-    counts = np.zeros(VOID + 1, np.int64)
-    for decoded in images:
-        counts += count_values(decoded.mask)
-    return counts
-
-
-def _require_foreground(images: Sequence[DecodedImage]) -> None:
-    """Refuse data without two annotated classes: there is nothing to learn from them."""
-    present = _count_values(images)[:VOID].nonzero()[0]
-    if len(present) < 2:
-        found = "no annotated pixel" if not len(present) else f"class {present[0]} only"
-        raise DataError(
-            f"The training masks hold {found}; expected at least two classes. Look at the masks "
-            "with 'pixelwise inspect', and say what their values mean with --classes."
-        )
-
-
-def _require_validation_foreground(
-    config: TrainConfig, data: Dataset, images: Sequence[DecodedImage]
-) -> None:
-    """Refuse validation images without foreground if its Dice or IoU chooses the best epoch."""
-    wanted = config.training.monitor
-    annotated = set(_count_values(images)[:VOID].nonzero()[0].tolist())
-    if wanted in ("accuracy", "loss", "last") or annotated != {data.background}:
-        return
-    raise DataError(
-        f"The masks of the validation images ({_list_names(images)}) show no foreground, so "
-        f"{wanted} cannot tell good epochs from bad ones. Name others with --validation, draw "
-        "others with --split-seed, or take --monitor loss."
-    )
-
-
-def _list_names(images: Sequence[DecodedImage]) -> str:
-    names = [decoded.name for decoded in images]
-    return ", ".join(names[:_NAMES]) + ", …" * (len(names) > _NAMES)
-
-
-def _require_patches(dataset: PatchDataset, patches: PatchConfig) -> None:
-    """Refuse to train without patches."""
-    if len(dataset):
-        return
-    if patches.min_foreground:
-        raise DataError(
-            f"No patch has a foreground share of {patches.min_foreground:g} or more: lower "
-            "--min-foreground."
-        )
-    raise DataError(
-        "No patch shows an annotated pixel: take --edge cover, a smaller --step or a smaller "
-        "--size, so that patches reach what is annotated."
-    )
 
 
 def _require_same_network(new: Card, old: Card, path: str) -> None:

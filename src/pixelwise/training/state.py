@@ -86,6 +86,7 @@ class TrainingState:
             normalization=setup.card.normalization.model_dump(),
             arithmetic=describe_arithmetic(setup.compute, processes=self.ranks.size),
             settings=_list_settings(setup.config),
+            patch_size=setup.card.patch_size,
             batch_size=self.batch_size,
             epoch_steps=self._choose_epoch_steps(),
         )
