@@ -7,7 +7,7 @@ from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QTableWidgetItem, QToolTip, QVBoxLayout, QWidget
 
-from pixelwise.widgets.full_names import show_full_names
+from pixelwise.widgets.full_names import NameList, show_full_names
 from pixelwise.widgets.panel import create_table
 
 pytestmark = pytest.mark.display
@@ -44,3 +44,23 @@ def test_names_that_are_cut_are_read_in_a_tooltip(qtbot: Any) -> None:
     assert LONG_NAME not in ask(box, box.rect().center())
     cell = table.visualItemRect(table.item(0, 0)).center()
     assert ask(table.viewport(), cell) == LONG_NAME
+
+
+def test_names_are_cut_in_their_middle(qtbot: Any) -> None:
+    box = NameList()
+    qtbot.addWidget(box)
+    names = [f"{LONG_NAME} {end}" for end in ("labels", "mask")]
+    box.addItems(names)
+    box.setFixedWidth(140)
+    box.show()
+    qtbot.waitExposed(box)
+    pictures = []
+    for name in names:
+        box.setCurrentText(name)
+        pictures.append(box.grab().toImage())
+    assert pictures[0] != pictures[1]
+    box.setCurrentText(names[0])
+    assert box.grab().toImage() == pictures[0]
+    assert ask(box, box.rect().center()) == ""  # the table's filter is not installed here
+    show_full_names(box)
+    assert ask(box, box.rect().center()) == names[0]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QHeaderView,
     QLineEdit,
     QSizePolicy,
@@ -26,7 +25,7 @@ from pixelwise.classes import VOID
 from pixelwise.config import FOR_TRAINING, DataConfig
 from pixelwise.errors import DataError
 from pixelwise.widgets.forms import Form
-from pixelwise.widgets.full_names import show_full_names
+from pixelwise.widgets.full_names import NameList, show_full_names
 from pixelwise.widgets.layers import (
     SPARSE,
     connect_layers,
@@ -173,7 +172,7 @@ class DataPicker(QWidget):
             item = QTableWidgetItem(image.name)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-            box = QComboBox()
+            box = NameList()
             calm_wheel(box)
             show_full_names(box)
             box.addItems([_NONE, *(layer.name for layer in labels)])

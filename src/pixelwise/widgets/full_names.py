@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QHelpEvent
+from qtpy.QtGui import QHelpEvent, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QStyle,
     QStyleOptionComboBox,
+    QStylePainter,
     QToolTip,
     QWidget,
 )
@@ -53,11 +54,30 @@ def show_full_names(widget: QWidget) -> None:
         view.viewport().installEventFilter(_filter[0])
 
 
-def _read_cut(box: QComboBox) -> str:
-    """Read the chosen entry of a list that is too narrow for it; else nothing."""
+class NameList(QComboBox):
+    """A list whose chosen entry is cut in its middle: names often differ at their ends."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802  Qt's name
+        """Draw the list as Qt does, with a shortened name."""
+        option, painter = QStyleOptionComboBox(), QStylePainter(self)
+        self.initStyleOption(option)
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, _measure_room(self)
+        )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def _measure_room(box: QComboBox) -> int:
+    """Pixels that a list has for the name of its chosen entry."""
     option = QStyleOptionComboBox()
     option.initFrom(box)
     part = QStyle.SubControl.SC_ComboBoxEditField
     room = box.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, box)
+    return int(room.width()) - 8
+
+
+def _read_cut(box: QComboBox) -> str:
+    """Read the chosen entry of a list that is too narrow for it; else nothing."""
     text = str(box.currentText())
-    return text if box.fontMetrics().horizontalAdvance(text) > room.width() - 8 else ""
+    return text if box.fontMetrics().horizontalAdvance(text) > _measure_room(box) else ""
