@@ -109,6 +109,17 @@ def test_what_is_no_mark(tmp_path: Path, text: str) -> None:
     assert check_mark(tmp_path / "a.tif") is Checksum.MISSING
 
 
+@pytest.mark.parametrize("depth", [200, 400])
+def test_a_mark_that_is_nested_too_deeply_is_none(tmp_path: Path, depth: int) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(depth):
+        nested = {"a": nested}
+    values = MARK.model_dump(mode="json") | {"settings": nested}
+    (tmp_path / "a.json").write_text(json.dumps(values))
+    mark = read_mark(tmp_path / "a.json")
+    assert mark is None if depth > 250 else mark.model_dump(mode="json")["settings"] == nested
+
+
 def test_a_mark_with_a_field_of_a_newer_version_is_not_understood(tmp_path: Path) -> None:
     values: dict[str, Any] = MARK.model_dump(mode="json") | {"moon": 1}
     (tmp_path / "a.json").write_text(json.dumps(values))

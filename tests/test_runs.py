@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pixelwise import runs
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError, RunError, WriteError
 from pixelwise.events import Warned
@@ -276,8 +277,9 @@ def test_a_log_that_is_one_endless_line_is_not_read_through(tmp_path: Path) -> N
     with run.events.open("wb") as file:
         file.truncate(2**33)  # sparse: it takes no room
     assert list(iter_lines(run, 0)) == []
-    assert run.mend_events() == 0
-    assert run.events.stat().st_size == 0
+    with pytest.raises(RunError, match=r"no log .+ 8,589,934,592 bytes .+another name"):
+        run.mend_events()
+    assert run.events.stat().st_size == 2**33
 
 
 @pytest.mark.parametrize(("count", "told"), [(5, ["first", "second"]), (300, ["first"])])
@@ -292,3 +294,29 @@ def test_lines_that_are_too_long_are_skipped_while_they_are_few(
     started = time.process_time()
     assert [event.message for event in iter_events(run) if isinstance(event, Warned)] == told
     assert time.process_time() - started < 2
+
+
+def test_lines_that_are_no_events_are_read_while_they_are_few(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_MOST_SKIPPED", 2**20)
+    run.append(Warned(message="first"))
+    with run.events.open("ab") as file:
+        file.write(b"[1, 2, 3]\n" * 2**16)  # under the limit
+    run.append(Warned(message="second"))
+    assert [event.message for event in iter_events(run) if isinstance(event, Warned)] == [
+        "first", "second",
+    ]  # fmt: skip
+    with run.events.open("ab") as file:
+        file.write(b"[1, 2, 3]\n" * 2**17)
+    run.append(Warned(message="third"))
+    size = run.events.stat().st_size
+    found = [event.message for event in iter_events(run) if isinstance(event, Warned)]
+    assert found == ["first", "second"]
+    with pytest.raises(RunError, match="give the file another name".capitalize()):
+        run.mend_events()
+    assert run.events.stat().st_size == size
+    run.events.rename(run.path / "strange.jsonl")
+    assert run.mend_events() == 0
+    run.append(Warned(message="fourth"))
+    assert [event.message for event in iter_events(run)] == ["fourth"]  # type: ignore[union-attr]

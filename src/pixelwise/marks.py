@@ -89,7 +89,9 @@ def read_mark(path: Path) -> Mark | None:
     text = head[start : start + _MOST_BYTES].decode("utf-8", "replace")
     with suppress(ValueError, RecursionError, ValidationError):
         found, _ = json.JSONDecoder().raw_decode(text) if start >= 0 else (None, 0)
-        return Mark.model_validate(found)
+        mark = Mark.model_validate(found)
+        mark.model_dump(mode="json")  # one nested too deeply could be neither shown nor compared
+        return mark
     return None
 
 

@@ -52,7 +52,7 @@ from pixelwise.outputs import require_outside_images
 
 _LOCK_SECONDS = 2.0  # `is_training` holds the lock for an instant
 _LONGEST_LINE = 2**19  # bytes; longer ones are no events
-_MOST_SKIPPED = 2**25  # bytes of such lines; a file with more of them is no log
+_MOST_SKIPPED = 2**25  # bytes of lines that are no events; a file with more of them is no log
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,24 @@ class RunFolder:
 
         An incomplete last line is cut off. Damaged lines are overwritten by blanks of the same
         length, so that followers keep their position.
+
+        Raises
+        ------
+        RunError
+            So much of the file is no log that it is not read to its end.
         """
         place = damaged = 0
         for end, event in iter_lines(self):
             damaged += event is None and self._blank(place, end - 1)
             place = end
-        if self.events.exists() and self.events.stat().st_size > place:
+        left = self.events.stat().st_size - place if self.events.exists() else 0
+        if left >= _LONGEST_LINE:
+            raise RunError(
+                f"{self.events} is no log of a training run: it holds {left:,} bytes that are no "
+                "events. Give the file another name, and resume the run: its curves begin anew, "
+                "its training continues."
+            )
+        if left > 0:
             with self.events.open("rb") as file:
                 file.seek(place)
                 damaged += has_check(file.read(_LONGEST_LINE))
@@ -343,8 +355,14 @@ def iter_lines(
                     return
                 start, budget = start + skipped, budget - skipped
                 line = b""
-            is_read = with_steps or not tells_steps(line)
-            yield start, read_line(line) if line and is_read else None
+            if not with_steps and tells_steps(line):
+                yield start, None
+                continue
+            event = read_line(line) if line else None
+            budget -= len(line) if event is None and line.strip() else 0
+            if budget < 0:
+                return
+            yield start, event
 
 
 def _skip_line(file: BinaryIO, budget: int) -> int:
