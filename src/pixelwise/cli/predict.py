@@ -30,6 +30,7 @@ from pixelwise.events import FilesLeftOut, ImageFailed, ImagePredicted, ImagePro
 from pixelwise.jobs import EvaluateJob, PredictJob
 from pixelwise.runs import open_run
 from pixelwise.scores import SHOWN
+from pixelwise.starter import STARTER, starter_path
 
 if TYPE_CHECKING:
     from pixelwise.prediction.evaluate import Evaluation
@@ -60,6 +61,8 @@ def predict(
     **values: Any,
 ) -> None:
     """Predict IMAGES, files or folders, with MODEL, a model file or a run folder.
+
+    MODEL may be "starter": the model for nuclei that is installed with this program.
 
     Writes NAME_labels.tif, or .zarr, for each image; an OME-Zarr folder is one image. Images that
     cannot be predicted are reported at the end, and the exit status is 1. An interrupted prediction
@@ -143,7 +146,10 @@ def evaluate(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Score MODEL, a model file or a run folder, on the images and masks in SOURCE."""
+    """Score MODEL on the images and masks in SOURCE.
+
+    MODEL is a model file, a run folder, or "starter", the model for nuclei.
+    """
     settings = PredictConfig.create(**given_values(PredictConfig, values))
     data = given_values(DataConfig, values) | {"path": source, "axes": settings.axes}
     job = EvaluateJob.create(
@@ -227,7 +233,9 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
 
 
 def find_model(path: Path) -> Path:
-    """Model file at `path`, or that of the run folder at `path`."""
+    """Model file at `path`, or that of the run folder there; "starter" is the starter model."""
+    if str(path) == STARTER and not path.exists():
+        return starter_path()
     return open_run(path).model if path.is_dir() else path
 
 

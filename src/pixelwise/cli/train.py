@@ -73,7 +73,7 @@ def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values
 @click.option("--dry-run", is_flag=True, help="Print the complete config as YAML and do not train")
 @_json
 def improve(model: Path, corrections: Path, run: Path, dry_run: bool, as_json: bool) -> None:
-    """Train MODEL, a file or a run folder, on with the images and masks in CORRECTIONS.
+    """Train MODEL, a file, a run folder or "starter", on with the images and masks in CORRECTIONS.
 
     In the masks 0 is not annotated, 1 is the first class of the model, 2 the second, and so on. The
     data that the model was trained on stay in every batch. The model stays as it is if it gets
@@ -154,6 +154,8 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
         section: given_values(config, values) for section, config in _SECTIONS.items()
     }
     require_one_budget(given)
+    if start := given["model"].get("start_from"):
+        given["model"]["start_from"] = find_model(Path(start))
     base = read_source(source)
     if run is not None:
         given["run"] = run

@@ -25,10 +25,12 @@ from qtpy.QtWidgets import (
 
 from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.errors import PixelwiseError, show_text
+from pixelwise.starter import starter_path
 from pixelwise.widgets.forms import lay_out
 from pixelwise.widgets.panel import create_row, write_tip
 
 OTHER: Final = "Other file…"
+_STARTER: Final = "Starter model"
 _RUN_MODEL: Final = "model.safetensors"
 _MOST_MODELS: Final = 500
 _MOST_CLASSES: Final = 2
@@ -74,7 +76,8 @@ class ModelList(QWidget):
     Attributes
     ----------
     box : QComboBox
-        The trained models, the newest first, then models from elsewhere, then `OTHER`.
+        The trained models, the newest first, then the starter model, then models from elsewhere,
+        then `OTHER`.
     """
 
     def __init__(self, field: FileEdit, folder: Callable[[], Path]) -> None:
@@ -97,9 +100,10 @@ class ModelList(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """List the models again; choose the newest one unless the user has chosen another."""
+        """List the models again; choose the first one unless the user has chosen another."""
         models, is_whole = list_models(self._folder())
-        offered = [model for model in models if model.is_trained]
+        starter = read_model(starter_path())
+        offered = [model for model in [*models, starter] if model is not None and model.is_trained]
         others = [path for path in self._elsewhere if path not in [one.path for one in offered]]
         named = [model for path in others if (model := read_model(path)) is not None]
         self._fill([*offered, *named])
@@ -251,15 +255,18 @@ def _describe(path: Path, stamp: _Stamp) -> ListedModel | None:
         card = read_card(path)
     except (PixelwiseError, OSError):
         return None
+    is_starter = path == starter_path()
     name = path.parent.name if path.name == _RUN_MODEL else path.stem
     dice = None if card.training is None else card.training.scores.get("dice")
-    date = datetime.fromtimestamp(stamp[0] / 1e9)
-    parts = [name, _list_classes(card), *([] if dice is None else [f"Dice {dice:.2f}"])]
+    parts = [_STARTER if is_starter else name, _list_classes(card)]
+    if dice is not None:
+        parts.append(f"Dice {dice:.2f}")
     is_trained = card.training is not None and card.training.epochs >= 1
     if card.training is not None and not is_trained:
         parts.append("not trained")
-    text = " · ".join([*parts, f"{date:%Y-%m-%d %H:%M}"])
-    return ListedModel(path, show_text(text), is_trained)
+    if not is_starter:
+        parts.append(f"{datetime.fromtimestamp(stamp[0] / 1e9):%Y-%m-%d %H:%M}")
+    return ListedModel(path, show_text(" · ".join(parts)), is_trained)
 
 
 def _list_classes(card: Card) -> str:
