@@ -94,3 +94,14 @@ def test_a_change_in_a_folder_shows(tmp_path: Path, what: str) -> None:
     else:
         chunk.unlink()
     assert check_checksum(index, folder=tmp_path) is Checksum.WRONG
+
+
+def test_a_name_that_is_no_utf_8_counts(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder, name in zip(folders, (b"\xff", b"\xfe"), strict=True):
+        folder.mkdir()
+        try:
+            (folder / os.fsdecode(name)).write_bytes(b"x")
+        except OSError:
+            pytest.skip("this disk takes UTF-8 only")
+    assert len({hash_content(folder) for folder in folders}) == 2

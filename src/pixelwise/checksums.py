@@ -97,7 +97,8 @@ def _hash_files(folder: Path, marked: Path) -> str:
     whole = hashlib.sha256()
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = file.relative_to(folder).as_posix()
-        whole.update(f"{_hash_file(file, blank=file == marked)} {name}\n".encode())
+        line = f"{_hash_file(file, blank=file == marked)} {name}\n"
+        whole.update(line.encode(errors="surrogateescape"))  # a name may be no UTF-8
     return whole.hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -17,7 +16,7 @@ from pydantic import (
 )
 
 from pixelwise.errors import ConfigError, ReadError, quote_value
-from pixelwise.parsing import CONFIG_BYTES, parse_yaml, read_text
+from pixelwise.parsing import CONFIG_BYTES, parse_yaml, read_text, require_possible_path
 
 
 def _parse_size(value: Any) -> Any:
@@ -53,7 +52,6 @@ Options = Annotated[dict[str, Any], BeforeValidator(_parse_mapping)]
 
 _MOST_LINES: Final = 10
 """Invalid fields that one message lists."""
-_LONGEST_NAME, _LONGEST_PATH = 255, 4000  # bytes
 
 
 class Config(BaseModel):
@@ -64,11 +62,9 @@ class Config(BaseModel):
     @field_validator("*")
     @classmethod
     def _check_length(cls, value: Any) -> Any:
-        """Refuse what no disk could have as a path: asking for it is an error on some systems."""
+        """Refuse what no disk could have as a path: only to look for it is an error there."""
         if isinstance(value, str | Path):
-            names = [len(os.fsencode(name)) for name in Path(value).parts]
-            if sum(names) > _LONGEST_PATH or max(names, default=0) > _LONGEST_NAME:
-                raise ValueError(f"a file or folder name has at most {_LONGEST_NAME} bytes")
+            require_possible_path(value)
         return value
 
     @classmethod

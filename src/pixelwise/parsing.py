@@ -33,7 +33,8 @@ _LONGEST_NUMBER: Final = 100
 _XML_BYTES: Final = 64 << 20
 _MOST_ELEMENTS: Final = 2_000_000
 _LONGEST_NAME: Final = 255
-_LONGEST_PATH: Final = 1000
+_LONGEST_PATH: Final = 1000  # characters, inside a folder
+_LONGEST_ANYWHERE: Final = 4000  # bytes
 
 _KINDS: Final = (
     (stat.S_ISFIFO, "a pipe (FIFO)"),
@@ -322,6 +323,16 @@ def require_file_name(name: str) -> str:
             f"{_LONGEST_NAME} bytes, got {quote_value(name)}"
         )
     return name
+
+
+def require_possible_path(path: str | Path) -> None:
+    """Raise `ValueError` if a path is longer than any disk allows, as a whole or in a name."""
+    names = [len(name.encode(errors="surrogatepass")) for name in PurePosixPath(path).parts]
+    if sum(names) > _LONGEST_ANYWHERE or max(names, default=0) > _LONGEST_NAME:
+        raise ValueError(
+            f"expected a path of at most {_LONGEST_ANYWHERE} bytes and {_LONGEST_NAME} bytes in a "
+            f"name, got {quote_value(str(path))}"
+        )
 
 
 def require_inner_path(name: str) -> str:

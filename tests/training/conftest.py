@@ -54,7 +54,8 @@ def create_config(path: Path, run: Path, /, **sections: Any) -> TrainConfig:
         "augmentation": {"preset": "light"},
         "training": {
             "epochs": 2, "epoch_steps": "all", "batch_size": 2, "learning_rate": 1e-2,
-            "device": "cpu", "previews": 1, "precision": "fp32",  # on every machine
+            "device": "cpu", "precision": "fp32",  # on every machine
+            "previews": 1, "normalization": "dataset",
         },
     }  # fmt: skip
     merged = {name: values | sections.get(name, {}) for name, values in base.items()}

@@ -12,7 +12,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.images import read_image, write_tiff
 from pixelwise.patches.decoded_images import DecodedImage
 from pixelwise.training.fit import fit
-from pixelwise.training.normalization_stats import _measure, find_range
+from pixelwise.training.normalization_stats import _measure, create_normalization, find_range
 from pixelwise.training.setup import prepare
 from tests.training.conftest import create_config, write_discs
 
@@ -47,7 +47,7 @@ def test_stains_are_told_where_white_is(tmp_path: Path) -> None:
     assert setup.augmentation.intensity_range == largest > 1
 
 
-@pytest.mark.parametrize("normalization", ["auto", "dataset", "imagenet"])
+@pytest.mark.parametrize("normalization", ["none", "dataset", "imagenet"])
 def test_validation_images_of_another_dtype_are_refused(
     discs: Path, tmp_path: Path, normalization: str
 ) -> None:
@@ -55,8 +55,9 @@ def test_validation_images_of_another_dtype_are_refused(
     sections = {"data": {"validation": deep}, "training": {"normalization": normalization}}
     with pytest.raises(ConfigError, match=r"several dtypes \(uint16, uint8\).+percentile"):
         prepare(create_config(discs, tmp_path / "run", **sections))
-    sections["training"] = {"normalization": "percentile"}
-    assert prepare(create_config(discs, tmp_path / "run", **sections)).validation_images == 6
+    for name in ("percentile", "auto"):
+        sections["training"] = {"normalization": name}
+        assert prepare(create_config(discs, tmp_path / "run", **sections)).validation_images == 6
 
 
 def test_a_model_of_another_dtype_does_not_lend_its_normalisation(
@@ -65,12 +66,29 @@ def test_a_model_of_another_dtype_does_not_lend_its_normalisation(
     list(fit(create_config(discs, tmp_path / "first", training={"epochs": 1})))
     model = {"start_from": tmp_path / "first" / "model.safetensors"}
     deep = write_deep_discs(tmp_path / "deep")
+    auto = {"normalization": "auto"}
     with pytest.raises(ConfigError, match=r"trained on images of uint8.+these are of uint16"):
-        prepare(create_config(deep, tmp_path / "run", model=model))
+        prepare(create_config(deep, tmp_path / "run", model=model, training=auto))
     training = {"normalization": "dataset"}
     setup = prepare(create_config(deep, tmp_path / "run", model=model, training=training))
     assert setup.card.dtype == "uint16"
-    assert prepare(create_config(discs, tmp_path / "run", model=model)).card.dtype == "uint8"
+    setup = prepare(create_config(discs, tmp_path / "run", model=model, training=auto))
+    assert setup.card.dtype == "uint8"
+    assert setup.card.normalization.kind == "fixed"
+
+
+def test_auto_takes_each_image_by_itself_unless_its_encoder_knows_better(
+    discs: Path, tmp_path: Path
+) -> None:
+    auto = {"normalization": "auto"}
+    setup = prepare(create_config(discs, tmp_path / "run", training=auto))
+    assert setup.card.normalization.kind == "percentile"
+    config = create_config(discs, tmp_path / "run", training=auto)
+    known = config.model_copy(
+        update={"model": config.model.model_copy(update={"weights": tmp_path / "w"})}
+    )
+    images = setup.train.dataset.images
+    assert create_normalization(known, images).source.startswith("ImageNet")
 
 
 def test_mean_and_std_need_memory_for_some_rows_only() -> None:

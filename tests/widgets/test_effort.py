@@ -22,7 +22,6 @@ def test_epochs_follow_from_the_pixels() -> None:
     assert many["epochs"] == round(quick.steps / 32)  # 256 patches are 32 steps
     assert many["epoch_steps"] == "auto"
     assert (few["monitor"], many["monitor"]) == ("last", "dice")
-    assert few["normalization"] == "percentile"
     assert quick.fields(None, batch_size=8, side=None)["epochs"] == quick.epochs
     assert quick.fields(10**12, batch_size=8, side=10**6)["epochs"] >= 5
 
@@ -32,14 +31,13 @@ def test_patches_fit_into_small_images() -> None:
     assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=128)["size"] == 128
 
 
-def test_few_images_are_normalized_one_by_one(open_widget: Open, tmp_path: Path) -> None:
+def test_few_images_keep_the_newest_epoch(open_widget: Open, tmp_path: Path) -> None:
     widget = open_widget("Train")
     add_pairs(widget.viewer, 1, size=256)
     settings = widget.settings
     settings.effort.value = "quick"
     config = settings.create(DataConfig(path=tmp_path), tmp_path / "run")
     assert config.training.monitor == "last"
-    assert config.training.normalization == "percentile"
     assert config.training.epochs * config.training.epoch_steps == EFFORTS["quick"].steps
     assert settings.effort.value == "quick"
 

@@ -24,9 +24,9 @@ from pixelwise.patches.decoded_images import DecodedImage
 def create_normalization(config: TrainConfig, images: Sequence[DecodedImage]) -> Normalization:
     """Make the normalisation that a config asks for.
 
-    "auto" is that of the model it starts from; else, for 8-bit images, ImageNet's for pre-trained
-    encoders and the training images' mean and standard deviation for others; else percentiles of
-    each image, because 12 bits in uint16 or an unknown scale of floats fit no fixed range.
+    "auto" is that of the model it starts from; else, for 8-bit images and pre-trained encoders,
+    ImageNet's; else percentiles of each image, because brightness and stain differ from image to
+    image, and 12 bits in uint16 or an unknown scale of floats fit no fixed range.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def create_normalization(config: TrainConfig, images: Sequence[DecodedImage]) ->
             )
         return card.normalization
     if name == "auto":
-        fixed = "imagenet" if model.pretrained or model.weights else "dataset"
-        name = fixed if dtype == np.uint8 else "percentile"
+        has_weights = model.pretrained or model.weights is not None
+        name = "imagenet" if has_weights and dtype == np.uint8 else "percentile"
     if name == "percentile":
         return create_percentile()
     match name:

@@ -39,8 +39,7 @@ class Effort:
         """Give the fields for images of so many pixels, None if they are not known.
 
         `side` is the shortest side of the images, if it is known: larger patches do not fit.
-        Few patches say little about how bright other images are, and a validation on a part of
-        them is soon perfect: brightness is taken from each image, and the newest epoch is kept.
+        A validation on a part of a few patches is soon perfect: the newest epoch is kept.
         """
         size = self.patch if side is None or side >= self.patch else "auto"
         fields = {"size": size, "learning_rate": self.learning_rate, "epochs": self.epochs}
@@ -52,7 +51,6 @@ class Effort:
         few = {
             "epochs": self.steps // _SHORTEST_EPOCH,
             "epoch_steps": _SHORTEST_EPOCH,
-            "normalization": "percentile",
             "monitor": "last",
         }
         return fields | _MANY | few
@@ -66,7 +64,7 @@ def has_gpu() -> bool:
 
 _FEWEST_EPOCHS = 5
 _SHORTEST_EPOCH = 20  # steps
-_MANY = {"epoch_steps": "auto", "normalization": "auto", "monitor": "dice", "preset": "auto"}
+_MANY = {"epoch_steps": "auto", "monitor": "dice"}
 _SMALL = ModelConfig.create(name="unet", options={"base_channels": 12, "up": "transposed"})
 _ENCODER = ModelConfig.create(name="unet", encoder="mobilenet_v2")
 EFFORTS: Final = {
