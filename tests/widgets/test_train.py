@@ -106,7 +106,9 @@ def test_layers_are_trained_on_and_previewed(open_widget: Open, tmp_path: Path) 
     widget.runs.wait()
     assert widget.runs.summaries[0].state == "finished"
     assert "Finished" in widget.status.text.text()
-    assert "cpu" in widget.status.understood.text()
+    said = widget.status.understood.text()
+    assert "cpu" in said
+    assert "augmented: microscopy (the images are grey" in said
     assert widget.start_button.isEnabled()
     assert not widget.stop_button.isEnabled()
     assert widget.place["name"].value != "one"

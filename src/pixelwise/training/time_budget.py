@@ -61,13 +61,18 @@ def plan_epochs(run: TrainingRun, train_step: Callable[[TrainingState, list[int]
 
 
 def plan_next_epoch(run: TrainingRun) -> int | None:
-    """Give the steps of the next epoch, as many as the time left allows; None without a limit."""
+    """Give the steps of the next epoch, as many as the time left allows; None without a limit.
+
+    All processes agree on the time, and so on whether it is over.
+    """
     state, throughput = run.state, run.report.throughput
+    if state.config.minutes is not None:
+        state.progress.seconds = state.ranks.broadcast(lambda: run.seconds)
     planned, rate = state.progress.epoch_steps, throughput.per_second(state.progress.step)
     left = state.config.epochs - state.progress.epoch - 1
     if state.config.minutes is None or rate is None or not left:
         return planned
-    share = (_budget(state) - run.seconds) / left
+    share = (_budget(state) - state.progress.seconds) / left
     return _agree(state, (share - throughput.seconds_after_steps) * rate)
 
 

@@ -59,6 +59,6 @@ class TrainingRun:
     def save(self, *, meanwhile: bool = False, then: str = LATER) -> Iterator[Event]:
         """Write a checkpoint, see `Saver.save_state`; a full disk does not end the run."""
         yield from self.report.memory()
-        if self.state.config.minutes is not None:
+        if self.state.config.minutes is not None and self.state.ranks.size == 1:
             self.state.progress.seconds = self.seconds
         yield from self.saver.save_state(self.state, meanwhile=meanwhile, then=then)

@@ -84,8 +84,13 @@ class TrainingStatus(QWidget):
 
 
 def _describe_start(event: RunStarted) -> str:
+    plan = (
+        f"\n{event.epochs} epochs of {event.steps} steps, {event.batch_size} patches in each\n"
+        f"normalised by {event.normalization}; augmented: {event.augmentation}"
+    )
     return (
         f"on {event.device} ({event.device_reason}), {event.precision} ({event.precision_reason})\n"
         f"{event.train_images} images in {event.train_patches} patches, {event.validation_images} "
         f"to validate on; {event.parameters:,} parameters\n{event.data}"
+        f"{plan if event.augmentation else ''}"  # runs of older versions do not tell it
     )
