@@ -28,7 +28,9 @@ def run(tmp_path: Path) -> TrainConfig:
         patches={"size": 64},
         model={"pretrained": True, "encoder": "resnet18"},
         augmentation={"preset": "flips"},
-        training={"learning_rate": 2e-3, "epochs": 90, "patience": 3, "monitor": "iou"},
+        training={
+            "learning_rate": 2e-3, "epochs": 90, "minutes": 60, "patience": 3, "monitor": "iou",
+        },
     )
     write_model(create_run(config).model)
     return config
@@ -43,6 +45,7 @@ def test_training_goes_on_gently_with_the_older_data(run: TrainConfig, tmp_path:
     assert (found.patches, found.augmentation) == (run.patches, run.augmentation)
     assert found.training.learning_rate < run.training.learning_rate / 5
     assert found.training.epochs * (found.training.epoch_steps or 10**9) < 100
+    assert found.training.minutes is None
     assert found.training.keep_start is not None
     assert has_older_data(model)
 

@@ -104,6 +104,7 @@ def _soften(training: TrainingConfig) -> TrainingConfig:
         **training.model_dump()
         | {
             "epochs": EPOCHS,
+            "minutes": None,
             "epoch_steps": EPOCH_STEPS,
             "learning_rate": rate,
             "min_learning_rate": min(training.min_learning_rate, rate),
