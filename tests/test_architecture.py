@@ -35,7 +35,7 @@ LAYERS = [
     {"architectures", "axes", "config_base", "events", "locks", "scores"},
     {"images", "marks"},
     {"config", "figures", "normalization", "outputs", "pixel_classifier"},
-    {"cards", "datasets", "jobs", "runs", "samples"},
+    {"cards", "datasets", "jobs", "runs", "samples", "starter"},
     {"improvement", "input_check", "patches", "summaries"},
     {"models"},
     {"training"},

@@ -29,7 +29,11 @@ def run(tmp_path: Path) -> TrainConfig:
         model={"pretrained": True, "encoder": "resnet18"},
         augmentation={"preset": "flips"},
         training={
-            "learning_rate": 2e-3, "epochs": 90, "minutes": 60, "patience": 3, "monitor": "iou",
+            "learning_rate": 2e-3,
+            "epochs": 90,
+            "minutes": 60,
+            "patience": 3,
+            "monitor": "iou",
         },
     )
     write_model(create_run(config).model)

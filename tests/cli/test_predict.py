@@ -12,9 +12,12 @@ import zarr
 from PIL import Image
 
 from pixelwise.classes import create_classes
+from pixelwise.cli.predict import find_model
+from pixelwise.errors import ReadError
 from pixelwise.images import read_image, write_picture, write_zarr
 from pixelwise.models.files import create_network, save_model
 from pixelwise.samples import samples_path
+from pixelwise.starter import starter_path
 from tests.images.microscopes.handmade import write_lif
 from tests.prediction.conftest import create_card
 
@@ -188,3 +191,21 @@ def test_notes_on_an_image_reach_the_user(pixelwise: Callable, model: Path, tmp_
     assert any("alpha" in note for note in event["notes"])
     result = pixelwise("predict", model, tmp_path / "a.png", "--out", tmp_path / "out")
     assert "alpha" in result.err
+
+
+def test_the_starter_model_has_a_name(pixelwise: Callable, tmp_path: Path) -> None:
+    image = next((samples_path() / "test" / "images").glob("*.png"))
+    result = pixelwise("predict", "starter", image, "--out", tmp_path / "labels")
+    assert result.status == 0, result.err
+    assert 0 < tifffile.imread(tmp_path / "labels" / f"{image.stem}_labels.tif").mean() < 1
+    assert "nucleus" in pixelwise("info", "starter").out
+    given = "train", samples_path(), "--out", "r", "--start-from", "starter", "--dry-run"
+    assert str(starter_path()) in pixelwise(*given).out
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_model(Path("starter")) == starter_path()
+    (tmp_path / "starter").mkdir()
+    with pytest.raises(ReadError, match="not a run folder"):
+        find_model(Path("starter"))

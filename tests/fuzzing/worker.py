@@ -216,16 +216,13 @@ def answer(
 ) -> Verdict | None:
     """Do an attack on a case, which lies in a folder."""
     stage.prepare(folder)
-    for edit in attack.edits:
+    for number, edit in enumerate(attack.edits):
         try:
             apply(edit, stage, case.attacked)
-        except (
-            OSError,
-            MemoryError,
-            struct.error,
-        ):  # what an earlier edit left does not take this one
+        except (OSError, MemoryError, struct.error):
             continue
         except Exception as error:  # noqa: BLE001
-            return Verdict("the test itself", edit.name, repr(error)[:300])
+            if not number:  # what an earlier edit has left need not take a further one
+                return Verdict("the test itself", edit.name, repr(error)[:300])
     forget_peak()
     return open_case(stage, case, guard)

@@ -13,6 +13,7 @@ from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.classes import create_classes
 from pixelwise.models.files import create_network, save_model
 from pixelwise.normalization import create_percentile
+from pixelwise.starter import starter_path
 from pixelwise.widgets import model_list
 from pixelwise.widgets.model_list import OTHER, ModelList, describe_training, list_models
 from tests.widgets.conftest import TINY
@@ -69,7 +70,9 @@ def test_models_have_a_name_classes_and_a_score(add_run: Add, make_list: Any) ->
     add_run("one", classes=("cell", "wall", "debris", "dust"))
     newest = add_run("two")
     models, field = make_list()
-    first, second, last = texts(models)
+    first, second, starter, last = texts(models)
+    assert starter.startswith("Starter model · nucleus · Dice 0.")
+    assert "202" not in starter
     assert first.startswith("two · cell · Dice 0.91 · 2026-09-")
     assert second.startswith("one · cell, wall and 2 more · Dice 0.91 · 2026-09-")
     assert last == OTHER
@@ -88,7 +91,7 @@ def test_what_is_no_trained_model_is_not_offered(add_run: Add, make_list: Any) -
     (damaged.parents[1] / "folder" / "model.safetensors").mkdir()
     os.mkfifo(damaged.parents[1] / "folder" / "model.safetensors" / "model.safetensors")
     models, field = make_list()
-    assert len(texts(models)) == 2
+    assert len(texts(models)) == 3
     assert Path(field.value) == good
 
 
@@ -106,14 +109,15 @@ def test_a_path_that_is_set_is_chosen_or_added(
     assert models._file.isHidden()
     models.refresh()
     assert Path(field.value) == other, "a choice is kept"
-    assert [text.split(" · ")[0] for text in texts(models)] == ["two", "one", "mine", OTHER]
+    names = [text.split(" · ")[0] for text in texts(models)]
+    assert names == ["two", "one", "Starter model", "mine", OTHER]
     field.value = tmp_path / "missing.safetensors"
     assert models.box.currentText() == OTHER
     assert not models._file.isHidden()
     models.box.setCurrentIndex(0)
     models.box.activated.emit(0)
     assert Path(field.value) == second
-    models.box.activated.emit(3)
+    models.box.activated.emit(4)
     assert not models._file.isHidden()
     assert Path(field.value) == second, "until another file is chosen"
 
@@ -122,8 +126,9 @@ def test_a_run_that_has_ended_is_taken_unless_somebody_has_chosen(
     add_run: Add, make_list: Any
 ) -> None:
     models, field = make_list()
-    assert texts(models) == [OTHER]
-    assert not models._file.isHidden()
+    assert len(texts(models)) == 2
+    assert Path(field.value) == starter_path(), "without a model of one's own"
+    assert models._file.isHidden()
     first = add_run("one")
     models.refresh()
     assert Path(field.value) == first
@@ -160,9 +165,10 @@ def test_the_rest_of_many_models_is_read_a_moment_later(
     pauses = iter([-1.0, 5.0])
     real = model_list.list_models
     monkeypatch.setattr(model_list, "list_models", lambda folder: real(folder, next(pauses, 5.0)))
-    models, _ = make_list()
-    assert texts(models) == [OTHER]
-    qtbot.waitUntil(lambda: len(texts(models)) == 2)
+    models, field = make_list()
+    assert len(texts(models)) == 2
+    qtbot.waitUntil(lambda: len(texts(models)) == 3)
+    assert Path(field.value).parent.name == "one"
 
 
 def test_the_text_of_a_training() -> None:
@@ -174,7 +180,7 @@ def test_the_text_of_a_training() -> None:
 
 def test_predict_shows_the_list(open_widget: Any, add_run: Add, tmp_path: Path) -> None:
     widget = open_widget("Predict")
-    assert "no trained model yet" in widget.card_text.text()
+    assert "3 channels; classes: background, nucleus; trained for" in widget.card_text.text()
     add_run("nuclei-1")
     widget.models.refresh()
     assert widget.models.box.currentText().startswith("nuclei-1 · cell · Dice 0.91")

@@ -13,6 +13,7 @@ from pixelwise.architectures import Architecture, list_architectures
 from pixelwise.cards import Card, read_card
 from pixelwise.cli.console import create_table, out, say, write_json
 from pixelwise.cli.options import config_options, given_values
+from pixelwise.cli.predict import find_model
 from pixelwise.config import ModelConfig, PatchConfig
 from pixelwise.errors import ConfigError
 from pixelwise.jobs import DescribeJob
@@ -68,7 +69,8 @@ def info(
     if path is not None and path.is_dir():
         _show_run(path, as_json=as_json)
     elif path is not None:
-        _show_card(path, read_card(path), as_json=as_json)
+        file = find_model(path)
+        _show_card(file, read_card(file), as_json=as_json)
     elif "name" in given:
         size = PatchConfig.create(**given_values(PatchConfig, values)).size_px
         model = ModelConfig.create(**given)
