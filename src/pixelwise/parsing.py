@@ -325,9 +325,16 @@ def require_file_name(name: str) -> str:
     return name
 
 
+def _measure_name(name: str) -> int:
+    """Count what disks limit in a name: bytes, or two bytes each on Windows."""
+    if os.name == "nt":
+        return len(name.encode("utf-16-le", "surrogatepass")) // 2
+    return len(os.fsencode(name))
+
+
 def require_possible_path(path: str | Path) -> None:
     """Raise `ValueError` if a path is longer than any disk allows, as a whole or in a name."""
-    names = [len(name.encode(errors="surrogatepass")) for name in PurePosixPath(path).parts]
+    names = [_measure_name(name) for name in PurePath(path).parts]
     if sum(names) > _LONGEST_ANYWHERE or max(names, default=0) > _LONGEST_NAME:
         raise ValueError(
             f"expected a path of at most {_LONGEST_ANYWHERE} bytes and {_LONGEST_NAME} bytes in a "

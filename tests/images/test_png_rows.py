@@ -13,7 +13,7 @@ from PIL import Image
 
 from pixelwise.errors import ReadError
 from pixelwise.images import read_image
-from pixelwise.images.png_rows import PngHeader
+from pixelwise.images.png_rows import PngHeader, require_all_rows
 
 HEIGHT, WIDTH = 21, 13
 RNG = np.random.default_rng(3)
@@ -81,3 +81,19 @@ def test_an_interlaced_image_has_the_bytes_of_its_passes(
     path.write_bytes(start[:8] + chunk(b"IHDR", head) + chunk(b"IDAT", short) + chunk(b"IEND", b""))
     with pytest.raises(ReadError, match="damaged or truncated"):
         read_image(path)
+
+
+def test_a_large_chunk_is_unpacked_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = RNG.integers(0, 256, (600, 600), np.uint8)
+    data = encode(Image.fromarray(pixels))
+    sizes: list[int] = []
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            sizes.append(len(found))
+            return found
+
+    require_all_rows(File(data), PngHeader(data[:30]))
+    assert sum(sizes) > len(data) - 100
+    assert max(sizes) <= 1 << 16

@@ -36,6 +36,16 @@ def grey() -> np.ndarray:
     return np.repeat(create_noise(0, 90, 1), 3, axis=0).astype(np.uint8)
 
 
+def fluorescence(*channels: int) -> np.ndarray:
+    """Discs in some channels on black, as programs export stains in colour."""
+    rows, columns = np.mgrid[:96, :80]
+    disc = (rows - 48) ** 2 + (columns - 40) ** 2 < 900
+    image = np.zeros((3, *MASK.shape), np.uint8)
+    for channel in channels:
+        image[channel] = disc * 200 + RNG.poisson(4, MASK.shape)
+    return image
+
+
 def colours() -> np.ndarray:
     return create_noise(0, 256, 3).astype(np.uint8)
 
@@ -57,10 +67,22 @@ def choose(images: list[np.ndarray], *, layout: str = "pairs", white: float = 25
         (colours, "microscopy"),
         (lambda: grey()[:1], "microscopy"),
         (lambda: create_noise(0, 200, 5).astype(np.uint8), "microscopy"),
+        (lambda: fluorescence(2), "microscopy"),
+        (lambda: fluorescence(0, 2), "microscopy"),
         (lambda: np.zeros((3, 96, 80), np.uint8), "microscopy"),
         (lambda: np.full((3, 96, 80), 255, np.uint8), "microscopy"),
     ],
-    ids=["tissue", "grey", "colours", "one channel", "five channels", "black", "white"],
+    ids=[
+        "tissue",
+        "grey",
+        "colours",
+        "one channel",
+        "five channels",
+        "blue",
+        "magenta",
+        "black",
+        "white",
+    ],
 )
 def test_by_colours(create: Callable[[], np.ndarray], preset: str) -> None:
     assert choose([create()]) == preset

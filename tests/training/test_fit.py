@@ -21,7 +21,16 @@ from pixelwise.errors import (
     RunError,
     WriteError,
 )
-from pixelwise.events import EpochEnded, Event, ModelSaved, RunEnded, RunFailed, RunStarted, Warned
+from pixelwise.events import (
+    EpochEnded,
+    Event,
+    ModelSaved,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    StepsDone,
+    Warned,
+)
 from pixelwise.images import read_image
 from pixelwise.models.files import load_model
 from pixelwise.patches import make_patches
@@ -34,7 +43,13 @@ from pixelwise.training import setup as preparation
 from pixelwise.training.batches import Batch
 from pixelwise.training.fit import fit, resume
 from pixelwise.training.state import TrainingState
-from tests.training.conftest import assert_same_run, create_config, write_discs, write_mask
+from tests.training.conftest import (
+    assert_same_run,
+    create_config,
+    read_state,
+    write_discs,
+    write_mask,
+)
 
 
 def finish(events: Iterator[Event]) -> RunEnded:
@@ -364,12 +379,37 @@ def test_a_compiled_network_leaves_ordinary_weights(
         return compile_(model, **(options | {"backend": "eager"}))
 
     monkeypatch.setattr(torch, "compile", note)
-    finish(fit(create_config(discs, tmp_path / "a", training={"compile": True})))
+    same = {
+        "weight_average": 0
+    }  # with an average, only a plain network begins with mean statistics
+    finish(fit(create_config(discs, tmp_path / "a", training={"compile": True} | same)))
     assert compiled
     compiled.clear()
-    finish(fit(create_config(discs, tmp_path / "b")))
+    finish(fit(create_config(discs, tmp_path / "b", training=same)))
     assert not compiled
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_a_network_is_compiled_once_for_all_steps(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs, compile_ = [], torch.compile
+
+    def count(graph: torch.nn.Module, _: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    def compile_and_count(model: torch.nn.Module, **options: object) -> object:
+        return compile_(model, **(options | {"backend": count}))
+
+    monkeypatch.setattr(torch, "compile", compile_and_count)
+    training = {"compile": True, "epochs": 1, "previews": 0}
+    finish(fit(create_config(discs, tmp_path / "short", training=training | {"epoch_steps": 2})))
+    short = len(graphs)
+    graphs.clear()
+    torch.compiler.reset()
+    finish(fit(create_config(discs, tmp_path / "long", training=training | {"epoch_steps": 12})))
+    assert len(graphs) == short
 
 
 def test_tensorboard_logs_are_written(discs: Path, tmp_path: Path) -> None:
@@ -568,7 +608,7 @@ def test_a_run_killed_before_its_last_event_gets_one(discs: Path, tmp_path: Path
     assert (ended.reason, ended.epochs_done) == ("finished", 2)
     assert isinstance(list(iter_events(run))[-1], RunEnded)
     assert not list(run.path.rglob(".*"))
-    with pytest.raises(RunError, match="all its 2 epochs"):
+    with pytest.raises(RunError, match="finished its 2 epochs"):
         list(resume(run.path))
 
 
@@ -622,3 +662,33 @@ def test_a_story_that_is_a_link_is_not_mended(discs: Path, tmp_path: Path) -> No
     with pytest.raises(WriteError, match="is a link to"):
         list(resume(config.run))
     assert notes.read_text() == "line one\nline two\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "steps"),
+    [(5, 9, 9), ("auto", "all", 2), (5, "auto", 2), ("all", 4, 4)],
+)
+def test_steps_of_an_epoch_may_be_changed_between_epochs(
+    discs: Path, tmp_path: Path, before: object, after: object, steps: int
+) -> None:
+    training = {"epoch_steps": before, "epochs": 2}
+    events = fit(create_config(discs, tmp_path / "run", training=training))
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    path = RunFolder(tmp_path / "run").config
+    path.write_text(path.read_text().replace(f"epoch_steps: {before}", f"epoch_steps: {after}"))
+    done = [event for event in resume(tmp_path / "run") if isinstance(event, StepsDone)]
+    assert done[-1].steps == steps
+
+
+def test_averaging_may_be_switched_on_later(discs: Path, tmp_path: Path) -> None:
+    training = {"weight_average": 0.0, "epochs": 3, "monitor": "last"}
+    events = fit(create_config(discs, tmp_path / "run", training=training))
+    next(event for event in events if isinstance(event, EpochEnded))
+    events.close()
+    path = RunFolder(tmp_path / "run").config
+    path.write_text(path.read_text().replace("weight_average: 0.0", "weight_average: 0.9"))
+    list(resume(tmp_path / "run"))
+    parts = read_state(tmp_path / "run")["parts"]
+    name = "head.weight"
+    assert not torch.allclose(parts["average"][name], parts["network"][name])

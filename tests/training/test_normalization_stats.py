@@ -88,6 +88,9 @@ def test_auto_takes_each_image_by_itself_unless_its_encoder_knows_better(
         update={"model": config.model.model_copy(update={"weights": tmp_path / "w"})}
     )
     images = setup.train.dataset.images
+    assert create_normalization(config, images, is_cut=True).source == (
+        "mean and std of the training images"
+    )
     assert create_normalization(known, images).source.startswith("ImageNet")
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pixelwise.config import TrainConfig
-from pixelwise.events import EpochEnded, RunEnded, RunStarted
-from pixelwise.runs import RunFolder
+from pixelwise.errors import ConfigError, RunError
+from pixelwise.events import EpochEnded, RunEnded, RunStarted, StepsDone
+from pixelwise.runs import RunFolder, request_stop
 from pixelwise.summaries import read_epochs, summarize_run
 from pixelwise.training import loop, time_budget
 from pixelwise.training.fit import fit, resume
@@ -118,3 +119,59 @@ def test_a_run_that_was_interrupted_keeps_its_plan(
     clock.now += 10_000  # a night
     list(resume(config.run))
     assert_same_result(tmp_path / "straight", config.run)
+
+
+@pytest.mark.parametrize("minutes", [0.001, 0.3])
+def test_a_budget_that_is_too_small_still_gives_an_epoch(
+    discs: Path, tmp_path: Path, clock: Clock, minutes: float
+) -> None:
+    began = clock.now
+    events = list(fit(limit(discs, tmp_path / "run", minutes)))
+    assert len(read_epochs(RunFolder(tmp_path / "run"))) >= 1
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].reason == "finished"
+    assert events[-1].best_epoch
+    assert clock.now - began < minutes * 60 + 30
+    with pytest.raises(RunError, match=r"finished its .+--start-from"):
+        list(resume(tmp_path / "run"))
+
+
+def test_a_stop_is_heard_while_the_speed_is_measured(
+    discs: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, taken = loop.train_step, []
+
+    def train_and_ask(state: Any, numbers: Any) -> Any:
+        taken.append(1)
+        request_stop(RunFolder(tmp_path / "run"))
+        return train(state, numbers)
+
+    monkeypatch.setattr(loop, "train_step", train_and_ask)
+    events = list(fit(limit(discs, tmp_path / "run", 10)))
+    assert len(taken) == 1
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].reason == "stopped"
+
+
+@pytest.mark.parametrize("stops_after", ["steps", "epoch"])
+def test_a_budget_that_comes_later_is_kept_from_then_on(
+    discs: Path, tmp_path: Path, clock: Clock, stops_after: str
+) -> None:
+    config = create_config(discs, tmp_path / "run", training={"epochs": 50})
+    events = fit(config)
+    wanted = EpochEnded if stops_after == "epoch" else StepsDone
+    next(event for event in events if isinstance(event, wanted))
+    events.close()
+    run = RunFolder(config.run)
+    text = run.config.read_text()
+    assert "minutes: null" in text
+    run.config.write_text(text.replace("minutes: null", "minutes: 1.0", 1))
+    began = clock.now
+    assert isinstance(list(resume(run.path))[-1], RunEnded)
+    assert clock.now - began < 75
+    assert 1 < len(read_epochs(run)) < 50
+
+
+def test_steps_are_given_by_the_time_or_by_a_number(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out one of minutes and epoch_steps"):
+        create_config(tmp_path, tmp_path / "run", training={"minutes": 1, "epoch_steps": 5})

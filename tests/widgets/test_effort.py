@@ -27,7 +27,9 @@ def test_epochs_follow_from_the_pixels() -> None:
 
 
 def test_patches_fit_into_small_images() -> None:
-    assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=64)["size"] == "auto"
+    assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=64)["size"] == 64
+    assert EFFORTS["balanced"].fields(200 * 200, batch_size=8, side=200)["size"] == 192
+    assert EFFORTS["quick"].fields(20 * 20, batch_size=8, side=20)["size"] == "auto"
     assert EFFORTS["quick"].fields(64 * 64, batch_size=8, side=128)["size"] == 128
 
 

@@ -38,7 +38,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
     },
     TrainingConfig: {
         "epochs": 7, "batch_size": 3, "loss": "focal", "class_weights": (1.0, 1.0),
-        "save_minutes": 2.5, "minutes": 9.5, "epoch_steps": 5,
+        "save_minutes": 2.5, "minutes": 9.5, "epoch_steps": "all",
         "weight_average": 0.9, "keep_start": 0.5,
         "optimizer": "sgd", "learning_rate": 0.02, "min_learning_rate": 1e-05,
         "weight_decay": 0.01, "momentum": 0.5, "schedule": "plateau", "warmup_epochs": 2.0,

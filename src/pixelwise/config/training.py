@@ -85,12 +85,16 @@ class AugmentationConfig(Config):
     scale: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="Zoom by up to this share, in and out"
     )
-    brightness: Strength | None = Field(default=None, description="Shift by up to this many std")
+    brightness: Strength | None = Field(
+        default=None, description="Shift by up to this much after normalisation"
+    )
     contrast: Strength | None = Field(default=None, description="Stretch by up to this share")
     stain: Strength | None = Field(
         default=None, description="H&E colour jitter: change each stain by up to this share"
     )
-    noise: Strength | None = Field(default=None, description="Gaussian noise, up to this many std")
+    noise: Strength | None = Field(
+        default=None, description="Gaussian noise, std up to this much after normalisation"
+    )
     blur: Annotated[float, Field(ge=0, le=10)] | None = Field(
         default=None, description="Gaussian blur, sigma up to this many pixels"
     )
@@ -144,8 +148,8 @@ class TrainingConfig(Config):
         default=None,
         gt=0,
         le=100_000,
-        description="Train for about this long, in place of a number of epochs: the speed decides "
-        "how many epochs there are, and how many steps each has",
+        description="Train for about this long: the speed decides how many epochs there are, at "
+        "most epochs, and how many steps each has",
     )
     epoch_steps: EpochSteps = Field(
         default="auto",
@@ -172,7 +176,8 @@ class TrainingConfig(Config):
         ge=0,
         lt=1,
         description="Share of the averaged weights that a step keeps: the average over the last "
-        "steps is validated and saved; 0 for none",
+        "steps is validated and saved; 0 for none, and for statistics of batch normalisation from "
+        "the first step on",
     )
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs of rising rate (cosine)")
     cycle_epochs: float = Field(default=4.0, gt=0, description="Epochs of one cycle (cyclic)")
@@ -233,6 +238,11 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"min_learning_rate {self.min_learning_rate:g} must not exceed "
                 f"learning_rate {self.learning_rate:g}"
+            )
+        if self.minutes is not None and isinstance(self.epoch_steps, int):
+            raise ValueError(
+                "minutes decides how many steps an epoch has: leave out one of minutes and "
+                "epoch_steps"
             )
         if self.monitor == "last" and self.patience is not None:
             raise ValueError(

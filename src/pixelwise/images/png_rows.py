@@ -14,7 +14,7 @@ _PASSES: Final = (  # of an interlaced image: first row, distance of rows, the s
     (0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)
 )  # fmt: skip
 _ALL_AT_ONCE: Final = ((0, 1, 0, 1),)
-_BLOCK: Final = 1 << 20  # bytes
+_READ, _BLOCK = 1 << 16, 1 << 20  # bytes, compressed and not
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ def _iter_unpacked(file: IO[bytes]) -> Iterator[bytes]:
     """Bytes of the pixels before compression, in blocks."""
     unpacking = zlib.decompressobj()
     for kind, size in iter_chunks(file):
-        data = file.read(size) if kind == b"IDAT" else b""
-        while data and not unpacking.eof:
-            yield unpacking.decompress(data, _BLOCK)
-            data = unpacking.unconsumed_tail
+        while kind == b"IDAT" and (data := file.read(min(size, _READ))) and not unpacking.eof:
+            size -= len(data)
+            while data and not unpacking.eof:
+                yield unpacking.decompress(data, _BLOCK)
+                data = unpacking.unconsumed_tail
     yield unpacking.flush()
 
 

@@ -15,6 +15,7 @@ from pixelwise.patches.decoded_images import DecodedImage
 _LOOKED_AT: Final = 32  # images
 _PIXELS: Final = 1 << 16  # of each, evenly spaced
 _COLOURED: Final = 0.02  # mean difference of the channels, as a share of white
+_LIGHT: Final = 0.25  # of white, in the darkest channel of the lightest tenth
 _STAINED: Final = 0.45  # optical density, summed over the channels
 _MOSTLY: Final = 0.9
 _STREETS: Final = ("camvid", "cityscapes")  # layouts of photographs that have an upper side
@@ -50,16 +51,18 @@ def choose_augmentation(
 
 
 def _is_stained(image: npt.NDArray[Any], white: float) -> bool:
-    """Whether an image (C, Y, X) is coloured and what is dark in it absorbs green the most.
+    """Whether an image (C, Y, X) has light parts, and what is dark in it absorbs green the most.
 
-    Haematoxylin and eosin do, and so does what looks purple or pink.
+    Haematoxylin and eosin do, and so does what looks purple or pink. Fluorescence that is shown in
+    a colour has no light parts.
     """
     if len(image) != 3:
         return False
     step = max(1, int((image[0].size / _PIXELS) ** 0.5))
     shares = image[:, ::step, ::step].reshape(3, -1) / np.float32(white)
-    if np.ptp(shares, axis=0).mean() < _COLOURED:
+    lightest = np.percentile(shares.min(axis=0), 90)
+    if np.ptp(shares, axis=0).mean() < _COLOURED or lightest < _LIGHT:
         return False
     density = -np.log10(np.clip(shares, 1 / 255, 1))
     dark = density[:, density.sum(axis=0) > _STAINED]
-    return bool(dark.size and np.mean(dark[1] >= dark.max(axis=0)) > _MOSTLY)
+    return bool(dark.size and np.mean(dark[1] > dark[[0, 2]].max(axis=0)) > _MOSTLY)

@@ -202,9 +202,12 @@ def _require_same_data(progress: Progress, setup: Setup, run: RunFolder) -> None
 
 def _compare_settings(before: Progress, now: Progress) -> Notes:
     """Say what was changed in the config since the last checkpoint."""
+    was = dict(before.settings)  # empty in checkpoints of older versions
+    if was.get("training.epoch_steps", "") is None:
+        was["training.epoch_steps"] = "all"  # which was the default of older versions
     changed = [
         f"{name} was {_show(value)}, is {_show(now.settings[name])}"
-        for name, value in before.settings.items()  # none in checkpoints of older versions
+        for name, value in was.items()
         if name in now.settings and value != now.settings[name]
     ]
     note = (
@@ -239,7 +242,7 @@ def _require_unfinished(run: TrainingRun) -> None:
     folder, state = run.folder, run.state
     if state.is_over and summarize_run(folder).state in ("finished", "no_progress"):
         epochs = state.progress.epoch
-        why = "all its" if epochs >= state.config.epochs else "no progress after"
+        why = "finished its" if state.has_finished else "no progress after"
         raise RunError(
             f"{folder.path} has {why} {epochs} epochs. To train longer, start a new run "
             f"with --start-from {folder.model}."

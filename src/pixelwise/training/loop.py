@@ -31,7 +31,7 @@ def train(run: TrainingRun, *, resumed: bool) -> Iterator[Event]:
     """Train the epochs that are left, until the last one, a stop, or early stopping."""
     state, report, ranks = run.state, run.report, run.state.ranks
     previews = PreviewSet(state, run.folder if run.saver.writes else None)
-    if state.config.minutes is not None and state.progress.epochs is None:
+    if state.config.minutes is not None and state.progress.epoch == state.progress.step == 0:
         plan_epochs(run, train_step)
     yield from report.start(resumed=resumed, notes=run.notes)
     if run.saver.writes and not run.saver.checkpoints.exist:
@@ -129,7 +129,7 @@ def _take_step(state: TrainingState, numbers: list[int]) -> Tensor:
     rng = BatchRng(generator, count, ranks.part(count))
     image, mask = setup.augmentation.change(batch.to(state.fabric.device), rng)
     # forward and backward
-    if state.average.decay:
+    if state.average.decay and not state.config.compile:  # which would compile for each momentum
         state.running_stats.begin(state.steps_done)
     state.optimizer.zero_grad(set_to_none=True)
     seed = dropout_seed + ranks.rank

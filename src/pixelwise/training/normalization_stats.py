@@ -21,12 +21,16 @@ from pixelwise.normalization import (
 from pixelwise.patches.decoded_images import DecodedImage
 
 
-def create_normalization(config: TrainConfig, images: Sequence[DecodedImage]) -> Normalization:
+def create_normalization(
+    config: TrainConfig, images: Sequence[DecodedImage], *, is_cut: bool = False
+) -> Normalization:
     """Make the normalisation that a config asks for.
 
     "auto" is that of the model it starts from; else, for 8-bit images and pre-trained encoders,
     ImageNet's; else percentiles of each image, because brightness and stain differ from image to
-    image, and 12 bits in uint16 or an unknown scale of floats fit no fixed range.
+    image, and 12 bits in uint16 or an unknown scale of floats fit no fixed range. If the images are
+    patches that were cut before (`is_cut`), those of 8 bits get the mean and standard deviation of
+    all: an empty patch has percentiles of its own, which its whole image has not.
 
     Raises
     ------
@@ -47,7 +51,8 @@ def create_normalization(config: TrainConfig, images: Sequence[DecodedImage]) ->
         return card.normalization
     if name == "auto":
         has_weights = model.pretrained or model.weights is not None
-        name = "imagenet" if has_weights and dtype == np.uint8 else "percentile"
+        fixed = "imagenet" if has_weights else "dataset" if is_cut else "percentile"
+        name = fixed if dtype == np.uint8 else "percentile"
     if name == "percentile":
         return create_percentile()
     match name:

@@ -163,9 +163,8 @@ class Report:
     def ended(self, *, stopped: bool) -> RunEnded:
         """Report the end of the run."""
         state, progress = self._state, self._state.progress
-        is_finished = progress.epoch >= state.config.epochs
         return RunEnded(
-            reason="finished" if is_finished else "stopped" if stopped else "no_progress",
+            reason="finished" if state.has_finished else "stopped" if stopped else "no_progress",
             epochs_done=progress.epoch,
             best_epoch=progress.best_epoch,
             best_score=progress.best_score,

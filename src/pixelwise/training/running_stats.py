@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-_FIRST_STEPS = 20  # after which a norm's own momentum is larger than the mean over all steps
-
 
 class RunningStats:
     """Floating-point buffers of a network, and their values after the last good step.
@@ -24,16 +22,17 @@ class RunningStats:
     def __init__(self, network: nn.Module) -> None:
         self._buffers = [b for b in network.buffers() if b.dtype == torch.float32]
         norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-        self._momenta = [(norm, norm.momentum) for norm in norms if norm.momentum is not None]
+        self._momenta = [(norm, norm.momentum) for norm in norms if norm.momentum]
+        self._first = max((int(1 / momentum) for _, momentum in self._momenta), default=-1)
         self.remember()
 
     def begin(self, step: int) -> None:
         """Prepare for a step, counted from 0 over all epochs.
 
-        The first steps are averaged, as the values that a network is made with fit no data and
-        would be remembered for dozens of steps.
+        The first steps are averaged: the values from before them, which are those of no data or of
+        other data, would be remembered for dozens of steps.
         """
-        if step <= _FIRST_STEPS:
+        if step <= self._first:
             for norm, momentum in self._momenta:
                 norm.momentum = max(momentum, 1 / (step + 1))
 

@@ -115,8 +115,10 @@ def prepare(
     count = len(images) - _count(corrections)
     images[count:] = hide_validated(images[count:], validation.samples)
     require_foreground(images)
-    normalization = kept or create_normalization(config, images)
-    white = find_range(images) if data.in_channels == 3 else 1.0  # a look at all
+    is_cut = data.layout == "patches"
+    normalization = kept or create_normalization(config, images, is_cut=is_cut)
+    has_stains = config.augmentation.preset == "auto" or config.augmentation.strength("stain")
+    white = find_range(images) if has_stains and data.in_channels == 3 else 1.0  # a look at all
     chosen, reason = choose_augmentation(
         config.augmentation, images, layout=data.layout, white=white
     )
@@ -156,7 +158,7 @@ def prepare(
             *map(str, data.problems),
             *_describe_held_out(validation),
             *seen,
-            *_describe_size(config, data, patches.size_px),
+            *_describe_size(config, data, patches.size_px, largest=largest),
             *_describe_mapping(folder),
         ),
         fingerprint=create_fingerprint(data, training=images, validation=held_out),
@@ -206,10 +208,12 @@ def _describe_held_out(validation: Dataset) -> tuple[str, ...]:
     )
 
 
-def _describe_size(config: TrainConfig, data: Dataset, size: tuple[int, int]) -> tuple[str, ...]:
+def _describe_size(
+    config: TrainConfig, data: Dataset, size: tuple[int, int], *, largest: tuple[int, int]
+) -> tuple[str, ...]:
     """Say that patches have another size than is asked for, or than is usual."""
     asked, is_cut = config.patches.size, data.layout == "patches"
-    if asked == size or (asked == "auto" and (is_cut or size in (FULL_PATCH, CPU_PATCH))):
+    if asked == size or (asked == "auto" and (is_cut or size == largest)):
         return ()
     if asked == "auto":
         note = f"Patches have {size[0]} x {size[1]} px: more does not fit into the smallest image."

@@ -22,6 +22,7 @@ from pixelwise.training.setup import Setup
 from pixelwise.training.sync_batch_norm import synchronize_batch_norms
 from pixelwise.training.weight_average import WeightAverage
 
+_AVERAGE = "training.weight_average"  # a setting that older versions did not have
 _SHORTEST_EPOCH = 20  # steps that "auto" gives few patches; one step each would be a short training
 
 
@@ -62,6 +63,7 @@ class TrainingState:
         network = setup.network.to(self.fabric.device).to(memory_format=torch.channels_last)
         make_resident([setup.train, setup.validation], self.fabric.device)
         optimizer = create_optimizer(network.parameters(), self.config)
+        self.average = WeightAverage(network, self.config.weight_average)
         self.wanted_batch_size = batch_size or self._choose_batch_size()
         if self.config.sync_batch_norm:
             synchronize_batch_norms(network, self.ranks)
@@ -70,7 +72,6 @@ class TrainingState:
         self.network, self.optimizer = self.fabric.setup(self.local_network, optimizer)
         self.trained = [p for p in network.parameters() if p.requires_grad]
         self.running_stats = RunningStats(network)
-        self.average = WeightAverage(network, self.config.weight_average)
         self.least_patches = least_patches(network)
         self.batches = Prefetcher(
             setup.train,
@@ -93,20 +94,18 @@ class TrainingState:
         self.follow_plan()
 
     def _choose_epoch_steps(self) -> int | None:
-        """Choose the steps of an epoch; None for one pass over all patches."""
-        asked = self.config.epoch_steps
-        if isinstance(asked, int):
-            return asked
-        is_short = asked == "auto" and len(self.batches.draw(0)) < _SHORTEST_EPOCH
-        return _SHORTEST_EPOCH if is_short else None
+        """Choose the steps of an epoch for "auto"; None for one pass over all patches."""
+        is_short = len(self.batches.draw(0)) < _SHORTEST_EPOCH
+        return _SHORTEST_EPOCH if is_short and self.config.epoch_steps == "auto" else None
 
     def follow_plan(self) -> None:
         """Take over how many epochs there are, and how many steps the current one has."""
         planned = self.progress
         if planned.epochs is not None:
             self.config = self.config.model_copy(update={"epochs": planned.epochs})
-        asked = self.config.epoch_steps
-        self.batches.limit(planned.epoch_steps or (None if isinstance(asked, str) else asked))
+        asked, by_time = self.config.epoch_steps, self.config.minutes is not None
+        is_planned = by_time or asked == "auto"
+        self.batches.limit(planned.epoch_steps if is_planned else _count_steps(asked))
         self.steps = len(self.batches.draw(planned.epoch))
         self._schedule = Schedule(self.config, self.steps)
 
@@ -147,7 +146,9 @@ class TrainingState:
         """Go back to a checkpoint; gives the progress that it replaces."""
         replaced = self.progress
         self.progress = checkpoint.restore(self.setup.network, self._stateful)
-        if not checkpoint.parts["average"]:
+        if not checkpoint.parts["average"] and _AVERAGE in self.progress.settings:
+            self.average.restart()  # it was off until now
+        elif not checkpoint.parts["average"]:
             self.average.switch_off()
         if self.ranks.size > 1:
             self.progress.micro_batches = 1  # each process has a part of the batch already
@@ -163,11 +164,16 @@ class TrainingState:
 
     @property
     def is_over(self) -> bool:
-        """Whether all epochs are done, or early stopping ends the run."""
+        """Whether the run has finished, or early stopping ends it."""
+        is_out_of_patience = is_patience_over(self.progress, self.config)
+        return self.has_finished or is_out_of_patience
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether all epochs are done, or the time is used up; one epoch is done in any case."""
         progress, minutes = self.progress, self.config.minutes
         is_late = minutes is not None and progress.seconds >= minutes * 60
-        is_done = progress.epoch >= self.config.epochs or is_patience_over(progress, self.config)
-        return is_done or is_late
+        return progress.epoch >= self.config.epochs or (is_late and progress.epoch > 0)
 
     @property
     def must_score_start(self) -> bool:
@@ -190,6 +196,11 @@ class TrainingState:
         progress = self.progress
         number = progress.epoch * self.steps + step
         return self._schedule.rate(number, factor=progress.plateau_factor) * progress.lr_scale
+
+
+def _count_steps(asked: str | int) -> int | None:
+    """Give the steps of an epoch if they are a number; None for one pass over all patches."""
+    return None if isinstance(asked, str) else asked
 
 
 def _list_settings(config: TrainConfig) -> dict[str, Any]:

@@ -36,12 +36,12 @@ class Throughput:
 
     def end(self) -> None:
         """Mark the end of the epoch."""
-        self._after_steps = self.seconds_after_steps
+        self._after_steps = self.seconds - self._trained
 
     @property
-    def seconds_after_steps(self) -> float:
-        """Seconds of the current epoch since its steps ended."""
-        return self.seconds - self._trained
+    def longest_after_steps(self) -> float:
+        """Seconds between the steps of two epochs: so far in this epoch, or all of the last one."""
+        return max(self.seconds - self._trained, self._after_steps)
 
     @property
     def seconds(self) -> float:

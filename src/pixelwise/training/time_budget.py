@@ -1,9 +1,9 @@
 """Trainings with a time budget: how many epochs fit into it, and how many steps each has.
 
-The number of epochs is planned once, so that validation takes a small share of the time: from the
-speed of a few steps, which are then undone. After each epoch the time that is left gives the steps
-of the next one. Both are part of the progress, so a run that was interrupted continues as planned,
-in the same bits.
+The number of epochs is planned at the start, so that validation takes a small share of the time:
+from the speed of a few steps, which are then undone. After each epoch the time that is left gives
+the steps of the next one. Both are part of the progress: a run that was interrupted ends its epoch
+as planned, in the same bits; how long the next one is depends on the clock, as always.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pixelwise.training.state import TrainingState
 from pixelwise.training.training_run import TrainingRun
 from pixelwise.training.validation import validate
 
-_PROBED: Final = 5  # steps; the first is slower than all others and does not count
+_PROBED: Final = 5  # steps
+_PROBE_SHARE: Final = 0.1  # of the time, after which two steps are enough
 _VALIDATION_SHARE: Final = 0.15
 _FEWEST_EPOCHS: Final = 3
 _LEAST_STEPS: Final = 5  # of an epoch, while there is time
@@ -40,18 +41,12 @@ def plan_epochs(run: TrainingRun, train_step: Callable[[TrainingState, list[int]
     """
     state = run.state
     kept = copy_to_host(state.collect())
-    seconds = []
-    for numbers in (state.batches_left() * _PROBED)[:_PROBED]:
-        started = time.perf_counter()
-        float(train_step(state, numbers))  # waits for the device
-        seconds.append(time.perf_counter() - started)
-        state.progress.step = (state.progress.step + 1) % state.steps
-    step, validation = median(seconds[1:]), _time_validation(state)
+    step, validation = _time_steps(run, train_step), _time_validation(state)
     probed, before = state.progress, parse_progress(kept["progress"])
     state.restore(Checkpoint(run.folder.state, kept["parts"], before))
     state.progress.micro_batches = probed.micro_batches
     state.progress.validation_micro_batches = probed.validation_micro_batches
-    left = _budget(state) - run.seconds
+    left = max(_budget(state) - run.seconds, 0)
     most = int(_VALIDATION_SHARE * left / max(validation, 1e-3))
     most = min(most, int(left / (_LEAST_STEPS * step + validation)))
     epochs = state.ranks.least(min(max(most, _FEWEST_EPOCHS), state.config.epochs))
@@ -60,20 +55,40 @@ def plan_epochs(run: TrainingRun, train_step: Callable[[TrainingState, list[int]
     state.follow_plan()
 
 
+def _time_steps(
+    run: TrainingRun, train_step: Callable[[TrainingState, list[int]], Tensor]
+) -> float:
+    """Take a few steps; gives the seconds of one. The first is slower than all others."""
+    state, seconds = run.state, list[float]()
+    for numbers in (state.batches_left() * _PROBED)[:_PROBED]:
+        started = time.perf_counter()
+        float(train_step(state, numbers))  # waits for the device
+        seconds.append(time.perf_counter() - started)
+        state.progress.step = (state.progress.step + 1) % state.steps
+        is_enough = len(seconds) > 1 and run.seconds > _PROBE_SHARE * _budget(state)
+        if state.ranks.decide(is_enough or run.is_asked_to_stop()):
+            break
+    return median(seconds[1:] or seconds)
+
+
 def plan_next_epoch(run: TrainingRun) -> int | None:
     """Give the steps of the next epoch, as many as the time left allows; None without a limit.
 
-    All processes agree on the time, and so on whether it is over.
+    Where not even a step fits into each of the epochs that are left, there will be fewer. All
+    processes agree on the time, and so on whether it is over.
     """
     state, throughput = run.state, run.report.throughput
-    if state.config.minutes is not None:
-        state.progress.seconds = state.ranks.broadcast(lambda: run.seconds)
-    planned, rate = state.progress.epoch_steps, throughput.per_second(state.progress.step)
-    left = state.config.epochs - state.progress.epoch - 1
-    if state.config.minutes is None or rate is None or not left:
-        return planned
-    share = (_budget(state) - state.progress.seconds) / left
-    return _agree(state, (share - throughput.seconds_after_steps) * rate)
+    progress, rate = state.progress, throughput.per_second(state.progress.step)
+    if state.config.minutes is None:
+        return progress.epoch_steps
+    progress.seconds = state.ranks.broadcast(lambda: run.seconds)
+    planned = state.config.epochs - progress.epoch - 1
+    if rate is None or not planned:
+        return progress.epoch_steps
+    left, others = max(_budget(state) - progress.seconds, 0), throughput.longest_after_steps
+    epochs = state.ranks.least(max(min(planned, int(left / (others + 1 / rate))), 1))
+    progress.epochs = progress.epoch + 1 + epochs
+    return _agree(state, (left / epochs - others) * rate)
 
 
 def _agree(state: TrainingState, steps: float) -> int:

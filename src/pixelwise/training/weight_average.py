@@ -85,6 +85,12 @@ class WeightAverage:
             restored = [state[name] for name in self._average]
             torch._foreach_copy_(list(self._average.values()), restored)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin with the current weights."""
+        for name, value in self._average.items():
+            value.copy_(self._current[name])
+
     def switch_off(self) -> None:
         """Take the network itself for its average, as a run that began without one does."""
         self.decay, self._average = 0.0, {}

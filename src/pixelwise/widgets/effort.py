@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pixelwise.config import ModelConfig
+from pixelwise.config import TRAINED_PATCH, ModelConfig
 
 OWN: Final = "own settings"
 
@@ -41,7 +41,8 @@ class Effort:
         `side` is the shortest side of the images, if it is known: larger patches do not fit.
         A validation on a part of a few patches is soon perfect: the newest epoch is kept.
         """
-        size = self.patch if side is None or side >= self.patch else "auto"
+        fitting = self.patch if side is None else min(self.patch, side // 16 * 16)
+        size = fitting if fitting >= TRAINED_PATCH else "auto"  # which says what is wrong
         fields = {"size": size, "learning_rate": self.learning_rate, "epochs": self.epochs}
         if not pixels:
             return fields | _MANY
