@@ -66,6 +66,7 @@ def create_demo_config(run: Path, epochs: int) -> TrainConfig:
         run=run,
         patches={"size": 128},
         model={"name": "unet", "options": {"base_channels": 12, "up": "transposed"}},
+        augmentation={"preset": "light"},  # a short training learns less from stronger ones
         training={
             "epochs": epochs,
             "batch_size": 8,  # fewer mix bright and dark images too unevenly for batch norm
