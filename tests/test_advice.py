@@ -414,7 +414,8 @@ def test_a_folder_that_holds_a_run_already(tmp_path: Path, call: Call) -> None:
 
 def test_a_model_of_another_dtype_to_start_from(tmp_path: Path) -> None:
     root = write_set(tmp_path / "a", lambda _, m: byte(m))
-    setup = prepare(TrainConfig.create(**create(root)))
+    fixed = {"normalization": "dataset"}
+    setup = prepare(TrainConfig.create(**create(root, training=fixed)))
     card = setup.card.model_copy(update={"dtype": "uint16"})
     save_model(tmp_path / "m.safetensors", setup.network.state_dict(), card)
     config = create(root, model={"start_from": tmp_path / "m.safetensors"})

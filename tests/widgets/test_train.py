@@ -617,7 +617,7 @@ def test_a_finished_run_is_not_resumed_nor_announced_again(
     widget.wait(LONG)
     widget.resume()
     widget.wait(LONG)
-    assert "has all its 1 epochs" in widget.message
+    assert "has finished its training" in widget.message
     assert "Finished" in widget.status.text.text()
 
 

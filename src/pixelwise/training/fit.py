@@ -242,10 +242,14 @@ def _require_unfinished(run: TrainingRun) -> None:
     folder, state = run.folder, run.state
     if state.is_over and summarize_run(folder).state in ("finished", "no_progress"):
         epochs = state.progress.epoch
-        why = "finished its" if state.has_finished else "no progress after"
+        why = (
+            "has finished its training"
+            if state.has_finished
+            else f"was stopped early: no progress after {epochs} epochs"
+        )
         raise RunError(
-            f"{folder.path} has {why} {epochs} epochs. To train longer, start a new run "
-            f"with --start-from {folder.model}."
+            f"{folder.path} {why}. To train longer, start a new run with --start-from "
+            f"{folder.model}."
         )
 
 
