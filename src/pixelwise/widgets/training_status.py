@@ -69,16 +69,20 @@ class TrainingStatus(QWidget):
             self.text.setText("The training process is gone; Resume continues the run.")
 
     def _show_steps(self, event: StepsDone) -> None:
-        self.progress.setRange(0, event.steps)
-        self.progress.setValue(event.step)
         doing = "validation" if event.step == event.steps else "%p %"
-        self.progress.setFormat(f"epoch {event.epoch}, {doing}")
+        self._show_progress(event.step, event.steps, f"epoch {event.epoch}, {doing}")
         self.text.setText(event.pace)
 
+    def _show_progress(self, value: int, most: int, text: str) -> None:
+        """Show progress, painted with all else: Qt paints the window at once for a new value."""
+        self.progress.setUpdatesEnabled(False)
+        self.progress.setRange(0, most)
+        self.progress.setValue(value)
+        self.progress.setFormat(text)
+        self.progress.setUpdatesEnabled(True)
+
     def _show_epoch(self, event: EpochEnded) -> None:
-        self.progress.setRange(0, event.epochs)
-        self.progress.setValue(event.epoch)
-        self.progress.setFormat("epoch %v of %m")
+        self._show_progress(event.epoch, event.epochs, "epoch %v of %m")
         scores = ", ".join(f"{k} {v:.3f}" for k, v in event.scores.items() if v is not None)
         self.text.setText(f"epoch {event.epoch} of {event.epochs}: {scores}")
 
