@@ -10,8 +10,8 @@ from pixelwise.config import DataConfig, ModelConfig, PatchConfig, TrainConfig, 
 from pixelwise.errors import PixelwiseError
 from pixelwise.runs import RunFolder
 
-RATE_SHARE: Final = 0.1
-"""Share of the learning rate that the model was trained with, all of which would destroy it."""
+RATE_SHARE: Final = 0.03
+"""Share of the learning rate that the model was trained with; a tenth has destroyed models."""
 EPOCHS: Final = 5
 EPOCH_STEPS: Final = 10
 MOST_LOST: Final = 0.05
