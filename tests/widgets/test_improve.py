@@ -97,7 +97,10 @@ def test_a_round_predicts_again_in_place(
     assert widget.steps.isVisibleTo(widget)
 
 
-def test_a_model_that_became_worse_is_not_taken(open_predicted: Callable[..., Any]) -> None:
+def test_a_model_that_became_worse_is_not_taken(
+    open_predicted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelwise.improvement.RATE_SHARE", 1.0)
     widget = open_predicted(rate=10.0)
     correct(widget)
     before = widget.model.value
