@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from pixelwise.classes import Classes, MaskValues
+from pixelwise.classes import Classes, MaskValues, require_background
 from pixelwise.config_base import Config, describe_invalid
 from pixelwise.errors import ModelFileError, ReadError
 from pixelwise.normalization import Normalization
@@ -93,8 +93,7 @@ class Card(Config):
 
     @model_validator(mode="after")
     def _check_background(self) -> Self:
-        if self.background is not None and not 0 <= self.background < len(self.classes):
-            raise ValueError(f"background {self.background} is none of {len(self.classes)} classes")
+        require_background(self.background, self.classes)
         return self
 
     @property

@@ -51,6 +51,12 @@ Classes = Annotated[tuple[SegmentationClass, ...], Field(min_length=2, max_lengt
 """All classes of a data set or model, as stored in a file."""
 
 
+def require_background(background: int | None, classes: Sequence[SegmentationClass]) -> None:
+    """Raise `ValueError` if the background is none of the classes; None is no background."""
+    if background is not None and not 0 <= background < len(classes):
+        raise ValueError(f"background {background} is none of {len(classes)} classes")
+
+
 class MaskValues(BaseModel):
     """The class of each mask file value in a training run.
 

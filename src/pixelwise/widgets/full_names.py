@@ -55,17 +55,21 @@ def show_full_names(widget: QWidget) -> None:
 
 
 class NameList(QComboBox):
-    """A list whose chosen entry is cut in its middle: names often differ at their ends."""
+    """A list that shortens its chosen entry, in its middle: names often differ at their ends."""
+
+    cut = Qt.TextElideMode.ElideMiddle
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802  Qt's name
-        """Draw the list as Qt does, with a shortened name."""
+        """Paint the closed list; Qt would cut a long text within a letter."""
         option, painter = QStyleOptionComboBox(), QStylePainter(self)
         self.initStyleOption(option)
-        option.currentText = self.fontMetrics().elidedText(
-            option.currentText, Qt.TextElideMode.ElideMiddle, _measure_room(self)
-        )
+        painter.setPen(self.palette().text().color())
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, self.cut, _measure_room(self)
+        )
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
 
 
 def _measure_room(box: QComboBox) -> int:

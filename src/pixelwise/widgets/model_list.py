@@ -11,14 +11,10 @@ from typing import Final
 
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QLabel,
     QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +23,7 @@ from pixelwise.cards import Card, TrainingSummary, read_card
 from pixelwise.errors import PixelwiseError, show_text
 from pixelwise.starter import starter_path
 from pixelwise.widgets.forms import lay_out
+from pixelwise.widgets.full_names import NameList
 from pixelwise.widgets.panel import create_row, write_tip
 
 OTHER: Final = "Other file…"
@@ -37,7 +34,6 @@ _MOST_CLASSES: Final = 2
 _SECONDS: Final = 0.2
 """Longest wait for model cards; the rest are read a moment later."""
 _PAUSE_MS: Final = 50
-_MARGIN_PX: Final = 4
 
 _Stamp = tuple[int, int]
 
@@ -162,8 +158,10 @@ class ModelList(QWidget):
         self.box.setToolTip(self.box.currentData(Qt.ItemDataRole.ToolTipRole) or "")
 
 
-class _Box(QComboBox):
+class _Box(NameList):
     """A list that is never wider than its column, and is read again when it opens."""
+
+    cut = Qt.TextElideMode.ElideRight
 
     def __init__(self, refresh: Callable[[], None]) -> None:
         super().__init__()
@@ -180,19 +178,6 @@ class _Box(QComboBox):
         bar = view.verticalScrollBar().sizeHint().width()
         view.setMinimumWidth(max(self.width(), view.sizeHintForColumn(0) + bar))
         super().showPopup()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802  Qt's name
-        """Paint the closed list; Qt would cut a long text within a letter."""
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        painter.setPen(self.palette().text().color())
-        kind, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-        painter.drawComplexControl(kind, option)
-        width = self.style().subControlRect(kind, option, field, self).width() - 2 * _MARGIN_PX
-        right = Qt.TextElideMode.ElideRight
-        option.currentText = self.fontMetrics().elidedText(option.currentText, right, width)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-        painter.end()
 
 
 def list_models(folder: Path, seconds: float = _SECONDS) -> tuple[list[ListedModel], bool]:

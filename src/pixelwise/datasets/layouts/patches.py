@@ -12,7 +12,7 @@ from typing import Final, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pixelwise.classes import VOID, Classes
+from pixelwise.classes import VOID, Classes, require_background
 from pixelwise.config import DataConfig, PatchConfig
 from pixelwise.config_base import describe_invalid
 from pixelwise.datasets.layouts.base import Entry, Layout, Listing
@@ -93,8 +93,7 @@ class PatchIndex(BaseModel):
 
     @model_validator(mode="after")
     def _check_background(self) -> Self:
-        if self.background is not None and not 0 <= self.background < len(self.classes):
-            raise ValueError(f"background {self.background} is none of {len(self.classes)} classes")
+        require_background(self.background, self.classes)
         return self
 
     @property
