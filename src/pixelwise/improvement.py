@@ -80,7 +80,7 @@ def has_older_data(model: Path) -> bool:
     config = find_config(model)
     if config is None:
         return False
-    folders = [config.data.path, config.data.validation]
+    folders = [config.data.path, config.data.validation, config.data.test]
     return all(folder.exists() for folder in folders if folder is not None)
 
 

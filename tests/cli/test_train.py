@@ -85,7 +85,7 @@ def test_options_change_a_config_file(pixelwise: Callable, tmp_path: Path) -> No
 
 EVERY_OPTION = {
     "layout": "pairs", "images": "i", "masks": "m", "mask_suffix": "_m", "classes": "instances",
-    "void": "1,2", "axes": "YX", "resize": "64x32", "validation": "v",
+    "void": "1,2", "axes": "YX", "resize": "64x32", "validation": "v", "test": "w",
     "validation_fraction": 0.5, "split_seed": 4, "size": "96", "step": "48", "edge": "drop",
     "min_foreground": 0.1, "model": "segnet", "weights": "w", "start_from": "s",
     "augment": "none", "rotate": 10, "scale": 0.1, "brightness": 0.1, "contrast": 0.1,

@@ -104,6 +104,21 @@ def test_a_validation_folder(tmp_path: Path) -> None:
     assert (validation.samples[0].read_mask() == 1).all()
 
 
+def test_a_test_folder_is_neither_trained_nor_validated_on(tmp_path: Path) -> None:
+    for name in "abc":
+        add(tmp_path / "train", name)
+    add(tmp_path / "apart", "d")
+    (tmp_path / "apart" / "images" / "a.png").symlink_to(tmp_path / "train" / "images" / "a.png")
+    (tmp_path / "apart" / "masks" / "a.tif").symlink_to(tmp_path / "train" / "masks" / "a.tif")
+    data = load_dataset(tmp_path / "train", test=tmp_path / "apart")
+    train, validation = data.split(0.5, 0)
+    assert {sample.name for sample in (*train.samples, *validation.samples)} == {"b", "c"}
+    assert {sample.name for sample in data.select("test").samples} == {"a", "d"}
+    assert "1 of the images are also in the test folder" in str(data.problems[0])
+    with pytest.raises(ConfigError, match="folds and a test folder exclude each other"):
+        load_dataset(tmp_path / "train", test=tmp_path / "apart", folds=2)
+
+
 def test_an_empty_validation_folder(tmp_path: Path) -> None:
     add(tmp_path, "a")
     (tmp_path / "held" / "images").mkdir(parents=True)

@@ -27,7 +27,7 @@ CHANGED: dict[type[Config], dict[str, Any]] = {
         "skip_unreadable": True,
         "path": "/data", "layout": "pairs", "images": "raw", "masks": "gt", "mask_suffix": "_m",
         "classes": {"0": "background", "7": "cell"}, "void": (255.0, 3.0), "sparse": True,
-        "axes": "ZYX", "resize": (128, 96), "validation": "/validation",
+        "axes": "ZYX", "resize": (128, 96), "validation": "/validation", "test": "/test",
         "corrections": "/corrections",
         "validation_fraction": 0.3, "split_seed": 4, "folds": 5,
     },

@@ -130,7 +130,7 @@ def do_predict(job: PredictJob, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 @config_options(
     DataConfig,
-    skip=["path", "validation", "axes", *FOR_TRAINING],
+    skip=["path", "validation", "test", "axes", *FOR_TRAINING],
 )
 @config_options(
     PredictConfig, skip=["probabilities", "probability_dtype", "instances", "table", "format"]

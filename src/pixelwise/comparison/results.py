@@ -20,6 +20,7 @@ from pixelwise.comparison.trials import Cost
 from pixelwise.errors import DataError
 from pixelwise.scores import SCORE_NAMES
 
+_COST_COLUMNS = ("model", "parameters", "multiply-adds", "memory", "minutes", "patches/s")
 _NAMES = 3  # that an error message gives
 
 
@@ -153,7 +154,9 @@ _DEFINITIONS = (
     "the right class. In brackets: the interval of 95 % by the bootstrap over source images. "
     "p: two-sided, by the paired bootstrap over source images, corrected for the number of pairs "
     "(Holm); below 0.05 a difference is larger than chance explains. Neither knows how much a "
-    "second training of the same network would differ: that takes several seeds."
+    "second training of the same network would differ: that takes several seeds. "
+    "Multiply-adds are those of one patch, forward; memory is what one training batch keeps for "
+    "its backward pass, computed for fp32."
 )
 
 
@@ -183,10 +186,11 @@ def _describe_costs(results: Results, ranked: Sequence[str]) -> list[str]:
         if (cost := results.costs.get(model)) is not None:
             pace = cost.patches_per_second
             rows.append([
-                model, f"{cost.parameters:,}", f"{cost.seconds / 60:.1f}",
+                model, f"{cost.parameters:,}", f"{cost.multiply_adds / 1e9:.2f} G",
+                f"{cost.batch_bytes / 2**20:.0f} MiB", f"{cost.seconds / 60:.1f}",
                 "-" if pace is None else f"{pace:.1f}",
             ])  # fmt: skip
-    return _list_table(["model", "parameters", "minutes", "patches/s"], rows)
+    return _list_table(_COST_COLUMNS, rows)
 
 
 def _list_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

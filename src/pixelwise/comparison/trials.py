@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pixelwise.atomic import make_folder, replacing, require_own, write_text
+from pixelwise.cards import read_card
 from pixelwise.checksums import Checksum, hash_content
 from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
 from pixelwise.config import DataConfig, PredictConfig, TrainConfig
@@ -21,6 +22,8 @@ from pixelwise.datasets.corrections import load_corrections
 from pixelwise.errors import DataError, RunError
 from pixelwise.events import Event, RunStarted
 from pixelwise.marks import Mark, check_mark, read_mark, write_mark_beside
+from pixelwise.models.files import create_network
+from pixelwise.models.summary import summarize
 from pixelwise.outputs import plan_outputs
 from pixelwise.patches.decoded_images import read_decoded_images
 from pixelwise.prediction.evaluate import iter_evaluate, match_model, plan_labels
@@ -32,6 +35,7 @@ from pixelwise.training.checkpoints import Checkpoints
 from pixelwise.training.fingerprint import check_images, find_trained_on
 from pixelwise.training.fit import fit, resume
 
+_BATCH = 8  # of runs of versions that did not write it down
 _OVER = ("finished", "no_progress")
 _VALIDATED = "the validation images, which also chose the best epoch"
 _BY_FOLDS = "all images, each by the model of the fold that did not train on it"
@@ -288,6 +292,11 @@ class Cost:
     ----------
     parameters : int
         Weights of the network.
+    multiply_adds : int
+        Multiplications with an addition for one patch, forward.
+    batch_bytes : int
+        What one training batch keeps for its backward pass in fp32, computed and not measured;
+        mixed precision takes about half.
     seconds : float
         Of training, validation included, summed over the trials.
     patches_per_second : float or None
@@ -295,17 +304,24 @@ class Cost:
     """
 
     parameters: int
+    multiply_adds: int
+    batch_bytes: int
     seconds: float
     patches_per_second: float | None
 
 
 def read_cost(trials: Sequence[Trial]) -> Cost:
-    """Read what some trials of one model took from the events of their runs."""
+    """Count the operations of a model, and read what its trials took from their events."""
     epochs = [epoch for trial in trials for epoch in read_epochs(trial.run)]
     rates = [epoch.patches_per_second for epoch in epochs if epoch.patches_per_second]
-    starts = (event for event in iter_events(trials[0].run) if isinstance(event, RunStarted))
+    started = next(event for event in iter_events(trials[0].run) if isinstance(event, RunStarted))
+    card = read_card(trials[0].run.model)
+    batch = started.batch_size or _BATCH
+    summary = summarize(create_network(card), card.patch_size, batch_size=batch)
     return Cost(
-        parameters=next(starts).parameters,
+        parameters=summary.parameters,
+        multiply_adds=summary.multiply_adds,
+        batch_bytes=summary.activation_bytes,
         seconds=sum(epoch.seconds for epoch in epochs),
         patches_per_second=sum(rates) / len(rates) if rates else None,
     )

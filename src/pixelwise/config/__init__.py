@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from pixelwise.config.data import (
     CPU_PATCH,
+    FOLDERS,
     FOR_TRAINING,
     FULL_PATCH,
     TRAINED_PATCH,
@@ -31,6 +32,7 @@ from pixelwise.config_base import Config
 
 __all__ = [
     "CPU_PATCH",
+    "FOLDERS",
     "FOR_TRAINING",
     "FULL_PATCH",
     "MOST_AUTO_BATCH",
@@ -69,7 +71,7 @@ class TrainConfig(Config):
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
         sections = {
-            "data": self.data.make_paths_absolute("path", "validation", "corrections"),
+            "data": self.data.make_paths_absolute(*FOLDERS),
             "model": self.model.make_paths_absolute("weights", "start_from"),
         }
         return self.model_copy(update={**sections, "run": self.run.absolute()})

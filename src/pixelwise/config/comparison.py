@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pixelwise.config.data import DataConfig, PatchConfig
+from pixelwise.config.data import FOLDERS, DataConfig, PatchConfig
 from pixelwise.config.training import AugmentationConfig, ModelConfig, TrainingConfig
 from pixelwise.config_base import Config
 
@@ -50,7 +50,7 @@ class ComparisonConfig(Config):
 
     def make_absolute(self) -> Self:
         """Give the same with absolute paths, which mean the same from any folder."""
-        data, out = self.data.make_paths_absolute("path", "validation", "corrections"), self.out
+        data, out = self.data.make_paths_absolute(*FOLDERS), self.out
         models = tuple(m.make_paths_absolute("weights", "start_from") for m in self.models)
         return self.model_copy(update={"data": data, "models": models, "out": out.absolute()})
 

@@ -13,6 +13,8 @@ from pixelwise.config_base import ClassMapping, Config, Numbers, Size
 FULL_PATCH, CPU_PATCH = (256, 256), (128, 128)  # size "auto" of large images, with and without GPU
 TRAINED_PATCH = 32  # least side to train on
 
+FOLDERS: Final = ("path", "validation", "test", "corrections")
+"""Fields of `DataConfig` that name a folder."""
 FOR_TRAINING: Final = ("corrections", "validation_fraction", "split_seed", "folds", "fold")
 """Fields of `DataConfig` that only a training reads."""
 
@@ -65,6 +67,11 @@ class DataConfig(Config):
     validation: Path | None = Field(
         default=None, description="Folder with the validation images, in the same layout"
     )
+    test: Path | None = Field(
+        default=None,
+        description="Folder with the test images, in the same layout: not trained on, and scored "
+        "by 'compare' and 'report'",
+    )
     corrections: Path | None = Field(
         default=None,
         description="Folder with corrected images, in images/ and masks/, that make half of every "
@@ -90,8 +97,10 @@ class DataConfig(Config):
             raise ValueError(
                 f"fold {self.fold} needs folds of at least {self.fold}, got {self.folds}"
             )
-        if self.folds is not None and self.validation is not None:
-            raise ValueError("folds and a validation folder exclude each other: leave out one")
+        if self.folds is not None:
+            for name in ("validation", "test"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"folds and a {name} folder exclude each other: leave out one")
         return self
 
 

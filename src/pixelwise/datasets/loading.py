@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pixelwise.classes import VOID
 from pixelwise.config import DataConfig
@@ -53,7 +53,9 @@ def load_dataset(
     """
     config = _create_config(data, layout=layout, fields=fields)
     found, listing = list_data(config)
-    listing = _name_uniquely(_add_validation(found, listing, config))
+    for split in ("validation", "test"):
+        listing = _add_folder(split, found, listing, config=config)
+    listing = _name_uniquely(listing)
     _require_entries(found, listing)
     if listing.settled:  # the layout has already applied the class names
         config = config.model_copy(update={"classes": "auto", "sparse": False})
@@ -70,49 +72,54 @@ def _create_config(
     return DataConfig.create(**(data.model_dump() | fields)) if fields else data
 
 
-def _add_validation(found: Found, listing: Listing, config: DataConfig) -> Listing:
-    """Add the images of the validation folder, and remove them from the training images."""
-    if config.validation is None:
+def _add_folder(
+    split: Literal["validation", "test"], found: Found, listing: Listing, *, config: DataConfig
+) -> Listing:
+    """Add the images of the folder that is named for a split; no other split has them then."""
+    folder: Path | None = getattr(config, split)
+    if folder is None:
         return listing
-    beside, extra = list_data(config.model_copy(update={"path": config.validation}))
-    entries = tuple(replace(entry, split="validation") for entry in extra.entries)
+    beside, extra = list_data(config.model_copy(update={"path": folder}))
+    entries = tuple(replace(entry, split=split) for entry in extra.entries)
     if not entries:
-        raise DataError(f"The validation folder {config.validation} has no image with a mask.")
+        raise DataError(f"The {split} folder {folder} has no image with a mask.")
     if listing.settled or create_scheme(config) is None:
-        _require_same_classes((found, listing), (beside, extra))
+        _require_same_classes(split, (found, listing), (beside, extra))
     held = {entry.image.path.resolve() for entry in entries}
     others = tuple(e for e in listing.entries if e.image.path.resolve() not in held)
-    if not others:
+    if not any(entry.split in (None, "train") for entry in others):
         raise DataError(
-            f"All images of {config.path} are in the validation folder {config.validation} too: "
-            "none is left to train on."
+            f"All images of {config.path} are in the {split} folder {folder} too, or are "
+            "validation or test images: none is left to train on."
         )
     problems = listing.problems + extra.problems
     if moved := len(listing.entries) - len(others):
-        message = f"{moved} of the images are also in the validation folder: used only there"
-        problems += (Problem("note", str(config.validation), message),)
+        message = f"{moved} of the images are also in the {split} folder: used only there"
+        problems += (Problem("note", str(folder), message),)
     return replace(listing, entries=others + entries, problems=problems)
 
 
-def _require_same_classes(train: tuple[Found, Listing], validation: tuple[Found, Listing]) -> None:
-    """Refuse a validation folder with another layout or other classes than the training data.
+def _require_same_classes(
+    split: str, train: tuple[Found, Listing], other: tuple[Found, Listing]
+) -> None:
+    """Refuse a folder of a split with another layout or other classes than the training data.
 
     Raises
     ------
     DataError
         The layouts differ, or their classes do.
     """
-    (found, listing), (beside, extra) = train, validation
+    (found, listing), (beside, extra) = train, other
     if beside.layout.name != found.layout.name:
         raise DataError(
-            f"The validation folder {beside.root} was read as {beside.layout.name} "
+            f"The {split} folder {beside.root} was read as {beside.layout.name} "
             f"({beside.reason}), {found.root} as {found.layout.name} ({found.reason}): expected "
             "the same layout. Give it with --layout, or map the mask values of both with --classes."
         )
     names = [_name_classes(one.scheme) for one in (extra, listing)]
     if names[0] != names[1]:
         raise DataError(
-            f"The validation folder {beside.root} has the classes {names[0]}, {found.root} has "
+            f"The {split} folder {beside.root} has the classes {names[0]}, {found.root} has "
             f"{names[1]}: expected the same, in the same order."
         )
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 _NONE = "—"
-_FILES = ("axes", "images", "masks", "mask_suffix", "validation", "corrections")
+_FILES = ("axes", "images", "masks", "mask_suffix", "validation", "test", "corrections")
 _SPLIT = ("validation_fraction", "split_seed")
 _ELSEWHERE = {"path", "layout", *_FILES, "skip_unreadable", *FOR_TRAINING}
 _DETAILS = tuple(field for field in DataConfig.model_fields if field not in _ELSEWHERE)

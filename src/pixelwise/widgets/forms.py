@@ -20,7 +20,7 @@ from pixelwise.config_base import Config
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 _INT_LIMIT = 2**31 - 1
-_FOLDERS = ("path", "validation", "corrections", "run")
+_FOLDERS = ("path", "validation", "test", "corrections", "run")
 # Fields whose name is unclear outside of its section.
 _LABELS = {
     ("PatchConfig", "size"): "Patch size (px)",
