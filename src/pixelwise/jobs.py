@@ -97,6 +97,24 @@ class CompareJob(Config):
     overwrite: bool = False
 
 
+class ReportJob(Config):
+    """Write the report of a training run or a comparison, one HTML file.
+
+    Attributes
+    ----------
+    source : Path
+        Run folder, or folder of a comparison.
+    out : Path or None
+        File to write; ``report.html`` in the source's folder if not given.
+    overwrite : bool
+    """
+
+    job: Literal["report"] = "report"
+    source: Path
+    out: Path | None = None
+    overwrite: bool = False
+
+
 class PatchesJob(Config):
     """Cut a data set into patches; without `out`, count them and write nothing."""
 
@@ -208,6 +226,7 @@ Job = (
     | PredictJob
     | EvaluateJob
     | CompareJob
+    | ReportJob
     | PatchesJob
     | PredictLayerJob
     | DescribeJob

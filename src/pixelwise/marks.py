@@ -3,7 +3,7 @@
 A TIFF has it in the tag Software, an OME-Zarr in its group's attributes, a table (CSV) in a file
 beside it, ``NAME_objects.csv.json``. It distinguishes this program's results from other files, and
 changed results from unchanged ones. It holds no time and no path: the same model, image and
-settings give the same bytes. A figure has only a checksum.
+settings give the same bytes. Figures and reports have only a checksum.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def check_mark(path: Path) -> Checksum:
     OSError
         The file cannot be read.
     """
-    if path.suffix.lower() in _COMMENTS:
+    if path.suffix.lower() in (*_COMMENTS, ".html"):
         return check_checksum(path)
     mark = read_mark(path)
     if mark is None:

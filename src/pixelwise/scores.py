@@ -117,6 +117,23 @@ class ScoreRow:
 
 
 SCORE_NAMES: Final = tuple(ScoreRow.__dataclass_fields__)
+SCORE_DEFINITIONS: Final = {
+    "accuracy": "share of pixels that are right, (TP + TN) / all",
+    "sensitivity": "share of the class that was found (recall), TP / (TP + FN)",
+    "specificity": "share of the rest that was left alone, TN / (TN + FP)",
+    "precision": "share of what was predicted that is right, TP / (TP + FP)",
+    "dice": "the same as F1, 2·TP / (2·TP + FP + FN)",
+    "iou": "Jaccard index, TP / (TP + FP + FN)",
+}
+"""What each score is, of one class against the rest."""
+MEAN_DEFINITIONS: Final = {
+    "macro": "mean over all classes",
+    "micro": "from the pixels of all classes together",
+    "macro, foreground": "mean over the classes but background",
+    "micro, foreground": "from the pixels of all classes but background together",
+}
+"""What the last rows of a table of scores are, see `Scores.rows`."""
+_FORMULA: Final = "2·TP / (2·TP + FP + FN)"
 SHOWN: Final = ("dice", "iou", "accuracy")
 """Scores that a training shows, and may choose the best epoch by."""
 
@@ -236,3 +253,29 @@ def _mean(values: _Array) -> float:
     """Mean of the values that are defined, NaN when none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
+
+
+def describe_headline(scores: Scores, counted: str) -> tuple[str, str]:
+    """Give the mean Dice of the foreground and its definition, as a title and a sentence."""
+    dice = scores.macro(foreground=True).dice
+    rows = list(scores.per_class().values())
+    front = [i for i in range(len(rows)) if i != scores.background]
+    used = [i for i in front if not isnan(rows[i].dice)]
+    of = "all classes" if scores.background is None else "the foreground"
+    without = _describe_background(scores)
+    if isnan(dice):
+        return f"Dice of {of}: not defined", f"No class of it occurs; {without}; {counted}."
+    if len(front) == 1:
+        title = f"Dice of {of} {dice:.3f}"
+        return title, f"{_FORMULA} of {scores.names[front[0]]}, {without}; {counted}."
+    occur = "" if len(used) == len(front) else f" ({len(used)} of them occur)"
+    mean = f"Mean of {_FORMULA} over {len(front)} classes{occur}"
+    return f"Mean Dice of {of} {dice:.3f}", f"{mean}, {without}; {counted}."
+
+
+def _describe_background(scores: Scores) -> str:
+    """Say which class is left out as background, if any is."""
+    if scores.background is None:
+        return "no class is background"
+    name = scores.names[scores.background]
+    return "without the background" + (f" ({name})" if name != "background" else "")

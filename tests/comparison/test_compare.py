@@ -11,6 +11,7 @@ import pytest
 from pixelwise.comparison.compare import compare, conclude
 from pixelwise.comparison.counts import read_counts, write_counts
 from pixelwise.comparison.trials import load_held_out, plan_trials
+from pixelwise.comparison_summary import ComparisonSummary
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import DataError, WriteError
 from pixelwise.events import EpochEnded, RunStarted
@@ -126,8 +127,11 @@ def test_other_programs_are_compared_on_the_same_images(
     unet = read_counts(done.out / "counts.csv")["unet"]
     (tmp_path / "other.csv").write_text(write_counts({"theirs": unet.select(unet.images[::-1])}))
     others = read_counts(tmp_path / "other.csv")
-    judged = conclude(plan_trials(done), tmp_path / "out", others)
-    assert judged.means["theirs"] == judged.means["unet"]
+    summary = conclude(plan_trials(done), tmp_path / "out", others)
+    assert summary.models["theirs"].foreground == summary.models["unet"].foreground
+    assert ComparisonSummary.load(tmp_path / "out") == summary
+    assert summary.models["unet"].cost
+    assert summary.models["theirs"].cost is None
     few = {"theirs": unet.select(unet.images[:3])}
     with pytest.raises(DataError, match="theirs lacks the images"):
         conclude(plan_trials(done), tmp_path / "few", few)

@@ -43,6 +43,7 @@ _COMMANDS = {
     "predict": ("pixelwise.cli.predict", "Predict the labels of images"),
     "evaluate": ("pixelwise.cli.predict", "Score a model on images with masks"),
     "compare": ("pixelwise.cli.compare", "Train several networks alike, and compare them"),
+    "report": ("pixelwise.cli.report", "Write a page about a training run or a comparison"),
     "verify": ("pixelwise.cli.verify", "Show what made a result, and whether it has changed since"),
     "run": ("pixelwise.cli.job", "Run a job that another program wrote as JSON"),
     "serve": ("pixelwise.cli.serve", "Run small jobs for another program, such as napari"),

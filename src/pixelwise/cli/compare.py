@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, sa
 from pixelwise.cli.options import config_options, given_values, merge, overwrite_option
 from pixelwise.cli.progress import show_events
 from pixelwise.cli.train import read_source, require_one_budget, stop_on_signals
+from pixelwise.comparison_summary import FEWEST, ComparisonSummary
 from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, TrainingConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import ConfigError
@@ -20,7 +22,6 @@ from pixelwise.jobs import CompareJob
 
 if TYPE_CHECKING:
     from pixelwise.comparison.counts import ImageCounts
-    from pixelwise.comparison.statistics import Judgement
 
 _SECTIONS: dict[str, type[Any]] = {
     "data": DataConfig,
@@ -78,8 +79,8 @@ def compare(
                 "Runs that are over are compared as they are: leave out the options that say how "
                 "to train, or give a folder with images and masks."
             )
-        judged = conclude(collect_trials(sources), folder.absolute(), others, overwrite=overwrite)
-        _show(judged, folder, as_json=as_json)
+        summary = conclude(collect_trials(sources), folder.absolute(), others, overwrite=overwrite)
+        _show(summary, folder, as_json=as_json)
         return 0
     job = CompareJob(config=create_comparison_config(sources, folder, values), overwrite=overwrite)
     return do_compare(job, as_json=as_json, others=others)
@@ -104,8 +105,8 @@ def do_compare(
         if not trial.is_trained:
             note("The comparison was stopped; the same command continues it.")
             return INTERRUPTED
-    judged = conclude(trials, config.out, others, overwrite=job.overwrite)
-    _show(judged, config.out, as_json=as_json)
+    summary = conclude(trials, config.out, others, overwrite=job.overwrite)
+    _show(summary, config.out, as_json=as_json)
     return 0
 
 
@@ -139,26 +140,21 @@ def create_comparison_config(
     return ComparisonConfig.create(**merge(base, given)).make_absolute()
 
 
-def _show(judged: Judgement, folder: Path, *, as_json: bool) -> None:
+def _show(summary: ComparisonSummary, folder: Path, *, as_json: bool) -> None:
     """Print the scores, and which differences are clear."""
-    from pixelwise.comparison.results import rank, to_plain
-    from pixelwise.comparison.statistics import FEWEST
-
     if as_json:
-        means = {model: judged.means[model].items() for model in rank(judged)}
-        plain = {m: {name: to_plain(one) for name, one in scores} for m, scores in means.items()}
-        echo(json.dumps(plain))
+        models = summary.model_dump()["models"]
+        echo(json.dumps({name: model["foreground"] for name, model in models.items()}))
         return
-    table = create_table("Mean over the foreground classes", ["model", "Dice", "95 %", "IoU"])
-    for model in rank(judged):
-        dice, iou = judged.means[model]["dice"], judged.means[model]["iou"]
-        table.add_row(
-            model, f"{dice.value:.4f}", f"{dice.low:.4f} to {dice.high:.4f}", f"{iou.value:.4f}"
-        )
+    columns = ["model", "Dice (95 %)", "IoU (95 %)"]
+    table = create_table("Mean over the foreground classes", columns)
+    for name, model in summary.models.items():
+        table.add_row(name, str(model.foreground["dice"]), str(model.foreground["iou"]))
     out.print(table)
-    if not judged.is_sound:
+    if summary.sources < FEWEST:
         note(f"Differences are not judged: that takes {FEWEST} source images or more.")
-    for pair in judged.differences if judged.is_sound else ():
-        if pair.is_clear:
+    for pair in summary.differences:
+        if pair.clear:
             say(f"{pair.models[0]} is better than {pair.models[1]}: p {pair.p:.4f} (Holm)")
     say(f"Written to {folder}: comparison.md, scores.csv, counts.csv, curves.png, pictures.png")
+    say(f"One page of it all: pixelwise report {shlex.quote(str(folder))}")

@@ -10,6 +10,7 @@ from pixelwise.cli.compare import do_compare
 from pixelwise.cli.console import FAILED, WRONG_USE, echo, read_input
 from pixelwise.cli.data import do_patches
 from pixelwise.cli.predict import do_evaluate, do_predict
+from pixelwise.cli.report import do_report
 from pixelwise.cli.serve import Server
 from pixelwise.cli.train import do_resume, do_train
 from pixelwise.errors import ConfigError
@@ -20,6 +21,7 @@ from pixelwise.jobs import (
     Job,
     PatchesJob,
     PredictJob,
+    ReportJob,
     ResumeJob,
     TrainJob,
     parse_job,
@@ -38,7 +40,7 @@ def run(file: Path) -> int:
     """Run the job in FILE, one JSON object (- is standard input), and print its events as JSON.
 
     The widgets send their jobs this way. Jobs are train, resume, predict, evaluate, compare,
-    patches, predict_layer, live and describe; pixelwise.jobs says which fields each has.
+    report, patches, predict_layer, live and describe; pixelwise.jobs says which fields each has.
     """
     try:
         job = parse_job(read_input(file, "job"))
@@ -60,6 +62,8 @@ def do_job(job: Job) -> int:
             do_evaluate(job, as_json=True)
         case CompareJob():
             return do_compare(job, as_json=True)
+        case ReportJob():
+            do_report(job, as_json=True)
         case PatchesJob():
             return do_patches(job, as_json=True)
         case _:

@@ -10,8 +10,7 @@ from pixelwise.atomic import make_folder, write_text
 from pixelwise.cards import Card, read_card
 from pixelwise.comparison.counts import ImageCounts
 from pixelwise.comparison.pictures import choose_images, collect_rows
-from pixelwise.comparison.results import Results, align, write_tables
-from pixelwise.comparison.statistics import Judgement
+from pixelwise.comparison.results import Results, align, summarize, write_tables
 from pixelwise.comparison.trials import (
     HeldOut,
     Trial,
@@ -24,6 +23,7 @@ from pixelwise.comparison.trials import (
     score_trial,
     train_trial,
 )
+from pixelwise.comparison_summary import ComparisonSummary
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.errors import DataError
@@ -76,7 +76,7 @@ def conclude(
     others: Mapping[str, ImageCounts] | None = None,
     *,
     overwrite: bool = False,
-) -> Judgement:
+) -> ComparisonSummary:
     """Score trials that are trained, judge them, and write the results into `out`.
 
     Parameters
@@ -98,8 +98,8 @@ def conclude(
     """
     results, samples = _score_all(trials, out, overwrite=overwrite)
     results = results.add_others(others or {})
-    judged = results.judge()
-    tables = write_tables(results, judged)
+    summary = summarize(results, results.judge())
+    tables = write_tables(results, summary)
     changed = {name: text for name, text in tables.items() if not _holds(out / name, text)}
     curves, pictures = out / "curves.png", out / "pictures.png"
     read = Sources.of_data({file for sample, _ in samples.values() for file in sample.files})
@@ -111,7 +111,7 @@ def conclude(
     draw_curves({trial.name: read_epochs(trial.run) for trial in trials}, curves)
     rows = collect_rows(choose_images(results), list(samples.values()))
     draw_predictions(rows, read_card(trials[0].run.model).classes, pictures)
-    return judged
+    return summary
 
 
 def _score_all(
@@ -145,8 +145,15 @@ def _score_all(
         costs={name: read_cost(model.trials) for name, model in models.items()},
         scored_on=on + _CORRECTED * bool(corrected),
         folds=folds,
+        runs={name: _name_runs(model.trials, out) for name, model in models.items()},
     )
     return results, samples
+
+
+def _name_runs(trials: Sequence[Trial], out: Path) -> tuple[Path, ...]:
+    """Run folders, relative to `out` where they lie in it."""
+    paths = (trial.run.path.absolute() for trial in trials)
+    return tuple(p.relative_to(out) if p.is_relative_to(out) else p for p in paths)
 
 
 def _load_all(trials: Sequence[Trial]) -> list[HeldOut]:

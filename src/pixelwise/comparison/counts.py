@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pixelwise.errors import DataError, ReadError, quote_value
 from pixelwise.parsing import read_text
-from pixelwise.scores import Counts, Scores, count_one_vs_rest
+from pixelwise.scores import SCORE_NAMES, Counts, Scores, count_one_vs_rest, divide_counts
 
 COLUMNS: Final = ("model", "image", "class", "tp", "fp", "fn", "tn")
 _CSV_BYTES: Final = 256 << 20
@@ -70,6 +70,15 @@ class ImageCounts:
         for counts in (self, other):
             values[[places[name] for name in counts.images]] += counts.values
         return ImageCounts(images, self.classes, values)
+
+    def dice_by_image(self, background: int | None) -> Array:
+        """Dice of each image, the mean over its foreground classes; NaN if none is there."""
+        by_class = divide_counts(Counts(*np.moveaxis(self.values, -1, 0)))
+        dice = by_class[SCORE_NAMES.index("dice")]
+        front = [i for i in range(len(self.classes)) if i != background]
+        defined = ~np.isnan(dice[:, front])
+        summed = np.where(defined, dice[:, front], 0).sum(axis=1)
+        return np.where(defined.any(axis=1), summed / defined.sum(axis=1).clip(min=1), np.nan)
 
     def total(self) -> Counts:
         """Sum over the images; the counts have the shape (classes,)."""

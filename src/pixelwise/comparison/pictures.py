@@ -11,20 +11,19 @@ from pixelwise.comparison.results import Results
 from pixelwise.datasets import Sample
 from pixelwise.figures import Panel, to_rgb8
 from pixelwise.images import open_image
-from pixelwise.scores import SCORE_NAMES, Counts, divide_counts
 
 ROWS = 3
 """Images that are drawn."""
 
 
 def choose_images(results: Results, count: int = ROWS) -> list[str]:
-    """Choose images from the worst to the best, by their Dice, the mean over models and classes."""
+    """Choose images from the worst to the best, by their mean Dice over the models.
+
+    An image without foreground in which none was predicted counts as right.
+    """
     first = next(iter(results.counts.values()))
-    chosen = [i for i in range(len(first.classes)) if i != results.background]
-    dice = np.zeros(len(first.images))
-    for counts in results.counts.values():
-        by_class = divide_counts(Counts(*np.moveaxis(counts.values, -1, 0)))
-        dice += np.nan_to_num(by_class[SCORE_NAMES.index("dice")][:, chosen]).mean(axis=1)
+    by_model = [counts.dice_by_image(results.background) for counts in results.counts.values()]
+    dice = np.nan_to_num(by_model, nan=1.0).mean(axis=0)
     places = np.linspace(0, len(dice) - 1, min(count, len(dice))).round().astype(int)
     return [first.images[i] for i in np.argsort(dice, kind="stable")[places]]
 

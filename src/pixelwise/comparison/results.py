@@ -7,20 +7,26 @@ program, ``comparison.json`` for another program, ``curves.png`` and ``pictures.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from math import isnan
-from typing import Any
+from pathlib import Path
 
 from pixelwise.comparison.counts import ImageCounts, write_counts
-from pixelwise.comparison.statistics import FEWEST, Interval, Judgement, judge
-from pixelwise.comparison.trials import Cost
+from pixelwise.comparison.statistics import Interval, Judgement, judge
+from pixelwise.comparison_summary import (
+    DEFINITIONS,
+    FILE,
+    ComparisonSummary,
+    Cost,
+    Estimate,
+    ModelResult,
+    PairedDifference,
+    list_tables,
+)
 from pixelwise.errors import DataError
-from pixelwise.scores import SCORE_NAMES
 
-_COST_COLUMNS = ("model", "parameters", "multiply-adds", "memory", "minutes", "patches/s")
 _NAMES = 3  # that an error message gives
 
 
@@ -42,6 +48,8 @@ class Results:
         What the images are, in words.
     folds : dict of str to int
         Fold of each image; empty without folds.
+    runs : dict of str to tuple of Path
+        Run folders of each model that was trained here.
     """
 
     counts: dict[str, ImageCounts]
@@ -50,6 +58,7 @@ class Results:
     costs: dict[str, Cost]
     scored_on: str
     folds: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     def add_others(self, others: Mapping[str, ImageCounts]) -> Results:
         """Add the counts of other programs.
@@ -97,45 +106,53 @@ def align(first: ImageCounts, counts: ImageCounts, *, model: str) -> ImageCounts
     return ImageCounts(first.images, first.classes, chosen.values[:, places])
 
 
-def write_tables(results: Results, judged: Judgement) -> dict[str, str]:
+def write_tables(results: Results, summary: ComparisonSummary) -> dict[str, str]:
     """Write tables as text, CSV and JSON: the content of each file by its name."""
     folds = {"folds.csv": _write_folds(results)} if results.folds else {}
     return folds | {
-        "comparison.md": describe(results, judged),
-        "scores.csv": _write_scores(judged),
+        "comparison.md": describe(summary),
+        "scores.csv": _write_scores(summary),
         "counts.csv": write_counts(results.counts),
-        "comparison.json": json.dumps(_to_dict(results, judged), indent=2) + "\n",
+        FILE: summary.model_dump_json(indent=2) + "\n",
     }
 
 
-def describe(results: Results, judged: Judgement) -> str:
+def summarize(results: Results, judged: Judgement) -> ComparisonSummary:
+    """Sum up what is kept and shown."""
+    return ComparisonSummary(
+        scored_on=results.scored_on,
+        images=next(iter(results.counts.values())).images,
+        sources=judged.groups,
+        background=results.background,
+        models={
+            model: ModelResult(
+                foreground={k: _estimate(v) for k, v in judged.means[model].items()},
+                class_dice={k: _estimate(v) for k, v in judged.classes[model].items()},
+                cost=results.costs.get(model),
+                runs=results.runs.get(model, ()),
+            )
+            for model in rank(judged)
+        },
+        differences=tuple(
+            PairedDifference(
+                **_estimate(pair.interval).model_dump(),
+                models=pair.models,
+                p=pair.p,
+                clear=pair.is_clear,
+            )
+            for pair in judged.differences
+            if judged.is_sound
+        ),
+    )
+
+
+def describe(summary: ComparisonSummary) -> str:
     """Describe a comparison in Markdown: scores, classes, differences, costs, definitions."""
-    first = next(iter(results.counts.values()))
-    ranked = rank(judged)
-    lines = [
-        "# Comparison",
-        "",
-        (
-            f"{len(ranked)} models, scored on {results.scored_on}: {len(first.images)} images "
-            f"from {judged.groups} sources."
-        ),
-        "",
-        *_list_table(
-            ["model", *SCORE_NAMES],
-            [[m, *(_show(judged.means[m][name]) for name in SCORE_NAMES)] for m in ranked],
-        ),
-        "## Dice of each class",
-        "",
-        *_list_table(
-            ["model", *first.classes],
-            [[m, *(_show(judged.classes[m][name]) for name in first.classes)] for m in ranked],
-        ),
-    ]
-    if len(ranked) > 1:
-        lines += ["## Differences of Dice", "", *_describe_differences(judged)]
-    if results.costs:
-        lines += ["## Costs", "", *_describe_costs(results, ranked)]
-    return "\n".join([*lines, "## Definitions", "", _DEFINITIONS, ""])
+    lines = ["# Comparison", "", summary.headline, ""]
+    for number, table in enumerate(list_tables(summary)):
+        lines += [f"## {table.title}", ""] if number else []  # the scores need no heading
+        lines += [table.note, ""] if table.note else _list_table(table.columns, table.rows)
+    return "\n".join([*lines, "## Definitions", "", DEFINITIONS, ""])
 
 
 def rank(judged: Judgement) -> list[str]:
@@ -148,49 +165,9 @@ def rank(judged: Judgement) -> list[str]:
     return sorted(judged.means, key=key)
 
 
-_DEFINITIONS = (
-    "Counts of all images are summed first and divided last. Dice, IoU, sensitivity, specificity "
-    "and precision are means over the foreground classes; accuracy is the share of pixels with "
-    "the right class. In brackets: the interval of 95 % by the bootstrap over source images. "
-    "p: two-sided, by the paired bootstrap over source images, corrected for the number of pairs "
-    "(Holm); below 0.05 a difference is larger than chance explains. Neither knows how much a "
-    "second training of the same network would differ: that takes several seeds. "
-    "Multiply-adds are those of one patch, forward; memory is what one training batch keeps for "
-    "its backward pass, computed for fp32."
-)
-
-
-def _describe_differences(judged: Judgement) -> list[str]:
-    """Table of all pairs."""
-    if not judged.is_sound:
-        return [
-            f"Not judged: {judged.groups} source images are too few, it takes {FEWEST} or more.",
-            "",
-        ]
-    rows = [
-        [
-            f"{pair.models[0]} - {pair.models[1]}",
-            _show(pair.interval),
-            f"{pair.p:.4f}",
-            "larger than chance" if pair.is_clear else "may be chance",
-        ]
-        for pair in sorted(judged.differences, key=lambda pair: pair.p)
-    ]
-    return _list_table(["pair", "difference", "p", "verdict"], rows)
-
-
-def _describe_costs(results: Results, ranked: Sequence[str]) -> list[str]:
-    """Table of what the trainings took."""
-    rows = []
-    for model in ranked:
-        if (cost := results.costs.get(model)) is not None:
-            pace = cost.patches_per_second
-            rows.append([
-                model, f"{cost.parameters:,}", f"{cost.multiply_adds / 1e9:.2f} G",
-                f"{cost.batch_bytes / 2**20:.0f} MiB", f"{cost.seconds / 60:.1f}",
-                "-" if pace is None else f"{pace:.1f}",
-            ])  # fmt: skip
-    return _list_table(_COST_COLUMNS, rows)
+def _estimate(interval: Interval) -> Estimate:
+    """Give an interval without NaN."""
+    return Estimate(**{name: None if isnan(x) else x for name, x in asdict(interval).items()})
 
 
 def _list_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -205,23 +182,17 @@ def _escape(cell: str) -> str:
     return " ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def _show(interval: Interval) -> str:
-    """Show a value with its interval."""
-    if isnan(interval.value):
-        return "-"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _write_scores(judged: Judgement) -> str:
+def _write_scores(summary: ComparisonSummary) -> str:
     """All scores as CSV, one row for each."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["model", "of", "score", "value", "low", "high"])
-    for model in rank(judged):
-        rows = [("foreground", name, one) for name, one in judged.means[model].items()]
-        rows += [(name, "dice", one) for name, one in judged.classes[model].items()]
-        for of, name, one in rows:
-            writer.writerow([model, of, name, *(f"{x:.6f}" for x in asdict(one).values())])
+    for name, model in summary.models.items():
+        rows = [("foreground", score, one) for score, one in model.foreground.items()]
+        rows += [(of, "dice", one) for of, one in model.class_dice.items()]
+        for of, score, one in rows:
+            values = ("nan" if x is None else f"{x:.6f}" for x in (one.value, one.low, one.high))
+            writer.writerow([name, of, score, *values])
     return text.getvalue()
 
 
@@ -233,30 +204,3 @@ def _write_folds(results: Results) -> str:
     for image, fold in sorted(results.folds.items(), key=lambda item: (item[1], item[0])):
         writer.writerow([image, results.groups[image], fold])
     return text.getvalue()
-
-
-def _to_dict(results: Results, judged: Judgement) -> dict[str, Any]:
-    """Everything, ready for JSON."""
-    return {
-        "scored_on": results.scored_on,
-        "images": list(next(iter(results.counts.values())).images),
-        "sources": judged.groups,
-        "models": {
-            model: {
-                "foreground": {k: to_plain(v) for k, v in judged.means[model].items()},
-                "class_dice": {k: to_plain(v) for k, v in judged.classes[model].items()},
-                "cost": asdict(results.costs[model]) if model in results.costs else None,
-            }
-            for model in rank(judged)
-        },
-        "differences": [
-            {"models": list(d.models), **to_plain(d.interval), "p": d.p, "clear": d.is_clear}
-            for d in judged.differences
-            if judged.is_sound
-        ],
-    }
-
-
-def to_plain(interval: Interval) -> dict[str, float | None]:
-    """Give an interval ready for JSON, without NaN."""
-    return {name: None if isnan(x) else x for name, x in asdict(interval).items()}

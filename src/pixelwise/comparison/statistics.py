@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pixelwise.comparison.counts import ImageCounts
+from pixelwise.comparison_summary import FEWEST
 from pixelwise.scores import SCORE_NAMES, Counts, divide_counts
 
 DRAWS: Final = 4000
-FEWEST: Final = 6
-"""Source images below which intervals and differences mean nothing."""
 LEVEL: Final = 0.95
 Array = npt.NDArray[np.float64]
 

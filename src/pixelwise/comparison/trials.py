@@ -15,6 +15,7 @@ from pixelwise.atomic import make_folder, replacing, require_own, write_text
 from pixelwise.cards import read_card
 from pixelwise.checksums import Checksum, hash_content
 from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
+from pixelwise.comparison_summary import Cost
 from pixelwise.config import DataConfig, PredictConfig, TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, load_dataset
@@ -282,32 +283,6 @@ def _stamp(data: Dataset) -> str:
             stat = path.stat()
             digest.update(repr((str(path), stat.st_size, stat.st_mtime_ns)).encode())
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the trials of a model took.
-
-    Attributes
-    ----------
-    parameters : int
-        Weights of the network.
-    multiply_adds : int
-        Multiplications with an addition for one patch, forward.
-    batch_bytes : int
-        What one training batch keeps for its backward pass in fp32, computed and not measured;
-        mixed precision takes about half.
-    seconds : float
-        Of training, validation included, summed over the trials.
-    patches_per_second : float or None
-        Of the training steps, mean over the epochs.
-    """
-
-    parameters: int
-    multiply_adds: int
-    batch_bytes: int
-    seconds: float
-    patches_per_second: float | None
 
 
 def read_cost(trials: Sequence[Trial]) -> Cost:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
-
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
@@ -16,28 +14,26 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from pixelwise.scores import Scores
+from pixelwise.scores import MEAN_DEFINITIONS, SCORE_DEFINITIONS, Scores, describe_headline
 from pixelwise.widgets.panel import create_text, write_tip
 
+_SHORT = {
+    "accuracy": "acc.",
+    "sensitivity": "sens.",
+    "specificity": "spec.",
+    "precision": "prec.",
+    "dice": "Dice",
+    "iou": "IoU",
+    "macro": "mean",
+    "micro": "pooled",
+    "macro, foreground": "mean, fg",
+    "micro, foreground": "pooled, fg",
+}
 _COLUMNS = {
     "class": ("class", "Class, or several classes taken together"),
-    "accuracy": ("acc.", "accuracy: share of pixels that are right, (TP + TN) / all"),
-    "sensitivity": ("sens.", "sensitivity (recall): share of the class that was found, TP/(TP+FN)"),
-    "specificity": ("spec.", "specificity: share of the rest that was left alone, TN / (TN + FP)"),
-    "precision": ("prec.", "precision: share of what was predicted that is right, TP / (TP + FP)"),
-    "dice": ("Dice", "Dice = F1: 2·TP / (2·TP + FP + FN)"),
-    "iou": ("IoU", "IoU (Jaccard): TP / (TP + FP + FN)"),
+    **{name: (_SHORT[name], f"{name}: {text}") for name, text in SCORE_DEFINITIONS.items()},
 }
-_MEANS = {
-    "macro": ("mean", "macro: mean over all classes"),
-    "micro": ("pooled", "micro: from the pixels of all classes together"),
-    "macro, foreground": ("mean, fg", "macro, foreground: mean over the classes but background"),
-    "micro, foreground": (
-        "pooled, fg",
-        "micro, foreground: from the pixels of all classes but background together",
-    ),
-}
-_FORMULA = "2·TP / (2·TP + FP + FN)"
+_MEANS = {name: (_SHORT[name], f"{name}: {text}") for name, text in MEAN_DEFINITIONS.items()}
 _MOST_HEIGHT_PX = 300
 _MARGIN_PX = 8
 
@@ -62,32 +58,6 @@ class Headline(QWidget):
         self.score.setText(title)
         self.definition.setText(definition)
         self.show()
-
-
-def describe_headline(scores: Scores, counted: str) -> tuple[str, str]:
-    """Give the mean Dice of the foreground and its definition, as a title and a sentence."""
-    dice = scores.macro(foreground=True).dice
-    rows = list(scores.per_class().values())
-    front = [i for i in range(len(rows)) if i != scores.background]
-    used = [i for i in front if not isnan(rows[i].dice)]
-    of = "all classes" if scores.background is None else "the foreground"
-    without = _describe_background(scores)
-    if isnan(dice):
-        return f"Dice of {of}: not defined", f"No class of it occurs; {without}; {counted}."
-    if len(front) == 1:
-        title = f"Dice of {of} {dice:.3f}"
-        return title, f"{_FORMULA} of {scores.names[front[0]]}, {without}; {counted}."
-    occur = "" if len(used) == len(front) else f" ({len(used)} of them occur)"
-    mean = f"Mean of {_FORMULA} over {len(front)} classes{occur}"
-    return f"Mean Dice of {of} {dice:.3f}", f"{mean}, {without}; {counted}."
-
-
-def _describe_background(scores: Scores) -> str:
-    """Say which class is left out as background, if any is."""
-    if scores.background is None:
-        return "no class is background"
-    name = scores.names[scores.background]
-    return "without the background" + (f" ({name})" if name != "background" else "")
 
 
 class ScoreTable(QTableWidget):

@@ -1,0 +1,92 @@
+"""The report of a comparison: its tables, curves and pictures, and the images one by one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+
+from pixelwise.cards import Card, read_card
+from pixelwise.comparison.counts import ImageCounts, read_counts
+from pixelwise.comparison_summary import DEFINITIONS, FILE, ComparisonSummary, list_tables
+from pixelwise.config.comparison import ComparisonConfig
+from pixelwise.reports.page import Block, Code, Figure, Report, Table, Text, embed_file
+from pixelwise.reports.run_report import describe_environment
+from pixelwise.runs import RunFolder
+from pixelwise.scores import SCORE_DEFINITIONS
+
+_CONFIG = "comparison.yaml"
+_FIGURES = {
+    "Curves": ("curves.png", "Validation loss and Dice of all trainings"),
+    "Predictions": (
+        "pictures.png",
+        "Three images, from the worst to the best, with each model's prediction and its errors",
+    ),
+}
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a folder holds a comparison, over or not."""
+    return (path / FILE).is_file() or (path / _CONFIG).is_file()
+
+
+def report_comparison(folder: Path) -> Report:
+    """Collect the report of a comparison that is over.
+
+    Raises
+    ------
+    ReadError
+        It is not over, or a file of it cannot be read.
+    """
+    summary = ComparisonSummary.load(folder)
+    best, result = next(iter(summary.models.items()))
+    report = Report(f"Comparison {folder.absolute().name}", summary.headline)
+    report.headline = f"Best: {best}, mean Dice of the foreground {result.foreground['dice']}"
+    for table in list_tables(summary):
+        block = Text(table.note) if table.note else Table(table.columns, table.rows)
+        report.add(table.title, block)
+    for title, (name, text) in _FIGURES.items():
+        if (folder / name).is_file():
+            report.add(title, Figure(embed_file(folder / name), text))
+    counts = read_counts(folder / "counts.csv")
+    report.add("Each image, the worst first", _list_images(counts, summary))
+    rows = [[name, text] for name, text in SCORE_DEFINITIONS.items()]
+    report.add("Definitions", Table([], rows, numbers=False), Text(DEFINITIONS))
+    report.add("Environment", describe_environment(_find_card(summary, folder)))
+    report.add("Repeat it", *_describe_repetition(summary, folder))
+    return report
+
+
+def _list_images(counts: Mapping[str, ImageCounts], summary: ComparisonSummary) -> Table:
+    """List the Dice of each image by model, the worst image first."""
+    models = list(summary.models)
+    dice = np.stack([
+        counts[model].select(summary.images).dice_by_image(summary.background) for model in models
+    ])  # fmt: skip
+    order = np.argsort(np.nan_to_num(dice, nan=1.0).mean(axis=0), kind="stable")
+    rows = [
+        [summary.images[i], *("-" if isnan(value) else f"{value:.3f}" for value in dice[:, i])]
+        for i in order
+    ]
+    return Table(["image", *models], rows)
+
+
+def _find_card(summary: ComparisonSummary, folder: Path) -> Card | None:
+    """Card of a model that was trained here, for the versions that trained it."""
+    runs = [RunFolder(folder / run) for model in summary.models.values() for run in model.runs]
+    return next((read_card(run.model) for run in runs if run.model.is_file()), None)
+
+
+def _describe_repetition(summary: ComparisonSummary, folder: Path) -> list[Block]:
+    """Give the command that makes the comparison again, and its settings."""
+    file = folder / _CONFIG
+    if file.is_file():
+        command = ["pixelwise", "compare", str(file.absolute()), "--out", "again"]
+        text = ComparisonConfig.read(file).to_yaml()
+        return [Code(shlex.join(command)), Code(text, f"All settings, {_CONFIG}")]
+    models = summary.models.values()
+    runs = [str((folder / run).absolute()) for model in models for run in model.runs]
+    return [Code(shlex.join(["pixelwise", "compare", *runs, "--out", "again"]))]

@@ -1,0 +1,105 @@
+"""A finished or running training's model, scored on the images that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pixelwise.comparison.pictures import read_panel, read_predictions
+from pixelwise.comparison.trials import Trial, load_held_out, require_unseen
+from pixelwise.config import PredictConfig, TrainConfig
+from pixelwise.datasets import Sample
+from pixelwise.figures import overlay, paint_errors
+from pixelwise.models.files import Model
+from pixelwise.prediction.evaluate import Evaluation, iter_evaluate, match_model, sum_evaluation
+from pixelwise.prediction.predictor import Predictor
+from pixelwise.reports.page import embed_picture
+from pixelwise.runs import RunFolder
+from pixelwise.scores import Scores
+
+_EACH = 3  # of the worst images, and of the best
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """The model of a run, scored on images that it was not trained on.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+    scored_on : str
+        What the images are, in words.
+    pictures : dict of str to list of (str, str)
+        Of the worst and the best images, by a title: input, truth, prediction and errors, each as
+        a data URI with its caption.
+    """
+
+    evaluation: Evaluation
+    scored_on: str
+    pictures: dict[str, list[tuple[str, str]]]
+
+    def worst_first(self) -> list[tuple[str, Scores]]:
+        """Images with their scores, the lowest Dice first."""
+        return _sort(self.evaluation.images)
+
+
+def score_run(run: RunFolder, config: TrainConfig) -> ScoredRun:
+    """Score the model of a run on the images that were held out.
+
+    Raises
+    ------
+    PixelwiseError
+        The data are not as they were in training, or cannot be read.
+    """
+    held = load_held_out(config.data)
+    require_unseen(Trial(config.model.name, run.path.name, config), held)
+    predictor = Predictor(run.model, PredictConfig(device=config.training.device))
+    data = match_model(predictor.model, held.data).require_sound()
+    with TemporaryDirectory(prefix="pixelwise-report-") as folder:
+        labels = Path(folder)
+        images = dict(iter_evaluate(predictor, data, labels=labels))
+        evaluation = sum_evaluation(predictor, images, notes=map(str, data.problems))
+        samples = {sample.name: sample for sample in data.samples}
+        pictures = {
+            f"{name}: {_describe_dice(scores)}": _draw(samples[name], predictor.model, labels)
+            for name, scores in _choose(evaluation.images)
+        }
+    return ScoredRun(evaluation, held.what, pictures)
+
+
+def _sort(images: dict[str, Scores]) -> list[tuple[str, Scores]]:
+    """Sort by Dice; images without any foreground come last."""
+
+    def dice(item: tuple[str, Scores]) -> float:
+        value = item[1].summary()["dice"]
+        return inf if value is None else value
+
+    return sorted(images.items(), key=dice)
+
+
+def _choose(images: dict[str, Scores]) -> Iterator[tuple[str, Scores]]:
+    """Choose the worst images, and the best that are not among them."""
+    ranked = [item for item in _sort(images) if item[1].summary()["dice"] is not None]
+    yield from ranked[:_EACH]
+    yield from ranked[_EACH:][-_EACH:]
+
+
+def _describe_dice(scores: Scores) -> str:
+    dice = scores.summary()["dice"]
+    return "no foreground" if dice is None else f"Dice {dice:.3f}"
+
+
+def _draw(sample: Sample, model: Model, labels: Path) -> list[tuple[str, str]]:
+    """Draw input, truth, prediction and errors of the first plane of an image."""
+    panel = read_panel(sample)
+    (prediction,) = read_predictions(sample, {"": labels}).values()
+    classes = model.card.classes
+    return [
+        (embed_picture(panel.image), "image"),
+        (embed_picture(overlay(panel.image, panel.labels, classes=classes)), "ground truth"),
+        (embed_picture(overlay(panel.image, prediction, classes=classes)), "prediction"),
+        (embed_picture(paint_errors(panel.image, panel.labels, prediction)), "errors"),
+    ]
