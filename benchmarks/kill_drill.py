@@ -61,8 +61,8 @@ def create_config(data: Path, run: Path) -> TrainConfig:
         model={"name": "unet", "options": {"base_channels": 8, "depth": 3, "dropout": 0.2}},
         augmentation={"preset": "microscopy"},
         training={
-            "epochs": _EPOCHS, "batch_size": 4, "device": "cpu", "learning_rate": 1e-2,
-            "previews": 1, "save_minutes": 1e-3,
+            "epochs": _EPOCHS, "epoch_steps": "all", "batch_size": 4, "device": "cpu",
+            "learning_rate": 1e-2, "previews": 1, "save_minutes": 1e-3,
         },
     )  # fmt: skip
 

@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrainConfig.create(
         data={"path": folder / "my-data"},
         model={"name": "unet", "options": {"base_channels": 4, "depth": 2}},
-        training={"epochs": 1, "device": "cpu", "previews": 0},
+        training={"epochs": 1, "epoch_steps": 4, "device": "cpu", "previews": 0},
         run=folder / "runs" / "first",
     )
     list(pw.fit(config))
@@ -91,6 +91,8 @@ def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "here"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("pixelwise.improvement.EPOCHS", 1)
+    monkeypatch.setattr("pixelwise.improvement.EPOCH_STEPS", 2)
     return folder
 
 
@@ -102,6 +104,8 @@ def shorten(words: list[str]) -> list[str]:
         at = words.index("--epochs")
         words = words[:at] + words[at + 2 :]
     more = ["--models", "ddunet"] if words[1] == "compare" else ["--previews", "0"]
+    if "--epoch-steps" not in words:
+        more += ["--epoch-steps", "2"]
     return [*words, "--epochs", "1", *more]
 
 
@@ -117,7 +121,12 @@ def test_blocks_run_in_the_order_of_their_page(
         if block.kind == "python":
             if (place / "runs" / "first").exists() and "pw.fit" in text:
                 shutil.rmtree(place / "runs" / "first")  # the block makes its own
-            exec(compile(text.replace('"epochs": 50', '"epochs": 1'), page, "exec"), names)
+            exec(
+                compile(
+                    text.replace('"epochs": 50', '"epochs": 1, "epoch_steps": 2'), page, "exec"
+                ),
+                names,
+            )
         elif block.kind == "yaml":
             read_yaml(text)
         else:

@@ -29,11 +29,12 @@ class Case:
     data: dict[str, Any] = field(default_factory=dict)
     size: int = 96
     epochs: int = 4
+    steps: int | str = "all"
     options: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
-    "camvid": Case("camvid", 11, 3, 46, 0.45, {"resize": "96x128"}, size=64, epochs=4),
+    "camvid": Case("camvid", 11, 3, 46, 0.45, {"resize": "96x128"}, size=64, steps=15),
     "cityscapes": Case(
         "cityscapes_layout_from_camvid", 19, 3, 12, 0.3, {"resize": "120x160"}, epochs=8
     ),
@@ -59,8 +60,8 @@ def test_is_inspected_trained_and_evaluated(case: Case, data_dir: Path, tmp_path
         patches={"size": case.size},
         model={"name": "unet", "options": {"base_channels": 8, "depth": 3}},
         training={
-            "epochs": case.epochs, "batch_size": 8, "learning_rate": 3e-3, "device": "cpu",
-            "loss": "cross_entropy", "monitor": "loss",
+            "epochs": case.epochs, "epoch_steps": case.steps, "batch_size": 8, "device": "cpu",
+            "learning_rate": 3e-3, "loss": "cross_entropy", "monitor": "loss",
         },
     )  # fmt: skip
     events = list(pw.fit(config))
@@ -94,7 +95,13 @@ def test_patches_of_real_data_train_like_the_images_they_come_from(
         data={"path": tmp_path / "patches"},
         run=tmp_path / "run",
         model={"name": "unet", "options": {"base_channels": 4, "depth": 2}},
-        training={"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "device": "cpu"},
+        training={
+            "epochs": 2,
+            "epoch_steps": "all",
+            "batch_size": 16,
+            "learning_rate": 1e-2,
+            "device": "cpu",
+        },
     )
     losses = [event.train_loss for event in pw.fit(config) if isinstance(event, EpochEnded)]
     assert losses[1] < losses[0]

@@ -17,7 +17,7 @@ TINY = "[{name: unet, options: {base_channels: 4, depth: 2}}]"
 def config(discs: Path, tmp_path: Path) -> Path:
     (tmp_path / "c.yaml").write_text(
         f"data: {{path: {discs}}}\nmodels: {TINY}\npatches: {{size: 64}}\n"
-        "training: {epochs: 1, batch_size: 2, device: cpu, previews: 0}\n"
+        "training: {epochs: 1, epoch_steps: 4, batch_size: 2, device: cpu, previews: 0}\n"
     )
     return tmp_path / "c.yaml"
 

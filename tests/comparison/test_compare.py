@@ -29,7 +29,14 @@ FILES = [
 def create_comparison(data: Path, out: Path, **values: Any) -> ComparisonConfig:
     options = {"base_channels": 4, "depth": 2}
     models = [{"name": name, "options": options} for name in ("unet", "r2unet")]
-    training = {"epochs": 1, "batch_size": 2, "device": "cpu", "previews": 0, "precision": "fp32"}
+    training = {
+        "epochs": 1,
+        "epoch_steps": 4,
+        "batch_size": 2,
+        "device": "cpu",
+        "previews": 0,
+        "precision": "fp32",
+    }
     return ComparisonConfig.create(
         data={"path": data, "folds": 2}, out=out, patches={"size": 64},
         **({"models": models, "training": training} | values),
