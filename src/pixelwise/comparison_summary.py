@@ -39,12 +39,20 @@ class Estimate(Config):
     low: float | None
     high: float | None
 
+    @property
+    def short(self) -> str:
+        """The value alone."""
+        return "-" if self.value is None else f"{self.value:.3f}"
+
+    @property
+    def interval(self) -> str:
+        """The interval alone."""
+        return (
+            "-" if self.low is None or self.high is None else f"{self.low:.3f} to {self.high:.3f}"
+        )
+
     def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return self.short if self.interval == "-" else f"{self.short} ({self.interval})"
 
 
 class Cost(Config):
@@ -81,6 +89,9 @@ class ModelResult(Config):
         By score: the mean over the foreground classes; accuracy is over all pixels.
     class_dice : dict of str to Estimate
         By class.
+    image_dice : tuple of float
+        Dice of each image of the comparison, the mean over its foreground classes; None if it has
+        none and none was predicted.
     cost : Cost or None
         None for results of other programs.
     runs : tuple of Path
@@ -89,6 +100,7 @@ class ModelResult(Config):
 
     foreground: dict[str, Estimate]
     class_dice: dict[str, Estimate]
+    image_dice: tuple[float | None, ...]
     cost: Cost | None = None
     runs: tuple[Path, ...] = ()
 
@@ -150,6 +162,15 @@ class ComparisonSummary(Config):
                 f"{describe_invalid(error, 'the comparison')} The same 'pixelwise compare' again "
                 "writes it anew."
             ) from error
+
+    def worst_first(self) -> list[tuple[str, list[float | None]]]:
+        """Images with the Dice of each model, that of the lowest mean first.
+
+        An image in which nothing was to be found, and nothing was, counts as right.
+        """
+        listed = zip(*(model.image_dice for model in self.models.values()), strict=True)
+        rows = [(name, list(dice)) for name, dice in zip(self.images, listed, strict=True)]
+        return sorted(rows, key=lambda row: sum(1.0 if x is None else x for x in row[1]))
 
     @property
     def headline(self) -> str:

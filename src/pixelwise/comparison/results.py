@@ -128,6 +128,10 @@ def summarize(results: Results, judged: Judgement) -> ComparisonSummary:
             model: ModelResult(
                 foreground={k: _estimate(v) for k, v in judged.means[model].items()},
                 class_dice={k: _estimate(v) for k, v in judged.classes[model].items()},
+                image_dice=tuple(
+                    None if isnan(dice) else dice
+                    for dice in results.counts[model].dice_by_image(results.background).tolist()
+                ),
                 cost=results.costs.get(model),
                 runs=results.runs.get(model, ()),
             )

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from math import isnan
 from pathlib import Path
 
-import numpy as np
-
 from pixelwise.cards import Card, read_card
-from pixelwise.comparison.counts import ImageCounts, read_counts
 from pixelwise.comparison_summary import DEFINITIONS, FILE, ComparisonSummary, list_tables
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.reports.page import Block, Code, Figure, Report, Table, Text, embed_file
@@ -51,27 +46,16 @@ def report_comparison(folder: Path) -> Report:
     for title, (name, text) in _FIGURES.items():
         if (folder / name).is_file():
             report.add(title, Figure(embed_file(folder / name), text))
-    counts = read_counts(folder / "counts.csv")
-    report.add("Each image, the worst first", _list_images(counts, summary))
+    images = [
+        [name, *("-" if value is None else f"{value:.3f}" for value in dice)]
+        for name, dice in summary.worst_first()
+    ]
+    report.add("Each image, the worst first", Table(["image", *summary.models], images))
     rows = [[name, text] for name, text in SCORE_DEFINITIONS.items()]
     report.add("Definitions", Table([], rows, numbers=False), Text(DEFINITIONS))
     report.add("Environment", describe_environment(_find_card(summary, folder)))
     report.add("Repeat it", *_describe_repetition(summary, folder))
     return report
-
-
-def _list_images(counts: Mapping[str, ImageCounts], summary: ComparisonSummary) -> Table:
-    """List the Dice of each image by model, the worst image first."""
-    models = list(summary.models)
-    dice = np.stack([
-        counts[model].select(summary.images).dice_by_image(summary.background) for model in models
-    ])  # fmt: skip
-    order = np.argsort(np.nan_to_num(dice, nan=1.0).mean(axis=0), kind="stable")
-    rows = [
-        [summary.images[i], *("-" if isnan(value) else f"{value:.3f}" for value in dice[:, i])]
-        for i in order
-    ]
-    return Table(["image", *models], rows)
 
 
 def _find_card(summary: ComparisonSummary, folder: Path) -> Card | None:

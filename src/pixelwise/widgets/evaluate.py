@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QProgressBar, QSizePolicy, QTabWidget
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QSizePolicy, QTabWidget, QWidget
 
 from pixelwise.atomic import write_text
 from pixelwise.config import DataConfig, PredictConfig
@@ -20,6 +20,7 @@ from pixelwise.errors import ConfigError, DataError, RunError
 from pixelwise.figures import draw_confusion
 from pixelwise.jobs import EvaluateJob
 from pixelwise.scores import SCORE_NAMES, Scores, create_scores
+from pixelwise.widgets.comparison_view import ComparisonView
 from pixelwise.widgets.confusion_table import ConfusionTable
 from pixelwise.widgets.forms import Form, lay_out
 from pixelwise.widgets.image_scores import ImageScores
@@ -32,6 +33,7 @@ from pixelwise.widgets.panel import (
     create_button,
     create_row,
     create_text,
+    fill_column,
     read_setting,
     stack_widgets,
 )
@@ -61,6 +63,10 @@ class EvaluateWidget(Panel):
         device, batch size, ...
     images : ImageScores
         Score of each image of a folder.
+    compared : magicgui FileEdit
+        Folder of a comparison.
+    comparison : ComparisonView
+        Its results.
     scores : Scores or None
         The last result.
     headline : Headline
@@ -82,10 +88,13 @@ class EvaluateWidget(Panel):
             ]
         )
         self.model = FileEdit(mode="r", label="Model", filter="*.safetensors", tooltip="Model file")
+        tip = "Folder that 'pixelwise compare' wrote"
+        self.compared = FileEdit(mode="d", label="Folder", tooltip=tip)
         self.data, self.details = Form(DataConfig, _FIELDS), Form(DataConfig, _DETAILS)
         self.settings = Form(PredictConfig, _SETTINGS)
         self.settings.fill({"device": read_setting("general", "device", "auto")})
         self.images = ImageScores(self)
+        self.comparison = ComparisonView(self)
         self.scores: Scores | None = None
         self._job: JobProcess | None = None
         self._busy = False
@@ -103,6 +112,7 @@ class EvaluateWidget(Panel):
             Fold("Settings", self.settings.native),
         )
         self.tabs.addTab(folder, "Model and folder")
+        self.tabs.addTab(stack_widgets(lay_out([self.compared])[1]), "Comparison")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.headline, self.table, self.confusion = Headline(), ScoreTable(), ConfusionTable()
         self._about = create_text(
@@ -117,7 +127,8 @@ class EvaluateWidget(Panel):
         self.column.addWidget(self.tabs)
         self.pin(create_row(self.button, self.stop_button), self.progress)
         forms = (self.data, self.details, self.settings)
-        for each in (self.layers, self.model, *(form.container for form in forms)):
+        self.tabs.currentChanged.connect(self._choose_action)
+        for each in (self.layers, self.model, self.compared, *(form.container for form in forms)):
             each.changed.connect(self.forgive)
         copy = create_button("Copy", "Copy the table, for a spreadsheet", self.copy)
         export = create_button("CSV…", "Save the table as CSV", self._ask_csv)
@@ -125,9 +136,10 @@ class EvaluateWidget(Panel):
         self._results = stack_widgets(
             self.headline, self.table, self._about, self.confusion, self.legend
         )
-        self.column.addWidget(self._results)
-        self.column.addLayout(create_row(copy, export, draw))
-        self.column.addWidget(self.images)
+        self._scored = QWidget()
+        fill_column(self._scored, self._results, create_row(copy, export, draw), self.images)
+        self.column.addWidget(self._scored)
+        self.column.addWidget(self.comparison)
         self.column.addStretch()
         self._results.hide()
         self._set_busy(False)
@@ -135,7 +147,7 @@ class EvaluateWidget(Panel):
     @property
     def is_running(self) -> bool:
         """Whether an evaluation is running, or one of its images is being opened."""
-        return self._busy or self.images.is_reading
+        return self._busy or self.images.is_reading or self.comparison.is_reading
 
     def refresh(self, *_: object) -> None:
         """List the labels layers."""
@@ -148,10 +160,22 @@ class EvaluateWidget(Panel):
             if self._busy:
                 raise RunError("An evaluation is running: wait for it, or stop it.")
             self.say("")
-            if self.tabs.currentIndex() == 0:
-                self._compare_layers()
-            else:
-                self._start_child()
+            (self._compare_layers, self._start_child, self._open_comparison)[
+                self.tabs.currentIndex()
+            ]()
+
+    def _open_comparison(self) -> None:
+        """Show the results in the chosen folder."""
+        if self.compared.value == Path():
+            raise ConfigError("Choose the folder of a comparison.")
+        self.comparison.open_folder(Path(self.compared.value))
+
+    def _choose_action(self, tab: int) -> None:
+        """Show what belongs to a tab: the scores of one model, or a comparison of several."""
+        is_comparison = tab == self.tabs.count() - 1
+        self._scored.setVisible(not is_comparison)
+        self.comparison.setVisible(is_comparison and self.comparison.summary is not None)
+        self.button.setText("Open" if is_comparison else "Evaluate")
 
     def stop(self) -> None:
         """Stop the evaluation of a model."""

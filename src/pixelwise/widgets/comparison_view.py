@@ -1,0 +1,187 @@
+"""A comparison of networks in a window: its table, its curves, and each image's predictions."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
+
+from pixelwise.cards import read_card
+from pixelwise.comparison_summary import FEWEST, ComparisonSummary
+from pixelwise.datasets import KnownClasses, load_dataset, match_classes
+from pixelwise.errors import DataError, RunError
+from pixelwise.events import EpochEnded
+from pixelwise.images import read_image
+from pixelwise.runs import RunFolder
+from pixelwise.summaries import read_epochs
+from pixelwise.widgets.curve_plot import CurvePlot
+from pixelwise.widgets.panel import Panel, create_table, create_text, fill_column, fill_table
+from pixelwise.widgets.readers import LayerData, read_pair
+from pixelwise.widgets.threads import run_in_thread
+
+_CURVES_PX = 320
+_MOST_CLEAR = 6  # differences that are named
+
+
+class ComparisonView(QWidget):
+    """Results of ``pixelwise compare``; hidden until a folder is opened.
+
+    Parameters
+    ----------
+    panel : Panel
+        The widget that holds it.
+
+    Attributes
+    ----------
+    summary : ComparisonSummary or None
+        What is shown.
+    models : QTableWidget
+        One row per model, the best first.
+    curves : CurvePlot
+        Those of all runs over one another.
+    images : QTableWidget
+        Images with their mean Dice, the worst first; a click shows one with all predictions.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        self._panel = panel
+        self._folder = Path()
+        self._is_reading = False
+        self.summary: ComparisonSummary | None = None
+        self.headline, self.differences = create_text(), create_text()
+        self.models = create_table(["model", "Dice", "95 %", "IoU", "minutes"], height=200)
+        self.models.setToolTip("Means over the foreground classes, the best model first")
+        self.images = create_table(["image", "mean Dice"], height=160)
+        self.images.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.images.setToolTip("The worst image first; click one to see what each model predicts")
+        self.images.cellClicked.connect(self.show_image)
+        for table in (self.models, self.images):
+            table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.curves = CurvePlot(self)
+        self.curves.setFixedHeight(_CURVES_PX)
+        fill_column(self, self.headline, self.models, self.differences, self.images, self.curves)
+        self.hide()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a folder or an image is being read."""
+        return self._is_reading
+
+    def open_folder(self, folder: Path) -> None:
+        """Read the results in a folder of ``pixelwise compare``, and show them."""
+        self._read(partial(_read_results, folder), then=partial(self._show, folder))
+
+    def show_image(self, row: int, _column: int = 0) -> None:
+        """Show an image of the list with its truth and the labels of each model."""
+        item = self.images.item(row, 0)
+        if item is None or self.summary is None or self._is_reading:
+            return
+        read = partial(_read_layers, self._folder, self.summary, item.text())
+        self._read(read, then=self._add_layers)
+
+    def _read(self, read: Any, *, then: Any) -> None:
+        """Read in a thread; one thing at a time."""
+        if self._is_reading:
+            raise RunError("The comparison is being read: wait a moment.")
+        self._is_reading = True
+        run_in_thread(read, self, then=partial(self._end, then), failed=self._fail)
+
+    def _end(self, then: Any, found: Any) -> None:
+        self._is_reading = False
+        then(found)
+
+    def _fail(self, error: Exception) -> None:
+        self._is_reading = False
+        self._panel.complain(str(error))
+
+    def _show(self, folder: Path, found: tuple[ComparisonSummary, dict[str, Any]]) -> None:
+        """Fill the tables and draw the curves."""
+        self._folder, (self.summary, epochs) = folder, found
+        self.headline.setText(self.summary.headline)
+        rows = []
+        for name, model in self.summary.models.items():
+            dice, iou = model.foreground["dice"], model.foreground["iou"]
+            minutes = "-" if model.cost is None else f"{model.cost.seconds / 60:.1f}"
+            rows.append([name, dice.short, dice.interval, iou.short, minutes])
+        fill_table(self.models, rows)
+        self.differences.setText(describe_differences(self.summary))
+        images = [
+            (name, f"{sum(1.0 if x is None else x for x in dice) / len(dice):.3f}")
+            for name, dice in self.summary.worst_first()
+        ]
+        fill_table(self.images, images)
+        for run in list(self.curves.runs):
+            self.curves.remove_run(run)
+        for run, events in epochs.items():
+            self.curves.add_events(run, events)
+        self.show()
+
+    def _add_layers(self, found: tuple[list[LayerData], dict[str, Any]]) -> None:
+        """Add an image, its mask, and the labels of each model; older ones are replaced."""
+        layers, labels = found
+        (image, options, _), (mask, mask_options, _) = layers
+        viewer, name = self._panel.viewer, options["name"]
+        named = {f"{name} {model}": planes for model, planes in labels.items()}
+        for old in (name, f"{name} mask", *named):
+            if old in viewer.layers:
+                viewer.layers.remove(old)
+        viewer.add_image(image, **options)
+        viewer.add_labels(mask, **mask_options, visible=False)
+        for number, (title, planes) in enumerate(named.items()):
+            features = mask_options["features"]
+            viewer.add_labels(planes, name=title, features=features, visible=number == 0)
+
+
+def describe_differences(summary: ComparisonSummary) -> str:
+    """Say in a few lines which differences of Dice are larger than chance explains."""
+    if len(summary.models) < 2:
+        return ""
+    if summary.sources < FEWEST:
+        return (
+            f"Differences are not judged: {summary.sources} source images are too few, it takes "
+            f"{FEWEST}."
+        )
+    clear = [pair for pair in summary.differences if pair.clear]
+    if not clear:
+        return "No difference is larger than chance explains."
+    pairs = [f"{one} over {other}" for one, other in (pair.models for pair in clear[:_MOST_CLEAR])]
+    more = len(clear) - len(pairs)
+    ending = f", and {more} more" if more else ""
+    return f"Larger than chance explains: {', '.join(pairs)}{ending}."
+
+
+def _read_results(folder: Path) -> tuple[ComparisonSummary, dict[str, list[EpochEnded]]]:
+    """Results, and the epochs of each run that is there, by its path."""
+    summary = ComparisonSummary.load(folder)
+    runs = [folder / run for model in summary.models.values() for run in model.runs]
+    return summary, {str(run): read_epochs(RunFolder(run)) for run in runs if run.is_dir()}
+
+
+def _read_layers(
+    folder: Path, summary: ComparisonSummary, name: str
+) -> tuple[list[LayerData], dict[str, Any]]:
+    """Image and mask of a sample, and the labels that each model predicted."""
+    labels = {
+        model: file
+        for model, result in summary.models.items()
+        for run in result.runs
+        if (file := folder / "labels" / run.name / f"{name}_labels.tif").is_file()
+    }
+    runs = [RunFolder(folder / run) for model in summary.models.values() for run in model.runs]
+    run = next((run for run in runs if run.is_there and run.model.is_file()), None)
+    if run is None or not labels:
+        raise DataError(f"The runs and the labels of {name} are not in {folder} any more.")
+    card = read_card(run.model)
+    known = KnownClasses(card.classes, card.background, card.mask_values)
+    config = run.read_config().data
+    data = match_classes(load_dataset(config, strict=False), known)
+    sample = next((sample for sample in data.samples if sample.name == name), None)
+    if sample is None:
+        raise DataError(f"{config.path} has no image called {name} any more.")
+    layers = read_pair(data, sample)
+    shape = layers[1][0].shape
+    return layers, {model: read_image(file)[0].reshape(shape) for model, file in labels.items()}
