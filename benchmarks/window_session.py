@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="train a few steps only")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
     arguments = parser.parse_args()
+    os.environ["NAPARI_CONFIG"] = str(arguments.runs / "napari.yaml")  # settings are changed
     os.environ["XDG_DATA_HOME"] = str(arguments.runs)  # no strokes of another session are offered
     samples = load_samples()
     drawn, other, *_ = (

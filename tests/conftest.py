@@ -70,12 +70,16 @@ def prepend_path(folder: Path) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip slow tests unless asked for; mark every test that shows a window."""
+    """Skip slow tests unless asked for, mark those that show a window, begin with the longest.
+
+    If one of those came last, one process would work on it when the others have ended.
+    """
     for item in items:
         if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="a long drill: run with --slow"))
         if not QT_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("display")
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 
 def pytest_collection_finish() -> None:

@@ -109,6 +109,7 @@ def shorten(words: list[str]) -> list[str]:
     return [*words, "--epochs", "1", *more]
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("page", [page.name for page in PAGES])
 def test_blocks_run_in_the_order_of_their_page(
     page: str, place: Path, capsys: pytest.CaptureFixture[str]

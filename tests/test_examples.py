@@ -54,6 +54,7 @@ def test_engine_beside_a_viewer(tmp_path: Path) -> None:
     assert "nuclei: (256, 256)" in run("engine_in_napari.py", tmp_path)
 
 
+@pytest.mark.longest
 @pytest.mark.display
 def test_scripted_session_never_loads_torch(tmp_path: Path) -> None:
     last = "assert 'torch' not in sys.modules"

@@ -38,6 +38,7 @@ def test_whatever_is_opened_ends_in_a_result_or_a_message(kind: str, tmp_path: P
         pytest.fail(report.text(), pytrace=False)
 
 
+@pytest.mark.longest
 def test_the_judge_sees_every_planted_fault(tmp_path: Path) -> None:
     with Worker(CASES, tmp_path, longest=15) as worker:
         seen = {}

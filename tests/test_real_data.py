@@ -44,6 +44,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_is_inspected_trained_and_evaluated(case: Case, data_dir: Path, tmp_path: Path) -> None:
     data = pw.load_dataset(data_dir / case.folder, **case.data)

@@ -14,6 +14,7 @@ from tests.conftest import LONG, REPOSITORY
 STEPS = ["strokes", "live", "train", "predict another", "correct", "improve", "evaluate", "save"]
 
 
+@pytest.mark.longest
 @pytest.mark.display
 def test_from_strokes_to_saved_labels_by_the_mouse(tmp_path: Path) -> None:
     script = REPOSITORY / "benchmarks" / "window_session.py"

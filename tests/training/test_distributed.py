@@ -192,6 +192,7 @@ def alone(make: Any) -> TrainConfig:
     return config
 
 
+@pytest.mark.longest
 def test_two_processes_train_as_one_does(trained: str, make: Any, alone: TrainConfig) -> None:
     assert trained is not None
     assert_close(alone, make("two"))

@@ -36,12 +36,14 @@ def straight(drill: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any
     return drill.train_undisturbed(tmp_path_factory.mktemp("straight"))
 
 
+@pytest.mark.longest
 def test_killed_at_random_moments_gives_the_same_bits(
     drill: ModuleType, straight: Any, tmp_path: Path
 ) -> None:
     assert drill.drill(tmp_path, straight, times=2, seed=1) == 2
 
 
+@pytest.mark.longest
 def test_asked_to_stop_gives_the_same_bits(
     drill: ModuleType, straight: Any, tmp_path: Path
 ) -> None:

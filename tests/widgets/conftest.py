@@ -208,7 +208,7 @@ def set_tiny(widget: Any, runs: Path, name: str = "one", epochs: int = 2) -> Non
     widget.place["name"].value = name
     widget.training.fill({"epochs": epochs, "batch_size": 2, "device": "cpu"})
     widget.patches.fill({"size": 32})
-    widget.more.fill({"previews": 1})
+    widget.more.fill({"previews": 1, "epoch_steps": 4})
     widget.model.fill(ModelConfig.create(name="unet", options=TINY))
 
 
