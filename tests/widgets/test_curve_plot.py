@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from pyqtgraph import PlotWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QApplication, QWidget
 
 from pixelwise.events import EpochEnded, StepsDone
 from pixelwise.images import read_image
@@ -60,6 +62,49 @@ def test_a_hundred_thousand_points_at_ten_repaints_a_second(plot: CurvePlot, qtb
     assert plot.runs["run"]["training"].count == 100_000
     assert 2 <= plot.repaints - before <= elapsed * 10 + 1
     assert worst < 1.0, f"a repaint held the window up for {worst:.2f} s"
+
+
+class _Paints(QObject):
+    """Counts how often a window is painted, and which plots were."""
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__()
+        self._window = window
+        self.times, self.plots = 0, []
+        QApplication.instance().installEventFilter(self)
+
+    def eventFilter(self, who: QObject, event: QEvent) -> bool:
+        if who is self._window and event.type() == QEvent.Type.UpdateRequest:
+            self.times += 1
+        if event.type() == QEvent.Type.Paint and isinstance(who.parent(), PlotWidget):
+            self.plots.append(who.parent())
+        return False
+
+
+@pytest.mark.display
+def test_new_points_paint_the_window_once(plot: CurvePlot, qtbot: Any) -> None:
+    for number in range(1, 4):  # until axes and legend have found their places
+        plot.add_events("run", [*steps(100 * number, 100), epoch(number)])
+        qtbot.wait(150)
+    paints = _Paints(plot)
+    plot.add_events("run", [*steps(400, 90), epoch(4, dice=0.6)])
+    qtbot.wait(150)
+    QApplication.instance().removeEventFilter(paints)
+    assert set(paints.plots) == {plot.losses, plot.scores}
+    assert paints.times == 1
+
+
+@pytest.mark.display
+def test_points_that_came_while_nothing_was_shown_are_drawn(plot: CurvePlot, qtbot: Any) -> None:
+    plot.hide()
+    plot.add_events("run", [epoch(1), epoch(2)])
+    qtbot.wait(150)
+    assert plot.repaints == 0
+    plot.show()
+    assert plot.repaints == 1
+    plot.add_events("run", [epoch(3)])  # within a tenth of a second: not yet
+    assert plot.repaints == 1
+    wait_until(lambda: plot.repaints == 2)
 
 
 @pytest.mark.display

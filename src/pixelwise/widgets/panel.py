@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -312,6 +312,8 @@ class Note(QScrollArea):
         self.label.setText(text)
         self.verticalScrollBar().setValue(0)
         self._fit()
+        # Laid out in the next turn, it would be painted again.
+        QCoreApplication.sendPostedEvents(self.viewport(), QEvent.Type.LayoutRequest.value)
 
     def text(self) -> str:
         """Text that is shown."""
