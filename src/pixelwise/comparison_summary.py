@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Final
 
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ from pixelwise.errors import ReadError
 from pixelwise.parsing import parse_json, read_text
 
 FILE: Final = "comparison.json"
+ENSEMBLE_FILE: Final = "ensemble.safetensors"
+"""In the folder of a network trained in folds: the models of all folds in one."""
 FEWEST: Final = 6
 """Source images below which intervals and differences mean nothing."""
 DEFINITIONS: Final = (
@@ -92,6 +95,8 @@ class ModelResult(Config):
     image_dice : tuple of float
         Dice of each image of the comparison, the mean over its foreground classes; None if it has
         none and none was predicted.
+    fold_dice : tuple of float
+        Mean Dice of the foreground on each fold; empty without folds.
     cost : Cost or None
         None for results of other programs.
     runs : tuple of Path
@@ -101,6 +106,7 @@ class ModelResult(Config):
     foreground: dict[str, Estimate]
     class_dice: dict[str, Estimate]
     image_dice: tuple[float | None, ...]
+    fold_dice: tuple[float | None, ...] = ()
     cost: Cost | None = None
     runs: tuple[Path, ...] = ()
 
@@ -196,6 +202,8 @@ def list_tables(summary: ComparisonSummary) -> list[ResultTable]:
     scores = {name: model.foreground for name, model in summary.models.items()}
     by_class = {name: model.class_dice for name, model in summary.models.items()}
     tables = [_list_scores("Scores", scores), _list_scores("Dice of each class", by_class)]
+    if any(model.fold_dice for model in summary.models.values()):
+        tables.append(_list_folds(summary))
     if len(scores) > 1:
         tables.append(_list_differences(summary))
     if any(model.cost for model in summary.models.values()):
@@ -208,6 +216,19 @@ def _list_scores(title: str, scores: Mapping[str, Mapping[str, Estimate]]) -> Re
     names = list(next(iter(scores.values())))
     rows = [[model, *(str(found[name]) for name in names)] for model, found in scores.items()]
     return ResultTable(title, ["model", *names], rows)
+
+
+def _list_folds(summary: ComparisonSummary) -> ResultTable:
+    """List the Dice of each fold, with their mean and standard deviation."""
+    rows = []
+    for name, model in summary.models.items():
+        known = [dice for dice in model.fold_dice if dice is not None]
+        spread = f"{mean(known):.3f} ± {stdev(known):.3f}" if len(known) > 1 else "-"
+        folds = ("-" if dice is None else f"{dice:.3f}" for dice in model.fold_dice)
+        rows.append([name, spread, *folds])
+    count = max(len(model.fold_dice) for model in summary.models.values())
+    columns = ["model", "mean ± deviation", *(f"fold {i}" for i in range(1, count + 1))]
+    return ResultTable("Dice of each fold", columns, [row for row in rows if len(row) > 2])
 
 
 def _list_differences(summary: ComparisonSummary) -> ResultTable:

@@ -7,7 +7,7 @@ from typing import Final
 
 from pixelwise.cards import Card, read_card
 from pixelwise.config import DataConfig, ModelConfig, PatchConfig, TrainConfig, TrainingConfig
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.runs import RunFolder
 
 RATE_SHARE: Final = 0.03
@@ -41,8 +41,15 @@ def create_improvement(model: Path, *, corrections: Path, run: Path) -> TrainCon
     ------
     ReadError, ModelFileError
         The model file is missing or damaged.
+    ConfigError
+        It joins several models.
     """
     card, before = read_card(model), find_config(model)
+    if "members" in card.options:
+        raise ConfigError(
+            f"{model} joins several models, which cannot be trained on together: improve the model "
+            "of one run instead."
+        )
     has_data = before is not None and has_older_data(model)
     old = None if before is None else before.training
     return TrainConfig.create(

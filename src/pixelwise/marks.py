@@ -103,7 +103,7 @@ def check_mark(path: Path) -> Checksum:
     OSError
         The file cannot be read.
     """
-    if path.suffix.lower() in (*_COMMENTS, ".html"):
+    if path.suffix.lower() in (*_COMMENTS, ".html", ".safetensors"):
         return check_checksum(path)
     mark = read_mark(path)
     if mark is None:

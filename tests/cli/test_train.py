@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pixelwise.cli import train
 from pixelwise.config import TrainConfig
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, StepsDone, parse_event
+from pixelwise.images import read_image
 from pixelwise.runs import RunFolder, create_run, iter_events, lock_run, request_stop
 from pixelwise.training.fit import fit
 from tests.conftest import LONG
@@ -273,3 +275,35 @@ def test_one_budget_at_a_time(pixelwise: Callable, command: str) -> None:
     if command == "train":
         result = pixelwise(command, "d", "--out", "r", "--minutes", 2, "--dry-run")
         assert TrainConfig.from_yaml(result.out).training.minutes == 2
+
+
+def test_all_folds_are_trained_and_predict_together(
+    pixelwise: Callable, discs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{path: {discs}, folds: 2}}\npatches: {{size: 64}}\n"
+        "model: {name: unet, options: {base_channels: 4, depth: 2}}\n"
+        "training: {epochs: 1, epoch_steps: 2, batch_size: 2, device: cpu, previews: 0}\n"
+    )
+    out = tmp_path / "folds"
+    for _ in range(2):  # the second time, nothing is left to train
+        result = pixelwise("train", tmp_path / "c.yaml", "--out", out)
+        assert result.status == 0, result.err
+    assert "fold-2" not in result.err
+    text = (out / "comparison.md").read_text()
+    assert "6 images from 6 sources" in text
+    assert "| unet | 0." in text.partition("Dice of each fold")[2]
+    image = discs / "images" / "0.png"
+    predicted = pixelwise("predict", out, image, "--out", tmp_path / "p", "--probabilities")
+    assert predicted.status == 0, predicted.err
+    both = []
+    for fold in (1, 2):
+        run, folder = out / "runs" / f"unet-fold-{fold}", tmp_path / str(fold)
+        assert pixelwise("predict", run, image, "--out", folder, "--probabilities").status == 0
+        both.append(read_image(next(folder.glob("*.tif")))[0].astype(float))
+    found = read_image(next((tmp_path / "p").glob("*.tif")))[0].astype(float)
+    np.testing.assert_allclose(found, np.mean(both, axis=0), atol=0.02)
+    assert "ensemble" in pixelwise("info", out).out
+    refused = pixelwise("improve", out, discs, "--out", tmp_path / "i")
+    assert refused.status == 2
+    assert "joins several models" in refused.err

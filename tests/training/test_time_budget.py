@@ -87,6 +87,31 @@ def test_a_machine_that_becomes_slow_gets_fewer_steps(
     assert 0.9 * 300 < clock.now - began < 1.1 * 300
 
 
+@pytest.mark.parametrize(("seconds", "epochs"), [(13.0, 2), (40.0, 1)])
+def test_long_validations_leave_the_time_to_the_steps(
+    discs: Path,
+    tmp_path: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    epochs: int,
+) -> None:
+    validate = loop.validate
+
+    def validate_for_long(*given: Any) -> Any:
+        clock.now += seconds - 3
+        return validate(*given)
+
+    monkeypatch.setattr(loop, "validate", validate_for_long)
+    monkeypatch.setattr(time_budget, "validate", validate_for_long)
+    list(fit(limit(discs, tmp_path / "run", 2)))
+    found = read_epochs(RunFolder(tmp_path / "run"))
+    assert len(found) == epochs
+    steps = read_state(tmp_path / "run")["progress"]["earlier_steps"]
+    probed = 5 * 2.0 + seconds
+    assert 2 * steps > 0.9 * (120 - probed - seconds * epochs), "all the time that is left"
+
+
 def test_epochs_are_at_most_those_asked_for(discs: Path, tmp_path: Path, clock: Clock) -> None:
     list(fit(limit(discs, tmp_path / "run", 10, epochs=4)))
     assert len(read_epochs(RunFolder(tmp_path / "run"))) == 4

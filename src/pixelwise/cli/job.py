@@ -53,7 +53,7 @@ def do_job(job: Job) -> int:
     """Run a job as its command does, and print JSON; return the exit status."""
     match job:
         case TrainJob():
-            do_train(job, as_json=True)
+            return do_train(job, as_json=True)
         case ResumeJob():
             do_resume(job, as_json=True)
         case PredictJob():

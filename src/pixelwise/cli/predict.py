@@ -23,6 +23,7 @@ from pixelwise.cli.console import (
     write_json,
 )
 from pixelwise.cli.options import config_options, given_values, overwrite_option
+from pixelwise.comparison_summary import ENSEMBLE_FILE
 from pixelwise.config import FOR_TRAINING, DataConfig, PredictConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError, show_text
@@ -233,9 +234,14 @@ def _show(events: Iterable[PredictEvent], *, as_json: bool) -> list[ImageFailed]
 
 
 def find_model(path: Path) -> Path:
-    """Model file at `path`, or that of the run folder there; "starter" is the starter model."""
+    """Model file at `path`, or that of the run folder there; "starter" is the starter model.
+
+    The model of a folder with one network trained in folds is that of all folds in one.
+    """
     if str(path) == STARTER and not path.exists():
         return starter_path()
+    if (path / ENSEMBLE_FILE).is_file():
+        return path / ENSEMBLE_FILE
     return open_run(path).model if path.is_dir() else path
 
 

@@ -24,11 +24,12 @@ from pixelwise.config import (
     TrainConfig,
     TrainingConfig,
 )
+from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.config_base import parse_mapping
 from pixelwise.errors import ConfigError, RunError, WriteError
 from pixelwise.events import Event
 from pixelwise.improvement import FORGETS, create_improvement, has_older_data
-from pixelwise.jobs import ResumeJob, TrainJob
+from pixelwise.jobs import CompareJob, ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
 from pixelwise.summaries import list_runs, summarize_run
 
@@ -52,18 +53,22 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print events as JS
 @config_options(ModelConfig)
 @config_options(AugmentationConfig)
 @config_options(TrainingConfig)
-def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+def train(source: Path, run: Path | None, dry_run: bool, as_json: bool, **values: Any) -> int:
     """Train a network on SOURCE: a folder with images and masks, or a config in YAML.
 
     SOURCE may be - for a config on standard input.
 
     Ctrl-C finishes the step, saves and stops; 'pixelwise resume' continues.
+
+    With --folds and no --fold, each fold is trained in turn: every image is scored by a model that
+    did not see it, and 'pixelwise predict' averages the models of all folds. The same command again
+    continues.
     """
     config = create_train_config(source, run, values)
     if dry_run:
         click.echo(config.to_yaml(), nl=False)
-        return
-    do_train(TrainJob(config=config), as_json=as_json)
+        return 0
+    return do_train(TrainJob(config=config), as_json=as_json)
 
 
 @click.command()
@@ -125,12 +130,19 @@ def runs(folder: Path, as_json: bool) -> None:
     out.print(table)
 
 
-def do_train(job: TrainJob, *, as_json: bool) -> None:
-    """Train, and show the events."""
+def do_train(job: TrainJob, *, as_json: bool) -> int:
+    """Train, all folds if none is chosen, and show the events; return the exit status."""
+    from pixelwise.cli.compare import do_compare
     from pixelwise.training.fit import fit
 
+    data = job.config.data
+    if data.folds is not None and data.fold is None:
+        fields = job.config.model_dump(exclude={"run", "model"})
+        config = ComparisonConfig.create(**fields, out=job.config.run, models=(job.config.model,))
+        return do_compare(CompareJob(config=config), as_json=as_json)
     with stop_on_signals(RunFolder(job.config.run), fit(job.config)) as events:
         show_events(events, as_json=as_json)
+    return 0
 
 
 def do_resume(job: ResumeJob, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pixelwise.atomic import make_folder, write_text
 from pixelwise.cards import Card, read_card
 from pixelwise.comparison.counts import ImageCounts
+from pixelwise.comparison.ensemble import join_models
 from pixelwise.comparison.pictures import choose_images, collect_rows
 from pixelwise.comparison.results import Results, align, summarize, write_tables
 from pixelwise.comparison.trials import (
@@ -23,12 +24,13 @@ from pixelwise.comparison.trials import (
     score_trial,
     train_trial,
 )
-from pixelwise.comparison_summary import ComparisonSummary
+from pixelwise.comparison_summary import ENSEMBLE_FILE, ComparisonSummary
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, Sample
 from pixelwise.errors import DataError
 from pixelwise.events import Event
 from pixelwise.figures import draw_curves, draw_predictions
+from pixelwise.models.files import save_model
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.summaries import read_epochs
 
@@ -104,6 +106,8 @@ def conclude(
     curves, pictures = out / "curves.png", out / "pictures.png"
     read = Sources.of_data({file for sample, _ in samples.values() for file in sample.files})
     outputs = [*(out / name for name in changed), curves, pictures]
+    joined = find_joined(trials)
+    outputs += [out / ENSEMBLE_FILE] if joined else []
     plan_outputs(outputs, read, root=out, overwrite=overwrite)
     make_folder(out)
     for name, text in changed.items():
@@ -111,7 +115,17 @@ def conclude(
     draw_curves({trial.name: read_epochs(trial.run) for trial in trials}, curves)
     rows = collect_rows(choose_images(results), list(samples.values()))
     draw_predictions(rows, read_card(trials[0].run.model).classes, pictures)
+    if joined:
+        model = join_models(joined)
+        save_model(out / ENSEMBLE_FILE, model.network.state_dict(), model.card)
     return summary
+
+
+def find_joined(trials: Sequence[Trial]) -> list[Path]:
+    """Models of all folds, to be joined; none if there are no folds, or several networks."""
+    is_one = len({trial.model for trial in trials}) == 1
+    has_folds = all(trial.config.data.fold is not None for trial in trials)
+    return [trial.run.model for trial in trials] if is_one and has_folds else []
 
 
 def _score_all(

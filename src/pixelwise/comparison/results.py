@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from math import isnan
 from pathlib import Path
+from statistics import mean
 
 from pixelwise.comparison.counts import ImageCounts, write_counts
 from pixelwise.comparison.statistics import Interval, Judgement, judge
@@ -26,6 +27,7 @@ from pixelwise.comparison_summary import (
     list_tables,
 )
 from pixelwise.errors import DataError
+from pixelwise.scores import SCORE_NAMES, divide_counts
 
 _NAMES = 3  # that an error message gives
 
@@ -132,6 +134,7 @@ def summarize(results: Results, judged: Judgement) -> ComparisonSummary:
                     None if isnan(dice) else dice
                     for dice in results.counts[model].dice_by_image(results.background).tolist()
                 ),
+                fold_dice=_score_folds(results, model),
                 cost=results.costs.get(model),
                 runs=results.runs.get(model, ()),
             )
@@ -148,6 +151,18 @@ def summarize(results: Results, judged: Judgement) -> ComparisonSummary:
             if judged.is_sound
         ),
     )
+
+
+def _score_folds(results: Results, model: str) -> tuple[float | None, ...]:
+    """Mean Dice of the foreground on the images of each fold; none without folds."""
+    counts, found = results.counts[model], []
+    for fold in sorted(set(results.folds.values())):
+        images = tuple(name for name in counts.images if results.folds[name] == fold)
+        dice = divide_counts(counts.select(images).total())[SCORE_NAMES.index("dice")]
+        front = [value for i, value in enumerate(dice.tolist()) if i != results.background]
+        known = [value for value in front if not isnan(value)]
+        found.append(mean(known) if known else None)
+    return tuple(found)
 
 
 def describe(summary: ComparisonSummary) -> str:

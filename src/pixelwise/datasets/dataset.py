@@ -120,7 +120,7 @@ class Dataset:
         if config.fold is None:
             raise ConfigError(
                 f"There are {config.folds} folds: name the one to validate on as fold, or train "
-                "all of them with 'pixelwise compare'."
+                "all of them with 'pixelwise train' or 'pixelwise compare'."
             )
         return self.split_fold(config.fold, config.folds, seed=config.split_seed)
 

@@ -24,8 +24,9 @@ from pixelwise.training.validation import validate
 
 _PROBED: Final = 5  # steps
 _PROBE_SHARE: Final = 0.1  # of the time, after which two steps are enough
-_VALIDATION_SHARE: Final = 0.15
-_FEWEST_EPOCHS: Final = 3
+_SHARES: Final = 0.15, 0.3
+"""Of the time, for validation: usually, and at most, so that there are a few epochs."""
+_FEW_EPOCHS: Final = 3
 _LEAST_STEPS: Final = 5  # of an epoch, while there is time
 
 
@@ -47,9 +48,10 @@ def plan_epochs(run: TrainingRun, train_step: Callable[[TrainingState, list[int]
     state.progress.micro_batches = probed.micro_batches
     state.progress.validation_micro_batches = probed.validation_micro_batches
     left = max(_budget(state) - run.seconds, 0)
-    most = int(_VALIDATION_SHARE * left / max(validation, 1e-3))
-    most = min(most, int(left / (_LEAST_STEPS * step + validation)))
-    epochs = state.ranks.least(min(max(most, _FEWEST_EPOCHS), state.config.epochs))
+    usual, most = (int(share * left / max(validation, 1e-3)) for share in _SHARES)
+    usual = min(usual, int(left / (_LEAST_STEPS * step + validation)))
+    wanted = max(usual, min(most, _FEW_EPOCHS), 1)
+    epochs = state.ranks.least(min(wanted, state.config.epochs))
     state.progress.epochs = epochs
     state.progress.epoch_steps = _agree(state, (left / epochs - validation) / step)
     state.follow_plan()
