@@ -68,7 +68,8 @@ def test_the_table_the_curves_and_the_images(open_widget: Open, compared: Path) 
     rows = read_rows(view.models)
     assert [row[0] for row in rows] == list(summary.models)
     best = next(iter(summary.models.values()))
-    assert rows[0][1:3] == [best.foreground["dice"].short, best.foreground["dice"].interval]
+    dice = best.foreground["dice"]
+    assert rows[0][1:3] == [dice.short, dice.interval]
     assert [run.rsplit("/", 1)[1] for run in view.curves.runs] == list(summary.models)
     assert all(curves["validation"].count == 2 for curves in view.curves.runs.values())
     means = [float(row[1]) for row in read_rows(view.images)]

@@ -41,7 +41,8 @@ def report_comparison(folder: Path) -> Report:
     report = Report(f"Comparison {folder.absolute().name}", summary.headline)
     report.headline = f"Best: {best}, mean Dice of the foreground {result.foreground['dice']}"
     for table in list_tables(summary):
-        block = Text(table.note) if table.note else Table(table.columns, table.rows)
+        rows = [[cell.replace(" (", "\n(") for cell in row] for row in table.rows]
+        block = Text(table.note) if table.note else Table(table.columns, rows)
         report.add(table.title, block)
     for title, (name, text) in _FIGURES.items():
         if (folder / name).is_file():

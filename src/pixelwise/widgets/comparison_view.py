@@ -21,7 +21,7 @@ from pixelwise.widgets.panel import Panel, create_table, create_text, fill_colum
 from pixelwise.widgets.readers import LayerData, read_pair
 from pixelwise.widgets.threads import run_in_thread
 
-_CURVES_PX = 320
+_CURVES_PX = 330  # without a line of the legend for each run
 _MOST_CLEAR = 6  # differences that are named
 
 
@@ -52,7 +52,7 @@ class ComparisonView(QWidget):
         self._is_reading = False
         self.summary: ComparisonSummary | None = None
         self.headline, self.differences = create_text(), create_text()
-        self.models = create_table(["model", "Dice", "95 %", "IoU", "minutes"], height=200)
+        self.models = create_table(["model", "Dice", "95 %", "IoU"], height=215)
         self.models.setToolTip("Means over the foreground classes, the best model first")
         self.images = create_table(["image", "mean Dice"], height=160)
         self.images.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -62,7 +62,6 @@ class ComparisonView(QWidget):
             table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.curves = CurvePlot(self)
-        self.curves.setFixedHeight(_CURVES_PX)
         fill_column(self, self.headline, self.models, self.differences, self.images, self.curves)
         self.hide()
 
@@ -105,8 +104,7 @@ class ComparisonView(QWidget):
         rows = []
         for name, model in self.summary.models.items():
             dice, iou = model.foreground["dice"], model.foreground["iou"]
-            minutes = "-" if model.cost is None else f"{model.cost.seconds / 60:.1f}"
-            rows.append([name, dice.short, dice.interval, iou.short, minutes])
+            rows.append([name, dice.short, dice.interval, iou.short])
         fill_table(self.models, rows)
         self.differences.setText(describe_differences(self.summary))
         images = [
@@ -118,6 +116,7 @@ class ComparisonView(QWidget):
             self.curves.remove_run(run)
         for run, events in epochs.items():
             self.curves.add_events(run, events)
+        self.curves.setFixedHeight(_CURVES_PX + len(epochs) * self.fontMetrics().lineSpacing())
         self.show()
 
     def _add_layers(self, found: tuple[list[LayerData], dict[str, Any]]) -> None:

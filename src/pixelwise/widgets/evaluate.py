@@ -112,7 +112,11 @@ class EvaluateWidget(Panel):
             Fold("Settings", self.settings.native),
         )
         self.tabs.addTab(folder, "Model and folder")
-        self.tabs.addTab(stack_widgets(lay_out([self.compared])[1]), "Comparison")
+        about = create_text(
+            "Shows what the command 'pixelwise compare' found: the scores of several networks, their "
+            "curves, and what each predicts."
+        )
+        self.tabs.addTab(stack_widgets(lay_out([self.compared])[1], about), "Comparison")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.headline, self.table, self.confusion = Headline(), ScoreTable(), ConfusionTable()
         self._about = create_text(
