@@ -165,8 +165,8 @@ class ComparisonSummary(Config):
         except ValidationError as error:
             raise ReadError(
                 f"{file} cannot be read; it may come from another version: "
-                f"{describe_invalid(error, 'the comparison')} The command that wrote it, with "
-                "--overwrite, writes it anew and trains nothing again."
+                f"{describe_invalid(error, 'the comparison')} Delete it, and run "
+                "the same 'pixelwise compare' again: it writes it anew and trains nothing again."
             ) from error
 
     def worst_first(self) -> list[tuple[str, list[float | None]]]:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pixelwise.comparison.compare import compare
 from pixelwise.comparison.counts import read_counts
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import ReadError
+from pixelwise.events import EpochEnded
 from pixelwise.reports.comparison_report import is_comparison, report_comparison
 from pixelwise.reports.page import Code, Figure, Table
 from tests.comparison.test_compare import create_comparison, discs, done
@@ -43,6 +45,18 @@ def test_each_image_has_the_dice_of_its_own_counts(done: ComparisonConfig) -> No
         assert cells[0] == f"{2 * tp / (2 * tp + fp + fn):.3f}"
     means = [sum(map(float, cells)) for _, *cells in table.rows]
     assert means == sorted(means)
+
+
+def test_results_of_another_version_are_written_anew(done: ComparisonConfig) -> None:
+    file = done.out / "comparison.json"
+    text = file.read_text()
+    file.write_text(text.replace('"sources"', '"origins"'))
+    with pytest.raises(ReadError, match="Delete it, and run the same 'pixelwise compare' again"):
+        report_comparison(done.out)
+    file.unlink()
+    events = list(compare(done))
+    assert not any(isinstance(event, EpochEnded) for event in events)
+    assert file.read_text() == text
 
 
 def test_a_comparison_that_is_not_over_says_how_to_continue(discs: Path, tmp_path: Path) -> None:

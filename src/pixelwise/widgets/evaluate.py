@@ -113,8 +113,8 @@ class EvaluateWidget(Panel):
         )
         self.tabs.addTab(folder, "Model and folder")
         about = create_text(
-            "Shows what the command 'pixelwise compare' found: the scores of several networks, their "
-            "curves, and what each predicts."
+            "Shows what the command 'pixelwise compare' found: the scores of several networks, "
+            "their curves, and what each predicts."
         )
         self.tabs.addTab(stack_widgets(lay_out([self.compared])[1], about), "Comparison")
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
