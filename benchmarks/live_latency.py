@@ -39,6 +39,7 @@ def main() -> None:
         os.environ["NAPARI_CONFIG"] = f"{folder}/napari.yaml"
         os.environ["XDG_DATA_HOME"] = folder
         session = Session(None)
+        session.open_dock()
         page, mask = prepare(session)
         planned = plan_strokes(mask, count + 2, lengths=(24, 5), seed=1)
         print(f"{'':18}{'strokes':>8}{'median':>9}{'95 %':>9}   gaps: 99 %, longest, share < 33 ms")

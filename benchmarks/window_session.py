@@ -47,8 +47,23 @@ class Session:
         self.window.move(0, 0)
         self.shots, self.clicks, self.strokes = shots, 0, 0
         self._step, self._started = "", 0.0
+        self.segment: Any = None
+        settle(0.5)
+
+    def open_dock(self) -> None:
+        """Open the dock with its pages, without the menu."""
         _, self.segment = self.viewer.window.add_plugin_dock_widget("napari-pixelwise", "Segment")
         settle(0.5)
+
+    def click_menu(self, *titles: str) -> None:
+        """Click through the menus, from the bar of the window on."""
+        menu: Any = self.window.menuBar()
+        for title in titles:
+            actions = {action.text().replace("&", ""): action for action in menu.actions()}
+            if title not in actions:
+                raise SystemExit(f"{self._step}: no {title!r} among {', '.join(actions)}")
+            self.click(menu, menu.actionGeometry(actions[title]).center())
+            menu = actions[title].menu()
 
     def begin(self, step: str) -> None:
         """Start to count and to time a step."""
@@ -187,6 +202,7 @@ def main() -> None:
         if np.median(sample.image) < 60 and sample.mask.mean() > 0.1  # fluorescence, many nuclei
     )
     session = Session(arguments.shots)
+    session.open_dock()
     viewer = session.viewer
     viewer.add_image(drawn.image, name="first")
     settle(0.5)

@@ -76,7 +76,7 @@ TESTS_OF_THE_WHOLE = {
         "test_architecture.py",
         "test_distribution.py",
         "test_docs.py",
-        "test_window_session.py",
+        "test_window_sessions.py",
         "test_examples.py",
         "test_public_api.py",
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelwise.cli import train
+from pixelwise.cli import stopping
 from pixelwise.config import TrainConfig
 from pixelwise.errors import WriteError
 from pixelwise.events import EpochEnded, Event, RunEnded, StepsDone, parse_event
@@ -195,9 +195,9 @@ def test_a_signal_stops_and_saves_where_the_request_cannot_be_written(
         model={"options": {"base_channels": 4, "depth": 2}},
         training={"epochs": 400, "batch_size": 2, "device": "cpu", "previews": 0},
     )
-    monkeypatch.setattr(train, "request_stop", refuse)
+    monkeypatch.setattr(stopping, "request_stop", refuse)
     seen = list[Event]()
-    with train.stop_on_signals(RunFolder(config.run), fit(config)) as events:
+    with stopping.stop_on_signals(RunFolder(config.run), fit(config)) as events:
         for event in events:
             seen.append(event)
             if isinstance(event, StepsDone) and event.epoch == 2:
@@ -220,7 +220,7 @@ def test_a_signal_before_the_training_has_begun_asks_nobody_else_to_stop(tmp_pat
         os.kill(os.getpid(), signal.SIGTERM)
         yield EVENTS["run_started"]
 
-    with pytest.raises(KeyboardInterrupt), train.stop_on_signals(run, wait()) as events:
+    with pytest.raises(KeyboardInterrupt), stopping.stop_on_signals(run, wait()) as events:
         list(events)
     assert not run.stop_request.exists()
 

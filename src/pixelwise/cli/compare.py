@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pixelwise.cli.console import INTERRUPTED, create_table, echo, note, out, say
-from pixelwise.cli.options import config_options, given_values, merge, overwrite_option
+from pixelwise.cli.options import (
+    config_options,
+    given_values,
+    merge,
+    overwrite_option,
+    read_source,
+    require_one_budget,
+)
 from pixelwise.cli.progress import show_events
-from pixelwise.cli.train import read_source, require_one_budget, stop_on_signals
+from pixelwise.cli.stopping import stop_on_signals
 from pixelwise.comparison_summary import FEWEST, ComparisonSummary
 from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, TrainingConfig
 from pixelwise.config.comparison import ComparisonConfig

@@ -14,6 +14,7 @@ from pixelwise.cards import Card, read_card
 from pixelwise.cli.console import create_table, out, say, write_json
 from pixelwise.cli.options import config_options, given_values
 from pixelwise.cli.predict import find_model
+from pixelwise.comparison_summary import ENSEMBLE_FILE
 from pixelwise.config import ModelConfig, PatchConfig
 from pixelwise.errors import ConfigError
 from pixelwise.jobs import DescribeJob
@@ -66,7 +67,7 @@ def info(
     given = given_values(ModelConfig, values)
     if path is not None and given:
         raise ConfigError("Give a model file or run as PATH, or a network by --model, not both.")
-    if path is not None and path.is_dir():
+    if path is not None and path.is_dir() and not (path / ENSEMBLE_FILE).is_file():
         _show_run(path, as_json=as_json)
     elif path is not None:
         file = find_model(path)

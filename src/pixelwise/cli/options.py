@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from pixelwise.config_base import Config
+from pixelwise.cli.console import read_input
+from pixelwise.config_base import Config, parse_mapping
+from pixelwise.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -113,3 +115,26 @@ def _describe_default(field: FieldInfo) -> str:
     if isinstance(default, tuple):
         default = "x".join(map(str, default))
     return f" [{'on' if default is True else default}]"
+
+
+def require_one_budget(given: Mapping[str, Any]) -> None:
+    """Refuse options that limit a training by epochs and by minutes.
+
+    Raises
+    ------
+    ConfigError
+        Both are given.
+    """
+    training = given.get("training", {})
+    if "minutes" in training and "epochs" in training:
+        raise ConfigError(
+            "--epochs and --minutes each say how long to train: leave out one. With --minutes the "
+            "number of epochs follows from the speed."
+        )
+
+
+def read_source(source: Path) -> dict[str, Any]:
+    """Values of a config in YAML, or those of a data folder, which is all that is known then."""
+    if source.suffix.lower() in (".yaml", ".yml") or str(source) == "-":
+        return parse_mapping(read_input(source, "config"), f"The config {source}")
+    return {"data": {"path": source}}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 import psutil
 
-from pixelwise.cli.console import create_table, note, out, read_input, say, write_json
-from pixelwise.cli.options import config_options, given_values, merge
+from pixelwise.cli.console import create_table, note, out, say, write_json
+from pixelwise.cli.options import (
+    config_options,
+    given_values,
+    merge,
+    read_source,
+    require_one_budget,
+)
 from pixelwise.cli.predict import find_model
 from pixelwise.cli.progress import show_events
+from pixelwise.cli.stopping import stop_on_signals
 from pixelwise.config import (
     AugmentationConfig,
     DataConfig,
@@ -25,9 +28,7 @@ from pixelwise.config import (
     TrainingConfig,
 )
 from pixelwise.config.comparison import ComparisonConfig
-from pixelwise.config_base import parse_mapping
-from pixelwise.errors import ConfigError, RunError, WriteError
-from pixelwise.events import Event
+from pixelwise.errors import ConfigError, RunError
 from pixelwise.improvement import FORGETS, create_improvement, has_older_data
 from pixelwise.jobs import CompareJob, ResumeJob, TrainJob
 from pixelwise.runs import RunFolder, is_training, open_run, request_stop
@@ -174,70 +175,3 @@ def create_train_config(source: Path, run: Path | None, values: dict[str, Any]) 
     if "run" not in given and "run" not in base:
         raise ConfigError("Where should the run go? Give its folder: --out runs/my-first-run.")
     return TrainConfig.create(**merge(base, given)).make_absolute()
-
-
-def require_one_budget(given: Mapping[str, Any]) -> None:
-    """Refuse options that limit a training by epochs and by minutes.
-
-    Raises
-    ------
-    ConfigError
-        Both are given.
-    """
-    training = given.get("training", {})
-    if "minutes" in training and "epochs" in training:
-        raise ConfigError(
-            "--epochs and --minutes each say how long to train: leave out one. With --minutes the "
-            "number of epochs follows from the speed."
-        )
-
-
-def read_source(source: Path) -> dict[str, Any]:
-    """Values of a config in YAML, or those of a data folder, which is all that is known then."""
-    if source.suffix.lower() in (".yaml", ".yml") or str(source) == "-":
-        return parse_mapping(read_input(source, "config"), f"The config {source}")
-    return {"data": {"path": source}}
-
-
-@contextmanager
-def stop_on_signals(
-    run: RunFolder, events: Generator[Event, None, None]
-) -> Iterator[Iterator[Event]]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once.
-
-    So does a first one before training has begun, because the folder may belong to another process.
-    If the request cannot be written, the events end, which also stops training.
-    """
-    from pixelwise.training.distributed import count_processes
-
-    asked = refused = begun = False
-    is_alone = count_processes()[0] == 1  # else only rank 0 sees events
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked, refused
-        if asked or not (begun if is_alone else run.events.exists()):
-            raise KeyboardInterrupt
-        asked = True
-        try:
-            request_stop(run)
-        except WriteError as error:
-            refused = True
-            note(f"{error} Training stops anyway.")
-        else:
-            note("Stopping after this step; the run will be saved.")
-
-    def iter_until_refused() -> Iterator[Event]:
-        nonlocal begun
-        with closing(events):
-            for event in events:
-                begun = True
-                yield event
-                if refused:
-                    return
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield iter_until_refused()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
