@@ -3,9 +3,10 @@
     xvfb-run -s "-screen 0 1366x768x24" python benchmarks/live_latency.py
 
 In a window of 1366 x 768 pixels with an image of 1024 x 1024, strokes are drawn by mouse events,
-one after another. Measured are the seconds from the end of each stroke until its labels are shown,
-and the time between two ticks of a timer of 10 ms. Then the same while the page Train trains on the
-shipped samples. The first stroke, whose features are computed, is not counted.
+one after another: without *Live*, with it, and with it while the page Train trains on the shipped
+samples. Measured are the seconds from the end of each stroke until its labels are shown, and the
+time between two ticks of a timer of 10 ms. The first strokes, whose features are computed, are not
+counted.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def main() -> None:
         session = Session(None)
         session.open_dock()
         page, mask = prepare(session)
-        planned = plan_strokes(mask, count + 2, lengths=(24, 5), seed=1)
+        planned = plan_strokes(mask, 2 * count, lengths=(24, 5), seed=1)
         print(f"{'':18}{'strokes':>8}{'median':>9}{'95 %':>9}   gaps: 99 %, longest, share < 33 ms")
+        measure("without Live", session, page, shown=None, planned=planned, count=count)
+        session.click(page.live.button)
         for value in (0, 1):
             draw(session, page, planned[value].pop(), value=value)
         shown = Shown(session)
@@ -60,7 +63,7 @@ def main() -> None:
 
 
 def prepare(session: Session) -> tuple[Any, np.ndarray]:
-    """Show an image, make sparse labels for it, and turn *Live* on."""
+    """Show an image, and make sparse labels for it."""
     sample = next(sample for sample in load_samples() if sample.mask.mean() > 0)
     image, mask = (
         np.tile(array, [-(-SIDE // n) for n in array.shape[:2]] + [1] * (array.ndim - 2))
@@ -71,7 +74,6 @@ def prepare(session: Session) -> tuple[Any, np.ndarray]:
     session.click(page.sparse, QPoint(8, page.sparse.height() // 2))
     button = next(b for b in page.findChildren(QPushButton) if b.text() == "New labels")
     session.click(button)
-    session.click(page.live.button)
     return page, mask[:SIDE, :SIDE]
 
 
@@ -107,7 +109,7 @@ def draw(session: Session, page: Any, stroke: tuple[Any, Any], *, value: int) ->
 
 
 def measure(
-    way: str, session: Session, page: Any, *, shown: Shown, planned: Planned, count: int
+    way: str, session: Session, page: Any, *, shown: Shown | None, planned: Planned, count: int
 ) -> None:
     """Draw strokes while a timer ticks, and print one line."""
     ticks: list[float] = []
@@ -116,15 +118,17 @@ def measure(
     timer.start(10)
     seconds = []
     for number in range(count):
-        before, value = shown.times, number % 2
+        before, value = 0 if shown is None else shown.times, number % 2
         ended = draw(session, page, planned[value].pop(), value=value)
-        wait_until(lambda before=before: shown.times > before, LONGEST)
-        seconds.append(time.perf_counter() - ended)
-        wait_until(lambda: not page.live.is_running, LONGEST)
+        if shown is not None:
+            wait_until(lambda before=before: shown.times > before, LONGEST)
+            seconds.append(time.perf_counter() - ended)
+            wait_until(lambda: not page.live.is_running, LONGEST)
     timer.stop()
     gaps = np.diff(ticks) * 1000
+    shares = [f"{x:.2f} s" for x in np.percentile(seconds, [50, 95])] if seconds else ["-", "-"]
     print(
-        f"{way:18}{len(seconds):8d}{np.median(seconds):7.2f} s{np.percentile(seconds, 95):7.2f} s"
+        f"{way:18}{count:8d}{shares[0]:>9}{shares[1]:>9}"
         f"   {np.percentile(gaps, 99):.0f} ms, {gaps.max():.0f} ms, {np.mean(gaps < 33):.2%}",
         flush=True,
     )
