@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Final
+from typing import Final, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from pixelwise.config_base import Config, describe_invalid
 from pixelwise.errors import ReadError
 from pixelwise.parsing import parse_json, read_text
+from pixelwise.runs import RunFolder
+from pixelwise.scores import SCORE_NAMES
 
+CONFIG: Final = "comparison.yaml"
 FILE: Final = "comparison.json"
 ENSEMBLE_FILE: Final = "ensemble.safetensors"
 """In the folder of a network trained in folds: the models of all folds in one."""
@@ -144,6 +147,20 @@ class ComparisonSummary(Config):
     models: dict[str, ModelResult]
     differences: tuple[PairedDifference, ...] = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.models:
+            raise ValueError("there is no model")
+        first = next(iter(self.models.values()))
+        for name, model in self.models.items():
+            if len(model.image_dice) != len(self.images):
+                raise ValueError(f"{name} has {len(model.image_dice)} images of {len(self.images)}")
+            if set(model.foreground) != set(SCORE_NAMES):
+                raise ValueError(f"{name} lacks scores, or has unknown ones")
+            if list(model.class_dice) != list(first.class_dice):
+                raise ValueError(f"{name} has other classes than the first model")
+        return self
+
     @classmethod
     def load(cls, folder: Path) -> ComparisonSummary:
         """Read the results in a comparison's folder.
@@ -154,10 +171,10 @@ class ComparisonSummary(Config):
             There are none, or they cannot be read.
         """
         file = folder / FILE
-        if not file.is_file() and (folder / "comparison.yaml").is_file():
+        if not file.is_file() and (folder / CONFIG).is_file():
             raise ReadError(
                 f"{folder} holds a comparison that is not over: continue it with 'pixelwise "
-                f"compare {folder / 'comparison.yaml'}'."
+                f"compare {folder / CONFIG}'."
             )
         text = read_text(file, what="results of a comparison", most=_MOST_BYTES)
         try:
@@ -170,21 +187,28 @@ class ComparisonSummary(Config):
             ) from error
 
     def worst_first(self) -> list[tuple[str, list[float | None]]]:
-        """Images with the Dice of each model, that of the lowest mean first.
-
-        An image in which nothing was to be found, and nothing was, counts as right.
-        """
+        """Images with the Dice of each model, that of the lowest mean first."""
         listed = zip(*(model.image_dice for model in self.models.values()), strict=True)
         rows = [(name, list(dice)) for name, dice in zip(self.images, listed, strict=True)]
-        return sorted(rows, key=lambda row: sum(1.0 if x is None else x for x in row[1]))
+        return sorted(rows, key=lambda row: average_dice(row[1]))
+
+    def list_runs(self, folder: Path) -> list[RunFolder]:
+        """List the runs of all models, for a comparison in `folder`."""
+        return [RunFolder(folder / run) for model in self.models.values() for run in model.runs]
 
     @property
     def headline(self) -> str:
         """What was scored on what, in a sentence."""
+        models = "1 model" if len(self.models) == 1 else f"{len(self.models)} models"
         return (
-            f"{len(self.models)} models, scored on {self.scored_on}: {len(self.images)} images "
+            f"{models}, scored on {self.scored_on}: {len(self.images)} images "
             f"from {self.sources} sources."
         )
+
+
+def average_dice(dice: Sequence[float | None]) -> float:
+    """Mean Dice of an image over the models; where nothing was to be found and nothing was, 1."""
+    return mean(1.0 if value is None else value for value in dice)
 
 
 @dataclass(frozen=True)

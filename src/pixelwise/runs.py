@@ -269,7 +269,9 @@ def open_run(path: str | Path) -> RunFolder:
     """
     run = RunFolder(Path(path))
     if not run.config.is_file():
-        raise ReadError(f"{path} is not a run folder: it has no config.yaml.")
+        inside = run.path / "runs"
+        hint = f" Give one of the runs in {inside}." if inside.is_dir() else ""
+        raise ReadError(f"{path} is not a run folder: it has no config.yaml.{hint}")
     return run
 
 

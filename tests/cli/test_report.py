@@ -44,7 +44,7 @@ def test_what_has_no_report_is_refused(pixelwise: Callable, discs: Path, tmp_pat
     refused = pixelwise("report", discs)
     assert refused.status == 1
     assert "holds neither a training run (config.yaml) nor a comparison" in refused.err
-    for name in ("r.pdf", "r"):
+    for name in ("r.pdf", "r", "r.htm"):
         wrong = pixelwise("report", discs, "--out", tmp_path / name)
         assert wrong.status == 2
         assert "does not end in .html" in wrong.err

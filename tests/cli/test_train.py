@@ -301,9 +301,17 @@ def test_all_folds_are_trained_and_predict_together(
         run, folder = out / "runs" / f"unet-fold-{fold}", tmp_path / str(fold)
         assert pixelwise("predict", run, image, "--out", folder, "--probabilities").status == 0
         both.append(read_image(next(folder.glob("*.tif")))[0].astype(float))
+    assert np.abs(both[0] - both[1]).max() > 0.05, "the folds differ"
     found = read_image(next((tmp_path / "p").glob("*.tif")))[0].astype(float)
-    np.testing.assert_allclose(found, np.mean(both, axis=0), atol=0.02)
-    assert "ensemble" in pixelwise("info", out).out
+    np.testing.assert_allclose(found, np.mean(both, axis=0), atol=0.005)
+    assert "ensemble of 2 x unet" in pixelwise("info", out).out
+    assert "6 images" in pixelwise("info", out).out
+    assert "unet-fold-2" in pixelwise("runs", out).out
+    (out / "ensemble.safetensors").unlink()
+    refused = pixelwise("predict", out, image, "--out", tmp_path / "q")
+    assert "give one of the folders in" in refused.err
+    assert "Give one of the runs in" in pixelwise("resume", out).err
+    assert pixelwise("train", tmp_path / "c.yaml", "--out", out).status == 0  # writes it anew
     refused = pixelwise("improve", out, discs, "--out", tmp_path / "i")
     assert refused.status == 2
     assert "joins several models" in refused.err

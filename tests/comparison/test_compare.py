@@ -10,7 +10,7 @@ import pytest
 
 from pixelwise.comparison.compare import compare, conclude
 from pixelwise.comparison.counts import read_counts, write_counts
-from pixelwise.comparison.trials import load_held_out, plan_trials
+from pixelwise.comparison.trials import collect_trials, load_held_out, plan_trials
 from pixelwise.comparison_summary import ComparisonSummary
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import DataError, WriteError
@@ -56,6 +56,29 @@ def done(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> ComparisonCon
     started = [event for event in compare(config) if isinstance(event, RunStarted)]
     assert 2 <= len(started) <= 3, "what was done before is not done again"
     return config
+
+
+def test_a_folder_that_was_moved_continues_where_it_is(
+    done: ComparisonConfig, tmp_path: Path
+) -> None:
+    from pixelwise.cli import run
+
+    shutil.copytree(done.out, tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved" / "runs" / "unet-fold-1")
+    (tmp_path / "moved" / "comparison.json").unlink()
+    before = sorted(path for path in done.out.rglob("*"))
+    assert run(["compare", str(tmp_path / "moved" / "comparison.yaml"), "--overwrite"]) == 0
+    assert (tmp_path / "moved" / "runs" / "unet-fold-1" / "model.safetensors").is_file()
+    assert (tmp_path / "moved" / "comparison.json").is_file()
+    assert sorted(path for path in done.out.rglob("*")) == before
+
+
+def test_one_fold_of_several_is_called_what_it_is(done: ComparisonConfig, tmp_path: Path) -> None:
+    trials = collect_trials([done.out / "runs" / "unet-fold-1"])
+    summary = conclude(trials, tmp_path / "one")
+    assert summary.scored_on == "fold 1, which also chose the best epoch"
+    assert len(summary.images) == 3
+    assert not (tmp_path / "one" / "ensemble.safetensors").exists()
 
 
 def test_everything_lies_in_one_folder(done: ComparisonConfig) -> None:

@@ -51,10 +51,10 @@ def test_the_card_says_what_all_were_trained_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"classes": create_classes(["background", "wall"])}, "other classes"),
-        ({"background": None}, "other background"),
-        ({"dtype": "uint16"}, "other dtype"),
-        ({"resize": (64, 64)}, "other size that images are resized to"),
+        ({"classes": create_classes(["background", "wall"])}, "their classes differ"),
+        ({"background": None}, "their background differ"),
+        ({"dtype": "uint16"}, "their dtype of the images differ"),
+        ({"resize": (64, 64)}, "their size that images are resized to differ"),
         (
             {"normalization": create_fixed(np.array([9.0]), np.array([2.0]), "mean")},
             ".* by mean",

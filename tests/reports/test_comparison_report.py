@@ -20,9 +20,9 @@ def test_the_report_holds_the_tables_the_figures_and_the_command(done: Compariso
     report = report_comparison(done.out)
     titles = [section.title for section in report.sections]
     assert titles == [
-        "Scores", "Dice of each class", "Dice of each fold", "Differences of Dice", "Costs",
-        "Curves", "Predictions", "Each image, the worst first", "Definitions", "Environment",
-        "Repeat it",
+        "Trained on", "Scores", "Dice of each class", "Dice of each fold", "Differences of Dice",
+        "Costs", "Curves", "Predictions", "Each image, the worst first", "Definitions",
+        "Environment", "Repeat it",
     ]  # fmt: skip
     blocks = {section.title: section.blocks for section in report.sections}
     scores = blocks["Scores"][0]

@@ -4,16 +4,18 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from pixelwise.config import TrainConfig
 from pixelwise.errors import ReadError
+from pixelwise.images import read_image
 from pixelwise.prediction.evaluate import evaluate
 from pixelwise.reports.page import Code, Pictures, Report, Table, Text
 from pixelwise.reports.run_report import report_run
 from pixelwise.training.fit import fit
-from tests.training.conftest import create_config, discs, write_discs
+from tests.training.conftest import create_config, discs, write_discs, write_mask
 
 __all__ = ["discs"]
 
@@ -54,7 +56,7 @@ def test_the_scores_are_those_of_the_images_held_out(trained: TrainConfig, apart
 
     total = evaluate(trained.run / "model.safetensors", load_dataset(apart), device="cpu").total
     scores = read_text(report, "Scores")
-    assert "scored on the test images of the data set" in scores
+    assert f"scored on the test images in {apart}" in scores
     dice = total.per_class()["foreground"].dice
     assert f"| {dice:.4f} |" in scores
     assert report.headline == f"Dice of the foreground {dice:.3f}"
@@ -74,7 +76,9 @@ def test_the_worst_and_the_best_images_are_shown(trained: TrainConfig) -> None:
     assert isinstance(table, Table)
     names = [row[0] for row in table.rows]
     assert len(names) == 8
-    assert [title.partition(":")[0] for title in titles] == [*names[:3], *names[-3:]]
+    assert [title.rsplit(",")[0] for title in titles] == [
+        *(f"Worst: {name}" for name in names[:3]), *(f"Best: {name}" for name in names[-3:]),
+    ]  # fmt: skip
     captions = [caption for block in shown for _, caption in block.pictures]  # type: ignore[attr-defined]
     assert captions[:4] == ["image", "ground truth", "prediction", "errors"]
 
@@ -101,6 +105,24 @@ def test_the_command_trains_the_same_again(
     assert run(arguments) == 0
     again, before = (load_file(r / "model.safetensors") for r in (tmp_path / "again", trained.run))
     assert all((again[name] == before[name]).all() for name in before)
+
+
+def test_images_that_a_model_was_corrected_on_are_not_scored(
+    apart: Path, discs: Path, tmp_path: Path
+) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / "fixed" / kind).mkdir(parents=True)
+    shutil.copy(apart / "images" / "0.png", tmp_path / "fixed" / "images" / "0.png")
+    mask = read_image(apart / "masks" / "0.png")[0].squeeze()
+    write_mask(tmp_path / "fixed" / "masks" / "0.png", np.where(mask > 0, 2, 1).astype(np.uint8))
+    data = {"test": apart, "corrections": tmp_path / "fixed"}
+    list(fit(create_config(discs, tmp_path / "run", data=data, training={"epochs": 1})))
+    report = report_run(tmp_path / "run")
+    assert "without those that a model was corrected on" in read_text(report, "Scores")
+    (table,) = find(report, "Each image, the worst first")
+    assert isinstance(table, Table)
+    names = {row[0].partition("-")[0] for row in table.rows}  # others of a name have a number
+    assert names == {str(number) for number in range(1, 8)}
 
 
 def test_a_run_without_its_data_has_a_report_that_says_so(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pixelwise.comparison.trials import plan_trials, train_trial
 from pixelwise.comparison_summary import ComparisonSummary, Estimate, PairedDifference
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.images import read_image
+from pixelwise.scores import SCORE_NAMES
 from pixelwise.widgets.comparison_view import describe_differences
 from tests.training.conftest import discs, write_discs
 from tests.widgets.conftest import LONG
@@ -85,21 +87,54 @@ def test_the_table_the_curves_and_the_images(open_widget: Open, compared: Path) 
 def test_a_click_shows_what_each_model_predicts(open_widget: Open, compared: Path) -> None:
     widget = open_comparison(open_widget, compared)
     view, viewer = widget.comparison, widget.viewer
+    name = view.images.item(0, 0).text()
+    mine = viewer.add_labels(np.ones((64, 64), np.uint8), name=f"{name} mask")
     place = view.images.visualItemRect(view.images.item(0, 0)).center()
     for _ in range(2):  # the second time, the layers take the place of the first
         QTest.mouseClick(
             view.images.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, place
         )
         widget.wait(LONG)
-    name = view.images.item(0, 0).text()
     models = list(view.summary.models)
+    assert mine in viewer.layers, "a layer of the user's, with such a name, stays"
     assert [layer.name for layer in viewer.layers] == [
-        name, f"{name} mask", *(f"{name} {model}" for model in models),
+        f"{name} mask", name, f"{name} mask [1]", *(f"{name} {model}" for model in models),
     ]  # fmt: skip
     for model in models:
         file = compared / "labels" / model / f"{name}_labels.tif"
         labels = viewer.layers[f"{name} {model}"].data
         np.testing.assert_array_equal(np.squeeze(labels), np.squeeze(read_image(file)[0]))
+
+
+def test_results_that_come_late_do_not_show_on_another_tab(
+    open_widget: Open, compared: Path
+) -> None:
+    widget = open_widget("Evaluate")
+    widget.tabs.setCurrentIndex(2)
+    widget.compared.value = compared
+    widget.evaluate()
+    widget.tabs.setCurrentIndex(0)
+    widget.wait(LONG)
+    assert not widget.comparison.isVisibleTo(widget)
+    widget.tabs.setCurrentIndex(2)
+    assert widget.comparison.isVisibleTo(widget)
+
+
+@pytest.mark.parametrize("part", ["models", "image_dice", "foreground"])
+def test_results_that_make_no_sense_are_refused(
+    part: str, open_widget: Open, compared: Path, tmp_path: Path
+) -> None:
+    found = json.loads((compared / "comparison.json").read_text())
+    if part == "models":
+        found["models"] = {}
+    elif part == "image_dice":
+        next(iter(found["models"].values()))[part] = [0.5]
+    else:
+        next(iter(found["models"].values()))[part] = {}
+    (tmp_path / "comparison.json").write_text(json.dumps(found))
+    widget = open_comparison(open_widget, tmp_path)
+    assert "cannot be read; it may come from another version" in widget.message
+    assert widget.comparison.summary is None
 
 
 def test_what_is_no_comparison_is_said(
@@ -126,7 +161,11 @@ def test_differences_in_words() -> None:
     value = {"value": 0.1, "low": 0.05, "high": 0.2}
     score = Estimate(**value)
     models = {
-        name: {"foreground": {"dice": score}, "class_dice": {}, "image_dice": ()}
+        name: {
+            "foreground": dict.fromkeys(SCORE_NAMES, score),
+            "class_dice": {},
+            "image_dice": (),
+        }
         for name in ("a", "b", "c")
     }
     pairs = [

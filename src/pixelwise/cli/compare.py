@@ -21,7 +21,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.progress import show_events
 from pixelwise.cli.stopping import stop_on_signals
-from pixelwise.comparison_summary import FEWEST, ComparisonSummary
+from pixelwise.comparison_summary import CONFIG, ENSEMBLE_FILE, FEWEST, ComparisonSummary
 from pixelwise.config import AugmentationConfig, DataConfig, PatchConfig, TrainingConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.errors import ConfigError
@@ -110,7 +110,7 @@ def do_compare(
         with stop_on_signals(trial.run, train_trial(trial)) as events:
             show_events(events, as_json=as_json)
         if not trial.is_trained:
-            note("The comparison was stopped; the same command continues it.")
+            note("There is more to train: the same command continues it.")
             return INTERRUPTED
     summary = conclude(trials, config.out, others, overwrite=job.overwrite)
     _show(summary, config.out, as_json=as_json)
@@ -140,6 +140,8 @@ def create_comparison_config(
     require_one_budget(given)
     given |= given_values(ComparisonConfig, values)
     base = read_source(source)
+    if folder is None and source.name == CONFIG and (source.parent / "runs").is_dir():
+        folder = source.parent  # the comparison's own folder, which may have been moved
     if folder is not None:
         given["out"] = folder
     if "out" not in given and "out" not in base:
@@ -164,4 +166,7 @@ def _show(summary: ComparisonSummary, folder: Path, *, as_json: bool) -> None:
         if pair.clear:
             say(f"{pair.models[0]} is better than {pair.models[1]}: p {pair.p:.4f} (Holm)")
     say(f"Written to {folder}: comparison.md, scores.csv, counts.csv, curves.png, pictures.png")
-    say(f"One page of it all: pixelwise report {shlex.quote(str(folder))}")
+    quoted = shlex.quote(str(folder))
+    if (folder / ENSEMBLE_FILE).is_file():
+        say(f"All folds as one model: pixelwise predict {quoted} IMAGES --out labels")
+    say(f"One page of it all: pixelwise report {quoted}")

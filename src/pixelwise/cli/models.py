@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,13 +112,23 @@ def _show_run(path: Path, *, as_json: bool) -> None:
         _show_card(run.model, read_card(run.model), as_json=False)
 
 
+def _describe_architecture(card: Card) -> str:
+    """Name the network of a card with its options, or the members of an ensemble."""
+    if members := card.options.get("members"):
+        counted = Counter(member["architecture"] for member in members)
+        listed = (f"{count} x {name}" for name, count in counted.items())
+        return f"{card.architecture} of {', '.join(listed)}"
+    encoder = f" with {card.encoder}" if card.encoder else ""
+    options = ", ".join(f"{name}={value}" for name, value in card.options.items())
+    return f"{card.architecture}{encoder} ({options})"
+
+
 def _show_card(path: Path, card: Card, *, as_json: bool) -> None:
     """Print a model's card."""
     if as_json:
         write_json(card.model_dump(mode="json"))
         return
-    options = ", ".join(f"{name}={value}" for name, value in card.options.items())
-    say(f"{path}: {card.architecture}{f' with {card.encoder}' if card.encoder else ''} ({options})")
+    say(f"{path}: {_describe_architecture(card)}")
     say(
         f"input: {card.in_channels} channels, {card.dtype}, normalised by "
         f"{card.normalization.source}"

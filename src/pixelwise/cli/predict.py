@@ -23,7 +23,7 @@ from pixelwise.cli.console import (
     write_json,
 )
 from pixelwise.cli.options import config_options, given_values, overwrite_option
-from pixelwise.comparison_summary import ENSEMBLE_FILE
+from pixelwise.comparison_summary import CONFIG, ENSEMBLE_FILE
 from pixelwise.config import FOR_TRAINING, DataConfig, PredictConfig
 from pixelwise.datasets import load_dataset
 from pixelwise.errors import ConfigError, PixelwiseError, show_text
@@ -242,6 +242,11 @@ def find_model(path: Path) -> Path:
         return starter_path()
     if (path / ENSEMBLE_FILE).is_file():
         return path / ENSEMBLE_FILE
+    if (path / CONFIG).is_file():
+        raise ConfigError(
+            f"{path} holds the trainings of several networks, or of folds that are not all trained "
+            f"yet: give one of the folders in {path / 'runs'}."
+        )
     return open_run(path).model if path.is_dir() else path
 
 

@@ -13,8 +13,6 @@ from pixelwise.errors import ConfigError, ReadError
 from pixelwise.jobs import ReportJob
 from pixelwise.outputs import Sources, plan_outputs
 
-_SUFFIXES = (".html", ".htm")
-
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
@@ -49,7 +47,7 @@ def do_report(job: ReportJob, *, as_json: bool = False) -> None:
     from pixelwise.reports.run_report import report_run
 
     source, file = job.source, job.out or job.source / "report.html"
-    if file.suffix.lower() not in _SUFFIXES:
+    if file.suffix.lower() != ".html":
         raise ConfigError(f"A report is one HTML file; {file.name!r} does not end in .html.")
     if not (is_comparison(source) or (source / "config.yaml").is_file()):
         raise ReadError(
@@ -62,7 +60,7 @@ def do_report(job: ReportJob, *, as_json: bool = False) -> None:
     if is_comparison(source):
         page = report_comparison(source)
     else:
-        note("Scoring the model on the images that were held out.")
+        note("Collecting the report; the model is scored on images that it was not trained on.")
         page = report_run(source)
     plan.require_unchanged(file)
     make_folder(file.parent)

@@ -19,6 +19,7 @@ from pixelwise.cli.options import (
 from pixelwise.cli.predict import find_model
 from pixelwise.cli.progress import show_events
 from pixelwise.cli.stopping import stop_on_signals
+from pixelwise.comparison_summary import CONFIG
 from pixelwise.config import (
     AugmentationConfig,
     DataConfig,
@@ -120,7 +121,7 @@ def stop(run: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON")
 def runs(folder: Path, as_json: bool) -> None:
     """List the training runs in FOLDER."""
-    found = list_runs(folder)
+    found = list_runs(folder / "runs" if (folder / CONFIG).is_file() else folder)
     if as_json:
         write_json([run.to_dict() for run in found])
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelwise.atomic import make_folder, write_text
@@ -13,10 +13,14 @@ from pixelwise.comparison.ensemble import join_models
 from pixelwise.comparison.pictures import choose_images, collect_rows
 from pixelwise.comparison.results import Results, align, summarize, write_tables
 from pixelwise.comparison.trials import (
+    BY_FOLDS,
+    WITHOUT_CORRECTED,
     HeldOut,
     Trial,
     begin,
     find_corrected,
+    has_all_folds,
+    leave_out_corrected,
     load_held_out,
     plan_trials,
     read_cost,
@@ -26,15 +30,13 @@ from pixelwise.comparison.trials import (
 )
 from pixelwise.comparison_summary import ENSEMBLE_FILE, ComparisonSummary
 from pixelwise.config.comparison import ComparisonConfig
-from pixelwise.datasets import Dataset, Sample
+from pixelwise.datasets import Sample
 from pixelwise.errors import DataError
 from pixelwise.events import Event
 from pixelwise.figures import draw_curves, draw_predictions
 from pixelwise.models.files import save_model
 from pixelwise.outputs import Sources, plan_outputs
 from pixelwise.summaries import read_epochs
-
-_CORRECTED = ", without those that a model was corrected on"
 
 
 def compare(config: ComparisonConfig) -> Generator[Event, None, None]:
@@ -124,8 +126,7 @@ def conclude(
 def find_joined(trials: Sequence[Trial]) -> list[Path]:
     """Models of all folds, to be joined; none if there are no folds, or several networks."""
     is_one = len({trial.model for trial in trials}) == 1
-    has_folds = all(trial.config.data.fold is not None for trial in trials)
-    return [trial.run.model for trial in trials] if is_one and has_folds else []
+    return [trial.run.model for trial in trials] if is_one and has_all_folds(trials) else []
 
 
 def _score_all(
@@ -141,7 +142,7 @@ def _score_all(
     samples: dict[str, tuple[Sample, dict[str, Path]]] = {}
     folds: dict[str, int] = {}
     for trial, held in zip(trials, held_out, strict=True):
-        data = _leave_out_corrected(held, corrected)
+        data = leave_out_corrected(held, corrected)
         model = models.setdefault(trial.model, _Model())
         counts = score_trial(trial, data, out, overwrite=overwrite)
         model.trials.append(trial)
@@ -152,12 +153,13 @@ def _score_all(
             if trial.config.data.fold is not None:
                 folds[sample.name] = trial.config.data.fold
     on = " and ".join(dict.fromkeys(held.what for held in held_out))
+    on = BY_FOLDS if has_all_folds(trials) else on
     results = Results(
         counts=_align_all({name: model.counts for name, model in models.items() if model.counts}),
         groups={name: sample.group for name, (sample, _) in samples.items()},
         background=card.background,
         costs={name: read_cost(model.trials) for name, model in models.items()},
-        scored_on=on + _CORRECTED * bool(corrected),
+        scored_on=on + WITHOUT_CORRECTED * bool(corrected),
         folds=folds,
         runs={name: _name_runs(model.trials, out) for name, model in models.items()},
     )
@@ -195,27 +197,6 @@ def _holds(path: Path, text: str) -> bool:
     """Whether a file is there and holds this text."""
     data = text.encode()
     return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
-
-
-def _leave_out_corrected(held: HeldOut, corrected: set[str]) -> Dataset:
-    """Leave out images that a model was corrected on, for all models alike.
-
-    Raises
-    ------
-    DataError
-        None is left.
-    """
-    kept = tuple(
-        sample
-        for sample in held.data.samples
-        if corrected.isdisjoint(image for image, _ in held.checks[sample.name].values())
-    )
-    if not kept:
-        raise DataError(
-            f"All images to score in {held.data.root} were corrected, and trained on: add images "
-            "that no model has seen."
-        )
-    return replace(held.data, samples=kept)
 
 
 def _require_same_images(

@@ -60,13 +60,14 @@ def join_models(files: Sequence[Path]) -> Model:
 def _require_alike(cards: dict[Path, Card]) -> None:
     """Refuse models that cannot answer the same question."""
     (file, first), *rest = cards.items()
+    if not rest:
+        raise DataError(f"{file} is one model: an ensemble joins two or more.")
     for other, card in rest:
         for name, what in _MUST_AGREE.items():
             here, there = getattr(first, name), getattr(card, name)
             if here != there:
                 raise DataError(
-                    f"{file} and {other} cannot be joined: they have other {what}, {here} and "
-                    f"{there}."
+                    f"{file} and {other} cannot be joined: their {what} differ, {here} and {there}."
                 )
         ours, theirs = first.normalization, card.normalization
         if (ours.kind, ours.low, ours.high) != (theirs.kind, theirs.low, theirs.high):
@@ -99,7 +100,7 @@ def _join_intensities(cards: Sequence[Card]) -> tuple[float, float] | None:
 
 
 def _sum_up(trained: Sequence[TrainingSummary]) -> TrainingSummary | None:
-    """Sum up what the members were trained on; scores are their means."""
+    """Sum up what the members were trained on: all folds but one each; scores are their means."""
     if not trained:
         return None
     largest = max(trained, key=lambda one: one.images)
@@ -108,4 +109,8 @@ def _sum_up(trained: Sequence[TrainingSummary]) -> TrainingSummary | None:
         values = [one.scores.get(name) for one in trained]
         known = [value for value in values if value is not None]
         scores[name] = mean(known) if known else None
-    return largest.model_copy(update={"scores": scores})
+    together = {
+        name: round(sum(getattr(one, name) for one in trained) / max(len(trained) - 1, 1))
+        for name in ("images", "patches")
+    }
+    return largest.model_copy(update={"scores": scores, **together})

@@ -7,7 +7,7 @@ again goes on with a comparison that was stopped or killed.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pixelwise.atomic import make_folder, replacing, require_own, write_text
 from pixelwise.cards import read_card
 from pixelwise.checksums import Checksum, hash_content
 from pixelwise.comparison.counts import ImageCounts, read_counts, write_counts
-from pixelwise.comparison_summary import Cost
+from pixelwise.comparison_summary import CONFIG, Cost
 from pixelwise.config import DataConfig, PredictConfig, TrainConfig
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.datasets import Dataset, load_dataset
@@ -39,7 +39,10 @@ from pixelwise.training.fit import fit, resume
 _BATCH = 8  # of runs of versions that did not write it down
 _OVER = ("finished", "no_progress")
 _VALIDATED = "the validation images, which also chose the best epoch"
-_BY_FOLDS = "all images, each by the model of the fold that did not train on it"
+BY_FOLDS = (
+    "all images, each by the model of the fold that did not train on it, whose best epoch it chose"
+)
+WITHOUT_CORRECTED = ", without those that a model was corrected on"
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,9 @@ def begin(config: ComparisonConfig) -> None:
     WriteError
         It cannot be written.
     """
-    file, text = config.out / "comparison.yaml", config.to_yaml()
+    file, text = config.out / CONFIG, config.to_yaml()
     if file.is_file() and (config.out / "runs").is_dir():
-        if ComparisonConfig.read(file) != config:
+        if ComparisonConfig.read(file).model_copy(update={"out": config.out}) != config:
             raise RunError(
                 f"{config.out} holds a comparison with other settings: give those of {file} to "
                 "continue it, or another --out."
@@ -189,13 +192,45 @@ def load_held_out(config: DataConfig) -> HeldOut:
     data = load_dataset(config, strict=False)
     test = data.select("test")
     if config.folds is not None:
-        held, what = data.split_by(config)[1], _BY_FOLDS
+        held = data.split_by(config)[1]
+        what = f"fold {config.fold}, which also chose the best epoch"
+    elif config.test is not None:
+        held, what = test, f"the test images in {config.test}"
     elif test.samples and len(test.samples) < len(data.samples):
         held, what = test, "the test images of the data set"
     else:
         held, what = data.split_by(config)[1], _VALIDATED
     checks = {s.name: check_images(read_decoded_images([s])) for s in held.samples}
     return HeldOut(held, what, checks)
+
+
+def has_all_folds(trials: Sequence[Trial]) -> bool:
+    """Whether trials are those of a cross-validation, with all of its folds."""
+    data = [trial.config.data for trial in trials]
+    counts, found = {one.folds for one in data}, {one.fold for one in data}
+    count, *others = counts
+    return count is not None and not others and found == set(range(1, count + 1))
+
+
+def leave_out_corrected(held: HeldOut, corrected: set[str]) -> Dataset:
+    """Leave out images that a model was corrected on, for all models alike.
+
+    Raises
+    ------
+    DataError
+        None is left.
+    """
+    kept = tuple(
+        sample
+        for sample in held.data.samples
+        if corrected.isdisjoint(image for image, _ in held.checks[sample.name].values())
+    )
+    if not kept:
+        raise DataError(
+            f"All images to score in {held.data.root} were corrected, and trained on: add images "
+            "that no model has seen."
+        )
+    return replace(held.data, samples=kept)
 
 
 def require_unseen(trial: Trial, held: HeldOut) -> None:

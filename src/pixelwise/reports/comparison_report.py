@@ -6,14 +6,13 @@ import shlex
 from pathlib import Path
 
 from pixelwise.cards import Card, read_card
-from pixelwise.comparison_summary import DEFINITIONS, FILE, ComparisonSummary, list_tables
+from pixelwise.comparison_summary import CONFIG, DEFINITIONS, FILE, ComparisonSummary, list_tables
 from pixelwise.config.comparison import ComparisonConfig
 from pixelwise.reports.page import Block, Code, Figure, Report, Table, Text, embed_file
-from pixelwise.reports.run_report import describe_environment
-from pixelwise.runs import RunFolder
+from pixelwise.reports.run_report import describe_data, describe_environment
+from pixelwise.runs import iter_events
 from pixelwise.scores import SCORE_DEFINITIONS
 
-_CONFIG = "comparison.yaml"
 _FIGURES = {
     "Curves": ("curves.png", "Validation loss and Dice of all trainings"),
     "Predictions": (
@@ -25,7 +24,7 @@ _FIGURES = {
 
 def is_comparison(path: Path) -> bool:
     """Whether a folder holds a comparison, over or not."""
-    return (path / FILE).is_file() or (path / _CONFIG).is_file()
+    return (path / FILE).is_file() or (path / CONFIG).is_file()
 
 
 def report_comparison(folder: Path) -> Report:
@@ -40,8 +39,9 @@ def report_comparison(folder: Path) -> Report:
     best, result = next(iter(summary.models.items()))
     report = Report(f"Comparison {folder.absolute().name}", summary.headline)
     report.headline = f"Best: {best}, mean Dice of the foreground {result.foreground['dice']}"
+    report.add("Trained on", *_describe_training(summary, folder))
     for table in list_tables(summary):
-        rows = [[cell.replace(" (", "\n(") for cell in row] for row in table.rows]
+        rows = [[name, *(cell.replace(" (", "\n(") for cell in row)] for name, *row in table.rows]
         block = Text(table.note) if table.note else Table(table.columns, rows)
         report.add(table.title, block)
     for title, (name, text) in _FIGURES.items():
@@ -56,22 +56,33 @@ def report_comparison(folder: Path) -> Report:
     report.add("Definitions", Table([], rows, numbers=False), Text(DEFINITIONS))
     report.add("Environment", describe_environment(_find_card(summary, folder)))
     report.add("Repeat it", *_describe_repetition(summary, folder))
+    if others := [name for name, model in summary.models.items() if not model.runs]:
+        text = f"The counts of {', '.join(others)} are of other programs: add them again by --add."
+        report.add("Other programs", Text(text))
     return report
+
+
+def _describe_training(summary: ComparisonSummary, folder: Path) -> list[Block]:
+    """List what the models were trained on, from the first run that is there."""
+    run = next((run for run in summary.list_runs(folder) if run.is_there), None)
+    if run is None:
+        return []
+    rows = describe_data(run.read_config(), list(iter_events(run)))
+    return [Table([], rows, numbers=False), Text("As the first run wrote it down.")]
 
 
 def _find_card(summary: ComparisonSummary, folder: Path) -> Card | None:
     """Card of a model that was trained here, for the versions that trained it."""
-    runs = [RunFolder(folder / run) for model in summary.models.values() for run in model.runs]
+    runs = summary.list_runs(folder)
     return next((read_card(run.model) for run in runs if run.model.is_file()), None)
 
 
 def _describe_repetition(summary: ComparisonSummary, folder: Path) -> list[Block]:
     """Give the command that makes the comparison again, and its settings."""
-    file = folder / _CONFIG
+    file = folder / CONFIG
     if file.is_file():
         command = ["pixelwise", "compare", str(file.absolute()), "--out", "again"]
         text = ComparisonConfig.read(file).to_yaml()
-        return [Code(shlex.join(command)), Code(text, f"All settings, {_CONFIG}")]
-    models = summary.models.values()
-    runs = [str((folder / run).absolute()) for model in models for run in model.runs]
+        return [Code(shlex.join(command)), Code(text, f"All settings, {CONFIG}")]
+    runs = [str(run.path.absolute()) for run in summary.list_runs(folder)]
     return [Code(shlex.join(["pixelwise", "compare", *runs, "--out", "again"]))]

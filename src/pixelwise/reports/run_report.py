@@ -59,7 +59,7 @@ def report_run(path: Path) -> Report:
         report.add("Curves", Figure(curves, "Loss and scores after each epoch"))
     try:
         scored = score_run(run, config) if card is not None and epochs else None
-        reason = "no epoch is over, so there is no model."
+        reason = "no epoch is over, so it has learnt nothing yet."
     except (PixelwiseError, OSError) as error:
         scored, reason = None, str(error)
     if scored is None:
@@ -100,20 +100,31 @@ def _sum_up(run: RunFolder) -> str:
     return text
 
 
+def describe_data(config: TrainConfig, events: Sequence[Event]) -> list[list[str]]:
+    """List the data of a run with its split, classes and augmentation, from its last start."""
+    started = [event for event in events if isinstance(event, RunStarted)]
+    if not started:
+        return [["data", str(config.data.path)]]
+    event = started[-1]
+    rows = [
+        ["data", event.data],
+        ["training", f"{event.train_images} images in {event.train_patches} patches"],
+        ["validation", f"{event.validation_images} images in {event.validation_patches} patches"],
+        ["test", str(config.data.test)],
+        ["classes", ", ".join(event.classes)],
+        ["normalization", event.normalization],
+        ["augmentation", event.augmentation or "none"],
+    ]
+    return [row for row in rows if row != ["test", "None"]]
+
+
 def _describe_training(config: TrainConfig, events: Sequence[Event]) -> list[Block]:
     """List what was trained on what, from the last start of the run."""
-    rows = [["data", str(config.data.path)], ["network", config.model.name]]
+    rows = [*describe_data(config, events), ["network", config.model.name]]
     for event in [event for event in events if isinstance(event, RunStarted)][-1:]:
         batch = f"{event.batch_size or '?'} patches each"
-        held = f"{event.validation_images} images in {event.validation_patches} patches"
-        rows = [
-            ["data", event.data],
-            ["training", f"{event.train_images} images in {event.train_patches} patches"],
-            ["validation", held],
-            ["classes", ", ".join(event.classes)],
+        rows[-1:] = [
             ["network", f"{event.architecture}, {event.parameters:,} parameters"],
-            ["normalization", event.normalization],
-            ["augmentation", event.augmentation or "none"],
             ["budget", f"{event.epochs} epochs of {event.steps or '?'} steps, {batch}"],
             ["device", f"{event.device} ({event.device_reason}), {event.precision}"],
         ]
@@ -129,7 +140,7 @@ def _add_scores(report: Report, scored: ScoredRun) -> None:
     explained = {**SCORE_DEFINITIONS, **MEAN_DEFINITIONS}
     report.add(
         "Scores",
-        Text(definition),
+        Text(f"{report.headline}: {definition}"),
         *(Text(note) for note in scored.evaluation.notes),
         Table(["class", *SCORE_NAMES], rows),
         Table([], [[name, text] for name, text in explained.items()], numbers=False),

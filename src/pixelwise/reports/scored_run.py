@@ -9,7 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pixelwise.comparison.pictures import read_panel, read_predictions
-from pixelwise.comparison.trials import Trial, load_held_out, require_unseen
+from pixelwise.comparison.trials import (
+    WITHOUT_CORRECTED,
+    Trial,
+    find_corrected,
+    leave_out_corrected,
+    load_held_out,
+    require_unseen,
+)
 from pixelwise.config import PredictConfig, TrainConfig
 from pixelwise.datasets import Sample
 from pixelwise.figures import overlay, paint_errors
@@ -55,19 +62,23 @@ def score_run(run: RunFolder, config: TrainConfig) -> ScoredRun:
         The data are not as they were in training, or cannot be read.
     """
     held = load_held_out(config.data)
-    require_unseen(Trial(config.model.name, run.path.name, config), held)
-    predictor = Predictor(run.model, PredictConfig(device=config.training.device))
-    data = match_model(predictor.model, held.data).require_sound()
+    trial = Trial(config.model.name, run.path.name, config.model_copy(update={"run": run.path}))
+    require_unseen(trial, held)
+    corrected = find_corrected([trial])
+    predictor = Predictor(run.model, PredictConfig())
+    data = match_model(predictor.model, leave_out_corrected(held, corrected)).require_sound()
     with TemporaryDirectory(prefix="pixelwise-report-") as folder:
         labels = Path(folder)
         images = dict(iter_evaluate(predictor, data, labels=labels))
         evaluation = sum_evaluation(predictor, images, notes=map(str, data.problems))
         samples = {sample.name: sample for sample in data.samples}
         pictures = {
-            f"{name}: {_describe_dice(scores)}": _draw(samples[name], predictor.model, labels)
-            for name, scores in _choose(evaluation.images)
+            f"{which}: {name}, Dice {scores.summary()['dice']:.3f}": _draw(
+                samples[name], predictor.model, labels
+            )
+            for which, name, scores in _choose(evaluation.images)
         }
-    return ScoredRun(evaluation, held.what, pictures)
+    return ScoredRun(evaluation, held.what + WITHOUT_CORRECTED * bool(corrected), pictures)
 
 
 def _sort(images: dict[str, Scores]) -> list[tuple[str, Scores]]:
@@ -80,16 +91,13 @@ def _sort(images: dict[str, Scores]) -> list[tuple[str, Scores]]:
     return sorted(images.items(), key=dice)
 
 
-def _choose(images: dict[str, Scores]) -> Iterator[tuple[str, Scores]]:
+def _choose(images: dict[str, Scores]) -> Iterator[tuple[str, str, Scores]]:
     """Choose the worst images, and the best that are not among them."""
     ranked = [item for item in _sort(images) if item[1].summary()["dice"] is not None]
-    yield from ranked[:_EACH]
-    yield from ranked[_EACH:][-_EACH:]
-
-
-def _describe_dice(scores: Scores) -> str:
-    dice = scores.summary()["dice"]
-    return "no foreground" if dice is None else f"Dice {dice:.3f}"
+    for name, scores in ranked[:_EACH]:
+        yield "Worst", name, scores
+    for name, scores in ranked[_EACH:][-_EACH:]:
+        yield "Best", name, scores
 
 
 def _draw(sample: Sample, model: Model, labels: Path) -> list[tuple[str, str]]:

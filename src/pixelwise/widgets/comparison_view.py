@@ -6,17 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from pixelwise.cards import read_card
-from pixelwise.comparison_summary import FEWEST, ComparisonSummary
+from pixelwise.comparison_summary import FEWEST, ComparisonSummary, average_dice
 from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import DataError, RunError
 from pixelwise.events import EpochEnded
 from pixelwise.images import read_image
-from pixelwise.runs import RunFolder
 from pixelwise.summaries import read_epochs
 from pixelwise.widgets.curve_plot import CurvePlot
+from pixelwise.widgets.layers import remove_layers
 from pixelwise.widgets.panel import Panel, create_table, create_text, fill_column, fill_table
 from pixelwise.widgets.readers import LayerData, read_pair
 from pixelwise.widgets.threads import run_in_thread
@@ -35,6 +36,8 @@ class ComparisonView(QWidget):
 
     Attributes
     ----------
+    opened : Signal
+        Results were read, and can be shown.
     summary : ComparisonSummary or None
         What is shown.
     models : QTableWidget
@@ -45,11 +48,14 @@ class ComparisonView(QWidget):
         Images with their mean Dice, the worst first; a click shows one with all predictions.
     """
 
+    opened = Signal()
+
     def __init__(self, panel: Panel) -> None:
         super().__init__()
         self._panel = panel
         self._folder = Path()
         self._is_reading = False
+        self._added: dict[str, list[Any]] = {}  # layers by the name of their image
         self.summary: ComparisonSummary | None = None
         self.headline, self.differences = create_text(), create_text()
         self.models = create_table(["model", "Dice", "95 %", "IoU"], height=215)
@@ -99,40 +105,38 @@ class ComparisonView(QWidget):
 
     def _show(self, folder: Path, found: tuple[ComparisonSummary, dict[str, Any]]) -> None:
         """Fill the tables and draw the curves."""
-        self._folder, (self.summary, epochs) = folder, found
-        self.headline.setText(self.summary.headline)
+        self._folder, (summary, epochs) = folder, found
+        self.headline.setText(summary.headline)
         rows = []
-        for name, model in self.summary.models.items():
+        for name, model in summary.models.items():
             dice, iou = model.foreground["dice"], model.foreground["iou"]
             rows.append([name, dice.short, dice.interval, iou.short])
         fill_table(self.models, rows)
-        self.differences.setText(describe_differences(self.summary))
-        images = [
-            (name, f"{sum(1.0 if x is None else x for x in dice) / len(dice):.3f}")
-            for name, dice in self.summary.worst_first()
-        ]
+        self.differences.setText(describe_differences(summary))
+        images = [(name, f"{average_dice(dice):.3f}") for name, dice in summary.worst_first()]
         fill_table(self.images, images)
         for run in list(self.curves.runs):
             self.curves.remove_run(run)
         for run, events in epochs.items():
             self.curves.add_events(run, events)
         self.curves.setFixedHeight(_CURVES_PX + len(epochs) * self.fontMetrics().lineSpacing())
-        self.show()
+        self.summary = summary
+        self.opened.emit()
 
     def _add_layers(self, found: tuple[list[LayerData], dict[str, Any]]) -> None:
-        """Add an image, its mask, and the labels of each model; older ones are replaced."""
+        """Add an image, its mask, and the labels of each model; those added before are replaced."""
         layers, labels = found
         (image, options, _), (mask, mask_options, _) = layers
         viewer, name = self._panel.viewer, options["name"]
-        named = {f"{name} {model}": planes for model, planes in labels.items()}
-        for old in (name, f"{name} mask", *named):
-            if old in viewer.layers:
-                viewer.layers.remove(old)
-        viewer.add_image(image, **options)
-        viewer.add_labels(mask, **mask_options, visible=False)
-        for number, (title, planes) in enumerate(named.items()):
-            features = mask_options["features"]
-            viewer.add_labels(planes, name=title, features=features, visible=number == 0)
+        remove_layers(viewer, self._added.pop(name, []))
+        added = [
+            viewer.add_image(image, **options),
+            viewer.add_labels(mask, **mask_options, visible=False),
+        ]
+        for number, (model, planes) in enumerate(labels.items()):
+            shown = {"features": mask_options["features"], "visible": number == 0}
+            added.append(viewer.add_labels(planes, name=f"{name} {model}", **shown))
+        self._added[name] = added
 
 
 def describe_differences(summary: ComparisonSummary) -> str:
@@ -156,8 +160,8 @@ def describe_differences(summary: ComparisonSummary) -> str:
 def _read_results(folder: Path) -> tuple[ComparisonSummary, dict[str, list[EpochEnded]]]:
     """Results, and the epochs of each run that is there, by its path."""
     summary = ComparisonSummary.load(folder)
-    runs = [folder / run for model in summary.models.values() for run in model.runs]
-    return summary, {str(run): read_epochs(RunFolder(run)) for run in runs if run.is_dir()}
+    runs = [run for run in summary.list_runs(folder) if run.is_there]
+    return summary, {str(run.path): read_epochs(run) for run in runs}
 
 
 def _read_layers(
@@ -170,7 +174,7 @@ def _read_layers(
         for run in result.runs
         if (file := folder / "labels" / run.name / f"{name}_labels.tif").is_file()
     }
-    runs = [RunFolder(folder / run) for model in summary.models.values() for run in model.runs]
+    runs = summary.list_runs(folder)
     run = next((run for run in runs if run.is_there and run.model.is_file()), None)
     if run is None or not labels:
         raise DataError(f"The runs and the labels of {name} are not in {folder} any more.")

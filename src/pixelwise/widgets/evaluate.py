@@ -132,6 +132,7 @@ class EvaluateWidget(Panel):
         self.pin(create_row(self.button, self.stop_button), self.progress)
         forms = (self.data, self.details, self.settings)
         self.tabs.currentChanged.connect(self._choose_action)
+        self.comparison.opened.connect(lambda: self._choose_action(self.tabs.currentIndex()))
         for each in (self.layers, self.model, self.compared, *(form.container for form in forms)):
             each.changed.connect(self.forgive)
         copy = create_button("Copy", "Copy the table, for a spreadsheet", self.copy)

@@ -16,6 +16,7 @@ from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
 from pixelwise.widgets.label_comparison import add_errors, compare_labels
+from pixelwise.widgets.layers import remove_layers
 from pixelwise.widgets.panel import (
     Panel,
     create_button,
@@ -47,6 +48,7 @@ class ImageScores(QWidget):
         self._panel = panel
         self._data: tuple[DataConfig, Path] | None = None
         self._folders: list[Path] = []
+        self._added: dict[str, list[Any]] = {}  # layers by the name of their image
         self._is_reading = False
         self.table = create_table(["image", "Dice"], height=140)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -115,12 +117,12 @@ class ImageScores(QWidget):
         (image, options, _), (mask, mask_options, _) = layers
         viewer, name = self._panel.viewer, options["name"]
         kept = {"name": f"{name} prediction", "features": mask_options["features"]}
-        for old in [f"{name}{part}" for part in ("", " mask", " prediction")]:
-            if old in viewer.layers:
-                viewer.layers.remove(old)
-        viewer.add_image(image, **options)
-        viewer.add_labels(mask, **mask_options, visible=False)
-        viewer.add_labels(labels, **kept, visible=False)
+        remove_layers(viewer, self._added.pop(name, []))
+        self._added[name] = [
+            viewer.add_image(image, **options),
+            viewer.add_labels(mask, **mask_options, visible=False),
+            viewer.add_labels(labels, **kept, visible=False),
+        ]
         add_errors(viewer, errors, name=f"{name} errors")
 
     def _fail(self, error: Exception) -> None:

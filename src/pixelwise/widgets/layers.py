@@ -350,3 +350,10 @@ def add_result(
     if classes is not None:
         color_labels(layer, classes)
     return layer
+
+
+def remove_layers(viewer: napari.Viewer, layers: Iterable[Layer]) -> None:
+    """Remove layers that are still in the viewer."""
+    for layer in layers:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
