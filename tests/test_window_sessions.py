@@ -19,7 +19,7 @@ def work(script: str, runs: Path) -> tuple[dict[str, int], str]:
     """Do a session with a few steps of training; gives the clicks of each step, and all output."""
     command = [sys.executable, REPOSITORY / "benchmarks" / script, "--runs", runs, "--fast"]
     result = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=LONG
+        [str(part) for part in command], capture_output=True, text=True, timeout=1.8 * LONG
     )
     assert result.returncode == 0, result.stdout + result.stderr
     lines = re.findall(r"^\d ([a-z ]+?) +(\d+) clicks +\d+ strokes", result.stdout, re.M)
