@@ -57,7 +57,7 @@ def report_comparison(folder: Path) -> Report:
     report.add("Environment", describe_environment(_find_card(summary, folder)))
     report.add("Repeat it", *_describe_repetition(summary, folder))
     if others := [name for name, model in summary.models.items() if not model.runs]:
-        text = f"The counts of {', '.join(others)} come from a table of another program and are not part of it."
+        text = f"The counts of {', '.join(others)} come from a table and are not part of that."
         report.add("Other programs", Text(text))
     return report
 
