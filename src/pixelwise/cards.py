@@ -20,6 +20,8 @@ from pixelwise.errors import ModelFileError, ReadError
 from pixelwise.normalization import Normalization
 from pixelwise.parsing import open_regular, parse_json
 
+ENSEMBLE = "ensemble"
+"""Architecture of a model that joins others, its members; it cannot be trained."""
 METADATA_KEY = "pixelwise"
 CHECKSUM_KEY = "checksum"
 _LENGTH_BYTES = 8
@@ -100,6 +102,11 @@ class Card(Config):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in order."""
         return tuple(item.name for item in self.classes)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the model joins others."""
+        return self.architecture == ENSEMBLE
 
     @property
     def needs_whole_plane(self) -> bool:

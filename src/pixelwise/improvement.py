@@ -45,7 +45,7 @@ def create_improvement(model: Path, *, corrections: Path, run: Path) -> TrainCon
         It joins several models.
     """
     card, before = read_card(model), find_config(model)
-    if "members" in card.options:
+    if card.is_ensemble:
         raise ConfigError(
             f"{model} joins several models, which cannot be trained on together: improve the model "
             "of one run instead."

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from pixelwise.cards import ENSEMBLE
 from pixelwise.errors import ConfigError, ModelFileError
-from pixelwise.models.ensemble import ENSEMBLE, Ensemble, create_ensemble
+from pixelwise.models.ensemble import Ensemble, create_ensemble
 from pixelwise.models.files import create_network, load_model, save_model
 from pixelwise.models.registry import create_model
 from tests.prediction.conftest import create_card

@@ -68,7 +68,7 @@ def test_the_worst_and_the_best_images_are_shown(trained: TrainConfig) -> None:
     legend, *shown = find(report, "Worst and best images")
     assert len(shown) == 6
     assert isinstance(legend, Text)
-    assert "blue where foreground was missed" in legend.text
+    assert "missed foreground is blue" in legend.text
     titles = [block.title for block in shown if isinstance(block, Pictures)]
     dice = [float(title.rsplit(" ", 1)[1]) for title in titles]
     assert dice == sorted(dice)

@@ -8,9 +8,9 @@ from statistics import mean
 
 import torch
 
-from pixelwise.cards import Card, TrainingSummary
+from pixelwise.cards import ENSEMBLE, Card, TrainingSummary
 from pixelwise.errors import DataError
-from pixelwise.models.ensemble import ENSEMBLE, Ensemble, Member
+from pixelwise.models.ensemble import Ensemble, Member
 from pixelwise.models.files import Model, load_model
 
 _MUST_AGREE = {

@@ -16,8 +16,6 @@ from pixelwise.errors import ConfigError
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
 
-ENSEMBLE: Final = "ensemble"
-"""Architecture in the card of a model that joins others; it cannot be trained."""
 _MOST: Final = 100
 
 

@@ -27,7 +27,7 @@ from pixelwise.cards import (
 )
 from pixelwise.checksums import BLANK_CHECKSUM, Checksum, add_checksum, check_checksum
 from pixelwise.errors import ModelFileError, PixelwiseError, quote
-from pixelwise.models.ensemble import ENSEMBLE, create_ensemble
+from pixelwise.models.ensemble import create_ensemble
 from pixelwise.models.network import SegmentationNetwork
 from pixelwise.models.registry import create_model
 
@@ -121,7 +121,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Model
 
 def create_network(card: Card) -> SegmentationNetwork:
     """Build the network of a card, with random weights."""
-    if card.architecture == ENSEMBLE:
+    if card.is_ensemble:
         return create_ensemble(card.in_channels, classes=len(card.classes), options=card.options)
     return create_model(
         card.architecture,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import ClassVar, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -31,7 +31,7 @@ class Text:
     """A paragraph."""
 
     text: str
-    kind: str = "text"
+    kind: ClassVar = "text"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Code:
 
     text: str
     title: str = ""
-    kind: str = "code"
+    kind: ClassVar = "code"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: bool = True
-    kind: str = "table"
+    kind: ClassVar = "table"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Figure:
 
     source: str
     text: str
-    kind: str = "figure"
+    kind: ClassVar = "figure"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Pictures:
 
     title: str
     pictures: Sequence[tuple[str, str]]
-    kind: str = "pictures"
+    kind: ClassVar = "pictures"
 
 
 Block = Text | Code | Table | Figure | Pictures

@@ -11,7 +11,15 @@ from platform import platform, python_version
 from pixelwise.cards import Card, read_card
 from pixelwise.config import TrainConfig
 from pixelwise.errors import PixelwiseError
-from pixelwise.events import Event, RunEnded, RunFailed, RunStarted, Warned, describe_duration
+from pixelwise.events import (
+    EpochEnded,
+    Event,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    Warned,
+    describe_duration,
+)
 from pixelwise.figures import draw_confusion, draw_losses
 from pixelwise.reports.page import Block, Code, Figure, Pictures, Report, Table, Text, embed_figure
 from pixelwise.reports.scored_run import ScoredRun, score_run
@@ -23,10 +31,12 @@ from pixelwise.scores import (
     SHOWN,
     describe_headline,
 )
-from pixelwise.summaries import read_epochs, summarize_run
+from pixelwise.summaries import keep_last, summarize_run
 
-_ERRORS = "Errors are blue where foreground was missed, orange where background was taken for it, "
-_ERRORS += "yellow where the class is wrong; see the last picture of each row."
+_ERRORS = (
+    "In the last picture of each row, missed foreground is blue, background that was taken for "
+    "foreground is orange, and foreground of another class is yellow."
+)
 _STATES = {
     "waiting": "has not begun",
     "training": "is still training",
@@ -52,9 +62,9 @@ def report_run(path: Path) -> Report:
     run = open_run(path)
     config, events = run.read_config(), list(iter_events(run))
     card = read_card(run.model) if run.model.is_file() else None
-    report = Report(f"Training run {run.path.absolute().name}", _sum_up(run))
+    report = Report(f"Training run {run.path.absolute().name}", _sum_up(run, events))
     report.add("Trained on", *_describe_training(config, events))
-    if epochs := read_epochs(run):
+    if epochs := keep_last(event for event in events if isinstance(event, EpochEnded)):
         curves = embed_figure(lambda file: draw_losses(epochs, file))
         report.add("Curves", Figure(curves, "Loss and scores after each epoch"))
     try:
@@ -84,12 +94,12 @@ def describe_environment(card: Card | None) -> Table:
     return Table([], [*rows, *here], numbers=False)
 
 
-def _sum_up(run: RunFolder) -> str:
+def _sum_up(run: RunFolder, events: Sequence[Event]) -> str:
     """Say how the run stands, and how good its best epoch was."""
     found = summarize_run(run)
     text = f"{found.architecture}; the run {_STATES.get(found.state, found.state)}, after epoch "
     text += f"{found.epoch} of {found.epochs}."
-    ended = [event for event in iter_events(run) if isinstance(event, RunEnded)]
+    ended = [event for event in events if isinstance(event, RunEnded)]
     if ended:
         text += f" It took {describe_duration(sum(event.seconds for event in ended))}."
     if found.best_score is not None:
@@ -102,28 +112,34 @@ def _sum_up(run: RunFolder) -> str:
 
 def describe_data(config: TrainConfig, events: Sequence[Event]) -> list[list[str]]:
     """List the data of a run with its split, classes and augmentation, from its last start."""
-    started = [event for event in events if isinstance(event, RunStarted)]
-    if not started:
+    event = _find_start(events)
+    if event is None:
         return [["data", str(config.data.path)]]
-    event = started[-1]
-    rows = [
+    test = [] if config.data.test is None else [["test", str(config.data.test)]]
+    return [
         ["data", event.data],
         ["training", f"{event.train_images} images in {event.train_patches} patches"],
         ["validation", f"{event.validation_images} images in {event.validation_patches} patches"],
-        ["test", str(config.data.test)],
+        *test,
         ["classes", ", ".join(event.classes)],
         ["normalization", event.normalization],
         ["augmentation", event.augmentation or "none"],
     ]
-    return [row for row in rows if row != ["test", "None"]]
+
+
+def _find_start(events: Sequence[Event]) -> RunStarted | None:
+    """Find the last start of a run."""
+    return next((event for event in reversed(events) if isinstance(event, RunStarted)), None)
 
 
 def _describe_training(config: TrainConfig, events: Sequence[Event]) -> list[Block]:
     """List what was trained on what, from the last start of the run."""
-    rows = [*describe_data(config, events), ["network", config.model.name]]
-    for event in [event for event in events if isinstance(event, RunStarted)][-1:]:
+    rows, event = describe_data(config, events), _find_start(events)
+    if event is None:
+        rows.append(["network", config.model.name])
+    else:
         batch = f"{event.batch_size or '?'} patches each"
-        rows[-1:] = [
+        rows += [
             ["network", f"{event.architecture}, {event.parameters:,} parameters"],
             ["budget", f"{event.epochs} epochs of {event.steps or '?'} steps, {batch}"],
             ["device", f"{event.device} ({event.device_reason}), {event.precision}"],
