@@ -15,10 +15,20 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionViewItem
-from window_session import Session, dice, find_button, paint, plan_strokes, settle
-
-from pixelwise import improvement
+from qtpy.QtWidgets import QStyle, QStyleOptionViewItem
+from window_session import (
+    Session,
+    click_and_wait,
+    correct,
+    dice,
+    evaluate,
+    find_button,
+    paint,
+    plan_strokes,
+    save,
+    settle,
+    start_training,
+)
 
 SAMPLE = ("File", "Open Sample", "Pixelwise", "Nuclei with masks")
 
@@ -71,14 +81,7 @@ def main() -> None:
     if pair[1].name != strokes.name:
         raise SystemExit(f"5 train: {pair[1].name} is chosen and not what was drawn")
     train.place["folder"].value = arguments.runs  # a file dialog
-    if arguments.fast:
-        train.training["epochs"].value = 1
-        train.more["epoch_steps"].value = "2"
-        improvement.EPOCHS, improvement.EPOCH_STEPS = 1, 2
-    session.click(train.start_button)
-    session.wait(lambda: train.is_running)
-    session.wait(lambda: not train.is_running)
-    session.end(train.status.text.text().splitlines()[0])
+    session.end(start_training(session, train, fast=arguments.fast))
 
     session.begin("6 predict")
     session.click(train.predict_button)
@@ -86,42 +89,20 @@ def main() -> None:
     for layer in (second, strokes, live):
         click_eye(session, layer)
     tick_only(session, predict.layers, second.name)
-    session.click(predict.predict_button)
-    session.wait(lambda: predict.is_running)
-    session.wait(lambda: not predict.is_running)
+    click_and_wait(session, predict.predict_button, predict)
     (found,) = predict.results
     session.end(f"Dice {dice(second_truth.data, found.data == 1):.3f}")
 
     session.begin("7 correct and improve")
-    session.click(predict.steps.correct_button)
-    annotate = session.open_page("Annotate")
-    wrong = np.where(np.asarray(found.data) != second_truth.data, second_truth.data, 9)
-    planned = plan_strokes(wrong, 6, lengths=(2, 1), seed=2)
-    if not any(planned.values()):  # nowhere wrong in one piece, as after a few steps
-        planned = plan_strokes(second_truth.data, 6, lengths=(2, 1), seed=2)
-    paint(session, annotate, planned)
-    session.open_page("Predict")
-    session.click(predict.steps.improve_button)
-    session.wait(lambda: predict.is_running)
-    session.wait(lambda: not predict.is_running)
+    correct(session, predict, found, second_truth.data)
+    click_and_wait(session, predict.steps.improve_button, predict)
     session.end(f"Dice {dice(second_truth.data, found.data == 1):.3f}; {predict.message}")
 
     session.begin("8 evaluate")
-    session.click(predict.steps.evaluate_button)
-    evaluate = session.segment.page("Evaluate")
-    session.choose(evaluate.layers.truth.native, second_truth.name)
-    session.click(evaluate.button)
-    session.wait(lambda: evaluate.scores is not None and not evaluate.is_running)
-    session.end(evaluate.headline.score.text())
+    session.end(evaluate(session, predict, second_truth.name))
 
     session.begin("9 save")
-    session.open_page("Predict")
-    saved = arguments.runs / "saved"
-    saved.mkdir()
-    QFileDialog.getExistingDirectory = lambda *_: str(saved)  # a file dialog
-    session.click(find_button(predict, "Save…"))
-    session.wait(lambda: any(saved.glob("*.tif")))
-    session.end(", ".join(path.name for path in saved.glob("*.tif")))
+    session.end(save(session, arguments.runs / "saved"))
     viewer.close()
 
 

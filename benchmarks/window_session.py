@@ -186,6 +186,59 @@ def paint(session: Session, page: Any, planned: dict[int, list[tuple[Any, Any]]]
             session.draw(start, stop)
 
 
+def start_training(session: Session, train: Any, *, fast: bool) -> str:
+    """Click *Start*, and wait for the end of the training; return what the page says then."""
+    if fast:
+        train.training["epochs"].value = 1
+        train.more["epoch_steps"].value = "2"
+        improvement.EPOCHS, improvement.EPOCH_STEPS = 1, 2
+    session.click(train.start_button)
+    session.wait(lambda: train.is_running)
+    session.wait(lambda: not train.is_running)
+    return str(train.status.text.text().splitlines()[0])
+
+
+def click_and_wait(session: Session, button: QWidget, predict: Any) -> None:
+    """Click a button of the page Predict, and wait until the page is done."""
+    session.click(button)
+    session.wait(lambda: predict.is_running)
+    session.wait(lambda: not predict.is_running)
+
+
+def correct(session: Session, predict: Any, found: Any, truth: np.ndarray) -> int:
+    """Click *Correct*, and paint where the prediction is wrong; return how many strokes."""
+    session.click(predict.steps.correct_button)
+    annotate = session.open_page("Annotate")
+    planned = plan_strokes(
+        np.where(np.asarray(found.data) != truth, truth, 9), 6, lengths=(2, 1), seed=2
+    )
+    if not any(planned.values()):  # nowhere wrong in one piece, as after a few steps
+        planned = plan_strokes(truth, 6, lengths=(2, 1), seed=2)
+    paint(session, annotate, planned)
+    session.open_page("Predict")
+    return sum(map(len, planned.values()))
+
+
+def evaluate(session: Session, predict: Any, truth: str) -> str:
+    """Score the prediction against a layer; return the headline."""
+    session.click(predict.steps.evaluate_button)
+    page = session.segment.page("Evaluate")
+    session.choose(page.layers.truth.native, truth)
+    session.click(page.button)
+    session.wait(lambda: page.scores is not None and not page.is_running)
+    return str(page.headline.score.text())
+
+
+def save(session: Session, folder: Path) -> str:
+    """Save the prediction into a new folder; return the names of the files."""
+    predict = session.open_page("Predict")
+    folder.mkdir()
+    QFileDialog.getExistingDirectory = lambda *_: str(folder)  # a file dialog
+    session.click(find_button(predict, "Save…"))
+    session.wait(lambda: any(folder.glob("*.tif")))
+    return ", ".join(path.name for path in folder.glob("*.tif"))
+
+
 def main() -> None:
     """Do the whole work once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -227,14 +280,7 @@ def main() -> None:
     session.begin("3 train")
     train = session.open_page("Train")
     train.place["folder"].value = arguments.runs  # a file dialog
-    if arguments.fast:
-        train.training["epochs"].value = 1
-        train.more["epoch_steps"].value = "2"
-        improvement.EPOCHS, improvement.EPOCH_STEPS = 1, 2
-    session.click(train.start_button)
-    session.wait(lambda: train.is_running)
-    session.wait(lambda: not train.is_running)
-    session.end(train.status.text.text().splitlines()[0])
+    session.end(start_training(session, train, fast=arguments.fast))
 
     session.begin("4 predict another")
     viewer.add_image(other.image, name="second")
@@ -242,47 +288,25 @@ def main() -> None:
     predict = session.segment.page("Predict")
     settle(0.5)
     predict.choose("second")
-    session.click(predict.predict_button)
-    session.wait(lambda: predict.is_running)
-    session.wait(lambda: not predict.is_running)
+    click_and_wait(session, predict.predict_button, predict)
     (found,) = predict.results
     session.end(f"Dice {dice(other.mask, found.data == 1):.3f}")
 
     session.begin("5 correct")
-    session.click(predict.steps.correct_button)
-    annotate = session.open_page("Annotate")
-    wrong = np.where(np.asarray(found.data) != other.mask, other.mask, 9)
-    planned = plan_strokes(wrong, 6, lengths=(2, 1), seed=2)
-    if not any(planned.values()):  # nowhere wrong in one piece, as after a few steps
-        planned = plan_strokes(other.mask, 6, lengths=(2, 1), seed=2)
-    paint(session, annotate, planned)
-    session.open_page("Predict")
-    session.end(f"{sum(map(len, planned.values()))} strokes where it is wrong")
+    count = correct(session, predict, found, other.mask)
+    session.end(f"{count} strokes where it is wrong")
 
     session.begin("6 improve")
-    session.click(predict.steps.improve_button)
-    session.wait(lambda: predict.is_running)
-    session.wait(lambda: not predict.is_running)
+    click_and_wait(session, predict.steps.improve_button, predict)
     session.end(f"Dice {dice(other.mask, found.data == 1):.3f}; {predict.message}")
 
     session.begin("7 evaluate")
     truth = viewer.add_labels(other.mask, name="second truth")
     truth.visible = False
-    session.click(predict.steps.evaluate_button)
-    evaluate = session.segment.page("Evaluate")
-    session.choose(evaluate.layers.truth.native, "second truth")
-    session.click(evaluate.button)
-    session.wait(lambda: evaluate.scores is not None and not evaluate.is_running)
-    session.end(evaluate.headline.score.text())
+    session.end(evaluate(session, predict, truth.name))
 
     session.begin("8 save")
-    session.open_page("Predict")
-    saved = arguments.runs / "saved"
-    saved.mkdir()
-    QFileDialog.getExistingDirectory = lambda *_: str(saved)  # a file dialog
-    session.click(find_button(predict, "Save…"))
-    session.wait(lambda: any(saved.glob("*.tif")))
-    session.end(", ".join(path.name for path in saved.glob("*.tif")))
+    session.end(save(session, arguments.runs / "saved"))
     viewer.close()
 
 

@@ -96,6 +96,12 @@ class Card(Config):
     @model_validator(mode="after")
     def _check_background(self) -> Self:
         require_background(self.background, self.classes)
+        members = self.options.get("members")
+        if self.is_ensemble and not (
+            isinstance(members, list)
+            and all(isinstance(one, dict) and "architecture" in one for one in members)
+        ):
+            raise ValueError("an ensemble lists its members")
         return self
 
     @property

@@ -115,8 +115,7 @@ def _show_run(path: Path, *, as_json: bool) -> None:
 def _describe_architecture(card: Card) -> str:
     """Name the network of a card with its options, or the members of an ensemble."""
     if card.is_ensemble:
-        members = card.options.get("members", ())  # not checked yet: nothing is built here
-        counted = Counter(one.get("architecture") for one in members if isinstance(one, dict))
+        counted = Counter(str(member["architecture"]) for member in card.options["members"])
         listed = (f"{count} x {name}" for name, count in counted.items())
         return f"{card.architecture} of {', '.join(listed)}"
     encoder = f" with {card.encoder}" if card.encoder else ""

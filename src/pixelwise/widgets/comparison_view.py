@@ -9,9 +9,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
-from pixelwise.cards import read_card
 from pixelwise.comparison_summary import FEWEST, ComparisonSummary, average_dice
-from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import DataError, RunError
 from pixelwise.events import EpochEnded
 from pixelwise.images import read_image
@@ -19,7 +17,7 @@ from pixelwise.summaries import read_epochs
 from pixelwise.widgets.curve_plot import CurvePlot
 from pixelwise.widgets.layers import remove_layers
 from pixelwise.widgets.panel import Panel, create_table, create_text, fill_column, fill_table
-from pixelwise.widgets.readers import LayerData, read_pair
+from pixelwise.widgets.readers import LayerData, read_known_pair
 from pixelwise.widgets.threads import run_in_thread
 
 _CURVES_PX = 330  # without a line of the legend for each run
@@ -178,13 +176,6 @@ def _read_layers(
     run = next((run for run in runs if run.is_there and run.model.is_file()), None)
     if run is None or not labels:
         raise DataError(f"The runs and the labels of {name} are not in {folder} any more.")
-    card = read_card(run.model)
-    known = KnownClasses(card.classes, card.background, card.mask_values)
-    config = run.read_config().data
-    data = match_classes(load_dataset(config, strict=False), known)
-    sample = next((sample for sample in data.samples if sample.name == name), None)
-    if sample is None:
-        raise DataError(f"{config.path} has no image called {name} any more.")
-    layers = read_pair(data, sample)
+    layers = read_known_pair(run.read_config().data, run.model, name)
     shape = layers[1][0].shape
     return layers, {model: read_image(file)[0].reshape(shape) for model, file in labels.items()}

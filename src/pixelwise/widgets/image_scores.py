@@ -10,9 +10,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
-from pixelwise.cards import read_card
 from pixelwise.config import DataConfig
-from pixelwise.datasets import KnownClasses, load_dataset, match_classes
 from pixelwise.errors import RunError
 from pixelwise.images import read_image
 from pixelwise.widgets.label_comparison import add_errors, compare_labels
@@ -25,7 +23,7 @@ from pixelwise.widgets.panel import (
     fill_table,
     remove_folders,
 )
-from pixelwise.widgets.readers import LayerData, read_pair
+from pixelwise.widgets.readers import LayerData, read_known_pair
 from pixelwise.widgets.threads import run_in_thread
 
 
@@ -134,11 +132,7 @@ def _read_layers(
     config: DataConfig, model: Path, name: str, *, folder: Path
 ) -> tuple[list[LayerData], Any, Any]:
     """Image and mask of a sample, its predicted labels and its error map."""
-    card = read_card(model)
-    known = KnownClasses(card.classes, card.background, card.mask_values)
-    data = match_classes(load_dataset(config, strict=False), known)
-    sample = next(sample for sample in data.samples if sample.name == name)
-    layers = read_pair(data, sample)
+    layers = read_known_pair(config, model, name)
     mask = layers[1][0]
     labels = read_image(folder / f"{name}_labels.tif")[0].reshape(mask.shape)
     return layers, labels, compare_labels(labels, mask, named=True)[1]

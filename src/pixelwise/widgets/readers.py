@@ -12,9 +12,9 @@ from pixelwise.axes import Calibration
 from pixelwise.cards import read_card
 from pixelwise.classes import SegmentationClass, create_classes, describe_classes
 from pixelwise.config import DataConfig
-from pixelwise.datasets import Dataset, Sample, load_dataset
+from pixelwise.datasets import Dataset, KnownClasses, Sample, load_dataset, match_classes
 from pixelwise.datasets.layouts.patches import INDEX_NAME
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.images import write_tiff, write_zarr
 from pixelwise.widgets.annotation_files import tell_saved
 from pixelwise.widgets.layers import AXES_KEY, CLASS_COLUMN, SPARSE
@@ -153,6 +153,23 @@ def read_pair(data: Dataset, sample: Sample) -> list[LayerData]:
         (image, {"name": sample.name, "rgb": rgb, **known}, "image"),
         (labels, {"name": f"{sample.name} mask", "features": _features(data)}, "labels"),
     ]
+
+
+def read_known_pair(config: DataConfig, model: Path, name: str) -> list[LayerData]:
+    """Read a sample of a data set by its name, with the classes of a model.
+
+    Raises
+    ------
+    DataError
+        There is no such sample any more.
+    """
+    card = read_card(model)
+    known = KnownClasses(card.classes, card.background, card.mask_values)
+    data = match_classes(load_dataset(config, strict=False), known)
+    sample = next((sample for sample in data.samples if sample.name == name), None)
+    if sample is None:
+        raise DataError(f"{config.path} has no image called {name} any more.")
+    return read_pair(data, sample)
 
 
 def _read_patches(data: Dataset) -> list[LayerData]:
